@@ -1,0 +1,100 @@
+"""Every setting of the codebase, once: the base model of Vaswani et al. 2017, Table 3, as published.
+
+All other configs are deltas over this one. `model`, `data`, `train`, `decode`, `evaluate`, `parallel` and `checkpoint`
+mirror the dataclasses of `transformer/spec.py`, which refuse a key they do not know and a key that is missing.
+`None` stands for "derived"; the comment says from what.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+    """The complete configuration; paper sections are those of *Attention Is All You Need*."""
+    config = ConfigDict()
+
+    model = config.model = ConfigDict()
+    model.architecture = "transformer"  # which file of transformer/models
+    model.d_model = 512  # width of every layer's output; Section 3.1
+    model.d_ff = 2048  # inner width of the feed-forward network; Section 3.3
+    model.heads = 8  # parallel attention heads; Section 3.2.2
+    model.d_k = config_dict.placeholder(int)  # width of a head's query and key; None: d_model / heads
+    model.d_v = config_dict.placeholder(int)  # width of a head's value; None: d_model / heads
+    model.encoder_layers = 6  # encoder blocks, N of Section 3.1
+    model.decoder_layers = 6  # decoder blocks
+    model.score_scale = "sqrt_d_k"  # what divides Q Kᵀ: sqrt_d_k (Section 3.2.1), none
+    model.residual = True  # residual connection around each sub-layer; Section 3.1
+    model.norm = "post"  # layer normalisation: post (as published), pre, none
+    model.positions = "sinusoid"  # what tells positions apart: sinusoid (Section 3.5), none
+    model.activation = "relu"  # between the feed-forward network's two layers: relu (Eq. 2), gelu
+    model.tie_embeddings = True  # one matrix for source, target and output; Section 3.4
+    model.scale_embeddings = True  # multiply embeddings by √d_model; Section 3.4
+    model.dropout_embedding = 0.1  # on the sum of embedding and position; Section 5.4
+    model.dropout_sublayer = 0.1  # on each sub-layer's output, before it is added; Section 5.4
+    model.dropout_attention = 0.0  # on the attention weights; not in the paper
+    model.dropout_feed_forward = 0.0  # after the activation; not in the paper
+    model.dtype = "float32"  # arithmetic of the forward pass: float32, bfloat16 (parameters, softmax and norms stay float32)
+
+    data = config.data = ConfigDict()
+    data.source = "grammar"  # grammar (generated), tfds, files
+    data.name = ""  # tfds: "multi30k" or a translation dataset, "wmt14_translate/fr-en"
+    data.directory = ""  # tfds: where prepared data lives; empty: TFDS's own default
+    data.raw_directory = ""  # tfds: downloaded raw files (TFDS's manual directory); empty: download them
+    data.path = ""  # files: a path with {split} and {language}, "corpus/{split}.{language}.gz"
+    data.direction = "fr-en"  # source-target
+    data.train_split = "train"
+    data.validation_split = "validation"
+    data.test_split = "test"
+    data.train_pairs = config_dict.placeholder(int)  # first pairs of the training split; None: all of it
+    data.vocab_size = 8000  # joint SentencePiece vocabulary, the four special symbols included
+    data.tokenizer = "bpe"  # SentencePiece's model type: bpe, unigram
+    data.max_length = 100  # longer training sentences (in tokens, end symbol included) are left out and counted
+    data.tokens_per_batch = 25_000  # rows × width of a batch, on its wider side; Section 5.1
+    data.buckets = 8  # shapes a batch can have: each is compiled once
+    data.workers = 0  # processes that assemble batches; 0: threads of this one
+    data.prefetch = 16  # batches ready ahead of the training step
+
+    train = config.train = ConfigDict()
+    train.seed = 0  # of parameters, dropout and the order of batches
+    train.steps = 100_000  # parameter updates; Section 5.2
+    train.optimizer = "adam"  # Section 5.3
+    train.learning_rate = config_dict.placeholder(float)  # at the end of the warm-up; None: Eq. 3's (d_model · warmup_steps)^-0.5
+    train.schedule = "inverse_sqrt"  # after the warm-up: inverse_sqrt (Eq. 3), linear (to zero at the last step), constant
+    train.warmup_steps = 4000  # of linear growth; Section 5.3
+    train.adam_beta1 = 0.9  # Section 5.3
+    train.adam_beta2 = 0.98
+    train.adam_epsilon = 1e-9
+    train.label_smoothing = 0.1  # Section 5.4
+    train.clip_norm = config_dict.placeholder(float)  # largest norm of the gradient; None: no clipping, as published
+    train.accumulate = 1  # batches whose gradients make one update
+    train.ema_decay = 0.0  # exponential moving average of the parameters; 0: none
+    train.average_checkpoints = 5  # mean of the last checkpoints is what is evaluated at the end; 1: the last one; Section 6.1
+    train.early_stopping = "none"  # what must improve for training to go on: none, loss, bleu (of validation)
+    train.patience = 10  # evaluations without improvement before early stopping
+    train.log_every = 50  # steps between two lines of metrics
+    train.loss_chunk = config_dict.placeholder(int)  # target positions whose logits exist at one time; None: all
+
+    decode = config.decode = ConfigDict()
+    decode.method = "beam"  # beam, greedy, sample
+    decode.beam_size = 4  # Section 6.1
+    decode.length_penalty = 0.6  # alpha of Wu et al. 2016, Eq. 14; Section 6.1
+    decode.max_extra_length = 50  # longest output is the input's length plus this; Section 6.1
+    decode.batch_size = 64  # sentences searched at a time; changes the speed, never the text
+    decode.temperature = 1.0  # sample: divides the logits
+    decode.top_k = 0  # sample: only from the k most probable tokens; 0: all
+    decode.top_p = 1.0  # sample: only from the smallest set of tokens of this probability
+    decode.seed = 0  # sample
+
+    evaluate = config.evaluate = ConfigDict()
+    evaluate.every = 1000  # steps between two evaluations on the validation split
+    evaluate.sentences = config_dict.placeholder(int)  # first sentences translated for validation BLEU; None: all; 0: loss only
+    evaluate.samples = 3  # translations shown at each evaluation
+
+    parallel = config.parallel = ConfigDict()
+    parallel.mode = "mesh"  # mesh (jit over a mesh), pmap
+    parallel.cpu_devices = 2  # devices a CPU is divided into, a core each; 0: one device with all cores
+
+    checkpoint = config.checkpoint = ConfigDict()
+    checkpoint.every = 1000  # steps between two saves; the paper: 10 minutes
+    checkpoint.keep = 5  # newest checkpoints kept; at least train.average_checkpoints
+
+    return config

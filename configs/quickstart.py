@@ -1,0 +1,42 @@
+"""A small Transformer on the generated corpus: the whole path, from nothing to a scored test split, in minutes.
+
+Source: the model is Section 3 of Vaswani et al. 2017, small; the corpus is transformer/data/grammar.
+Hardware: two CPU cores.
+Time: see README.
+Score: see README.
+Command: python -m experiments.train --config=configs/quickstart.py --workdir=runs/quickstart
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    """The delta over base.py."""
+    config = base.get_config()
+
+    config.model.d_model = 128
+    config.model.d_ff = 256
+    config.model.heads = 4
+    config.model.encoder_layers = 2
+    config.model.decoder_layers = 2
+
+    config.data.train_pairs = 50_000
+    config.data.vocab_size = 1500
+    config.data.max_length = 60
+    config.data.tokens_per_batch = 2048
+    config.data.buckets = 4
+
+    config.train.steps = 600
+    config.train.warmup_steps = 100
+    config.train.learning_rate = 5e-3
+    config.train.schedule = "linear"
+    config.train.average_checkpoints = 1
+    config.train.loss_chunk = 8
+
+    config.evaluate.every = 200
+    config.evaluate.sentences = 200
+    config.checkpoint.every = 200
+    config.checkpoint.keep = 2
+    return config

@@ -1,0 +1,96 @@
+"""Multi-head attention; Section 3.2.2."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from transformer.ops import masks
+from transformer.ops.attention import dot_product_attention
+from transformer.ops.dropout import Dropout
+
+
+class KeyValue(NamedTuple):
+    """What can be attended to: a memory, or a cache while it is written."""
+
+    key_BSHK: jax.Array
+    value_BSHU: jax.Array
+
+
+class MultiHeadAttention(nnx.Module):
+    """Concat(head_1, ..., head_h) W^O with head_i = Attention(Q W_i^Q, K W_i^K, V W_i^V).
+
+    The h projections of each kind stand side by side in one linear layer.
+
+    Args:
+      d_model: width of what comes in and goes out.
+      heads: h.
+      d_k: width of a head's query and key.
+      d_v: width of a head's value.
+      scale: what Q Kᵀ is multiplied by; 1 / √d_k in the paper.
+      dtype: of the matrix products.
+      rngs: initial parameters.
+    """
+
+    def __init__(
+        self, d_model: int, heads: int, d_k: int, d_v: int, *, scale: float, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        def linear(inputs: int, outputs: int) -> nnx.Linear:
+            xavier = nnx.initializers.xavier_uniform()
+            return nnx.Linear(inputs, outputs, kernel_init=xavier, dtype=dtype, rngs=rngs)
+
+        self.heads = heads
+        self.scale = scale
+        self.to_query = linear(d_model, heads * d_k)
+        self.to_key = linear(d_model, heads * d_k)
+        self.to_value = linear(d_model, heads * d_v)
+        self.to_output = linear(heads * d_v, d_model)
+
+    def _split(self, x: jax.Array) -> jax.Array:
+        """[B, T, heads · size] to [B, T, heads, size]."""
+        return x.reshape(*x.shape[:-1], self.heads, -1)
+
+    def keys_values(self, memory_BSD: jax.Array) -> KeyValue:
+        """Projects what will be attended to; once, however many queries follow."""
+        return KeyValue(self._split(self.to_key(memory_BSD)), self._split(self.to_value(memory_BSD)))
+
+    def __call__(
+        self, x_BTD: jax.Array, memory: KeyValue, mask: jax.Array, dropout: Dropout | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Attends from each of `x_BTD` to `memory`; returns output_BTD and weights_BHTS.
+
+        `mask` is bool and broadcasts to [B, H, T, S].
+        """
+        query_BTHK = self._split(self.to_query(x_BTD))
+        context_BTHU, weights_BHTS = dot_product_attention(
+            query_BTHK, memory.key_BSHK, memory.value_BSHU, mask, self.scale, dropout
+        )
+        output_BTD = self.to_output(context_BTHU.reshape(*x_BTD.shape[:-1], -1))
+        return output_BTD, weights_BHTS
+
+    def step(
+        self, x_BND: jax.Array, cache: KeyValue, position: jax.Array
+    ) -> tuple[jax.Array, KeyValue]:
+        """Causal self-attention of one new token a hypothesis.
+
+        Args:
+          x_BND: the token that stands at `position`, for each of N hypotheses of B sentences.
+          cache: keys and values of earlier positions, [B, N, T, H, ...] with T the longest output.
+          position: int32 [].
+
+        Returns:
+          output_BND, and the cache with this token's key and value written.
+        """
+        rows, beams, length = cache.key_BSHK.shape[:3]
+        new = self.keys_values(x_BND)
+        cache = KeyValue(
+            *(
+                jax.lax.dynamic_update_slice_in_dim(old, one[:, :, None].astype(old.dtype), position, axis=2)
+                for old, one in zip(cache, new, strict=True)
+            )
+        )
+        flat = KeyValue(*(each.reshape(rows * beams, *each.shape[2:]) for each in cache))
+        mask = masks.written(position, length)
+        output, _ = self(x_BND.reshape(rows * beams, 1, -1), flat, mask)
+        return output.reshape(x_BND.shape), cache

@@ -1,0 +1,37 @@
+"""Embeddings and the output projection, which may be one matrix; Section 3.4."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+class Embedding(nnx.Module):
+    """A table of one vector a token, read by looking tokens up or by comparing a vector with each of them.
+
+    Args:
+      vocab_size: rows of the table.
+      d_model: length of a vector.
+      scale: looked-up vectors are multiplied by it; √d_model in the paper.
+      dtype: of what comes out.
+      rngs: initial parameters, of standard deviation 1 / √d_model so that scaled embeddings have variance 1.
+    """
+
+    def __init__(self, vocab_size: int, d_model: int, *, scale: float, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        self.scale = scale
+        self.dtype = dtype
+        self.table_VD = nnx.Param(
+            jax.random.normal(rngs.params(), (vocab_size, d_model), jnp.float32) / math.sqrt(d_model)
+        )
+
+    def __call__(self, token_BT: jax.Array) -> jax.Array:
+        """Looks tokens up: int32 [...] to [..., D]."""
+        return (self.table_VD[...][token_BT] * self.scale).astype(self.dtype)
+
+    def logits(self, hidden_BTD: jax.Array) -> jax.Array:
+        """Inner product with every row, the pre-softmax linear transformation: [..., D] to float32 [..., V]."""
+        table_VD = self.table_VD[...].astype(self.dtype)
+        return jnp.einsum(
+            "...d,vd->...v", hidden_BTD.astype(self.dtype), table_VD, preferred_element_type=jnp.float32
+        )

@@ -1,0 +1,40 @@
+"""Position-wise feed-forward network; Section 3.3."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from transformer.ops.dropout import Dropout, drop
+
+
+class FeedForward(nnx.Module):
+    """FFN(x) = max(0, x W_1 + b_1) W_2 + b_2, the same at each position; Eq. 2.
+
+    Args:
+      d_model: width of what comes in and goes out.
+      d_ff: width between the two layers.
+      activation: max(0, ·) in the paper.
+      dtype: of the matrix products.
+      rngs: initial parameters.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int,
+        *,
+        activation: Callable[[jax.Array], jax.Array],
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ) -> None:
+        xavier = nnx.initializers.xavier_uniform()
+        self.activation = activation
+        self.inner = nnx.Linear(d_model, d_ff, kernel_init=xavier, dtype=dtype, rngs=rngs)
+        self.outer = nnx.Linear(d_ff, d_model, kernel_init=xavier, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
+        """Maps each position by itself, [..., D] to [..., D]."""
+        inner_BTF = drop(self.activation(self.inner(x_BTD)), dropout, "feed_forward")
+        return self.outer(inner_BTF)

@@ -1,0 +1,188 @@
+"""The Transformer of Vaswani et al. 2017, in the reading order of its Section 3."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from transformer.layers.attention import KeyValue, MultiHeadAttention
+from transformer.layers.embedding import Embedding
+from transformer.layers.feed_forward import FeedForward
+from transformer.layers.layer_norm import LayerNorm
+from transformer.layers.sublayer import Sublayer
+from transformer.models.interface import Decoded, DecodeState, Memory
+from transformer.ops import masks
+from transformer.ops.dropout import Dropout, drop
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """How to make each part: what `models/build.py` decides once and the model only uses."""
+
+    d_model: int
+    attention: Callable[[nnx.Rngs], MultiHeadAttention]
+    feed_forward: Callable[[nnx.Rngs], FeedForward]
+    sublayer: Callable[[], Sublayer]
+    final_norm: Callable[[], Callable[[jax.Array], jax.Array]]
+    positions: Callable[[jax.Array, int], jax.Array]
+    encoder_layers: int
+    decoder_layers: int
+
+
+def _site(dropout: Dropout | None, site: int) -> Dropout | None:
+    return None if dropout is None else dropout.at(site)
+
+
+class EncoderLayer(nnx.Module):
+    """Self-attention, then a feed-forward network, each in a `Sublayer`; Section 3.1, Encoder."""
+
+    def __init__(self, parts: Parts, rngs: nnx.Rngs) -> None:
+        self.self_attention = parts.attention(rngs)
+        self.self_attention_sublayer = parts.sublayer()
+        self.feed_forward = parts.feed_forward(rngs)
+        self.feed_forward_sublayer = parts.sublayer()
+
+    def __call__(
+        self, x_BSD: jax.Array, mask: jax.Array, dropout: Dropout | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns the new x_BSD and the attention weights_BHSS."""
+        site = _site(dropout, 0)
+
+        def attend(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return self.self_attention(x, self.self_attention.keys_values(x), mask, site)
+
+        x_BSD, weights_BHSS = self.self_attention_sublayer(x_BSD, attend, site)
+        site = _site(dropout, 1)
+        x_BSD, _ = self.feed_forward_sublayer(x_BSD, lambda x: (self.feed_forward(x, site), None), site)
+        return x_BSD, weights_BHSS
+
+
+class DecoderLayer(nnx.Module):
+    """Masked self-attention, attention to the encoder's output, a feed-forward network; Section 3.1, Decoder."""
+
+    def __init__(self, parts: Parts, rngs: nnx.Rngs) -> None:
+        self.self_attention = parts.attention(rngs)
+        self.self_attention_sublayer = parts.sublayer()
+        self.cross_attention = parts.attention(rngs)
+        self.cross_attention_sublayer = parts.sublayer()
+        self.feed_forward = parts.feed_forward(rngs)
+        self.feed_forward_sublayer = parts.sublayer()
+
+    def __call__(
+        self,
+        x_BTD: jax.Array,
+        mask: jax.Array,
+        memory: KeyValue,
+        memory_mask: jax.Array,
+        dropout: Dropout | None = None,
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Returns the new x_BTD, the self-attention weights_BHTT and the cross-attention weights_BHTS."""
+        site = _site(dropout, 0)
+
+        def attend(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return self.self_attention(x, self.self_attention.keys_values(x), mask, site)
+
+        x_BTD, self_weights_BHTT = self.self_attention_sublayer(x_BTD, attend, site)
+        x_BTD, cross_weights_BHTS = self._after_self_attention(x_BTD, memory, memory_mask, dropout)
+        return x_BTD, self_weights_BHTT, cross_weights_BHTS
+
+    def step(
+        self, x_BND: jax.Array, cache: KeyValue, position: jax.Array, memory: KeyValue, memory_mask: jax.Array
+    ) -> tuple[jax.Array, KeyValue]:
+        """One token a hypothesis: returns the new x_BND and the cache with this position written."""
+        x_BND, cache = self.self_attention_sublayer(x_BND, lambda x: self.self_attention.step(x, cache, position))
+        # Hypotheses of a sentence attend to its memory side by side, as if they were positions: it is never copied.
+        x_BND, _ = self._after_self_attention(x_BND, memory, memory_mask)
+        return x_BND, cache
+
+    def _after_self_attention(
+        self, x_BTD: jax.Array, memory: KeyValue, memory_mask: jax.Array, dropout: Dropout | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        cross, inner = _site(dropout, 1), _site(dropout, 2)
+        x_BTD, weights_BHTS = self.cross_attention_sublayer(
+            x_BTD, lambda x: self.cross_attention(x, memory, memory_mask, cross), cross
+        )
+        x_BTD, _ = self.feed_forward_sublayer(x_BTD, lambda x: (self.feed_forward(x, inner), None), inner)
+        return x_BTD, weights_BHTS
+
+
+class Transformer(nnx.Module):
+    """Encoder and decoder stacks between embeddings; Figure 1. Implements `interface.Seq2Seq`.
+
+    Args:
+      parts: how to make each part.
+      embed_source, embed_target, output: three embeddings, or one object three times (Section 3.4).
+      rngs: initial parameters.
+    """
+
+    def __init__(
+        self, parts: Parts, embed_source: Embedding, embed_target: Embedding, output: Embedding, rngs: nnx.Rngs
+    ) -> None:
+        self.positions = parts.positions
+        self.d_model = parts.d_model
+        self.embed_source = embed_source
+        self.embed_target = embed_target
+        self.output = output
+        self.encoder = nnx.List([EncoderLayer(parts, rngs) for _ in range(parts.encoder_layers)])
+        self.encoder_norm = parts.final_norm()
+        self.decoder = nnx.List([DecoderLayer(parts, rngs) for _ in range(parts.decoder_layers)])
+        self.decoder_norm = parts.final_norm()
+
+    def _embed(self, embedding: Embedding, token_BT: jax.Array, first: jax.Array | int) -> jax.Array:
+        """Embeddings plus positions `first`, `first` + 1, ...; Section 3.5."""
+        x_BTD = embedding(token_BT)
+        position_T = first + jnp.arange(token_BT.shape[1])
+        return x_BTD + self.positions(position_T, self.d_model)[None].astype(x_BTD.dtype)
+
+    def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
+        """Reads the source sentences; see `interface.Seq2Seq`."""
+        mask_BS = masks.is_token(source_BS)
+        x_BSD = drop(self._embed(self.embed_source, source_BS, 0), _site(dropout, 0), "embedding")
+        attention = {}
+        for number, layer in enumerate(self.encoder):
+            x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, masks.padding(mask_BS), _site(dropout, 1 + number))
+        return Memory(self.encoder_norm(x_BSD), mask_BS, attention)
+
+    def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
+        """Reads the shifted target all at once; see `interface.Seq2Seq`."""
+        dropout = _site(dropout, 1 + len(self.encoder))
+        x_BTD = drop(self._embed(self.embed_target, target_BT, 0), _site(dropout, 0), "embedding")
+        mask, memory_mask = masks.causal(target_BT.shape[1]), masks.padding(memory.mask_BS)
+        attention = {}
+        for number, layer in enumerate(self.decoder):
+            keys = layer.cross_attention.keys_values(memory.states_BSD)
+            x_BTD, attention[f"decoder/{number}"], attention[f"cross/{number}"] = layer(
+                x_BTD, mask, keys, memory_mask, _site(dropout, 1 + number)
+            )
+        return Decoded(self.decoder_norm(x_BTD), attention)
+
+    def logits(self, hidden_D: jax.Array) -> jax.Array:
+        """Linear layer before the softmax, [..., D] to float32 [..., V]; Section 3.4."""
+        return self.output.logits(hidden_D)
+
+    def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
+        """Projects the memory for each decoder layer, and makes empty caches of `max_length` positions."""
+        rows = memory.states_BSD.shape[0]
+        keys = [layer.cross_attention.keys_values(memory.states_BSD) for layer in self.decoder]
+
+        def empty(layer: DecoderLayer) -> KeyValue:
+            attention = layer.self_attention
+            shape, dtype = (rows, beams, max_length, attention.heads), memory.states_BSD.dtype
+            sizes = (attention.to_key.out_features, attention.to_value.out_features)
+            return KeyValue(*(jnp.zeros((*shape, size // attention.heads), dtype) for size in sizes))
+
+        return DecodeState(fixed=(keys, memory.mask_BS), carry=[empty(layer) for layer in self.decoder])
+
+    def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
+        """One token a hypothesis; see `interface.Seq2Seq`."""
+        keys, mask_BS = state.fixed
+        # All hypotheses stand at the same position: the axis that _embed counts along has length one.
+        rows, beams = token_BN.shape
+        x_BND = self._embed(self.embed_target, token_BN.reshape(-1, 1), position).reshape(rows, beams, -1)
+        caches = []
+        for layer, cache, memory in zip(self.decoder, state.carry, keys, strict=True):
+            x_BND, cache = layer.step(x_BND, cache, position, memory, masks.padding(mask_BS))
+            caches.append(cache)
+        return self.logits(self.decoder_norm(x_BND)), state._replace(carry=caches)

@@ -1,0 +1,285 @@
+"""Settings as frozen dataclasses: what a config says, checked once, before anything is built.
+
+`Spec.from_config` is strict both ways: a key that is not a field here raises, and so does a field that the config lacks.
+Values that make no sense raise a `ValueError` that says the numbers. This module knows no array library.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids shared by tokenizer, models and search
+LANGUAGES = ("fr", "en")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _one_of(key: str, value: Any, choices: tuple[str, ...]) -> None:
+    _require(value in choices, f"{key}: {value!r} is none of {', '.join(choices)}")
+
+
+def _positive(section: str, spec: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        _require(value is None or value > 0, f"{section}.{name}: {value} is not positive")
+
+
+def _rate(section: str, spec: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        _require(0 <= value < 1, f"{section}.{name}: {value} is not in [0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What every section can do: be read from a mapping with exactly its fields as keys."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], name: str = "") -> Self:
+        """Builds the section from `config`; raises ValueError naming each unknown and each missing key."""
+        fields = {field.name for field in dataclasses.fields(cls)}
+        given = set(config.keys())
+        prefix = f"{name}." if name else ""
+        for keys, problem in ((given - fields, "unknown"), (fields - given, "missing")):
+            _require(not keys, f"{problem} key: {', '.join(prefix + key for key in sorted(keys))}")
+        return cls(**{key: config[key] for key in fields})
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec(Section):
+    """The model; Section 3 of Vaswani et al. 2017. Meanings stand beside the keys in configs/base.py."""
+
+    architecture: str
+    d_model: int
+    d_ff: int
+    heads: int
+    d_k: int | None
+    d_v: int | None
+    encoder_layers: int
+    decoder_layers: int
+    score_scale: str
+    residual: bool
+    norm: str
+    positions: str
+    activation: str
+    tie_embeddings: bool
+    scale_embeddings: bool
+    dropout_embedding: float
+    dropout_sublayer: float
+    dropout_attention: float
+    dropout_feed_forward: float
+    dtype: str
+
+    def __post_init__(self) -> None:
+        _positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
+        dropouts = ("dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward")
+        _rate("model", self, *dropouts)
+        _one_of("model.norm", self.norm, ("post", "pre", "none"))
+        _one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        for name in ("d_k", "d_v"):
+            _require(
+                getattr(self, name) is not None or self.d_model % self.heads == 0,
+                f"model width {self.d_model} does not divide into {self.heads} heads; give model.{name}, "
+                f"or a model.heads that divides {self.d_model}",
+            )
+
+    @property
+    def key_size(self) -> int:
+        """d_k of Section 3.2.1, per head."""
+        return self.d_k or self.d_model // self.heads
+
+    @property
+    def value_size(self) -> int:
+        """d_v of Section 3.2.1, per head."""
+        return self.d_v or self.d_model // self.heads
+
+    @property
+    def wiring(self) -> tuple[str, ...]:
+        """The steps around each sub-layer, in order; Section 3.1 is ("sublayer", "dropout", "add", "norm")."""
+        around = ("sublayer", "dropout", "add") if self.residual else ("sublayer", "dropout")
+        return {"post": (*around, "norm"), "pre": ("norm", *around), "none": around}[self.norm]
+
+    @property
+    def final_norm(self) -> bool:
+        """Whether a stack ends with a norm of its own: pre-norm leaves the residual stream unnormalised."""
+        return self.norm == "pre"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec(Section):
+    """The corpus, its tokens and its batches; Section 5.1."""
+
+    source: str
+    name: str
+    directory: str
+    raw_directory: str
+    path: str
+    direction: str
+    train_split: str
+    validation_split: str
+    test_split: str
+    train_pairs: int | None
+    vocab_size: int
+    tokenizer: str
+    max_length: int
+    tokens_per_batch: int
+    buckets: int
+    workers: int
+    prefetch: int
+
+    def __post_init__(self) -> None:
+        _one_of("data.source", self.source, ("grammar", "tfds", "files"))
+        _one_of("data.tokenizer", self.tokenizer, ("bpe", "unigram"))
+        _one_of("data.direction", self.direction, ("fr-en", "en-fr"))
+        _positive("data", self, "train_pairs", "vocab_size", "max_length", "tokens_per_batch", "buckets", "prefetch")
+        _require(self.workers >= 0, f"data.workers: {self.workers} is negative")
+        _require(
+            self.tokens_per_batch >= self.max_length,
+            f"data.tokens_per_batch: {self.tokens_per_batch} is less than one sentence of data.max_length {self.max_length}",
+        )
+        _require(
+            self.source != "grammar" or self.train_pairs is not None,
+            "data.train_pairs: the generated corpus has no end of its own; say how many pairs to draw",
+        )
+        _require(self.source != "tfds" or bool(self.name), "data.name: data.source=tfds needs the name of a dataset")
+        _require(
+            self.source != "files" or ("{language}" in self.path and "{split}" in self.path),
+            f"data.path: {self.path!r} has no {{split}} and {{language}}; for example corpus/{{split}}.{{language}}",
+        )
+
+    @property
+    def source_language(self) -> str:
+        """Two-letter code of the language translated from."""
+        return self.direction.split("-")[0]
+
+    @property
+    def target_language(self) -> str:
+        """Two-letter code of the language translated into."""
+        return self.direction.split("-")[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSpec(Section):
+    """The optimisation; Section 5."""
+
+    seed: int
+    steps: int
+    optimizer: str
+    learning_rate: float | None
+    schedule: str
+    warmup_steps: int
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    label_smoothing: float
+    clip_norm: float | None
+    accumulate: int
+    ema_decay: float
+    average_checkpoints: int
+    early_stopping: str
+    patience: int
+    log_every: int
+    loss_chunk: int | None
+
+    def __post_init__(self) -> None:
+        _positive("train", self, "steps", "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
+        _positive("train", self, "average_checkpoints", "patience", "log_every", "loss_chunk")
+        _rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
+        _one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeSpec(Section):
+    """The search; Section 6.1."""
+
+    method: str
+    beam_size: int
+    length_penalty: float
+    max_extra_length: int
+    batch_size: int
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        _one_of("decode.method", self.method, ("beam", "greedy", "sample"))
+        _positive("decode", self, "beam_size", "max_extra_length", "batch_size", "temperature")
+        _require(self.length_penalty >= 0, f"decode.length_penalty: {self.length_penalty} is negative")
+        _require(self.top_k >= 0, f"decode.top_k: {self.top_k} is negative")
+        _require(0 < self.top_p <= 1, f"decode.top_p: {self.top_p} is not in (0, 1]")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateSpec(Section):
+    """What is measured on the validation split while training goes on."""
+
+    every: int
+    sentences: int | None
+    samples: int
+
+    def __post_init__(self) -> None:
+        _positive("evaluate", self, "every")
+        _require(self.sentences is None or self.sentences >= 0, f"evaluate.sentences: {self.sentences} is negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelSpec(Section):
+    """How one batch is shared among devices."""
+
+    mode: str
+    cpu_devices: int
+
+    def __post_init__(self) -> None:
+        _one_of("parallel.mode", self.mode, ("mesh", "pmap"))
+        _require(self.cpu_devices >= 0, f"parallel.cpu_devices: {self.cpu_devices} is negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointSpec(Section):
+    """What is kept of a run."""
+
+    every: int
+    keep: int
+
+    def __post_init__(self) -> None:
+        _positive("checkpoint", self, "every", "keep")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec(Section):
+    """A whole experiment."""
+
+    model: ModelSpec
+    data: DataSpec
+    train: TrainSpec
+    decode: DecodeSpec
+    evaluate: EvaluateSpec
+    parallel: ParallelSpec
+    checkpoint: CheckpointSpec
+
+    def __post_init__(self) -> None:
+        _require(
+            self.checkpoint.keep >= self.train.average_checkpoints,
+            f"checkpoint.keep: {self.checkpoint.keep} checkpoints cannot give the mean of "
+            f"train.average_checkpoints={self.train.average_checkpoints}",
+        )
+        _require(
+            self.train.early_stopping != "bleu" or self.evaluate.sentences != 0,
+            "train.early_stopping=bleu needs evaluate.sentences to be other than 0",
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], name: str = "") -> Self:
+        """Builds every section from a nested mapping such as a ConfigDict or a parsed config.json."""
+        sections = {field.name: field.type for field in dataclasses.fields(cls)}
+        for keys, problem in ((set(config) - set(sections), "unknown"), (set(sections) - set(config), "missing")):
+            _require(not keys, f"{problem} section: {', '.join(sorted(keys))}")
+        return cls(**{key: section.from_config(config[key], key) for key, section in sections.items()})  # type: ignore[union-attr]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain nested dict; `Spec.from_config` gives the same spec back."""
+        return dataclasses.asdict(self)
