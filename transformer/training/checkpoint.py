@@ -1,0 +1,74 @@
+"""Checkpoints: everything a run needs to go on, saved by Orbax while training continues."""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from transformer.training.state import Params, TrainState
+
+
+class Checkpoints:
+    """The numbered checkpoints in a folder.
+
+    Args:
+      directory: made if it does not exist.
+      keep: how many of the newest stay.
+    """
+
+    def __init__(self, directory: pathlib.Path, keep: int | None = None) -> None:
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+        self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
+
+    def steps(self) -> list[int]:
+        """Steps there is a complete checkpoint of, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Copies `state` off the devices and writes it in the background; does nothing for a step that is saved."""
+        if step not in self._manager.all_steps():
+            self._manager.save(step, args=ocp.args.StandardSave(_named(state)), force=True)
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """The state saved at `step`, as host arrays, checked against the shapes and dtypes of `like`.
+
+        Raises:
+          ValueError: the checkpoint is of another model or optimizer.
+        """
+        wanted = _named(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like))
+        return TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(wanted)))
+
+    def wait(self) -> None:
+        """Returns when everything that was saved is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits and lets go of the folder."""
+        self._manager.close()
+
+
+def _named(state: TrainState) -> dict[str, Any]:
+    return state._asdict()
+
+
+def evaluated(state: TrainState) -> Params:
+    """The parameters that are evaluated: the moving average where there is one, else the current ones."""
+    return state.average or state.params
+
+
+def mean_of_last(checkpoints: Checkpoints, count: int, like: TrainState) -> tuple[Params, list[int]]:
+    """The mean of the evaluated parameters of the last `count` checkpoints, and their steps; Section 6.1.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+    """
+    steps = checkpoints.steps()[-count:]
+    if not steps:
+        raise FileNotFoundError("there is no checkpoint to evaluate")
+    total: Params | None = None
+    for step in steps:
+        params = evaluated(checkpoints.restore(step, like))
+        total = params if total is None else jax.tree.map(np.add, total, params)
+    return jax.tree.map(lambda leaf: np.asarray(leaf / np.float32(len(steps))), total), steps

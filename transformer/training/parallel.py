@@ -1,0 +1,109 @@
+"""Where arrays live and how a pure step is compiled: `jit` over a mesh, or `pmap`.
+
+Both see the same global batch and give the same sums; only the way the work is shared differs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from transformer.spec import TrainSpec
+from transformer.training.state import Model
+from transformer.training.step import make_step
+
+AXIS = "data"
+
+
+class MeshPlacement:
+    """One program over a mesh of devices; XLA divides it by how its arguments are sharded.
+
+    Args:
+      devices: which devices share each batch; default: all.
+    """
+
+    def __init__(self, devices: list[jax.Device] | None = None) -> None:
+        devices = jax.devices() if devices is None else devices
+        self.mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
+        self.by_row = NamedSharding(self.mesh, PartitionSpec(AXIS))
+
+    @property
+    def devices(self) -> int:
+        """How many devices share a batch: its rows must divide by this."""
+        return self.mesh.size
+
+    def replicate(self, tree: Any) -> Any:
+        """The tree on every device. Its arrays are copies: donating them leaves the originals alone."""
+        return jax.tree.map(lambda leaf: jax.device_put(jnp.copy(leaf), self.replicated), tree)
+
+    def shard(self, rows: np.ndarray) -> jax.Array:
+        """An array divided among the devices by its first axis."""
+        return jax.device_put(rows, self.by_row)
+
+    def host(self, tree: Any) -> Any:
+        """The tree as one array a leaf, whatever the devices hold."""
+        return tree
+
+    def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
+        """The compiled training step; its state argument is donated."""
+        whole, rows = PartitionSpec(), PartitionSpec(AXIS)
+        step = jax.shard_map(
+            self._local_step(model, train),
+            mesh=self.mesh,
+            in_specs=(whole, rows, rows, whole),
+            out_specs=whole,
+            check_vma=False,
+        )
+        return jax.jit(step, donate_argnums=0)
+
+    def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
+        """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
+        step = make_step(model, train, reduce=lambda tree: jax.lax.psum(tree, AXIS))
+
+        def local(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
+            first_row = jax.lax.axis_index(AXIS) * source_BS.shape[0]
+            return step(state, source_BS, target_BT, numbers, first_row)
+
+        return local
+
+    def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiles a function of (params, arrays by row ...) for evaluation and search."""
+        return jax.jit(function)
+
+
+class PmapPlacement(MeshPlacement):
+    """A program a device, on its part of the batch, with sums exchanged explicitly."""
+
+    def replicate(self, tree: Any) -> Any:
+        """The tree with a leading axis of devices."""
+        count = self.devices
+        return jax.tree.map(
+            lambda leaf: jax.device_put(
+                jnp.broadcast_to(jnp.asarray(leaf)[None], (count, *jnp.shape(leaf))), self.by_row
+            ),
+            tree,
+        )
+
+    def host(self, tree: Any) -> Any:
+        """The first device's copy."""
+        return jax.tree.map(lambda leaf: leaf[0], tree)
+
+    def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
+        """The compiled training step under `jax.pmap`; its state argument is donated."""
+        devices = list(self.mesh.devices.flat)
+        local = self._local_step(model, train)
+        compiled = jax.pmap(local, axis_name=AXIS, in_axes=(0, 0, 0, 0), donate_argnums=0, devices=devices)
+
+        def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
+            parts = (rows.reshape(self.devices, -1, *rows.shape[1:]) for rows in (source_BS, target_BT))
+            state, sums = compiled(state, *parts, numbers)
+            return state, self.host(sums)
+
+        return run
+
+
+PLACEMENTS: dict[str, type[MeshPlacement]] = {"mesh": MeshPlacement, "pmap": PmapPlacement}
