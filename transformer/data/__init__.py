@@ -1,0 +1,1 @@
+"""From sentence pairs to batches of token ids: corpus → tokenizer → tokenized → batching. Numpy only, no jax."""

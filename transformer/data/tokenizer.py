@@ -1,0 +1,154 @@
+"""One SentencePiece vocabulary for both languages.
+
+Vaswani et al. 2017, Section 5.1: "Sentences were encoded using byte-pair encoding, which has a shared source-target
+vocabulary".
+"""
+
+import hashlib
+import io
+import pathlib
+import random
+import re
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+import sentencepiece
+
+from transformer.spec import BOS, EOS, PAD, UNK
+
+_QUIET = 2  # SentencePiece's log level "errors only"; its progress report is of no use to a user
+_LONGEST_SENTENCE = 1 << 20  # bytes; SentencePiece leaves longer ones out of its training without a word
+# The model file records the number of threads, and the unigram trainer sums its counts thread by thread: a number taken
+# from the machine would give another model on another machine.
+_THREADS = 16
+_TRAINING_TEXTS = 4_000_000  # more make SentencePiece slow and large (tens of gigabytes), and the vocabulary no better
+_ERRORS = (
+    (
+        re.compile(r"Vocabulary size too high \(\d+\)\. Please set it to a value <= (\d+)"),
+        "more than the training text supports, at most {}",
+    ),
+    (
+        re.compile(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)"),
+        "fewer than its characters, at least {}",
+    ),
+    (re.compile(r"!sentences_\.empty\(\)"), "no training text: every sentence is empty"),
+)
+
+
+class Tokenizer:
+    """Text to token ids and back; ids 0 to 3 are PAD, BOS, EOS and UNK.
+
+    Text is not normalised (no Unicode composition, no case folding, spaces kept, a double one too), so that
+    `decode(encode(text)) == text` for text of characters that the training text contains. Any other character becomes
+    UNK and comes back as "⁇". U+2581 "▁", SentencePiece's own sign for a space, comes back as a space.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        """From a serialised SentencePiece model; raises ValueError if it is none, or has other special ids."""
+        self._model = model
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)  # unlike the constructor it also refuses an empty one
+        except RuntimeError as error:
+            raise ValueError("not a SentencePiece model") from error
+        special = tuple(getattr(self._processor, f"{name}_id")() for name in ("pad", "bos", "eos", "unk"))
+        if special != (PAD, BOS, EOS, UNK):
+            raise ValueError(f"ids of pad, bos, eos and unk are {special}, not {(PAD, BOS, EOS, UNK)}")
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int, model_type: str) -> Self:
+        """A vocabulary of `vocab_size` pieces, special symbols included, learnt from `texts`; deterministic.
+
+        Of more than four million texts an even sample of that size is used. A character outside the sample is UNK.
+
+        Raises:
+          ValueError: the texts support no vocabulary of this size (the message says which they do), or are all empty.
+        """
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(_sample(texts)),
+                model_writer=model,
+                vocab_size=vocab_size,
+                model_type=model_type,
+                pad_id=PAD,
+                bos_id=BOS,
+                eos_id=EOS,
+                unk_id=UNK,
+                unk_surface="⁇",
+                character_coverage=1.0,
+                byte_fallback=False,
+                normalization_rule_name="identity",
+                remove_extra_whitespaces=False,
+                max_sentence_length=_LONGEST_SENTENCE,
+                num_threads=_THREADS,
+                minloglevel=_QUIET,
+            )
+        except RuntimeError as error:
+            for pattern, meaning in _ERRORS:
+                if match := pattern.search(str(error)):
+                    raise ValueError(
+                        f"data.vocab_size: {vocab_size} pieces are {meaning.format(*match.groups())}"
+                    ) from error
+            raise ValueError(f"data.vocab_size={vocab_size}, data.tokenizer={model_type}: {error}") from error
+        return cls(model.getvalue())
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> Self:
+        """Reads what `save` wrote; raises FileNotFoundError or ValueError naming the path."""
+        path = pathlib.Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such tokenizer model")
+        try:
+            return cls(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes the model; SentencePiece's own programs read it too."""
+        pathlib.Path(path).write_bytes(self._model)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces, the four special symbols included."""
+        return self._processor.get_piece_size()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the model, in hexadecimal."""
+        return hashlib.sha256(self._model).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`, without BOS and EOS."""
+        return self._processor.encode(text)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of each text, on all cores."""
+        return self._processor.encode(list(texts))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
+        kept = []
+        for token in map(int, ids):
+            if token == EOS:
+                break
+            if not 0 <= token < self.vocab_size:
+                raise ValueError(f"token id {token} is not in [0, {self.vocab_size})")
+            kept.append(token)
+        return self._processor.decode(kept)  # which drops PAD and BOS itself
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """The piece of every id, special symbols included, for labels and tables."""
+        return [self._processor.id_to_piece(int(token)) for token in ids]
+
+
+def _sample(texts: Iterable[str]) -> list[str]:
+    """All the texts, or `_TRAINING_TEXTS` of them, each equally likely to be among these; the same ones every time."""
+    kept: list[str] = []
+    chance = random.Random(0)
+    for count, text in enumerate(texts):
+        if count < _TRAINING_TEXTS:
+            kept.append(text)
+        elif (place := int(chance.random() * (count + 1))) < _TRAINING_TEXTS:  # random() never changes between Pythons
+            kept[place] = text
+    return kept
