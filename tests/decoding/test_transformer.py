@@ -1,0 +1,113 @@
+"""The Transformer under search, where logits are computed: agreement to rounding, and the same tokens."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from transformer.decoding.search import search
+from transformer.models.build import build
+from transformer.models.interface import DecodeState
+from transformer.spec import EOS, PAD, ModelSpec
+from transformer.training.state import split
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A Transformer of two layers and 23 tokens without its parameters, and parameters that make it sure of itself."""
+    spec = ModelSpec(
+        architecture="transformer",
+        d_model=12,
+        d_ff=19,
+        heads=3,
+        d_k=5,
+        d_v=7,
+        encoder_layers=1,
+        decoder_layers=2,
+        score_scale="sqrt_d_k",
+        residual=True,
+        norm="post",
+        positions="sinusoid",
+        activation="relu",
+        tie_embeddings=False,
+        scale_embeddings=True,
+        dropout_embedding=0.1,
+        dropout_sublayer=0.1,
+        dropout_attention=0.0,
+        dropout_feed_forward=0.0,
+        dtype="float32",
+    )
+    structure, shapes = split(nnx.eval_shape(lambda: build(spec, 23, jax.random.key(0))))
+    generator = np.random.default_rng(2)
+
+    def draw(path, leaf):
+        name = path[-1].key
+        mean, deviation = {"scale_D": (1.0, 0.2), "bias_D": (0.0, 0.2), "bias": (0.0, 0.2)}.get(name, (0.0, 0.75))
+        return jnp.asarray(generator.normal(mean, deviation, leaf.shape), leaf.dtype)
+
+    return structure, jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    generator = np.random.default_rng(3)
+    return [[*generator.integers(3, 23, generator.integers(1, 8)).tolist(), EOS] for _ in range(64)]
+
+
+class Uncached:
+    """Remembers the tokens so far and reads all of them again at each step."""
+
+    def __init__(self, model):
+        self.encode, self.decode, self.logits = model.encode, model.decode, model.logits
+
+    def start(self, memory, beams, max_length):
+        return DecodeState(memory, jnp.full((memory.mask_BS.shape[0], beams, max_length), PAD, jnp.int32))
+
+    def step(self, state, token_BN, position):
+        tokens_BNT = state.carry.at[:, :, position].set(token_BN)
+        hidden_BNTD = jax.vmap(self.decode, (None, 1), 1)(state.fixed, tokens_BNT).hidden_BTD
+        hidden_BND = jnp.take(hidden_BNTD, position, axis=2)
+        return self.logits(hidden_BND), DecodeState(state.fixed, tokens_BNT)
+
+
+@pytest.fixture(scope="module")
+def translate(model):
+    """Compiled beam search, its result as numpy arrays."""
+    structure, parameters = model
+
+    def compiled(wrap, parameters, source_BS, spec):
+        return search(wrap(structure(parameters)), source_BS, spec)
+
+    compiled = jax.jit(compiled, static_argnums=(0, 3))
+    return lambda source_BS, spec, wrap=lambda model: model: jax.tree.map(
+        np.asarray, compiled(wrap, parameters, jnp.asarray(source_BS), spec)
+    )
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one[0], other[0])
+    for a, b in zip(one[1:], other[1:], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+def test_cached_is_uncached_and_scores_are_teacher_forced(model, translate, sentences, pad, make_spec, teacher_forced):
+    source_BS, spec = pad(*sentences, width=8), make_spec(max_extra_length=7)
+    cached = translate(source_BS, spec)
+    same(cached, translate(source_BS, spec, Uncached))
+    expected = teacher_forced(model[0](model[1]), source_BS, cached.tokens_BNT)
+    np.testing.assert_allclose(cached.scores_BN, expected, rtol=1e-4)
+
+
+def test_alone_in_a_batch_in_any_order_and_with_any_padding(translate, sentences, pad, make_spec):
+    spec = make_spec(max_extra_length=7)
+    source_BS = pad(*sentences, width=8)
+    batch = translate(source_BS, spec)
+    assert len(np.unique(batch.tokens_BNT[:, 0], axis=0)) > 20
+    order = np.random.default_rng(0).permutation(64)
+    same(translate(source_BS[order], spec), [leaf[order] for leaf in batch])
+    for row in range(5):
+        same(translate(source_BS[row : row + 1], spec), [leaf[row : row + 1] for leaf in batch])
+    wider = translate(pad(*sentences, width=13), spec)
+    assert (wider.tokens_BNT[..., 15:] == PAD).all()
+    same([wider.tokens_BNT[..., :15], *wider[1:]], batch)

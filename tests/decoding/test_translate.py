@@ -1,0 +1,95 @@
+"""Translation of texts around a search that reverses its input."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from transformer.decoding.hypotheses import LOWEST, Found
+from transformer.decoding.translate import EMPTY, Translation, Translator
+from transformer.spec import EOS, PAD
+
+WORDS = ["", "", "", "", "un", "chat", "noir", "dort", "ici"]
+
+
+class Words:
+    """One id a word, from 4; splits and joins at spaces."""
+
+    def encode_batch(self, texts):
+        return [[WORDS.index(word) for word in text.split()] for text in texts]
+
+    def decode(self, ids):
+        return " ".join(WORDS[token] for token in ids if token not in (PAD, EOS))
+
+
+def batches(ids):
+    """Three rows each, shortest sentences first, as wide as the longest of them all."""
+    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+    for first in range(0, len(ids), 3):
+        source_BS = np.zeros((3, 7), np.int32)
+        for row, index in enumerate(order[first : first + 3]):
+            source_BS[row, : len(ids[index]) + 1] = [*ids[index], EOS]
+        yield order[first : first + 3], source_BS
+
+
+def reverse(source_BS):
+    """Two outputs a sentence: backwards, and without its first word; the second is none where nothing would be left."""
+    tokens_BNT, scores_BN = np.zeros((3, 2, 9), np.int32), np.full((3, 2), LOWEST, np.float32)
+    for row, source_S in enumerate(source_BS):
+        words = [token for token in source_S if token not in (PAD, EOS)]
+        for beam, output in enumerate([words[::-1], words[1:]]):
+            if output:
+                tokens_BNT[row, beam, : len(output) + 1] = [*output, EOS]
+                scores_BN[row, beam] = -len(output) - 0.5 * beam
+    return Found(jnp.asarray(tokens_BNT), jnp.asarray(scores_BN), jnp.asarray(scores_BN))
+
+
+LINES = ["un chat noir dort", "ici", "", "un chat", "noir", "   ", "chat noir", "un chat noir dort ici", "dort ici"]
+
+
+def test_translations_stand_in_the_order_of_the_lines():
+    translations = Translator(reverse, Words(), batches).translate(LINES)
+    assert [[each.text for each in best] for best in translations] == [
+        [" ".join(reversed(line.split()))] for line in LINES
+    ]
+    assert translations[3] == [Translation("chat un", -2.0, (5, 4, EOS))]
+    assert translations[2] == translations[5] == [EMPTY]
+    assert isinstance(translations[0][0].score, float)
+    assert isinstance(translations[0][0].tokens[0], int)
+
+
+def test_n_best_gives_what_was_found():
+    translations = Translator(reverse, Words(), batches).translate(LINES, n_best=2)
+    assert translations[0] == [("dort noir chat un", -4.0, (7, 6, 5, 4, EOS)), ("chat noir dort", -3.5, (5, 6, 7, EOS))]
+    assert translations[1] == [("ici", -1.0, (8, EOS))]  # one word: there is no second output
+
+
+@pytest.mark.parametrize(("n_best", "message"), [(3, "n_best: 3 .* keeps 2"), (0, "n_best: 0 is not positive")])
+def test_impossible_n_best_is_refused(n_best, message):
+    with pytest.raises(ValueError, match=message):
+        Translator(reverse, Words(), batches).translate(LINES, n_best=n_best)
+
+
+@pytest.mark.parametrize("lines", [[], ["", " "]])
+def test_without_text_the_model_is_left_alone(lines):
+    def refuse(ids):
+        raise AssertionError
+
+    assert Translator(refuse, Words(), refuse).translate(lines) == [[EMPTY] for _ in lines]
+
+
+def test_batches_are_given_to_the_device_ahead_of_reading():
+    """The first result is read after the third batch has been given, and no earlier batch waits longer."""
+    events = []
+
+    class Reading(Words):
+        def decode(self, ids):
+            events.append("read")
+            return super().decode(ids)
+
+    def searcher(source_BS):
+        events.append("give")
+        return reverse(source_BS)
+
+    Translator(searcher, Reading(), batches).translate(["un chat"] * 13)
+    give, read = ["give"], ["read"] * 3
+    assert events == [*give * 3, *read, *give, *read, *give, *read, *read, "read"]

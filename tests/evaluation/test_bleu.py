@@ -1,0 +1,100 @@
+"""Scores against hand arithmetic and against sacreBLEU's own command; the two BLEUs kept apart."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+
+import pytest
+
+from transformer.evaluation.bleu import bleu, paper_tokens, score
+
+HYPOTHESES = ["Un homme dort sur le banc rouge.", "L'enfant a mangé la pomme verte !", "Aujourd'hui, il pleut."]
+REFERENCES = ["Un homme dort sur un banc rouge.", "L'enfant mange la pomme verte !", "aujourd'hui, il pleut."]
+
+
+def test_by_hand():
+    """11 tokens against 12, and n-gram matches counted on paper.
+
+    a b c d e f g h i j k against a b c d x f g h i j k l: 10 of 11 tokens, 8 of 10 pairs (all but de and ef), 6 of 9
+    triples (abc bcd fgh ghi hij ijk), 4 of 8 quadruples (abcd fghi ghij hijk).
+    """
+    expected = 100 * math.exp(1 - 12 / 11) * (10 / 11 * 8 / 10 * 6 / 9 * 4 / 8) ** 0.25
+    scores = score(["a b c d e f g h i j k"], ["a b c d x f g h i j k l"], "en")
+    assert scores.bleu == pytest.approx(expected, rel=1e-9)
+    assert scores.bleu_paper == pytest.approx(expected, rel=1e-9)
+    assert bleu(["a b c d e f g h i j k"], ["a b c d x f g h i j k l"]) == pytest.approx(expected, rel=1e-9)
+    assert scores.sentences == 1
+
+
+def test_is_what_the_command_says(tmp_path):
+    for name, lines in (("hypothesis", HYPOTHESES), ("reference", REFERENCES)):
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    command = [sys.executable, "-m", "sacrebleu", tmp_path / "reference", "-i", tmp_path / "hypothesis"]
+    printed = subprocess.run([*command, "-m", "bleu", "chrf", "-w", "6"], capture_output=True, check=True, text=True)
+    bleu_line, chrf_line = json.loads(printed.stdout)
+    scores = score(HYPOTHESES, REFERENCES, "fr")
+    assert round(scores.bleu, 6) == bleu_line["score"]
+    assert round(scores.chrf, 6) == chrf_line["score"]
+    assert bleu(HYPOTHESES, REFERENCES) == scores.bleu
+    for signature, line in ((scores.signature, bleu_line), (scores.chrf_signature, chrf_line)):
+        assert signature == line["signature"]
+
+
+@pytest.mark.parametrize(
+    ("language", "line", "tokens"),
+    [
+        ("fr", "L'homme n'est pas là.", "l' homme n' est pas là ."),
+        ("fr", "Aujourd'hui, il pleut", "aujourd' hui , il pleut"),
+        ("fr", "L’été «\u00a0chaud\u00a0» …", 'l " été " chaud " ...'),
+        ("fr", "Un T-shirt à 3,50 € ?", "un t-shirt à 3,50 € ?"),
+        ("en", "The man's hat isn't “red”.", "the man 's hat isn 't \" red . \""),
+        ("fr", "Près d’un coup d’œil", "près d' un coup d \" œil"),
+        ("en", "Black & white", "black & white"),
+    ],
+)
+def test_paper_tokens(language, line, tokens):
+    assert paper_tokens([line], language) == [tokens]
+
+
+def test_the_two_bleus_differ_where_they_should():
+    """Case and typography cost `bleu` and are nothing to `bleu_paper`."""
+    scores = score(["l’homme “dort” dans son lit ."], ['L\'homme "dort" dans son lit.'], "fr")
+    assert scores.bleu_paper == pytest.approx(100)
+    assert scores.bleu < 70
+
+
+def test_bleu_paper_leaves_tokens_as_moses_made_them():
+    """Moses keeps 5-year together, and 13a takes it apart: 4 of 5, 3 of 4, 2 of 3 and 1 of 2 n-grams, or more."""
+    scores = score(["a 5-year b c d"], ["a 5-year b c e"], "en")
+    assert scores.bleu_paper == pytest.approx(100 * 0.2**0.25, rel=1e-9)
+    assert scores.bleu > scores.bleu_paper + 5
+
+
+def test_bleu_paper_is_not_smoothed():
+    """No quadruple matches: multi-bleu.perl says 0, and sacreBLEU's own smoothing does not."""
+    scores = score(["a b c x d"], ["a b c y d"], "en")
+    assert scores.bleu_paper == 0
+    assert scores.bleu > 0
+
+
+def test_signatures_tell_the_scores_apart():
+    scores = score(HYPOTHESES, REFERENCES, "fr")
+    assert re.fullmatch(r"nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp\|version:[\d.]+", scores.signature)
+    assert re.fullmatch(r"nrefs:1\|case:mixed\|eff:yes\|nc:6\|nw:0\|space:no\|version:[\d.]+", scores.chrf_signature)
+    assert scores.bleu_paper_signature.startswith(
+        "nrefs:1|case:lc|eff:no|norm:moses-fr|tok:moses-fr|smooth:none|sacremoses:"
+    )
+    assert json.loads(json.dumps(scores.to_dict())) == scores._asdict()
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "references", "message"),
+    [(["a", "b"], ["a"], "2 hypotheses .* 1 references"), ([], ["a"], "0 hypotheses .* 1 ref"), ([], [], "nothing")],
+)
+def test_unequal_or_no_lines_are_refused(hypotheses, references, message):
+    with pytest.raises(ValueError, match=message):
+        score(hypotheses, references, "fr")
+    with pytest.raises(ValueError, match=message):
+        bleu(hypotheses, references)

@@ -1,0 +1,126 @@
+"""Beam search with the length penalty of Wu et al. 2016; Section 6.1 of Vaswani et al. 2017.
+
+At every step the live hypotheses of a sentence, N of them, are extended by every token. Of all extensions
+
+* those that end (EOS) and are among the N best by score become finished hypotheses;
+* the N best of those that do not end are the next live hypotheses.
+
+The N finished hypotheses of best rank are kept, rank being score / length penalty. A sentence is done when N are
+finished and its best live hypothesis, ranked at its present length, is no better than the worst of them; when there is
+nothing left to extend; or at its length limit. From then on its finished hypotheses stay as they are, however long its
+neighbours take. With one beam this is greedy search, for every alpha: the first EOS that is the best token ends it.
+
+Departs: the papers do not say when to stop. Ranking live hypotheses at their *present* length is exact for alpha = 0,
+where scores only fall; for alpha > 0 a bound would have to assume that all tokens up to the limit come for free, which
+makes a search run on for tens of steps and seldom changes what it finds.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from transformer.decoding.hypotheses import LOWEST, Found, length_penalty, output_limits, pick_beams
+from transformer.models.interface import DecodeState, Seq2Seq
+from transformer.spec import BOS, EOS, PAD, DecodeSpec
+
+
+class _Live(NamedTuple):
+    """The hypotheses that have not ended; those of score LOWEST are empty places."""
+
+    tokens_BNT: jax.Array
+    last_BN: jax.Array  # the token to feed next
+    scores_BN: jax.Array
+
+
+class _Loop(NamedTuple):
+    step: jax.Array
+    state: DecodeState
+    live: _Live
+    finished: Found
+    done_B: jax.Array
+
+
+class _Extensions(NamedTuple):
+    """The best extensions of a sentence's live hypotheses by one token, best first; M = 2N of them.
+
+    Twice the beam, because at most N end (one a hypothesis): at least N that do not end are always among them.
+    """
+
+    scores_BM: jax.Array
+    parent_BM: jax.Array
+    token_BM: jax.Array
+
+
+def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Found:
+    """The `spec.beam_size` best outputs that the search described above finds for each row of `source_BS`."""
+    limit_B, real_B, max_length = output_limits(source_BS, spec.max_extra_length)
+    batch, beams = source_BS.shape[0], spec.beam_size
+    empty_BN = jnp.full((batch, beams), LOWEST)
+    blank_BNT = jnp.full((batch, beams, max_length), PAD, jnp.int32)
+
+    def unfinished(loop: _Loop) -> jax.Array:
+        return jnp.any(~loop.done_B)
+
+    def advance(loop: _Loop) -> _Loop:
+        logits_BNV, state = model.step(loop.state, loop.live.last_BN, loop.step)
+        extensions = _extend(logits_BNV, loop.live.scores_BN, loop.step >= limit_B)
+        penalty = length_penalty(loop.step + 1, spec.length_penalty)
+        finished = _finish(loop, extensions, penalty)
+        live, parent_BN = _continue(loop, extensions)
+        state = state._replace(carry=pick_beams(state.carry, parent_BN))
+        best_B = jnp.where(_exists(live.scores_BN[:, 0]), live.scores_BN[:, 0] / penalty, LOWEST)
+        return _Loop(loop.step + 1, state, live, finished, loop.done_B | (best_B <= finished.ranks_BN[:, -1]))
+
+    # All beams start equal, so only one may live: otherwise the same hypothesis would fill the beam.
+    live = _Live(blank_BNT, jnp.full((batch, beams), BOS, jnp.int32), empty_BN.at[:, 0].set(0.0))
+    state = model.start(model.encode(source_BS), beams, max_length)
+    loop = _Loop(jnp.zeros((), jnp.int32), state, live, Found(blank_BNT, empty_BN, empty_BN), ~real_B)
+    return jax.lax.while_loop(unfinished, advance, loop).finished
+
+
+def _exists(scores: jax.Array) -> jax.Array:
+    return scores > LOWEST / 2
+
+
+def _extend(logits_BNV: jax.Array, scores_BN: jax.Array, at_limit_B: jax.Array) -> _Extensions:
+    """Ranks the extensions by score; a sentence at its limit can only end.
+
+    The vocabulary is read twice, for the normaliser and for each hypothesis's own best tokens; everything after works
+    on a handful of candidates. EOS stands first among them, so equal scores prefer to end, as greedy search does.
+    """
+    batch, beams, vocabulary = logits_BNV.shape
+    # PAD, BOS and EOS may be among the best tokens, where they are crossed out: so three more than are needed.
+    best, token = jax.lax.top_k(logits_BNV, min(beams + 3, vocabulary))
+    closed = (token == PAD) | (token == BOS) | (token == EOS) | at_limit_B[:, None, None]
+    best = jnp.concatenate([logits_BNV[..., EOS : EOS + 1], jnp.where(closed, LOWEST, best)], axis=-1)
+    token = jnp.concatenate([jnp.full((batch, beams, 1), EOS, token.dtype), token], axis=-1)
+
+    normaliser_BN1 = jax.nn.logsumexp(logits_BNV, axis=-1, keepdims=True)
+    scores = jnp.maximum(scores_BN[:, :, None] + (best - normaliser_BN1), LOWEST)
+    scores_BM, index_BM = jax.lax.top_k(scores.reshape(batch, -1), 2 * beams)
+    token_BM = jnp.take_along_axis(token.reshape(batch, -1), index_BM, axis=1).astype(jnp.int32)
+    return _Extensions(scores_BM, index_BM // best.shape[-1], token_BM)
+
+
+def _finish(loop: _Loop, extensions: _Extensions, penalty: jax.Array) -> Found:
+    """Keeps the best of what was finished before and what ends now, where a sentence is not done."""
+    beams = loop.finished.ranks_BN.shape[1]
+    scores_BN, parent_BN = extensions.scores_BM[:, :beams], extensions.parent_BM[:, :beams]
+    ends_BN = (extensions.token_BM[:, :beams] == EOS) & _exists(scores_BN) & ~loop.done_B[:, None]
+    tokens_BNT = pick_beams(loop.live.tokens_BNT, parent_BN).at[:, :, loop.step].set(EOS)
+    now = Found(tokens_BNT, scores_BN, jnp.where(ends_BN, scores_BN / penalty, LOWEST))
+    both = jax.tree.map(lambda old, new: jnp.concatenate([old, new], axis=1), loop.finished, now)
+    # Of equal ranks top_k takes the first: places that stay empty are old ones, never what does not end now.
+    return pick_beams(both, jax.lax.top_k(both.ranks_BN, beams)[1])
+
+
+def _continue(loop: _Loop, extensions: _Extensions) -> tuple[_Live, jax.Array]:
+    """The next live hypotheses, and which of the present ones each extends."""
+    beams = loop.live.scores_BN.shape[1]
+    open_BM = jnp.where(extensions.token_BM == EOS, LOWEST, extensions.scores_BM)
+    scores_BN, index_BN = jax.lax.top_k(open_BM, beams)
+    parent_BN = jnp.take_along_axis(extensions.parent_BM, index_BN, axis=1)
+    token_BN = jnp.take_along_axis(extensions.token_BM, index_BN, axis=1)
+    tokens_BNT = pick_beams(loop.live.tokens_BNT, parent_BN).at[:, :, loop.step].set(token_BN)
+    return _Live(tokens_BNT, token_BN, scores_BN), parent_BN
