@@ -32,22 +32,22 @@ def get_config() -> ConfigDict:
     model.dropout_sublayer = 0.1  # on each sub-layer's output, before it is added; Section 5.4
     model.dropout_attention = 0.0  # on the attention weights; not in the paper
     model.dropout_feed_forward = 0.0  # after the activation; not in the paper
-    model.dtype = "float32"  # arithmetic of the forward pass: float32, bfloat16 (parameters, softmax and norms stay float32)
+    model.dtype = "float32"  # arithmetic: float32, bfloat16 (parameters, softmax and norms stay float32)
 
     data = config.data = ConfigDict()
-    data.source = "grammar"  # grammar (generated), tfds, files
-    data.name = ""  # tfds: "multi30k" or a translation dataset, "wmt14_translate/fr-en"
+    data.source = "tfds"  # tfds, files, grammar (generated)
+    data.name = "wmt14_translate/fr-en"  # tfds: a translation dataset, or "multi30k"; Section 5.1
     data.directory = ""  # tfds: where prepared data lives; empty: TFDS's own default
     data.raw_directory = ""  # tfds: downloaded raw files (TFDS's manual directory); empty: download them
     data.path = ""  # files: a path with {split} and {language}, "corpus/{split}.{language}.gz"
     data.direction = "fr-en"  # source-target
-    data.train_split = "train"
-    data.validation_split = "validation"
-    data.test_split = "test"
+    data.train_split = "train"  # what is learned from; the tokenizer sees nothing else
+    data.validation_split = "validation"  # what choices are made on
+    data.test_split = "test"  # opened once, at the end
     data.train_pairs = config_dict.placeholder(int)  # first pairs of the training split; None: all of it
     data.vocab_size = 8000  # joint SentencePiece vocabulary, the four special symbols included
     data.tokenizer = "bpe"  # SentencePiece's model type: bpe, unigram
-    data.max_length = 100  # longer training sentences (in tokens, end symbol included) are left out and counted
+    data.max_length = 100  # tokens, end symbol included; longer training sentences are left out and counted
     data.tokens_per_batch = 25_000  # rows × width of a batch, on its wider side; Section 5.1
     data.buckets = 8  # shapes a batch can have: each is compiled once
     data.workers = 0  # processes that assemble batches; 0: threads of this one
@@ -57,17 +57,17 @@ def get_config() -> ConfigDict:
     train.seed = 0  # of parameters, dropout and the order of batches
     train.steps = 100_000  # parameter updates; Section 5.2
     train.optimizer = "adam"  # Section 5.3
-    train.learning_rate = config_dict.placeholder(float)  # at the end of the warm-up; None: Eq. 3's (d_model · warmup_steps)^-0.5
-    train.schedule = "inverse_sqrt"  # after the warm-up: inverse_sqrt (Eq. 3), linear (to zero at the last step), constant
+    train.learning_rate = config_dict.placeholder(float)  # its peak; None: Eq. 3's (d_model · warmup_steps)^-0.5
+    train.schedule = "inverse_sqrt"  # after the warm-up: inverse_sqrt (Eq. 3), linear (to 0 at the end), constant
     train.warmup_steps = 4000  # of linear growth; Section 5.3
     train.adam_beta1 = 0.9  # Section 5.3
-    train.adam_beta2 = 0.98
-    train.adam_epsilon = 1e-9
+    train.adam_beta2 = 0.98  # Section 5.3
+    train.adam_epsilon = 1e-9  # Section 5.3
     train.label_smoothing = 0.1  # Section 5.4
     train.clip_norm = config_dict.placeholder(float)  # largest norm of the gradient; None: no clipping, as published
     train.accumulate = 1  # batches whose gradients make one update
     train.ema_decay = 0.0  # exponential moving average of the parameters; 0: none
-    train.average_checkpoints = 5  # mean of the last checkpoints is what is evaluated at the end; 1: the last one; Section 6.1
+    train.average_checkpoints = 5  # the mean of the last ones is what is tested; 1: the last; Section 6.1
     train.early_stopping = "none"  # what must improve for training to go on: none, loss, bleu (of validation)
     train.patience = 10  # evaluations without improvement before early stopping
     train.log_every = 50  # steps between two lines of metrics
@@ -86,7 +86,7 @@ def get_config() -> ConfigDict:
 
     evaluate = config.evaluate = ConfigDict()
     evaluate.every = 1000  # steps between two evaluations on the validation split
-    evaluate.sentences = config_dict.placeholder(int)  # first sentences translated for validation BLEU; None: all; 0: loss only
+    evaluate.sentences = config_dict.placeholder(int)  # translated for validation BLEU; None: all; 0: loss only
     evaluate.samples = 3  # translations shown at each evaluation
 
     parallel = config.parallel = ConfigDict()

@@ -22,6 +22,8 @@ def get_config() -> ConfigDict:
     config.model.encoder_layers = 2
     config.model.decoder_layers = 2
 
+    config.data.source = "grammar"
+    config.data.name = ""
     config.data.train_pairs = 50_000
     config.data.vocab_size = 1500
     config.data.max_length = 60

@@ -28,8 +28,6 @@ def get_config(size: str = "base") -> ConfigDict:
         raise ValueError(f"wmt14_en_fr:{size}: the argument is one of {', '.join(ARGUMENTS)}")
     config = base.get_config()
 
-    config.data.source = "tfds"
-    config.data.name = "wmt14_translate/fr-en"
     config.data.direction = "en-fr"
     config.data.vocab_size = 32_000
     config.data.tokens_per_batch = 25_000  # approximately, on each side; Section 5.1

@@ -1,6 +1,6 @@
 """Settings as frozen dataclasses: what a config says, checked once, before anything is built.
 
-`Spec.from_config` is strict both ways: a key that is not a field here raises, and so does a field that the config lacks.
+`Spec.from_config` is strict both ways: a key that is not a field raises, and so does a field that the config lacks.
 Values that make no sense raise a `ValueError` that says the numbers. This module knows no array library.
 """
 
@@ -138,7 +138,8 @@ class DataSpec(Section):
         _require(self.workers >= 0, f"data.workers: {self.workers} is negative")
         _require(
             self.tokens_per_batch >= self.max_length,
-            f"data.tokens_per_batch: {self.tokens_per_batch} is less than one sentence of data.max_length {self.max_length}",
+            f"data.tokens_per_batch: {self.tokens_per_batch} is less than one sentence of data.max_length "
+            f"{self.max_length}",
         )
         _require(
             self.source != "grammar" or self.train_pairs is not None,

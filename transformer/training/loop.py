@@ -2,22 +2,28 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import jax
-import numpy as np
 
 from transformer.spec import Spec
 from transformer.training.state import TrainState
 from transformer.training.step import StepSums
 
 
-class Batch(NamedTuple):
-    """What the loop needs to know of a batch."""
+class Batch(Protocol):
+    """What the loop needs to know of a batch, which is on the devices."""
 
-    source: np.ndarray  # int32 [B, S]
-    target: np.ndarray  # int32 [B, T]
+    @property
+    def source(self) -> Any:
+        """int32 source_BS."""
+        ...
+
+    @property
+    def target(self) -> Any:
+        """int32 target_BT."""
+        ...
 
 
 @dataclasses.dataclass
@@ -28,6 +34,7 @@ class Hooks:
       log: receives the metrics of the steps since the last call.
       evaluate: measures the state on the validation split.
       save: writes a checkpoint.
+      best: is told when an evaluation is the best so far, if early stopping is on.
       progress: is told of every step's dispatch.
       clock: seconds, from any origin.
     """
@@ -35,6 +42,7 @@ class Hooks:
     log: Callable[[int, dict[str, float]], None]
     evaluate: Callable[[int, TrainState], dict[str, float]]
     save: Callable[[int, TrainState], None]
+    best: Callable[[int, TrainState], None]
     progress: Callable[[int], None]
     clock: Callable[[], float]
 
@@ -44,6 +52,7 @@ class Meter:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._latest: StepSums | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -52,8 +61,14 @@ class Meter:
         self._paused = 0.0
 
     def add(self, step: StepSums) -> None:
-        """Reads a step's sums: waits until the device has them."""
-        sums = jax.device_get(step.sums)
+        """Takes a step that was just dispatched, and reads the one before it: the device never waits for the host."""
+        self._read()
+        self._latest = step
+
+    def _read(self) -> None:
+        if self._latest is None:
+            return
+        sums = jax.device_get(self._latest.sums)
         self._loss += float(sums.loss)
         self._nll += float(sums.nll)
         self._weight += float(sums.weight)
@@ -62,8 +77,16 @@ class Meter:
         """Leaves `seconds` spent on something else out of the speed."""
         self._paused += seconds
 
-    def report(self, last: StepSums) -> dict[str, float]:
-        """Means since the last report, in nats and tokens per second."""
+    def report(self) -> dict[str, float]:
+        """Means since the last report, in nats and tokens per second; waits for the latest step.
+
+        Raises:
+          ValueError: no step was added since.
+        """
+        if self._latest is None:
+            raise ValueError("no step to report on")
+        self._read()
+        last, self._latest = self._latest, None
         seconds = max(self._clock() - self._since - self._paused, 1e-9)
         weight = max(self._weight, 1.0)
         values = {
@@ -96,7 +119,7 @@ class Stopping:
             return False
         value = -values["bleu"] if self._metric == "bleu" else values["loss"]
         better = value < self._best
-        self._best = min(value, self._best)
+        self._best = value if better else self._best
         self._without = 0 if better else self._without + 1
         return better
 
@@ -114,8 +137,7 @@ def fit(
     start: int,
     batches: Iterator[Batch],
     hooks: Hooks,
-    past: list[dict[str, float]],
-    on_best: Callable[[int, TrainState], None],
+    past: Iterable[dict[str, float]] = (),
 ) -> TrainState:
     """Trains from update `start` to `spec.train.steps`, or until early stopping; returns the last state.
 
@@ -128,31 +150,27 @@ def fit(
       batches: on the devices, from the state's position on.
       hooks: what happens beside training.
       past: results of earlier evaluations of this run, for early stopping.
-      on_best: told when an evaluation is the best so far, if early stopping is on.
     """
     stopping = Stopping(spec.train.early_stopping, spec.train.patience)
     for values in past:
         stopping.improved(values)
-    meter, previous = Meter(hooks.clock), None
+    meter = Meter(hooks.clock)
     for update in range(start + 1, spec.train.steps + 1):
         if stopping.stop:
             break
         for _ in range(spec.train.accumulate):
             batch = next(batches)
             state, sums = step(state, batch.source, batch.target, numbers)
-            if previous is not None:
-                meter.add(previous)
-            previous = sums
+            meter.add(sums)
         hooks.progress(update)
         last = update == spec.train.steps
         evaluating, saving = (last or update % every == 0 for every in (spec.evaluate.every, spec.checkpoint.every))
-        if last or evaluating or update % spec.train.log_every == 0:
-            meter.add(previous)
-            hooks.log(update, meter.report(previous))
-            previous = None
+        # A save begins a new window of metrics, so that a run continued from it logs what the run itself would have.
+        if evaluating or saving or update % spec.train.log_every == 0:
+            hooks.log(update, meter.report())
         paused = hooks.clock()
         if evaluating and stopping.improved(hooks.evaluate(update, state)):
-            on_best(update, state)
+            hooks.best(update, state)
         if saving or stopping.stop:
             hooks.save(update, state)
         meter.pause(hooks.clock() - paused)

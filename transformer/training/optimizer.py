@@ -13,7 +13,9 @@ Numbers = dict[str, jax.Array | float]
 def adam(numbers: Numbers) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015), before the learning rate."""
     return optax.scale_by_adam(
-        b1=numbers["adam_beta1"], b2=numbers["adam_beta2"], eps=numbers["adam_epsilon"]  # type: ignore[arg-type]
+        b1=numbers["adam_beta1"],
+        b2=numbers["adam_beta2"],
+        eps=numbers["adam_epsilon"],
     )
 
 
@@ -31,4 +33,4 @@ def make(spec: TrainSpec, numbers: Numbers) -> optax.GradientTransformation:
     optimizer = OPTIMIZERS[spec.optimizer](numbers)
     if spec.clip_norm is None:
         return optimizer
-    return optax.chain(optax.clip_by_global_norm(numbers["clip_norm"]), optimizer)  # type: ignore[arg-type]
+    return optax.chain(optax.clip_by_global_norm(numbers["clip_norm"]), optimizer)

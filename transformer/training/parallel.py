@@ -3,7 +3,7 @@
 Both see the same global batch and give the same sums; only the way the work is shared differs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -25,9 +25,8 @@ class MeshPlacement:
       devices: which devices share each batch; default: all.
     """
 
-    def __init__(self, devices: list[jax.Device] | None = None) -> None:
-        devices = jax.devices() if devices is None else devices
-        self.mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+    def __init__(self, devices: Sequence[Any] | None = None) -> None:
+        self.mesh = Mesh(np.array(devices or jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.by_row = NamedSharding(self.mesh, PartitionSpec(AXIS))
 

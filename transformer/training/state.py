@@ -31,7 +31,7 @@ class Model(NamedTuple):
 
     def __call__(self, params: Params) -> Seq2Seq:
         """The model with these parameters; free under `jit`."""
-        return nnx.merge(self.graph, nnx.State(_integer_keys(params)))  # type: ignore[return-value]
+        return nnx.merge(self.graph, nnx.State(_integer_keys(params)))
 
 
 def split(model: Seq2Seq) -> tuple[Model, Params]:

@@ -103,7 +103,7 @@ def _update(
         decay = jnp.minimum(numbers["ema_decay"], (1.0 + step) / (10.0 + step))
         average = jax.tree.map(lambda old, new: new + decay * (old - new), average, params)
     state = state._replace(step=step, params=params, optimizer=optimizer_state, average=average)
-    return state, optax.global_norm(mean), rate
+    return state, optax.tree.norm(mean), rate
 
 
 def make_step(
@@ -133,9 +133,7 @@ def make_step(
         dropout = Dropout.from_key(key, numbers["dropout"], first_row)
 
         def summed(params: Params) -> tuple[jax.Array, LossSums]:
-            sums = loss_sums(
-                model, params, source_BS, target_BT, numbers["label_smoothing"], train.loss_chunk, dropout
-            )
+            sums = loss_sums(model, params, source_BS, target_BT, numbers["label_smoothing"], train.loss_chunk, dropout)
             return sums.loss, sums
 
         gradients, sums = reduce(jax.grad(summed, has_aux=True)(state.params))

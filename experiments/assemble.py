@@ -1,0 +1,146 @@
+"""The composition root: from a spec to a corpus, a tokenizer, batches, a model and what runs it on devices.
+
+Everything imported here may import JAX; `experiments.devices.prepare` must have run.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from experiments.workdir import Workdir
+from transformer.data import batching
+from transformer.data.corpus import Corpus, Pair
+from transformer.data.tokenizer import Tokenizer
+from transformer.decoding.search import search
+from transformer.decoding.translate import Translator
+from transformer.evaluation import evaluator
+from transformer.models.build import build
+from transformer.spec import DecodeSpec, Spec
+from transformer.training import state as states
+from transformer.training import step as steps
+from transformer.training.checkpoint import Checkpoints, mean_of_last
+from transformer.training.parallel import PLACEMENTS, MeshPlacement
+from transformer.training.state import Model, Params, TrainState
+
+
+def tokenizer_for(spec: Spec, corpus: Corpus, workdir: Workdir) -> Tokenizer:
+    """The run's tokenizer: the one in the folder, or else one trained on the training split alone and kept there."""
+    if workdir.tokenizer.exists():
+        return Tokenizer.load(workdir.tokenizer)
+    pairs = corpus.split(spec.data.train_split)
+    texts = (text for pair in pairs for text in pair)
+    tokenizer = Tokenizer.train(texts, spec.data.vocab_size, spec.data.tokenizer)
+    tokenizer.save(workdir.tokenizer)
+    return tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """A model with its settings, tokenizer and devices: what training, evaluation and translation share.
+
+    Attributes:
+      spec: the run's settings.
+      tokenizer: between text and ids.
+      model: the structure.
+      initial: the parameters before training.
+      placement: the devices.
+    """
+
+    spec: Spec
+    tokenizer: Tokenizer
+    model: Model
+    initial: Params
+    placement: MeshPlacement
+
+    @classmethod
+    def make(cls, spec: Spec, tokenizer: Tokenizer) -> "System":
+        """Builds the model; its parameters depend on `train.seed` alone."""
+        key = jax.random.fold_in(jax.random.key(spec.train.seed), 0)
+        vocab_size = tokenizer.vocab_size
+        # The graph comes from an abstract build, the parameters from one compiled program: faster than op by op.
+        model = states.split(nnx.eval_shape(lambda: build(spec.model, vocab_size, key)))[0]
+        initial = jax.jit(lambda key: states.split(build(spec.model, vocab_size, key))[1])(key)
+        return cls(spec, tokenizer, model, initial, PLACEMENTS[spec.parallel.mode]())
+
+    @functools.cached_property
+    def numbers(self) -> Any:
+        """Settings that are arguments of the compiled step, on the host."""
+        return steps.numbers(self.spec.train, self.spec.model)
+
+    def fresh_state(self) -> TrainState:
+        """The state before the first step, on the host's default device."""
+        key = jax.random.key_data(jax.random.fold_in(jax.random.key(self.spec.train.seed), 1))
+        return steps.initial_state(self.initial, self.spec.train, self.numbers, key)
+
+    def on_devices(self, params: Params) -> Params:
+        """Parameters for evaluation and search, on every device."""
+        return jax.device_put(params, self.placement.replicated)
+
+    def result(self, workdir: Workdir) -> tuple[Params, list[int]]:
+        """The parameters that stand for a finished run, and the steps they come from.
+
+        With early stopping, those of the best evaluation; else the mean of the last `train.average_checkpoints`.
+        """
+        early = self.spec.train.early_stopping != "none" and workdir.best.exists()
+        checkpoints = Checkpoints(workdir.best if early else workdir.checkpoints)
+        try:
+            count = 1 if early else self.spec.train.average_checkpoints
+            params, used = mean_of_last(checkpoints, count, jax.eval_shape(self.fresh_state))
+        finally:
+            checkpoints.close()
+        return self.on_devices(params), used
+
+    def translator(self, params: Params, decode: DecodeSpec) -> Translator:
+        """What translates text with `params`."""
+        compiled = self._search(decode)
+        # Rows of padding fill a batch up to what the devices can share evenly.
+        rows = decode.batch_size + -decode.batch_size % self.placement.devices
+
+        def searcher(source_BS: np.ndarray) -> Any:
+            return compiled(params, self.placement.shard(source_BS))
+
+        return Translator(searcher, self.tokenizer, lambda ids: batching.source_batches(ids, rows))
+
+    @functools.cache  # noqa: B019  a system lives as long as its process
+    def _search(self, decode: DecodeSpec) -> Callable[..., Any]:
+        return self.placement.compile_rows(lambda params, source_BS: search(self.model(params), source_BS, decode))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    @functools.cached_property
+    def _loss_sums(self) -> Callable[..., Any]:
+        chunk = self.spec.train.loss_chunk
+        return self.placement.compile_rows(
+            lambda params, source_BS, target_BT: steps.loss_sums(self.model, params, source_BS, target_BT, 0.0, chunk)
+        )
+
+    def loss(self, params: Params, batches: Sequence[batching.Batch]) -> dict[str, float]:
+        """Loss and perplexity of `params` on `batches`."""
+        shard = self.placement.shard
+        return evaluator.loss(lambda batch: self._loss_sums(params, shard(batch.source), shard(batch.target)), batches)
+
+    def plan(self, pairs: Sequence[Pair]) -> batching.BatchPlan:
+        """The batches of a training split."""
+        data = self.spec.data
+        return batching.BatchPlan(
+            batching.tokenize(pairs, self.tokenizer, data.max_length),
+            tokens_per_batch=data.tokens_per_batch,
+            buckets=data.buckets,
+            seed=self.spec.train.seed,
+            row_multiple=self.placement.devices,
+        )
+
+    def batches(self, plan: batching.BatchPlan, start: int) -> Iterator[batching.Batch]:
+        """Batches from number `start` on, each on the devices before it is asked for."""
+        shard = self.placement.shard
+        waiting: list[batching.Batch] = []
+        for _, batch in batching.batches(plan, start, self.spec.data.workers, self.spec.data.prefetch):
+            waiting.append(batch._replace(source=shard(batch.source), target=shard(batch.target)))
+            if len(waiting) > 1:
+                yield waiting.pop(0)

@@ -1,0 +1,90 @@
+"""How every command begins and ends: flags, configs, and mistakes told in one line."""
+
+import contextlib
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn, TypeVar
+
+from absl import app, flags, logging
+
+# What a user's mistake raises, at any depth of reading flags, configs, corpora and run folders.
+_MISTAKES = (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+_TRACEBACK = flags.DEFINE_bool("traceback", False, "show where in the program a mistake was found")
+
+
+def refuse(message: object) -> NoReturn:
+    """Ends the program with status 2 and one line on what is wrong."""
+    line = " ".join(str(message).split())
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+@contextlib.contextmanager
+def mistakes() -> Iterator[None]:
+    """Inside, what a wrong setting or file raises ends the program with one line and status 2, not with a traceback."""
+    try:
+        yield
+    except _MISTAKES as error:
+        if _TRACEBACK.value:
+            raise
+        refuse(error)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    """absl's parser, but a mistake is one line, and so is a key that the config does not have."""
+    if any(argument in ("-h", "-help", "--help", "--helpfull") for argument in argv[1:]):
+        print((sys.modules["__main__"].__doc__ or "").strip(), "\n\nflags:", sep="")
+        print("\n".join(_flag_lines()))
+        sys.exit(0)
+    for argument in argv[1:]:
+        name, _, value = argument.lstrip("-").partition("=")
+        path = pathlib.Path(value.split(":")[0])
+        if name == "config" and not path.is_file():
+            refuse(f"--config: {path} does not exist")
+    try:
+        rest = flags.FLAGS(list(argv))
+    except Exception as error:  # whatever a config file or a flag's parser raises is about what the user typed
+        refuse(_flag_mistake(error, argv))
+    if len(rest) > 1:
+        refuse(f"unexpected argument: {rest[1]}")
+    return rest
+
+
+def _flag_mistake(error: BaseException, argv: Sequence[str]) -> str:
+    """What is wrong with the flags, from what reading them raised."""
+    if isinstance(error, flags.Error) and "Traceback" not in str(error):
+        return str(error)
+    while error.__cause__ or error.__context__:  # ml_collections wraps what a config raises in its whole traceback
+        error = error.__cause__ or error.__context__ or error
+    text = str(error.args[0]) if error.args else repr(error)
+    if isinstance(error, KeyError | AttributeError):
+        keys = [argument.lstrip("-").partition("=")[0] for argument in argv if argument.startswith("--config.")]
+        missing = text.split("\n")[0].strip("'\"")
+        named = next((key for key in keys if missing in key.split(".")), missing)
+        hint = re.search(r'Did you mean "(.*?)"', text)
+        return f"unknown config key: {named}" + (f"; did you mean {hint.group(1)}?" if hint else "")
+    return text
+
+
+def _flag_lines() -> Iterator[str]:
+    """The command's own flags, without those of the libraries it uses."""
+    modules = flags.FLAGS.flags_by_module_dict()
+    for flag in modules.get(sys.argv[0], []) + modules.get(__name__, []):
+        yield f"  --{flag.name}: {flag.help}" + (f" (default: {flag.default})" if flag.default else "")
+
+
+Flags = TypeVar("Flags")
+
+
+def run(define: Callable[[], Flags], main: Callable[[Flags], None]) -> None:
+    """Defines a command's flags, reads them, and runs `main` with them.
+
+    Flags are absl's, which are global: defining them here and not on import lets one process import several commands.
+    Libraries' warnings are shown, their notes are not.
+    """
+    holders = define()
+    logging.set_verbosity(logging.WARNING)
+    app.run(lambda _: main(holders), flags_parser=_parse)

@@ -1,0 +1,61 @@
+"""What a person watching sees: a progress bar in a terminal, plain lines elsewhere."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def number(name: str, value: float) -> str:
+    """One metric as text, with the digits that matter."""
+    if name == "tokens_per_second":
+        return f"{value:,.0f} tokens/s"
+    if name == "learning_rate":
+        return f"learning rate {value:.2e}"
+    return f"{name.replace('_', ' ')} {value:.2f}" if abs(value) >= 10 else f"{name.replace('_', ' ')} {value:.3f}"
+
+
+class Watch:
+    """Shows a run's progress; use as a context manager.
+
+    Args:
+      steps: updates in the whole run.
+      start: updates made before.
+    """
+
+    def __init__(self, steps: int, start: int) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._steps, self._start = steps, start
+
+    def __enter__(self) -> "Watch":
+        self._bar.start()
+        self._task = self._bar.add_task("training", total=self._steps, completed=self._start, now="compiling")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        """Moves the bar."""
+        self._bar.update(self._task, completed=step)
+
+    def line(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self.console.print(text, markup=False)
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """Shows a step's metrics: beside the bar in a terminal, as a line elsewhere."""
+        shown = ("loss", "perplexity", "learning_rate", "tokens_per_second")
+        text = ", ".join(number(name, values[name]) for name in shown)
+        self._bar.update(self._task, now=f"loss {values['loss']:.3f}, {values['tokens_per_second']:,.0f} tokens/s")
+        if not self.console.is_terminal:
+            self.line(f"step {step}/{self._steps}: {text}")

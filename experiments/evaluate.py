@@ -1,0 +1,87 @@
+"""Scores a trained model on a split of its corpus, or on any pair of files: the only door to a test split.
+
+    python -m experiments.evaluate --workdir=runs/quickstart [--split=test]
+    python -m experiments.evaluate --workdir=runs/quickstart --source=talk.fr --reference=talk.en
+
+Prints one JSON object last, on one line: bleu, chrf, bleu_paper, signatures, sentences, seconds.
+"""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from experiments import command
+
+
+class Flags(NamedTuple):
+    """What the command takes."""
+
+    workdir: flags.FlagHolder
+    split: flags.FlagHolder
+    source: flags.FlagHolder
+    reference: flags.FlagHolder
+    output: flags.FlagHolder
+
+
+def define() -> Flags:
+    """Defines the flags."""
+    text = flags.DEFINE_string
+    return Flags(
+        workdir=text("workdir", None, "folder of a run"),
+        split=text("split", None, "split of the run's corpus; default: its data.test_split"),
+        source=text("source", None, "a file to translate in place of a split, a sentence a line, plain or .gz"),
+        reference=text("reference", None, "its translation, line by line"),
+        output=text("output", None, "where to write the translations; default: the run's translations/"),
+    )
+
+
+def main(given: Flags) -> None:
+    """Translates, prints the scores."""
+    from experiments import devices
+    from experiments.workdir import Workdir
+
+    path, split, source, reference, output = (flag.value for flag in given)
+    if not path:
+        command.refuse("--workdir is needed: the folder of a run")
+    if (source is None) != (reference is None):
+        command.refuse("--source and --reference go together")
+    if source and split:
+        command.refuse("--split and --source: give one of them")
+    with command.mistakes():
+        devices.prepare(Workdir(path).spec().parallel.cpu_devices)
+        scores = evaluate(path, split, source, reference, output)
+    print(json.dumps(scores, ensure_ascii=False))
+
+
+def evaluate(
+    path: str, split: str | None, source: str | None, reference: str | None, output: str | None
+) -> dict[str, Any]:
+    """Scores the run in `path` on a split, or on a pair of files; returns what `main` prints."""
+    from experiments.assemble import System
+    from experiments.scoring import evaluate_split
+    from experiments.workdir import Workdir
+    from transformer.data.corpus import open_corpus, read_parallel
+    from transformer.data.tokenizer import Tokenizer
+
+    workdir = Workdir(path)
+    spec = workdir.spec()
+    name = split or spec.data.test_split
+    if source is not None and reference is not None:
+        name = pathlib.Path(source).name
+        pairs = read_parallel(source, reference)
+    else:
+        pairs = open_corpus(spec.data).split(name)
+    system = System.make(spec, Tokenizer.load(workdir.tokenizer))
+    params, steps = system.result(workdir)
+    scores, texts = evaluate_split(system, params, pairs, spec.decode)
+    if output is None:
+        workdir.write_translations(name, steps[-1], texts)
+    else:
+        pathlib.Path(output).write_text("".join(text + "\n" for text in texts), encoding="utf-8")
+    return {"split": name, **scores, "checkpoints": steps}
+
+
+if __name__ == "__main__":
+    command.run(define, main)

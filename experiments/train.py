@@ -1,0 +1,61 @@
+"""Trains a translation model.
+
+    python -m experiments.train --config=configs/quickstart.py --workdir=runs/quickstart
+
+Settings are overridden one by one (--config.model.heads=4). The same command again continues a run that was cut off. At
+the end the test split is translated and scored, and one sentence's attention is drawn in the workdir.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import command
+from transformer.spec import Spec
+
+
+class Flags(NamedTuple):
+    """What the command takes."""
+
+    config: flags.FlagHolder
+    workdir: flags.FlagHolder
+    allow: flags.FlagHolder
+
+
+def define() -> Flags:
+    """Defines the flags."""
+    return Flags(
+        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
+        flags.DEFINE_string("workdir", None, "folder of the run, made if it does not exist"),
+        flags.DEFINE_list("allow_config_change", [], "settings that may differ from those the run in it began with"),
+    )
+
+
+def main(given: Flags) -> None:
+    """Trains, and scores the test split."""
+    if not given.config.value or not given.workdir.value:
+        command.refuse("--config and --workdir are needed: --config=configs/quickstart.py --workdir=runs/quickstart")
+    with command.mistakes():
+        spec = Spec.from_config(given.config.value)
+    train(spec, given.workdir.value, given.allow.value)
+
+
+def train(spec: Spec, path: str, allowed: Sequence[str] = ()) -> dict[str, float]:
+    """Trains `spec` in the folder `path`, continuing a run that is there; returns the test scores."""
+    from experiments import devices
+
+    devices.prepare(spec.parallel.cpu_devices)
+    from experiments.run import Run
+
+    begun = time.monotonic()
+    with command.mistakes():
+        run = Run(spec, path, allowed, clock=time.monotonic)
+    run.train()
+    return run.finish(begun)
+
+
+if __name__ == "__main__":
+    command.run(define, main)

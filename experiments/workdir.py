@@ -1,0 +1,122 @@
+"""The folder of a run: what it was asked to do, with what it was done, and what came out."""
+
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from transformer.spec import Spec
+
+# Settings that may differ when a run is continued: they say how fast or how often, not what is learned.
+MAY_CHANGE = (
+    "data.directory", "data.raw_directory", "data.workers", "data.prefetch", "train.log_every",
+    "decode", "evaluate.samples", "parallel", "checkpoint.keep",
+)  # fmt: skip
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "sentencepiece", "sacrebleu", "numpy")
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{section}.{key}": value for section, keys in config.items() for key, value in keys.items()}
+
+
+def _may_change(key: str, allowed: Iterable[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in allowed)
+
+
+class Workdir:
+    """Paths and small files of a run.
+
+    Args:
+      path: the folder; made when the run begins.
+    """
+
+    def __init__(self, path: str | pathlib.Path) -> None:
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.json"
+        self.tokenizer = self.path / "tokenizer.model"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.path / "best"
+        self.figures = self.path / "figures"
+
+    def begin(self, spec: Spec, allowed: Iterable[str] = ()) -> None:
+        """Writes config.json, or checks that the run in the folder is this one.
+
+        Raises:
+          ValueError: the folder holds a run of another config (the message names the differing keys), or other files.
+        """
+        if self.config.exists():
+            self._check(spec, (*MAY_CHANGE, *allowed))
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise ValueError(f"{self.path}: is not empty and holds no config.json of a run; choose another --workdir")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write(self.config, spec.to_dict())
+
+    def _check(self, spec: Spec, allowed: tuple[str, ...]) -> None:
+        there, here = _flat(json.loads(self.config.read_text(encoding="utf-8"))), _flat(spec.to_dict())
+        missing = object()
+        differing = [
+            f"{key} (there {there.get(key)!r}, here {here.get(key)!r})"
+            for key in sorted(there.keys() | here.keys())
+            if there.get(key, missing) != here.get(key, missing) and not _may_change(key, allowed)
+        ]
+        if differing:
+            raise ValueError(f"{self.path} holds a run of another config: {', '.join(differing)}")
+
+    def spec(self) -> Spec:
+        """The run's settings.
+
+        Raises:
+          FileNotFoundError: there is no run in the folder.
+          ValueError: its config.json does not fit this version.
+        """
+        if not self.config.exists():
+            raise FileNotFoundError(f"{self.path}: no run here (config.json is missing)")
+        try:
+            return Spec.from_config(json.loads(self.config.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{self.config}: {error}") from error
+
+    def write_versions(self, devices: Iterable[str]) -> None:
+        """Records in versions.json what the run is done with."""
+        versions = {
+            "commit": commit(),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "devices": list(devices),
+            "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        }
+        self._write(self.path / "versions.json", versions)
+
+    def write_translations(self, split: str, step: int, lines: Iterable[str]) -> pathlib.Path:
+        """Writes translations/SPLIT.STEP.txt, a line each."""
+        path = self.path / "translations" / f"{split}.{step}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return path
+
+    def _write(self, path: pathlib.Path, content: Mapping[str, Any]) -> None:
+        # Through a temporary file, so that a run cut off here leaves the old content and not half of the new.
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def commit() -> str:
+    """The source's git commit, with "+" where files differ from it; "unknown" outside a repository."""
+    root = pathlib.Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if status.stdout.strip() else "")

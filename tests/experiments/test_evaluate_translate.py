@@ -1,0 +1,76 @@
+"""The commands that use a finished run, as a shell sees them."""
+
+import gzip
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from experiments.evaluate import evaluate
+
+
+def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", module, *flags], input=stdin, capture_output=True, check=False)
+
+
+def test_evaluate_prints_one_json_object_last(trained: pathlib.Path) -> None:
+    done = command("experiments.evaluate", f"--workdir={trained}", "--split=validation")
+    assert done.returncode == 0, done.stderr.decode()
+    scores = json.loads(done.stdout.decode().splitlines()[-1])
+    assert {"bleu", "chrf", "bleu_paper", "signature", "sentences", "seconds"} <= scores.keys()
+    assert scores["sentences"] == 7
+    assert "tok:13a" in scores["signature"]
+
+
+def test_a_pair_of_files_scores_like_the_split_they_hold(
+    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    source = tmp_path / "renamed.gz"
+    source.write_bytes(gzip.compress(pathlib.Path(str(corpus).format(split="test", language="fr")).read_bytes()))
+    reference = str(corpus).format(split="test", language="en")
+    files = evaluate(str(trained), None, str(source), reference, str(tmp_path / "out.txt"))
+    split = evaluate(str(trained), "test", None, None, str(tmp_path / "out2.txt"))
+    for name in ("bleu", "chrf", "bleu_paper", "sentences"):
+        assert files[name] == split[name]
+    assert (tmp_path / "out.txt").read_text() == (tmp_path / "out2.txt").read_text() != ""
+
+
+def test_translate_keeps_order_blank_lines_and_does_not_depend_on_the_batch(trained: pathlib.Path) -> None:
+    lines = ["Un deux.", "", "Sept six cinq quatre trois deux un.", "Trois."]
+    stdin = "".join(line + "\n" for line in lines).encode()
+    whole = command("experiments.translate", f"--workdir={trained}", "--batch_size=5", stdin=stdin)
+    assert whole.returncode == 0, whole.stderr.decode()
+    out = whole.stdout.decode().split("\n")
+    assert len(out) == len(lines) + 1
+    assert out[1] == ""
+    backwards = "".join(line + "\n" for line in reversed(lines)).encode()
+    other = command("experiments.translate", f"--workdir={trained}", "--batch_size=2", stdin=backwards)
+    assert other.stdout.decode().split("\n")[:-1] == out[:-1][::-1]
+
+
+@pytest.mark.parametrize(
+    ("module", "flags", "message"),
+    [
+        ("experiments.translate", ["--n_best=9"], "--n_best=9 is more than --beam_size=2"),
+        ("experiments.translate", ["--method=sample", "--n_best=2"], "needs --method=beam"),
+        ("experiments.evaluate", ["--split=nonsense"], "nonsense"),
+        ("experiments.evaluate", ["--source=/nowhere.fr", "--reference=/nowhere.en"], "/nowhere.fr"),
+        ("experiments.evaluate", ["--source=/nowhere.fr"], "go together"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(trained: pathlib.Path, module: str, flags: list[str], message: str) -> None:
+    done = command(module, f"--workdir={trained}", *flags)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+
+
+def test_a_folder_without_a_run(tmp_path: pathlib.Path) -> None:
+    done = command("experiments.evaluate", f"--workdir={tmp_path}")
+    assert done.returncode == 2
+    assert "config.json is missing" in done.stderr.decode()
