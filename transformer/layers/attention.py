@@ -69,9 +69,7 @@ class MultiHeadAttention(nnx.Module):
         output_BTD = self.to_output(context_BTHU.reshape(*x_BTD.shape[:-1], -1))
         return output_BTD, weights_BHTS
 
-    def step(
-        self, x_BND: jax.Array, cache: KeyValue, position: jax.Array
-    ) -> tuple[jax.Array, KeyValue]:
+    def step(self, x_BND: jax.Array, cache: KeyValue, position: jax.Array) -> tuple[jax.Array, KeyValue]:
         """Causal self-attention of one new token a hypothesis.
 
         Args:

@@ -32,6 +32,4 @@ class Embedding(nnx.Module):
     def logits(self, hidden_BTD: jax.Array) -> jax.Array:
         """Inner product with every row, the pre-softmax linear transformation: [..., D] to float32 [..., V]."""
         table_VD = self.table_VD[...].astype(self.dtype)
-        return jnp.einsum(
-            "...d,vd->...v", hidden_BTD.astype(self.dtype), table_VD, preferred_element_type=jnp.float32
-        )
+        return jnp.einsum("...d,vd->...v", hidden_BTD.astype(self.dtype), table_VD, preferred_element_type=jnp.float32)

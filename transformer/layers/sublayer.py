@@ -1,4 +1,4 @@
-"""What stands around every attention and feed-forward network: dropout, residual connection, norm; Sections 3.1, 5.4."""
+"""What stands around each attention and feed-forward network: dropout, residual, norm; Sections 3.1, 5.4."""
 
 from collections.abc import Callable
 from typing import Any

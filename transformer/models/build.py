@@ -19,7 +19,6 @@ from transformer.models.transformer import Parts, Transformer
 from transformer.ops import positions
 from transformer.spec import ModelSpec
 
-
 Value = TypeVar("Value")
 
 

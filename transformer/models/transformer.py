@@ -10,7 +10,6 @@ from flax import nnx
 from transformer.layers.attention import KeyValue, MultiHeadAttention
 from transformer.layers.embedding import Embedding
 from transformer.layers.feed_forward import FeedForward
-from transformer.layers.layer_norm import LayerNorm
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks

@@ -31,7 +31,7 @@ class Dropout(NamedTuple):
 
     Attributes:
       seed: uint32 [2], different at each step and place.
-      rates: the probability of dropping a unit, by kind of place. A kind that is missing drops nothing and costs nothing.
+      rates: the probability of dropping a unit, by kind of place. A missing kind drops nothing and costs nothing.
       first_row: uint32 [], the number in the whole batch of this array's first row; 0 where the whole batch is seen.
     """
 

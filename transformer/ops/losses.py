@@ -91,7 +91,7 @@ def fused_cross_entropy(
         return sums, (parameter_gradient, hidden_gradient[:, :length])
 
     def backward(gradients: Any, cotangent: LossSums) -> Any:
-        return jax.tree.map(lambda gradient: gradient * cotangent.loss.astype(gradient.dtype), gradients)
+        return jax.tree.map(lambda gradient: (gradient * cotangent.loss).astype(gradient.dtype), gradients)
 
     total.defvjp(forward, backward)
     return total(parameters, hidden_BTD)

@@ -14,9 +14,9 @@ def is_token(ids_BS: jax.Array) -> jax.Array:
 def padding(mask_BS: jax.Array) -> jax.Array:
     """bool [B, 1, 1, S]: every query sees every real token.
 
-        S: a b _        a b _
-        T: x            1 1 0
-           y            1 1 0
+    S: a b _        a b _
+    T: x            1 1 0
+       y            1 1 0
     """
     return mask_BS[:, None, None, :]
 
@@ -24,10 +24,10 @@ def padding(mask_BS: jax.Array) -> jax.Array:
 def causal(length: int) -> jax.Array:
     """bool [1, 1, T, T]: position t sees positions 0..t; Section 3.2.3.
 
-           a b c
-        a  1 0 0
-        b  1 1 0
-        c  1 1 1
+       a b c
+    a  1 0 0
+    b  1 1 0
+    c  1 1 1
     """
     row, column = jnp.arange(length)[:, None], jnp.arange(length)[None, :]
     return (column <= row)[None, None]
