@@ -1,0 +1,485 @@
+"""The shape of the codebase: which way imports go, what each layer may touch, how files are named, sized and tested.
+
+    spec → ops → layers → models ─┬→ training ─────────────┐
+                                  ├→ decoding → evaluation ┼→ experiments → launch
+                                  ├→ analysis, interop ────┘
+    data (numpy; no jax) ─────────┴──────────────────────→ experiments
+    configs (ml_collections only) is imported by nobody in transformer/
+
+The rules are functions from source text to problems, so that the tests at the end can show that each of them fails.
+"""
+
+import ast
+import dataclasses
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from transformer import spec
+
+ROOT = Path(__file__).parents[1]
+PROJECT = ("transformer", "configs", "experiments", "launch")
+
+# What a file knows of the project, by the longest prefix of its name. A name stands for all that is below it.
+_BASE = ("transformer.spec", "transformer.ops", "transformer.layers")
+_MODEL = (*_BASE, "transformer.models.interface")
+KNOWS: dict[str, tuple[str, ...]] = {
+    "transformer": (),
+    "transformer.spec": (),
+    "transformer.ops": ("transformer.spec", "transformer.ops"),
+    "transformer.layers": _BASE,
+    "transformer.models": (*_BASE, "transformer.models"),
+    "transformer.training": (*_MODEL, "transformer.training"),
+    "transformer.decoding": (*_MODEL, "transformer.decoding"),
+    "transformer.evaluation": (*_MODEL, "transformer.decoding", "transformer.evaluation"),
+    "transformer.analysis": (*_MODEL, "transformer.analysis"),
+    "transformer.interop": (*_BASE, "transformer.models", "transformer.interop"),
+    "transformer.data": ("transformer.spec", "transformer.data"),
+    "configs": ("configs",),
+    "experiments": ("transformer", "configs", "experiments"),
+    "launch": PROJECT,
+}
+
+# What a file may not import from elsewhere, by every prefix of its name.
+SHUNS: dict[str, tuple[str, ...]] = {
+    "transformer": ("absl", "time", "datetime"),
+    "transformer.ops": ("flax",),
+    "transformer.data": ("jax", "jaxlib", "flax", "optax", "orbax"),
+}
+
+# What a file may import from elsewhere and nothing more.
+ONLY: dict[str, frozenset[str]] = {
+    "transformer.spec": frozenset(sys.stdlib_module_names),
+    "configs": frozenset({"ml_collections"}),
+}
+
+# A call or an attribute that would tie transformer/ to a terminal or an environment, or hide an import from this test.
+FORBIDDEN = ("print", "input", "os.environ", "os.getenv", "importlib.import_module", "__import__")
+
+LONGEST = 400  # lines; 300 is the soft limit
+NAMELESS = re.compile(r"(?i)_?(utils?|helpers?|misc|common)(\.py)?")
+WITHOUT_TEST = {
+    "transformer/models/interface.py": "a protocol; every model's test calls it",
+}
+
+
+def files(*folders: str) -> list[Path]:
+    return sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def within(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of everything imported, wherever in the file; `from a import b` is a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def import_problems(module: str, source: str) -> list[str]:
+    """Imports of the file `module` that its layer does not allow."""
+    prefixes = sorted((prefix for prefix in KNOWS if within(module, (prefix,))), key=len)
+    knows = KNOWS[prefixes[-1]]
+    # transformer/__init__.py is `transformer`; a file of no layer must not inherit its empty allowance silently.
+    if prefixes[-1] == "transformer" and module != "transformer":
+        return [f"{module}: belongs to no layer; give it one in KNOWS"]
+    problems = []
+    for line, name in imports(ast.parse(source)):
+        root = name.split(".")[0]
+        if name.startswith("."):
+            problem = "is relative; write the whole name"
+        elif root in PROJECT:
+            problem = "" if within(name, knows) else f"is not left of it; it knows {', '.join(knows) or 'nothing'}"
+        else:
+            shunned = any(within(name, names) for prefix, names in SHUNS.items() if within(module, (prefix,)))
+            foreign = any(root not in names for prefix, names in ONLY.items() if within(module, (prefix,)))
+            problem = "does not belong in this layer" if shunned or foreign else ""
+        if problem:
+            problems.append(f"{module}:{line}: import of {name} {problem}")
+    return problems
+
+
+def call_problems(module: str, source: str) -> list[str]:
+    """Uses of the process's environment, of a terminal and of imports by string."""
+    found = [
+        (node.lineno, ast.unparse(node))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Name | ast.Attribute)
+    ]
+    found += [(line, name) for line, name in imports(ast.parse(source))]
+    return [f"{module}:{line}: {name} has no place in transformer/" for line, name in found if name in FORBIDDEN]
+
+
+def docstring_problems(module: str, source: str) -> list[str]:
+    """Public modules, classes, functions and methods without a docstring."""
+
+    def visit(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[str]:
+        if not ast.get_docstring(node):
+            yield f"{name}: no docstring"
+        if isinstance(node, ast.Module | ast.ClassDef):  # a function inside a function is nobody else's
+            for child in node.body:
+                if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and child.name[0] != "_":
+                    yield from visit(child, f"{name}.{child.name}")
+
+    return list(visit(ast.parse(source), module))
+
+
+def length_problems(module: str, source: str) -> list[str]:
+    lines = source.count("\n")
+    return (
+        [f"{module}: {lines} lines, {lines - LONGEST} more than {LONGEST}: it holds two ideas"]
+        if lines > LONGEST
+        else []
+    )
+
+
+def name_problems(path: Path) -> list[str]:
+    return [f"{path}: {part} says nothing of what it holds" for part in path.parts if NAMELESS.fullmatch(part)]
+
+
+def homes_of_test(path: Path) -> list[Path]:
+    """Where the test of a file may stand: at its own place, or at that of a folder inside a layer that holds it.
+
+    transformer/data/grammar/verbs.py: tests/data/grammar/test_verbs.py, or tests/data/test_grammar.py for all of them.
+    """
+    parts = path.with_suffix("").parts[1:]
+    own = [parts[:depth] for depth in range(len(parts), 1, -1)] or [parts]
+    return [Path("tests", *folders, f"test_{name}.py") for *folders, name in own]
+
+
+@dataclasses.dataclass
+class Reads:
+    """Which field of which section is read; `sections` maps a section's name to its dataclass.
+
+    A read is `….model.heads`, `model.heads`, or `spec.heads` and `self.spec.heads` where an annotation of the function
+    or of the class says `spec: ModelSpec`.
+    """
+
+    sections: dict[str, type]
+    found: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+
+    def scan(self, source: str) -> None:
+        tree = ast.parse(source)
+        self._attributes(tree, {})
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                self._attributes(node, self._arguments(node))
+            elif isinstance(node, ast.ClassDef):
+                self._attributes(node, self._kept(node))
+
+    def scan_properties(self, source: str) -> None:
+        """Of spec.py itself only what a property reads counts: a check is no use of a value."""
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef) and (section := self._section(node.name)):
+                for method in node.body:
+                    if isinstance(method, ast.FunctionDef) and "property" in map(ast.unparse, method.decorator_list):
+                        self._attributes(method, {"self": section})
+
+    def _section(self, annotation: str) -> str | None:
+        last = annotation.split(".")[-1]
+        return next((section for section, kind in self.sections.items() if kind.__name__ == last), None)
+
+    def _arguments(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
+        arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+        found = {arg.arg: self._section(ast.unparse(arg.annotation)) for arg in arguments if arg.annotation}
+        return {name: section for name, section in found.items() if section}
+
+    def _kept(self, owner: ast.ClassDef) -> dict[str, str]:
+        """`spec: ModelSpec` in a class's body, and `self.spec = spec` in a method whose argument is annotated."""
+        kept = {}
+        for node in ast.walk(owner):
+            if isinstance(node, ast.AnnAssign) and (section := self._section(ast.unparse(node.annotation))):
+                kept[f"self.{ast.unparse(node.target).removeprefix('self.')}"] = section
+            elif isinstance(node, ast.FunctionDef):
+                arguments = self._arguments(node)
+                for part in ast.walk(node):
+                    if isinstance(part, ast.Assign) and (section := arguments.get(ast.unparse(part.value))):
+                        kept[ast.unparse(part.targets[0])] = section
+        return kept
+
+    def _attributes(self, tree: ast.AST, names: dict[str, str]) -> None:
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(value=owner, attr=key, ctx=ast.Load()):
+                    keys = [key]
+                # getattr(model, f"dropout_{kind}") reads every dropout_…
+                case ast.Call(
+                    func=ast.Name("getattr"), args=[owner, ast.JoinedStr([ast.Constant(str(prefix)), *_]), *_]
+                ):
+                    keys = [key for key in self.keys() if key.startswith(prefix)]
+                case _:
+                    continue
+            name = ast.unparse(owner)
+            last = name.split(".")[-1].lstrip("_")
+            if section := names.get(name, last if last in self.sections else None):
+                self.found.update((section, key) for key in keys)
+
+    def keys(self) -> set[str]:
+        return {field.name for kind in self.sections.values() for field in dataclasses.fields(kind)}
+
+
+def settings(source: str) -> list[tuple[str, int, bool]]:
+    """Every `section.key = value` of a config's source: its name, its line, and whether that line has a comment."""
+    commented = {
+        token.start[0]
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    return [
+        (ast.unparse(node.targets[0]), node.lineno, node.lineno in commented)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and ast.unparse(node.targets[0].value) != "config"
+    ]
+
+
+def setting_problems(source: str) -> list[str]:
+    """Settings without a comment beside them, and settings declared twice."""
+    problems, seen = [], set()
+    for name, line, commented in settings(source):
+        problems += [] if commented else [f"line {line}: {name} has no comment on its line"]
+        problems += [f"line {line}: {name} is declared a second time"] if name in seen else []
+        seen.add(name)
+    return problems
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Fails with every problem on a line of its own."""
+    if lines := "\n".join(problems):
+        pytest.fail(lines, pytrace=False)
+
+
+def check(rule: Callable[[str, str], list[str]], *folders: str) -> None:
+    sources = ((module_name(path), (ROOT / path).read_text(encoding="utf-8")) for path in files(*folders))
+    refuse(problem for module, source in sources for problem in rule(module, source))
+
+
+def test_imports_go_one_way() -> None:
+    check(import_problems, *PROJECT)
+
+
+def test_transformer_has_no_environment_and_no_terminal() -> None:
+    check(call_problems, "transformer")
+
+
+def test_public_names_have_docstrings() -> None:
+    check(docstring_problems, "transformer")
+
+
+def test_files_are_short() -> None:
+    check(length_problems, "transformer", "experiments", "launch")
+
+
+def test_file_names_say_what_they_hold() -> None:
+    refuse(problem for path in files(*PROJECT, "tests") for problem in name_problems(path))
+
+
+def test_tests_mirror_transformer() -> None:
+    sources = {str(path): homes_of_test(path) for path in files("transformer") if path.name != "__init__.py"}
+    untested = {path: homes[0] for path, homes in sources.items() if not any((ROOT / home).is_file() for home in homes)}
+    refuse(f"{path} is not tested by {home}" for path, home in untested.items() if path not in WITHOUT_TEST)
+    refuse(
+        f"{path} has a test, or is gone: take it out of WITHOUT_TEST" for path in WITHOUT_TEST if path not in untested
+    )
+
+
+SECTIONS: dict[str, type] = {
+    field.name: field.type for field in dataclasses.fields(spec.Spec) if isinstance(field.type, type)
+}
+
+
+@pytest.fixture(scope="module")
+def reads() -> Reads:
+    reads = Reads(SECTIONS)
+    own = Path("transformer/spec.py")
+    reads.scan_properties((ROOT / own).read_text(encoding="utf-8"))
+    for path in files("transformer", "experiments"):
+        if path != own:
+            reads.scan((ROOT / path).read_text(encoding="utf-8"))
+    return reads
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_read(section: str, reads: Reads) -> None:
+    keys = [field.name for field in dataclasses.fields(SECTIONS[section])]
+    refuse(f"{section}.{key} is read by nobody" for key in keys if (section, key) not in reads.found)
+
+
+def test_every_key_is_declared_once_with_a_comment() -> None:
+    source = (ROOT / "configs/base.py").read_text(encoding="utf-8")
+    refuse(setting_problems(source))
+    declared = {name for name, _, _ in settings(source)}
+    assert declared == {
+        f"{section}.{field.name}" for section, kind in SECTIONS.items() for field in dataclasses.fields(kind)
+    }
+
+
+# The rules themselves: each of them lets pass what is right and names what is wrong.
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("transformer.ops.masks", "import jax\nfrom transformer import spec"),
+        ("transformer.ops.masks", "from transformer.spec import PAD\nfrom transformer.ops import positions"),
+        ("transformer.models.build", "from transformer.models import rnnsearch\nfrom flax import nnx"),
+        ("transformer.training.step", "from transformer.models.interface import Seq2Seq\nimport optax"),
+        ("transformer.training.step", "from transformer.models import interface"),
+        ("transformer.evaluation.evaluator", "from transformer.decoding.search import beam"),
+        ("transformer.data.batching", "import numpy as np\nfrom transformer.spec import DataSpec"),
+        ("transformer.interop.marian", "from transformer.models import transformer"),
+        ("configs.multi30k", "from ml_collections import ConfigDict\nfrom configs import base"),
+        ("experiments.train", "import time\nfrom absl import app\nfrom transformer.models import build"),
+        ("launch.plan", "from experiments import assemble"),
+        ("transformer.ops.jaxtime", "import jax_time, timeit"),
+    ],
+)
+def test_an_import_to_the_left_passes(module: str, source: str) -> None:
+    assert import_problems(module, source) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("transformer.ops.masks", "from transformer.layers import attention"),
+        ("transformer.ops.masks", "def late():\n    import transformer.layers.attention"),
+        ("transformer.ops.masks", "from flax import nnx"),
+        ("transformer.ops.masks", "from .dropout import Dropout"),
+        ("transformer.layers.attention", "from transformer import models"),
+        ("transformer.layers.attention", "import transformer"),
+        ("transformer.models.transformer", "from transformer.training import step"),
+        ("transformer.training.step", "from transformer.models.build import build"),
+        ("transformer.training.step", "from transformer.models import transformer"),
+        ("transformer.training.step", "from transformer import models"),
+        ("transformer.training.step", "from transformer.decoding import search"),
+        ("transformer.training.loop", "from transformer.data import batching"),
+        ("transformer.training.loop", "from time import monotonic"),
+        ("transformer.training.loop", "import datetime as clock"),
+        ("transformer.decoding.search", "from transformer.evaluation import bleu"),
+        ("transformer.analysis.maps", "import transformer.models.rnnsearch"),
+        ("transformer.data.batching", "import jax.numpy as jnp"),
+        ("transformer.data.batching", "from transformer.ops import masks"),
+        ("transformer.data.batching", "from absl import logging"),
+        ("transformer.models.build", "from configs import base"),
+        ("transformer.spec", "import numpy"),
+        ("transformer.novelty", "import jax"),
+        ("configs.multi30k", "from transformer.spec import Spec"),
+        ("configs.multi30k", "import jax"),
+        ("experiments.train", "from launch import plan"),
+    ],
+)
+def test_an_import_to_the_right_is_found(module: str, source: str) -> None:
+    assert len(import_problems(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nos.environ['A']",
+        "import os\nos.getenv('A')",
+        "from os import environ",
+        "print(1)",
+        "show = print",
+        "import importlib\nimportlib.import_module('jax')",
+    ],
+)
+def test_a_forbidden_use_is_found(source: str) -> None:
+    assert len(call_problems("m", source)) == 1
+    assert call_problems("m", "import os\nos.path.join('print', 'a')\nself.print()") == []
+
+
+def test_a_missing_docstring_is_found() -> None:
+    source = (
+        '"""Module."""\nclass A:\n    """A."""\n    def b(self): ...\n    def _c(self): ...\ndef d():\n    def e(): ...'
+    )
+    assert docstring_problems("m", source) == ["m.A.b: no docstring", "m.d: no docstring"]
+    assert docstring_problems("m", "") == ["m: no docstring"]
+
+
+def test_a_long_file_is_found() -> None:
+    assert length_problems("m", "\n" * LONGEST) == []
+    assert length_problems("m", "\n" * (LONGEST + 3)) == [
+        f"m: {LONGEST + 3} lines, 3 more than {LONGEST}: it holds two ideas"
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["transformer/utils.py", "tests/helpers.py", "transformer/common/x.py", "experiments/_misc.py"]
+)
+def test_a_name_that_says_nothing_is_found(path: str) -> None:
+    assert len(name_problems(Path(path))) == 1
+    assert name_problems(Path("transformer/ops/commons_of_words.py")) == []
+
+
+def test_where_a_test_may_stand() -> None:
+    grammar = [
+        "tests/data/grammar/lexicon/test_verbs.py",
+        "tests/data/grammar/test_lexicon.py",
+        "tests/data/test_grammar.py",
+    ]
+    assert list(map(str, homes_of_test(Path("transformer/data/grammar/lexicon/verbs.py")))) == grammar
+    assert list(map(str, homes_of_test(Path("transformer/ops/masks.py")))) == ["tests/ops/test_masks.py"]
+    assert list(map(str, homes_of_test(Path("transformer/spec.py")))) == ["tests/test_spec.py"]
+
+
+def test_an_unread_key_is_found() -> None:
+    source = """
+def build(spec: ModelSpec, other: spec.TrainSpec, count: int):
+    def inner():
+        return spec.heads
+    spec.d_ff = 1
+    return other.steps, count.d_model
+
+def run(spec):
+    data = spec.data
+    return data.path, spec.decode.top_k, spec.norm
+
+class Kept:
+    decode: DecodeSpec
+    def __init__(self, spec: ModelSpec):
+        self.settings = spec
+    def __call__(self):
+        return self.settings.dtype, self.top_p, self.spec.d_v, self.decode.seed, getattr(train, f"warmup_{what}")
+"""
+    reads = Reads(SECTIONS)
+    reads.scan(source)
+    expected = {("model", "heads"), ("train", "steps"), ("data", "path"), ("decode", "top_k")}
+    kept = {("model", "dtype"), ("decode", "seed"), ("train", "warmup_steps")}
+    fields = {(section, field.name) for section, kind in SECTIONS.items() for field in dataclasses.fields(kind)}
+    assert reads.found & fields == expected | kept
+
+
+def test_of_the_spec_only_properties_count() -> None:
+    reads = Reads(SECTIONS)
+    reads.scan_properties(
+        "class ModelSpec:\n"
+        "    def __post_init__(self): self.heads\n"
+        "    @property\n"
+        "    def key_size(self): return self.d_k\n"
+    )
+    assert reads.found == {("model", "d_k")}
+
+
+def test_an_uncommented_and_a_repeated_setting_are_found() -> None:
+    source = (
+        "config = C()\nmodel = config.model = C()\nmodel.heads = 8  # heads\nmodel.d_k = 1\nmodel.heads = 4  # again\n"
+    )
+    assert setting_problems(source) == [
+        "line 4: model.d_k has no comment on its line",
+        "line 5: model.heads is declared a second time",
+    ]

@@ -1,0 +1,204 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from configs import base
+from transformer import spec
+from transformer.spec import ModelSpec, Spec
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """The base config on a generated corpus, as a plain dict; `model__heads=3` sets model.heads."""
+    config = base.get_config().to_dict()
+    for name, value in ({"data__source": "grammar", "data__train_pairs": 7} | changes).items():
+        section, key = name.split("__")
+        assert key in config[section]
+        config[section][key] = value
+    return config
+
+
+def model(**changes: Any) -> ModelSpec:
+    return Spec.from_config(changed(**{f"model__{key}": value for key, value in changes.items()})).model
+
+
+def test_a_config_is_a_spec_and_back() -> None:
+    config = changed()
+    resolved = Spec.from_config(config)
+    assert resolved.to_dict() == config
+    assert Spec.from_config(resolved.to_dict()) == resolved
+    assert Spec.from_config(json.loads(json.dumps(resolved.to_dict()))) == resolved
+
+
+def test_a_spec_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Spec.from_config(changed()).model.heads = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("section", [field.name for field in dataclasses.fields(Spec)])
+def test_keys_are_exact_in_every_section(section: str) -> None:
+    config = changed()
+    config[section]["zeta"] = config[section]["eta"] = 1
+    with pytest.raises(ValueError, match=rf"^unknown key: {section}\.eta, {section}\.zeta$"):
+        Spec.from_config(config)
+    for key in changed()[section]:
+        config = changed()
+        del config[section][key]
+        with pytest.raises(ValueError, match=rf"^missing key: {section}\.{key}$"):
+            Spec.from_config(config)
+
+
+def test_sections_are_exact() -> None:
+    with pytest.raises(ValueError, match=r"^unknown section: zeta$"):
+        Spec.from_config(changed() | {"zeta": {}})
+    config = changed()
+    del config["decode"], config["train"]
+    with pytest.raises(ValueError, match=r"^missing section: decode, train$"):
+        Spec.from_config(config)
+
+
+def test_a_section_alone_names_its_keys_without_a_prefix() -> None:
+    with pytest.raises(ValueError, match=r"^missing key: cpu_devices$"):
+        spec.ParallelSpec.from_config({"mode": "mesh"})
+
+
+POSITIVE = (
+    "model__d_model model__d_ff model__heads model__d_k model__d_v model__encoder_layers model__decoder_layers "
+    "data__train_pairs data__vocab_size data__max_length data__tokens_per_batch data__buckets data__prefetch "
+    "train__steps train__learning_rate train__warmup_steps train__adam_epsilon train__clip_norm train__accumulate "
+    "train__average_checkpoints train__patience train__log_every train__loss_chunk "
+    "decode__beam_size decode__max_extra_length decode__batch_size decode__temperature "
+    "evaluate__every checkpoint__every checkpoint__keep"
+).split()
+RATES = (
+    "model__dropout_embedding model__dropout_sublayer model__dropout_attention model__dropout_feed_forward "
+    "train__adam_beta1 train__adam_beta2 train__label_smoothing train__ema_decay"
+).split()
+NOT_NEGATIVE = ("data__workers decode__length_penalty decode__top_k evaluate__sentences parallel__cpu_devices").split()
+CHOICES = {
+    "model__norm": "post, pre, none",
+    "model__dtype": "float32, bfloat16",
+    "data__source": "grammar, tfds, files",
+    "data__tokenizer": "bpe, unigram",
+    "data__direction": "fr-en, en-fr",
+    "train__early_stopping": "none, loss, bleu",
+    "decode__method": "beam, greedy, sample",
+    "parallel__mode": "mesh, pmap",
+}
+
+
+def refusal(**changes: Any) -> str:
+    """What Spec says of the changed base config."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
+        Spec.from_config(changed(**changes))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+@pytest.mark.parametrize("value", [0, -3])
+def test_a_size_is_positive(name: str, value: int) -> None:
+    assert refusal(**{name: value}) == f"{name.replace('__', '.')}: {value} is not positive"
+
+
+@pytest.mark.parametrize("name", RATES)
+@pytest.mark.parametrize("value", [1.0, -0.1])
+def test_a_rate_is_less_than_one(name: str, value: float) -> None:
+    assert refusal(**{name: value}) == f"{name.replace('__', '.')}: {value} is not in [0, 1)"
+
+
+@pytest.mark.parametrize("name", NOT_NEGATIVE)
+def test_a_count_is_not_negative(name: str) -> None:
+    assert refusal(**{name: -1}) == f"{name.replace('__', '.')}: -1 is negative"
+
+
+@pytest.mark.parametrize(("name", "choices"), CHOICES.items(), ids=CHOICES.keys())
+def test_a_name_is_one_of_the_choices(name: str, choices: str) -> None:
+    assert refusal(**{name: "Post"}) == f"{name.replace('__', '.')}: 'Post' is none of {choices}"
+    for choice in choices.split(", "):
+        extra = {"data__name": "multi30k", "data__path": "{split}.{language}"}
+        Spec.from_config(changed(**extra, **{name: choice}))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_top_p_is_a_probability(value: float) -> None:
+    assert refusal(decode__top_p=value) == f"decode.top_p: {value} is not in (0, 1]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"data__max_length": 101, "data__tokens_per_batch": 100},
+            "data.tokens_per_batch: 100 is less than one sentence of data.max_length 101",
+        ),
+        (
+            {"data__source": "grammar", "data__train_pairs": None},
+            "data.train_pairs: the generated corpus has no end of its own; say how many pairs to draw",
+        ),
+        ({"data__source": "tfds", "data__name": ""}, "data.name: data.source=tfds needs the name of a dataset"),
+        (
+            {"data__source": "files", "data__path": "corpus.{split}"},
+            "data.path: 'corpus.{split}' has no {split} and {language}; for example corpus/{split}.{language}",
+        ),
+        (
+            {"checkpoint__keep": 2, "train__average_checkpoints": 3},
+            "checkpoint.keep: 2 checkpoints cannot give the mean of train.average_checkpoints=3",
+        ),
+        (
+            {"train__early_stopping": "bleu", "evaluate__sentences": 0},
+            "train.early_stopping=bleu needs evaluate.sentences to be other than 0",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:
+    assert refusal(**changes) == message
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"d_model": 21, "heads": 7}, (3, 3)),
+        ({"d_model": 21, "heads": 1}, (21, 21)),
+        ({"d_model": 21, "heads": 7, "d_k": 5}, (5, 3)),
+        ({"d_model": 21, "heads": 7, "d_v": 5}, (3, 5)),
+        ({"d_model": 21, "heads": 5, "d_k": 2, "d_v": 11}, (2, 11)),
+    ],
+)
+def test_head_sizes(sizes: dict[str, int], expected: tuple[int, int]) -> None:
+    built = model(**sizes)
+    assert (built.key_size, built.value_size) == expected
+
+
+@pytest.mark.parametrize(("given", "asked"), [({}, "d_k"), ({"d_k": 3}, "d_v"), ({"d_v": 3}, "d_k")])
+def test_a_width_that_heads_do_not_divide(given: dict[str, int], asked: str) -> None:
+    message = f"^model width 100 does not divide into 8 heads; give model.{asked}, or a model.heads that divides 100$"
+    with pytest.raises(ValueError, match=message):
+        model(d_model=100, heads=8, **given)
+
+
+@pytest.mark.parametrize(
+    ("residual", "norm", "wiring", "final_norm"),
+    [
+        (True, "post", ("sublayer", "dropout", "add", "norm"), False),
+        (True, "pre", ("norm", "sublayer", "dropout", "add"), True),
+        (True, "none", ("sublayer", "dropout", "add"), False),
+        (False, "post", ("sublayer", "dropout", "norm"), False),
+        (False, "pre", ("norm", "sublayer", "dropout"), True),
+        (False, "none", ("sublayer", "dropout"), False),
+    ],
+)
+def test_wiring(residual: bool, norm: str, wiring: tuple[str, ...], final_norm: bool) -> None:
+    built = model(residual=residual, norm=norm)
+    assert (built.wiring, built.final_norm) == (wiring, final_norm)
+
+
+@pytest.mark.parametrize(("direction", "languages"), [("fr-en", ("fr", "en")), ("en-fr", ("en", "fr"))])
+def test_direction(direction: str, languages: tuple[str, str]) -> None:
+    data = Spec.from_config(changed(data__direction=direction)).data
+    assert (data.source_language, data.target_language) == languages
+    assert set(languages) == set(spec.LANGUAGES)
+
+
+def test_special_tokens_are_the_first_four() -> None:
+    assert (spec.PAD, spec.BOS, spec.EOS, spec.UNK) == (0, 1, 2, 3)
