@@ -84,12 +84,21 @@ class Run:
             self.watch.line(f"continuing after step {start}")
         past = [event for event in metrics.read(self.workdir.path) if event["split"] == spec.data.validation_split]
         hooks = loop.Hooks(self._log, self._evaluate, self._save, self._save_best, self.watch.advance, self.clock)
-        batches = system.batches(self.plan, int(state.batch))
-        step = system.placement.compile_step(system.model, spec.train)
-        place = system.placement.replicate
+        position = int(state.batch)
+        batches = system.batches(self.plan, position)
+        state, numbers = (system.placement.replicate(tree) for tree in (state, system.numbers))
+        shapes = self._shapes_by_need(position)
+        step = system.placement.compile_shapes(system.model, spec.train, state, numbers, shapes)
         with self.watch:
-            loop.fit(spec, step, place(state), place(system.numbers), start, batches, hooks, past)
+            loop.fit(spec, step, state, numbers, start, batches, hooks, past)
         self.checkpoints.wait()
+
+    def _shapes_by_need(self, position: int) -> list[tuple[int, int, int]]:
+        """The plan's shapes, those of the next batches first."""
+        epoch = self.plan.batches_per_epoch()
+        near = (self.plan.shape(number) for number in range(position, position + epoch))
+        shapes = dict.fromkeys((*near, *self.plan.shapes))
+        return [(shape.rows, shape.source, shape.target) for shape in shapes]
 
     def _log(self, step: int, values: dict[str, float]) -> None:
         self.recorder.write(step, "train", values)

@@ -78,6 +78,10 @@ class BatchPlan:
         del epoch
         return len(self._shape_of_batch)
 
+    def shape(self, k: int) -> Shape:
+        """The shape of batch k."""
+        return self._rows(k)[0]
+
     def indices(self, k: int) -> np.ndarray:
         """The pairs of batch k, one a row; -1 marks a row that fills the batch up."""
         return self._rows(k)[1]

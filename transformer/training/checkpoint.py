@@ -20,7 +20,9 @@ class Checkpoints:
 
     def __init__(self, directory: pathlib.Path, keep: int | None = None) -> None:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
-        self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
+        # The handler is named so that shapes can be asked for before anything was saved or restored.
+        handler = ocp.StandardCheckpointHandler()
+        self._manager = ocp.CheckpointManager(directory.absolute(), item_handlers=handler, options=options)
 
     def steps(self) -> list[int]:
         """Steps there is a complete checkpoint of, oldest first."""
@@ -37,8 +39,22 @@ class Checkpoints:
         Raises:
           ValueError: the checkpoint is of another model or optimizer.
         """
+        self._check(step, like)
         wanted = _named(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like))
         return TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(wanted)))
+
+    def _check(self, step: int, like: TrainState) -> None:
+        # Orbax would restore another shape as it is, and turn another dtype into the one that is asked for.
+        there = {leaf.name: _kind(leaf) for leaf in jax.tree.leaves(self._manager.item_metadata(step).tree)}
+        leaves = jax.tree.leaves_with_path(like)
+        here = {jax.tree_util.keystr(path, simple=True, separator="."): _kind(leaf) for path, leaf in leaves}
+        differing = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+        if differing:
+            first, more = differing[0], f", and {len(differing) - 1} more differ" if differing[1:] else ""
+            raise ValueError(
+                f"checkpoint {step} is of another model or optimizer: "
+                f"{first} is {there.get(first, 'absent')} there, {here.get(first, 'absent')} here{more}"
+            )
 
     def wait(self) -> None:
         """Returns when everything that was saved is on disk."""
@@ -47,6 +63,10 @@ class Checkpoints:
     def close(self) -> None:
         """Waits and lets go of the folder."""
         self._manager.close()
+
+
+def _kind(leaf: Any) -> str:
+    return f"{np.dtype(leaf.dtype)}{list(leaf.shape)}"
 
 
 def _named(state: TrainState) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Both see the same global batch and give the same sums; only the way the work is shared differs.
 """
 
+import concurrent.futures
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,50 @@ from transformer.training.state import Model
 from transformer.training.step import make_step
 
 AXIS = "data"
+
+
+Shape = tuple[int, int, int]  # rows, source width, target width of a batch
+
+
+class ShapedStep:
+    """A compiled step with one program for each shape of batch, compiled on threads before it is needed.
+
+    Args:
+      step: a jitted step, (state, source_BS, target_BT, numbers) → (state, sums).
+      state, numbers: arguments of the step, on the devices.
+      by_row: how a batch lies on the devices.
+      shapes: all there will be, the first needed first.
+      threads: how many programs are compiled at a time.
+    """
+
+    def __init__(
+        self, step: Any, state: Any, numbers: Any, by_row: NamedSharding, shapes: Sequence[Shape], threads: int = 2
+    ) -> None:
+        def compiled(shape: Shape) -> Callable[..., Any]:
+            rows, *widths = shape
+            batch = [jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=by_row) for width in widths]
+            return step.lower(state, *batch, numbers).compile()
+
+        # Threads and not processes: XLA compiles outside of the interpreter lock.
+        pool = concurrent.futures.ThreadPoolExecutor(threads)
+        state, numbers = jax.tree.map(_abstract, (state, numbers))
+        self._programs = {shape: pool.submit(compiled, shape) for shape in shapes}
+        pool.shutdown(wait=False)
+
+    def __call__(self, state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
+        """Runs the program of the batch's shape, as soon as it is compiled.
+
+        Raises:
+          ValueError: a batch of another shape than was announced.
+        """
+        shape = (source_BS.shape[0], source_BS.shape[1], target_BT.shape[1])
+        if shape not in self._programs:
+            raise ValueError(f"batch of shape {shape}, which is none of the {len(self._programs)} compiled for")
+        return self._programs[shape].result()(state, source_BS, target_BT, numbers)
+
+
+def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
 class MeshPlacement:
@@ -58,6 +103,12 @@ class MeshPlacement:
             check_vma=False,
         )
         return jax.jit(step, donate_argnums=0)
+
+    def compile_shapes(
+        self, model: Model, train: TrainSpec, state: Any, numbers: Any, shapes: Sequence[Shape]
+    ) -> Callable[..., Any]:
+        """The compiled step for batches of `shapes` only, each compiled in the background before it is needed."""
+        return ShapedStep(self.compile_step(model, train), state, numbers, self.by_row, shapes)
 
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
@@ -103,6 +154,12 @@ class PmapPlacement(MeshPlacement):
             return state, self.host(sums)
 
         return run
+
+    def compile_shapes(
+        self, model: Model, train: TrainSpec, state: Any, numbers: Any, shapes: Sequence[Shape]
+    ) -> Callable[..., Any]:
+        """The step under `jax.pmap`, which compiles a shape when it first meets it."""
+        return self.compile_step(model, train)
 
 
 PLACEMENTS: dict[str, type[MeshPlacement]] = {"mesh": MeshPlacement, "pmap": PmapPlacement}
