@@ -27,6 +27,10 @@ def prepare(cpu_devices: int) -> None:
         flags += f" --xla_force_host_platform_device_count={devices}"
         if "xla_cpu_multi_thread_eigen" not in flags:
             flags += " --xla_cpu_multi_thread_eigen=false"
+        if "xla_cpu_collective_call" not in flags:
+            # XLA ends the process if one half waits 40 s for the other, which a busy machine can take.
+            flags += " --xla_cpu_collective_call_warn_stuck_timeout_seconds=300"
+            flags += " --xla_cpu_collective_call_terminate_timeout_seconds=3600"
         os.environ["XLA_FLAGS"] = flags.strip()
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "transformer-research/xla"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))

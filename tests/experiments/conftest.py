@@ -47,7 +47,7 @@ def small(corpus: pathlib.Path) -> Callable[..., dict[str, Any]]:
         sizes = {
             "model.d_model": 12, "model.d_ff": 17, "model.heads": 3, "model.encoder_layers": 1,
             "model.decoder_layers": 1, "data.source": "files", "data.name": "", "data.path": str(corpus),
-            "data.vocab_size": 43, "data.max_length": 23, "data.tokens_per_batch": 97, "data.buckets": 2,
+            "data.vocab_size": 43, "data.max_length": 23, "data.tokens_per_batch": 97, "data.buckets": 1,
             "train.steps": 6, "train.warmup_steps": 2, "train.log_every": 2, "train.average_checkpoints": 2,
             "decode.beam_size": 2, "decode.max_extra_length": 5, "decode.batch_size": 4,
             "evaluate.every": 3, "evaluate.sentences": 5, "evaluate.samples": 1,
