@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from transformer.data.grammar.agreement import Features
 from transformer.data.grammar.draft import Draft, Phrase, Tokens
 from transformer.data.grammar.lexicon import CONJUNCTIONS
 from transformer.data.grammar.lexicon.entries import Verb
-from transformer.data.grammar.nodes import Act, Clause, Existence, Features, NounPhrase, Pronoun, Report, features
+from transformer.data.grammar.nodes import Act, Clause, Existence, NounPhrase, Pronoun, Report, features
 from transformer.data.grammar.phrases import nominal, place
 from transformer.data.grammar.predicates import Core, infinitive, subject_pronoun
 from transformer.data.grammar.predicates import core as simple_core

@@ -40,6 +40,9 @@ class Draft:
         """Returns the tokens of an uninflected phrase, with fresh anchors."""
         base = self.last
         self.last += entry.span
+        if not entry.linked:
+            anchor = base + 1
+            return [(word, anchor) for word, _ in entry.french], [(word, anchor) for word, _ in entry.english]
         return [(word, shift(anchor, base)) for word, anchor in entry.french], [
             (word, shift(anchor, base)) for word, anchor in entry.english
         ]

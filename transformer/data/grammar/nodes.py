@@ -8,18 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from transformer.data.grammar.agreement import THEY, Features
 from transformer.data.grammar.lexicon.entries import Adjective, Fixed, Noun, Property, Verb
-
-# Persons, as in conjugation.py; "tu" does not occur: "you" is always "vous", said to several people.
-ME, HE, WE, YOU, THEY = 0, 2, 3, 4, 5
-
-
-class Features(NamedTuple):
-    """What agrees with a noun phrase: person 0 to 5, index of gender and number (see french.py), and he/she or it."""
-
-    slot: int
-    gender_number: int
-    human: bool
 
 
 class NounPhrase(NamedTuple):
@@ -177,8 +167,7 @@ Sentence = Clause | Joined | Subordinated | Question
 def features(nominal: Nominal) -> Features:
     """Returns what agrees with a noun phrase; a couple is masculine unless both are feminine."""
     if isinstance(nominal, NounPhrase):
-        plural = nominal.plural
-        return Features(THEY if plural else HE, nominal.noun.feminine + 2 * plural, nominal.noun.human)
+        return nominal.noun.features[nominal.plural]
     if isinstance(nominal, Pronoun):
         return nominal.features
     feminine = nominal.first.noun.feminine and nominal.second.noun.feminine

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from transformer.data.grammar.agreement import Features
 from transformer.data.grammar.draft import Draft, Phrase, Tokens, merge
 from transformer.data.grammar.english import indefinite_article
 from transformer.data.grammar.french import CONTRACTIONS, FourForms, starts_with_vowel
 from transformer.data.grammar.lexicon import CONJUNCTIONS
 from transformer.data.grammar.lexicon.entries import Adjective, Fixed
-from transformer.data.grammar.nodes import Couple, Features, NounPhrase, Place
+from transformer.data.grammar.nodes import Couple, NounPhrase, Place
 
 
 def _same(word: str) -> FourForms:

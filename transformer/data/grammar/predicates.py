@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from transformer.data.grammar.agreement import HE, THEY, Features
 from transformer.data.grammar.draft import Draft, Phrase, Token, Tokens
 from transformer.data.grammar.english import COMPARATIVES, indefinite_article
 from transformer.data.grammar.lexicon import COPULA_AVOIR, COPULA_ETRE, DEGREES
 from transformer.data.grammar.lexicon.entries import Adjective, Verb
 from transformer.data.grammar.nodes import (
-    HE,
-    THEY,
     Act,
     Be,
     Comparison,
     Control,
     Existence,
-    Features,
     Located,
     Nominal,
     NounPhrase,

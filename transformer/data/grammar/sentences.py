@@ -9,20 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from transformer.data.grammar.agreement import HE, Features
 from transformer.data.grammar.clauses import clause, relative
 from transformer.data.grammar.draft import Draft, Phrase, Tokens
 from transformer.data.grammar.french import ELIDING, elided
 from transformer.data.grammar.lexicon import CONJUNCTIONS
-from transformer.data.grammar.nodes import (
-    HE,
-    Clause,
-    Features,
-    Joined,
-    Question,
-    Sentence,
-    Subordinated,
-    features,
-)
+from transformer.data.grammar.nodes import Clause, Joined, Question, Sentence, Subordinated, features
 from transformer.data.grammar.phrases import noun_phrase
 
 # "and too" joins two sentences with subjects of their own

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from transformer.data.grammar.agreement import HE
 from transformer.data.grammar.conjugation import SUBJUNCTIVE, conjugate
 from transformer.data.grammar.lexicon.entries import Verb
-from transformer.data.grammar.nodes import HE
 
 
 class Tense(NamedTuple):

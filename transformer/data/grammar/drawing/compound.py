@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from transformer.data.grammar import lexicon
+from transformer.data.grammar.agreement import HE, Features
 from transformer.data.grammar.drawing import actions, determiners, frames, noun_phrases, reasons, scripts, states
 from transformer.data.grammar.drawing.scripts import together, two_subjects
 from transformer.data.grammar.nodes import (
-    HE,
     Act,
     Clause,
-    Features,
     Joined,
     NounPhrase,
     Pronoun,

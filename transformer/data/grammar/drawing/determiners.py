@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from transformer.data.grammar.agreement import HE, Features
 from transformer.data.grammar.lexicon.entries import Noun, Verb
-from transformer.data.grammar.nodes import HE, Features, Nominal, NounPhrase
+from transformer.data.grammar.nodes import Nominal, NounPhrase
 from transformer.data.grammar.sampling import Stream
 
 # A noun phrase, a couple or a pronoun: what goes in comes out, with another determiner or as it was.

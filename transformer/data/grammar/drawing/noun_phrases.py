@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
+from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, Features
 from transformer.data.grammar.drawing import adverbials, frames
 from transformer.data.grammar.drawing.determiners import SUBJECT_DETERMINERS, Choices, determiner, for_object
 from transformer.data.grammar.drawing.frames import Frame
 from transformer.data.grammar.lexicon.entries import Noun, Verb
 from transformer.data.grammar.lexicon.plausibility import TELLING
-from transformer.data.grammar.nodes import (
-    HE,
-    ME,
-    THEY,
-    WE,
-    YOU,
-    Act,
-    Clause,
-    Couple,
-    Features,
-    Nominal,
-    NounPhrase,
-    Pronoun,
-    Relative,
-    features,
-)
+from transformer.data.grammar.nodes import Act, Clause, Couple, Nominal, NounPhrase, Pronoun, Relative, features
 from transformer.data.grammar.sampling import Stream
 
 TELLING_VERBS = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from transformer.data.grammar import lexicon
+from transformer.data.grammar.agreement import THEY
 from transformer.data.grammar.drawing import determiners, frames, noun_phrases
 from transformer.data.grammar.drawing.frames import Frame
 from transformer.data.grammar.drawing.states import TRANSIENT, UNGRADED
 from transformer.data.grammar.lexicon.entries import Noun, Property
 from transformer.data.grammar.lexicon.plausibility import REASONS
 from transformer.data.grammar.nodes import (
-    THEY,
     Act,
     Be,
     Clause,

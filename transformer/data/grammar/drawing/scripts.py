@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from transformer.data.grammar import lexicon
+from transformer.data.grammar.agreement import HE, THEY
 from transformer.data.grammar.drawing import actions, adverbials, determiners, frames, noun_phrases
 from transformer.data.grammar.drawing.frames import Frame
 from transformer.data.grammar.lexicon.entries import Noun, Verb
 from transformer.data.grammar.lexicon.plausibility import FOLLOWS, HEEDLESS, PURPOSES, TOGETHER, WITHOUT
 from transformer.data.grammar.nodes import (
-    HE,
-    THEY,
     Act,
     Adjunct,
     Clause,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from transformer.data.grammar import lexicon
+from transformer.data.grammar.agreement import HE, Features
 from transformer.data.grammar.drawing import adverbials, determiners, frames, noun_phrases
 from transformer.data.grammar.lexicon.entries import Adjective, Noun
 from transformer.data.grammar.nodes import (
-    HE,
     Be,
     Clause,
     Comparison,
     Existence,
-    Features,
     Located,
     Nominal,
     NounPhrase,

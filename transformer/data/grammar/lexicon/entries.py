@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from transformer.data.grammar.agreement import HE, THEY, Features
 from transformer.data.grammar.conjugation import Conjugation
 
 
@@ -39,6 +40,14 @@ class Noun(Entry):
     article: str = ""  # French article of a country, which English leaves out
     adjectives: tuple[Adjective, ...] = ()
     predicates: tuple[Property, ...] = ()
+    features: tuple[Features, Features] = field(init=False)  # singular, plural
+
+    def __post_init__(self) -> None:
+        """Works out what agrees with the noun."""
+        self.features = (
+            Features(HE, self.feminine, self.human),
+            Features(THEY, 2 + self.feminine, self.human),
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +81,7 @@ class Fixed(Entry):
     french: tuple[tuple[str, int | tuple[int, ...]], ...]
     english: tuple[tuple[str, int | tuple[int, ...]], ...]
     span: int
+    linked: bool  # word by word; otherwise all words share one anchor
 
 
 @dataclass(slots=True, eq=False)

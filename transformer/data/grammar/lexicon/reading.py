@@ -52,6 +52,7 @@ def fixed(item: str, kinds: frozenset[str] = frozenset()) -> Fixed:
         french=tuple((word, anchors(0, i)) for i, word in enumerate(french_words)),
         english=tuple((word, anchors(1, i)) for i, word in enumerate(english_words)),
         span=len(links) or 1,
+        linked=bool(links),
     )
 
 
