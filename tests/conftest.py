@@ -5,8 +5,7 @@ A variable that is already set wins: `JAX_PLATFORMS=cuda python -m pytest` runs 
 """
 
 import os
-
-import pytest
+from pathlib import Path
 
 SETTINGS = {
     "JAX_PLATFORMS": "cpu",
@@ -18,15 +17,14 @@ SETTINGS = {
     "MPLBACKEND": "agg",
 }
 
-# Two simulated devices: what only holds on one device must not pass.
-DEVICES = "--xla_force_host_platform_device_count"
+# Two simulated devices: what only holds on one device must not pass. Tests compile much and compute little: optimising
+# what is compiled would cost more than it saves.
+XLA_FLAGS = ("--xla_force_host_platform_device_count=2", "--xla_backend_optimization_level=0")
 
+CACHE = Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"
 
-def pytest_configure(config: pytest.Config) -> None:
-    cache = getattr(config, "cache", None)  # none under -p no:cacheprovider
-    compiled = {"JAX_COMPILATION_CACHE_DIR": str(cache.mkdir("jax"))} if cache else {}
-    for name, value in (SETTINGS | compiled).items():
-        os.environ.setdefault(name, value)
-    flags = os.environ.get("XLA_FLAGS", "")
-    if DEVICES not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {DEVICES}=2".strip()
+# On import and not in a hook: a folder's conftest.py, which may import jax, is imported before any hook runs.
+for _name, _value in (SETTINGS | {"JAX_COMPILATION_CACHE_DIR": str(CACHE)}).items():
+    os.environ.setdefault(_name, _value)
+_flags = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = " ".join([_flags, *(flag for flag in XLA_FLAGS if flag.split("=")[0] not in _flags)]).strip()

@@ -1,0 +1,73 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from transformer.layers.embedding import Embedding
+
+VOCABULARY, D_MODEL = 11, 7
+
+
+def make(scale: float = 1.0, dtype=jnp.float32) -> Embedding:
+    return Embedding(VOCABULARY, D_MODEL, scale=scale, dtype=dtype, rngs=nnx.Rngs(0))
+
+
+look_up = jax.jit(Embedding.__call__)
+compare = jax.jit(Embedding.logits)
+
+
+def test_a_row_for_each_token_times_the_scale(draw) -> None:
+    embedding = draw(lambda: make(scale=3.0))
+    token_BT = np.array([[4, 0, 10], [10, 10, 1]])
+    table_VD = np.asarray(embedding.table_VD[...])
+    assert table_VD.shape == (VOCABULARY, D_MODEL)
+    np.testing.assert_allclose(look_up(embedding, token_BT), 3 * table_VD[token_BT], rtol=1e-6)
+
+
+def test_logits_are_inner_products_with_every_row_and_not_scaled(draw) -> None:
+    embedding = draw(lambda: make(scale=3.0))
+    hidden_BTD = np.random.default_rng(1).normal(size=(2, 3, D_MODEL)).astype(np.float32)
+    logits_BTV = np.asarray(compare(embedding, hidden_BTD))
+    assert logits_BTV.shape == (2, 3, VOCABULARY)
+    table_VD = np.asarray(embedding.table_VD[...])
+    for token in range(VOCABULARY):
+        np.testing.assert_allclose(logits_BTV[..., token], hidden_BTD @ table_VD[token], atol=1e-5)
+
+
+def test_the_gradient_of_both_uses_meets_in_one_table(draw) -> None:
+    """Of sum(E[4] · 3) and of sum(h Eᵀ): 3 in row 4, and h in every row."""
+    embedding = draw(lambda: make(scale=3.0))
+    hidden_D = np.arange(D_MODEL, dtype=np.float32)
+
+    def total(embedding: Embedding) -> jax.Array:
+        return jnp.sum(embedding(jnp.array([[4]]))) + jnp.sum(embedding.logits(jnp.asarray(hidden_D)))
+
+    expected_VD = np.tile(np.arange(D_MODEL), (VOCABULARY, 1)) + 3 * (np.arange(VOCABULARY) == 4)[:, None]
+    gradient = jax.jit(jax.grad(total))(embedding)
+    np.testing.assert_allclose(gradient.table_VD[...], expected_VD, rtol=1e-6)
+
+
+def test_scaled_embeddings_start_with_variance_one() -> None:
+    embedding = Embedding(1009, 31, scale=math.sqrt(31), dtype=jnp.float32, rngs=nnx.Rngs(params=3))
+    x = np.asarray(look_up(embedding, np.arange(1009)))
+    # The standard error of 31,279 normal numbers is 0.4 % of a deviation, and 0.6 % of one for the mean.
+    assert x.std() == pytest.approx(1, abs=0.02)
+    assert x.mean() == pytest.approx(0, abs=0.03)
+    assert np.mean(np.abs(x) < 1) == pytest.approx(0.6827, abs=0.015)  # as of a normal distribution
+
+
+def test_arithmetic_is_short_and_tables_and_logits_are_long(draw) -> None:
+    embedding = draw(lambda: make(scale=3.0, dtype=jnp.bfloat16))
+    table_VD = np.asarray(embedding.table_VD[...])
+    assert table_VD.dtype == np.float32
+    x = np.asarray(look_up(embedding, np.array([[4, 0]])))
+    assert x.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(x, (3 * table_VD[np.array([[4, 0]])]).astype(jnp.bfloat16))
+    logits_BTV = compare(embedding, x)
+    assert logits_BTV.dtype == jnp.float32
+    # Products of two bfloat16 numbers are exact, and their sum is float32: nothing is rounded to eight bits.
+    short_VD = table_VD.astype(jnp.bfloat16).astype(np.float32)
+    np.testing.assert_allclose(logits_BTV, x.astype(np.float32) @ short_VD.T, atol=1e-5)

@@ -1,0 +1,60 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from transformer.layers.layer_norm import LayerNorm
+
+compiled = jax.jit(LayerNorm.__call__)
+
+
+def run(norm: LayerNorm, x: np.ndarray) -> np.ndarray:
+    return np.asarray(compiled(norm, x))
+
+
+def test_by_hand(draw) -> None:
+    """0, 1, 2, 5 have mean 2 and variance (4 + 1 + 0 + 9) / 4."""
+    norm = draw(lambda: LayerNorm(4))
+    normal = (np.array([0, 1, 2, 5]) - 2) / math.sqrt(3.5 + 1e-5)
+    expected = normal * np.asarray(norm.scale_D[...]) + np.asarray(norm.bias_D[...])
+    x = np.array([[[0, 1, 2, 5], [0, 10, 20, 50]]], np.float32)
+    np.testing.assert_allclose(run(norm, x)[0], [expected, expected], atol=1e-5)
+
+
+def test_starts_at_mean_zero_and_variance_one() -> None:
+    x = np.random.default_rng(0).normal(3, 7, (2, 3, 101)).astype(np.float32)
+    y = run(LayerNorm(101), x)
+    np.testing.assert_allclose(y.mean(axis=-1), np.zeros((2, 3)), atol=1e-5)
+    np.testing.assert_allclose(y.var(axis=-1), np.ones((2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
+def test_epsilon_is_added_to_the_variance(epsilon: float) -> None:
+    """Of -0.001 and 0.001 the variance is 1e-6, less than either epsilon."""
+    y = run(LayerNorm(2, epsilon=epsilon), np.array([[-1e-3, 1e-3]], np.float32))
+    expected = 1e-3 / math.sqrt(1e-6 + epsilon)
+    np.testing.assert_allclose(y, [[-expected, expected]], rtol=1e-5)
+
+
+def test_equal_numbers_give_the_bias_and_a_finite_gradient(draw) -> None:
+    norm = draw(lambda: LayerNorm(7))
+    x = np.full((3, 7), 5, np.float32)
+    np.testing.assert_allclose(run(norm, x), np.tile(np.asarray(norm.bias_D[...]), (3, 1)), atol=1e-6)
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(jnp.sin(norm(x)))))(x)
+    assert np.isfinite(gradient).all()
+
+
+def test_far_from_zero() -> None:
+    """The variance is that of the differences: the mean of squares minus the square of the mean would be noise here."""
+    x = np.random.default_rng(0).integers(0, 8, (3, 8)).astype(np.float32)
+    np.testing.assert_allclose(run(LayerNorm(8), x + 2**20), run(LayerNorm(8), x), atol=1e-5)
+
+
+def test_short_floats_come_out_short_and_are_normalised_long(draw) -> None:
+    norm = draw(lambda: LayerNorm(101))
+    x = np.random.default_rng(0).normal(100, 2, (3, 101)).astype(jnp.bfloat16)
+    y = run(norm, x)
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(y, run(norm, x.astype(np.float32)).astype(jnp.bfloat16))

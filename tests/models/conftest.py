@@ -1,0 +1,142 @@
+"""Small models with drawn parameters, taken apart into structure and parameters as training does it."""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx, traverse_util
+
+from transformer.models.build import build
+from transformer.models.interface import Decoded, Memory
+from transformer.ops.dropout import Dropout
+from transformer.spec import PAD, ModelSpec
+
+VOCABULARY = 23
+
+# Half the time to compile, and a slower program: these models are small.
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+Params = dict[str, Any]  # by path, such as "encoder/0/self_attention/to_query/kernel"
+
+
+class Forward(NamedTuple):
+    """All that a teacher-forced pass makes."""
+
+    memory: Memory
+    decoded: Decoded
+    logits_BTV: jax.Array
+
+
+class Net(NamedTuple):
+    """A model's structure, and its parameters by path."""
+
+    graph: Any
+    params: Params
+
+    @classmethod
+    def split(cls, model: Any) -> "Net":
+        graph, state = nnx.split(model)
+        flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
+        return cls(graph, {"/".join(map(str, path)): leaf for path, leaf in flat.items()})
+
+    def model(self, params: Params | None = None) -> Any:
+        """The model, with these parameters instead of its own."""
+        params = self.params if params is None else params
+        keys = ([int(key) if key.isdigit() else key for key in path.split("/")] for path in params)
+        nested = traverse_util.unflatten_dict(dict(zip(map(tuple, keys), params.values(), strict=True)))
+        return nnx.merge(self.graph, nnx.State(nested))
+
+    def __call__(self, source_BS: Any, target_BT: Any, dropout: Dropout | None = None) -> Forward:
+        """Encodes, decodes and scores; compiled once for each structure and shape."""
+        return _forward(self.graph, self.params, source_BS, target_BT, dropout)
+
+
+@functools.partial(compiled, static_argnums=0)
+def _forward(graph: Any, params: Params, source_BS: Any, target_BT: Any, dropout: Dropout | None) -> Forward:
+    model = Net(graph, params).model()
+    memory = model.encode(source_BS, dropout)
+    decoded = model.decode(memory, target_BT, dropout)
+    return Forward(memory, decoded, model.logits(decoded.hidden_BTD))
+
+
+def _draw(path: str, shape: Any) -> jax.Array:
+    """Parameters of one path and shape are the same in every model."""
+    generator = np.random.default_rng([zlib.crc32(path.encode()), *shape.shape])
+    name = path.rsplit("/", 1)[-1]
+    mean, deviation = {
+        "scale_D": (1.0, 0.3),
+        "kernel": (0.0, shape.shape[0] ** -0.5),
+        "table_VD": (0.0, shape.shape[-1] ** -0.5),
+    }.get(name, (0.0, 0.3))
+    return jnp.asarray(generator.normal(mean, deviation, shape.shape), shape.dtype)
+
+
+@pytest.fixture(scope="session", name="compiled")
+def _compiled() -> Callable[..., Any]:
+    """`jax.jit` for small models."""
+    return compiled
+
+
+@pytest.fixture(scope="session")
+def make_spec() -> Callable[..., ModelSpec]:
+    """Makes a spec in which no two sizes are the same, nor one a multiple of another."""
+    base = ModelSpec(
+        architecture="transformer",
+        d_model=13,
+        d_ff=19,
+        heads=3,
+        d_k=5,
+        d_v=7,
+        encoder_layers=1,
+        decoder_layers=1,
+        score_scale="sqrt_d_k",
+        residual=True,
+        norm="post",
+        positions="sinusoid",
+        activation="relu",
+        tie_embeddings=False,
+        scale_embeddings=True,
+        dropout_embedding=0.1,
+        dropout_sublayer=0.1,
+        dropout_attention=0.1,
+        dropout_feed_forward=0.1,
+        dtype="float32",
+    )
+    return functools.partial(dataclasses.replace, base)
+
+
+@pytest.fixture(scope="session")
+def make(make_spec) -> Callable[..., Net]:
+    """Makes a model of a changed spec, its parameters drawn: what starts at zero or one would hide where it is used."""
+
+    @functools.cache
+    def net(**changes: Any) -> Net:
+        shapes = nnx.eval_shape(lambda: build(make_spec(**changes), VOCABULARY, jax.random.key(0)))
+        graph, params = Net.split(shapes)
+        return Net(graph, {path: _draw(path, shape) for path, shape in params.items()})
+
+    return net
+
+
+@pytest.fixture(scope="session")
+def net(make) -> Net:
+    """Two layers on each side, so that each has a neighbour of its own kind; pre-norm has norms after stacks too."""
+    return make(encoder_layers=2, decoder_layers=2, norm="pre")
+
+
+@pytest.fixture(scope="session")
+def batch() -> tuple[np.ndarray, np.ndarray]:
+    """source_BS of 7, 4, 1 and 5 tokens and target_BT of 5; no token stands twice in a sentence."""
+    generator = np.random.default_rng(0)
+    source_BS, target_BT = (
+        np.array([generator.permutation(np.arange(1, VOCABULARY))[:length] for _ in range(4)], np.int32)
+        for length in (7, 5)
+    )
+    return np.where(np.arange(7) < np.array([[7], [4], [1], [5]]), source_BS, PAD), target_BT

@@ -1,0 +1,167 @@
+"""Names become objects: every switch is live and changes what it should, and a wrong name is an error at build time."""
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from configs import base, wmt14_en_fr
+from transformer.models.build import build
+from transformer.spec import ModelSpec
+
+
+def size(spec: ModelSpec, vocabulary: int) -> int:
+    """Number of parameters, none of which is made."""
+    model = nnx.eval_shape(lambda: build(spec, vocabulary, jax.random.key(0)))
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model)))
+
+
+@pytest.fixture(scope="module")
+def states(compiled, batch):
+    """Encodes the batch's sources: what both stacks are made of is made in one place, so one stack is enough."""
+
+    def run(net, **changes: Any) -> np.ndarray:
+        params = net.params | changes
+        return np.asarray(compiled(lambda params: net.model(params).encode(batch[0]).states_BSD)(params))
+
+    return run
+
+
+# What a switch adds to the number of parameters: D 13, F 19, H 3, K 5, U 7, V 23, one layer on each side, three
+# attentions. A bias is one more input.
+SWITCHES: dict[str, tuple[dict[str, Any], int]] = {
+    "heads": ({"heads": 1}, -3 * (2 * 14 * 10 + 14 * 14 + 14 * 13)),
+    "d_k": ({"d_k": 2}, -3 * (2 * 14 * 9)),
+    "d_v": ({"d_v": 2}, -3 * (14 * 15 + 15 * 13)),
+    "d_ff": ({"d_ff": 11}, -2 * (14 * 8 + 8 * 13)),
+    "encoder_layers": (
+        {"encoder_layers": 2},
+        (13 * 30 + 30 + 13 * 21 + 21 + 21 * 13 + 13) + (2 * 13 * 19 + 32) + 2 * 26,
+    ),
+    "score_scale": ({"score_scale": "none"}, 0),
+    "residual": ({"residual": False}, 0),
+    "pre-norm": ({"norm": "pre"}, 2 * 26),  # a norm after each stack
+    "no norm": ({"norm": "none"}, -5 * 26),
+    "positions": ({"positions": "none"}, 0),
+    "activation": ({"activation": "gelu"}, 0),
+    "tie_embeddings": ({"tie_embeddings": True}, -2 * 23 * 13),
+    "scale_embeddings": ({"scale_embeddings": False}, 0),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_is_live(make, states, name: str) -> None:
+    """With the same parameters wherever these have the same shape."""
+    changes, added = SWITCHES[name]
+    net, other = make(), make(**changes)
+    assert sum(leaf.size for leaf in other.params.values()) - sum(leaf.size for leaf in net.params.values()) == added
+    if name == "tie_embeddings":  # changes nothing but which parameters there are
+        assert set(net.params) - set(other.params) == {"embed_target/table_VD", "output/table_VD"}
+    else:
+        assert np.abs(states(other) - states(net)).max() > 0.01
+
+
+def test_decoder_layers_are_those_of_the_decoder(make) -> None:
+    one, two = (set(make(decoder_layers=layers).params) for layers in (1, 2))
+    assert {path.replace("/1/", "/0/") for path in two - one} == {path for path in one if path.startswith("decoder/")}
+
+
+def test_score_scale_is_one_over_root_d_k(make, states) -> None:
+    """Without it, queries that are smaller by √5 give the same scores."""
+    net, unscaled = make(), make(score_scale="none")
+    smaller = {path: leaf / math.sqrt(5) for path, leaf in net.params.items() if "/to_query/" in path}
+    np.testing.assert_allclose(states(unscaled, **smaller), states(net), atol=1e-5)
+
+
+def test_embeddings_are_scaled_by_root_d_model(make, states) -> None:
+    net, unscaled = make(), make(scale_embeddings=False)
+    larger = {"embed_source/table_VD": net.params["embed_source/table_VD"] * math.sqrt(13)}
+    np.testing.assert_allclose(states(unscaled, **larger), states(net), atol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["architecture", "score_scale", "positions", "activation"])
+def test_an_unknown_name_says_what_there_is(make_spec, key: str) -> None:
+    known = getattr(make_spec(), key)
+    with pytest.raises(ValueError, match=rf"^model\.{key}: 'zeta' is none of .*\b{re.escape(known)}\b"):
+        size(make_spec(**{key: "zeta"}), 23)
+
+
+def test_parameters_of_the_base_model_stay_where_they_are(make) -> None:
+    """Checkpoints know parameters by these names. A change here makes every checkpoint unreadable."""
+    attention = {"to_query": (13, 15), "to_key": (13, 15), "to_value": (13, 21), "to_output": (21, 13)}
+    feed_forward = {"inner": (13, 19), "outer": (19, 13)}
+    expected: dict[str, tuple[int, ...]] = {"embed_source/table_VD": (23, 13)}
+    for layer, attentions in {
+        "encoder/0": ["self_attention"],
+        "decoder/0": ["self_attention", "cross_attention"],
+    }.items():
+        for part, linear in [*((each, attention) for each in attentions), ("feed_forward", feed_forward)]:
+            for name, shape in linear.items():
+                expected[f"{layer}/{part}/{name}/kernel"] = shape
+                expected[f"{layer}/{part}/{name}/bias"] = shape[1:]
+            expected |= dict.fromkeys((f"{layer}/{part}_sublayer/norm/{name}" for name in ("scale_D", "bias_D")), (13,))
+    found = {path: leaf.shape for path, leaf in make(tie_embeddings=True).params.items()}
+    assert found == expected
+
+
+def published(spec: ModelSpec, layers: int = 6) -> int:
+    """Parameters with the joint vocabulary of 37,000 of Section 5.1. Layers are equal: one pair of them is built."""
+    embeddings = 37_000 * spec.d_model
+    pair = size(dataclasses.replace(spec, encoder_layers=1, decoder_layers=1), 37_000) - embeddings
+    return embeddings + layers * pair
+
+
+def test_sizes_are_those_of_table_3() -> None:
+    """In millions: 65, 213 for the big model; 36 with two layers, 58 with d_k = 16.
+
+    How many of these are embeddings is not said. Totals are within 3 %, differences between rows equal to the million.
+    """
+    attention, norm = 4 * (512 * 512 + 512), 2 * 512
+    feed_forward = 512 * 2048 + 2048 + 2048 * 512 + 512
+    by_hand = 37_000 * 512 + 6 * (attention + feed_forward + 2 * norm) + 6 * (2 * attention + feed_forward + 3 * norm)
+    spec = ModelSpec.from_config(base.get_config().to_dict()["model"])
+    full = published(spec)
+    assert full == by_hand == 63_082_496
+    assert full == pytest.approx(65e6, rel=0.03)
+    assert published(ModelSpec.from_config(wmt14_en_fr.get_config("big").to_dict()["model"])) == pytest.approx(
+        213e6, rel=0.03
+    )
+    assert (published(spec, layers=2) - full) / 1e6 == pytest.approx(36 - 65, abs=1)
+    assert (published(dataclasses.replace(spec, d_k=16)) - full) / 1e6 == pytest.approx(58 - 65, abs=1)
+
+
+def test_initial_parameters(make_spec, compiled) -> None:
+    """Uniform between ±√(6 / (inputs + outputs)), as Glorot and Bengio 2010 have it; each drawn by itself."""
+    spec = make_spec(d_model=101, d_ff=113, d_k=29, d_v=31, tie_embeddings=True)
+    initial = compiled(lambda key: nnx.to_pure_dict(nnx.state(build(spec, 211, key))))
+    keys = (jax.random.key(seed, impl="rbg") for seed in (0, 0, 1))  # the generator that compiles fastest
+    first, again, other = (jax.tree.map(np.asarray, initial(key)) for key in keys)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    drawn = set()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(first):
+        name = path[-1].key
+        if name == "kernel":
+            bound = math.sqrt(6 / sum(leaf.shape))
+            assert 0.99 * bound < np.abs(leaf).max() <= bound
+            assert leaf.std() == pytest.approx(bound / math.sqrt(3), rel=0.03)
+        elif name == "table_VD":
+            assert leaf.std() == pytest.approx(101**-0.5, rel=0.03)
+        else:
+            assert (leaf == {"bias": 0, "bias_D": 0, "scale_D": 1}[name]).all()
+            continue
+        assert abs(leaf.mean()) < 0.03 * leaf.std()
+        drawn.add(float(leaf[0, 0] / leaf.std()))
+    assert len(drawn) == 4 + 2 + 8 + 2 + 1
+    kernels = [tree["encoder"][0]["self_attention"]["to_query"]["kernel"] for tree in (first, other)]
+    assert (kernels[0] != kernels[1]).all()
+
+
+def test_parameters_are_float32_whatever_the_arithmetic(make_spec) -> None:
+    shapes = nnx.eval_shape(lambda: build(make_spec(dtype="bfloat16", norm="pre"), 23, jax.random.key(0)))
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(shapes))} == {jnp.dtype(jnp.float32)}

@@ -1,0 +1,125 @@
+"""What is particular to the Transformer; what it shares with other architectures is in test_interface.py."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from transformer.spec import PAD
+
+TABLES = ("embed_source/table_VD", "embed_target/table_VD", "output/table_VD")
+
+
+def difference(one, other) -> float:
+    return float(np.abs(np.asarray(one) - np.asarray(other)).max())
+
+
+def test_attention_weights_by_layer(net, batch) -> None:
+    """They sum to one, and are zero at padding and in the future."""
+    source_BS, _ = batch
+    found = net(*batch)
+    shapes = {name: weights.shape for name, weights in (found.memory.attention | found.decoded.attention).items()}
+    assert shapes == {
+        "encoder/0": (4, 3, 7, 7),
+        "encoder/1": (4, 3, 7, 7),
+        "decoder/0": (4, 3, 5, 5),
+        "cross/0": (4, 3, 5, 7),
+        "decoder/1": (4, 3, 5, 5),
+        "cross/1": (4, 3, 5, 7),
+    }
+    source_mask = (source_BS != PAD)[:, None, None]
+    masks = {"encoder": source_mask, "cross": source_mask, "decoder": np.tril(np.ones((5, 5), bool))[None, None]}
+    for name, weights in jax.tree.map(np.asarray, found.memory.attention | found.decoded.attention).items():
+        np.testing.assert_allclose(weights.sum(axis=-1), np.ones(weights.shape[:3]), atol=1e-5)
+        np.testing.assert_array_equal(weights > 0, np.broadcast_to(masks[name.split("/")[0]], weights.shape))
+    assert difference(found.memory.attention["encoder/0"], found.memory.attention["encoder/1"]) > 0.01
+
+
+def test_no_derivative_by_the_future(net, batch, compiled) -> None:
+    """Logits at t move with the embeddings of the target's tokens 0..t, and with no later one."""
+    source_BS, target_BT = (ids[:1] for ids in batch)
+    name = "embed_target/table_VD"
+    table_VD = net.params[name]
+
+    @compiled
+    def influence(params, tangent_TVD):
+        memory = net.model(params).encode(source_BS)
+
+        def logits(table_VD):
+            model = net.model(params | {name: table_VD})
+            return model.logits(model.decode(memory, target_BT).hidden_BTD)[0]
+
+        return jax.vmap(lambda tangent_VD: jax.jvp(logits, (params[name],), (tangent_VD,))[1])(tangent_TVD)
+
+    tangent_TVD = np.zeros((5, *table_VD.shape), np.float32)
+    tangent_TVD[np.arange(5), target_BT[0]] = np.random.default_rng(0).normal(size=(5, table_VD.shape[1]))
+    moved_by_at = (np.asarray(influence(net.params, tangent_TVD)) != 0).any(axis=-1)
+    np.testing.assert_array_equal(moved_by_at, np.triu(np.ones((5, 5), bool)))
+
+
+def test_without_positions_the_encoder_sees_a_bag_of_words(make, net, batch, compiled) -> None:
+    """States move with their tokens when these change places; with positions they do not."""
+    source_BS, _ = batch
+    order = [4, 2, 0, 6, 1, 5, 3]
+    model = make(encoder_layers=2, decoder_layers=2, norm="pre", positions="none")
+    encode = compiled(lambda params, source_BS: model.model(params).encode(source_BS).states_BSD)
+    states_BSD = np.asarray(encode(net.params, source_BS))
+    moved_BSD = np.asarray(encode(net.params, source_BS[:, order]))
+    real_BS = source_BS != PAD
+    np.testing.assert_allclose(moved_BSD[real_BS[:, order]], states_BSD[:, order][real_BS[:, order]], atol=1e-4)
+
+    sources = (source_BS, source_BS[:, order])
+    states_BSD, moved_BSD = (np.asarray(net(source, batch[1]).memory.states_BSD) for source in sources)
+    assert difference(moved_BSD[0], states_BSD[0, order]) > 0.1
+
+
+def test_tied_embeddings_are_one_table(make, batch, compiled) -> None:
+    """One table in three places gives what three equal tables give, and its derivative is the sum of theirs."""
+    tied, untied = make(tie_embeddings=True), make()
+    name, *others = [path for path in tied.params if "table" in path]
+    assert not others
+    assert tuple(path for path in untied.params if "table" in path) == TABLES
+    same = untied._replace(params=untied.params | dict.fromkeys(TABLES, tied.params[name]))
+
+    def loss(net, params):
+        model = net.model(params)
+        logits_BTV = model.logits(model.decode(model.encode(batch[0]), batch[1]).hidden_BTD)
+        return jnp.sum(jnp.sin(logits_BTV)), logits_BTV
+
+    @compiled
+    def along(params, tangent_VD):
+        return jax.jvp(lambda table_VD: loss(tied, params | {name: table_VD}), (params[name],), (tangent_VD,))
+
+    gradients, logits_BTV = compiled(jax.grad(lambda params: loss(untied, params), has_aux=True))(same.params)
+    tangent_VD = np.random.default_rng(0).normal(size=tied.params[name].shape).astype(np.float32)
+    (_, tied_BTV), (derivative, _) = along(tied.params, tangent_VD)
+    np.testing.assert_allclose(tied_BTV, logits_BTV, atol=1e-4)
+    np.testing.assert_allclose(derivative, sum(np.vdot(gradients[path], tangent_VD) for path in TABLES), rtol=1e-4)
+
+    # Every parameter matters, except that a softmax does not see what a key's bias adds to a whole row of scores.
+    for path, gradient in gradients.items():
+        assert (difference(gradient, 0) < 1e-4) == path.endswith("to_key/bias"), path
+
+
+def test_three_tables_are_three(make, batch) -> None:
+    net = make()
+    found = net(*batch)
+    for path, changed in zip(TABLES, [(True, True, True), (False, True, True), (False, False, True)], strict=True):
+        other = net._replace(params=net.params | {path: net.params[path][::-1]})(*batch)
+        pairs = [
+            (found.memory.states_BSD, other.memory.states_BSD),
+            (found.decoded.hidden_BTD, other.decoded.hidden_BTD),
+            (found.logits_BTV, other.logits_BTV),
+        ]
+        assert tuple(difference(*pair) > 1e-3 for pair in pairs) == changed
+
+
+def test_bfloat16_is_close_to_float32(make, batch) -> None:
+    """With the same float32 parameters; logits and attention weights are float32 in both."""
+    short, long = make(dtype="bfloat16"), make()
+    assert all(leaf.dtype == jnp.float32 for leaf in short.params.values())
+    found, expected = short(*batch), long(*batch)
+    assert found.memory.states_BSD.dtype == found.decoded.hidden_BTD.dtype == jnp.bfloat16
+    weights = found.memory.attention | found.decoded.attention
+    assert {each.dtype for each in (found.logits_BTV, *weights.values())} == {jnp.dtype(jnp.float32)}
+    size = float(np.std(expected.logits_BTV))
+    assert 1e-4 * size < difference(found.logits_BTV, expected.logits_BTV) < 0.1 * size

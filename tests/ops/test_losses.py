@@ -1,0 +1,152 @@
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from transformer.ops.losses import LossSums, cross_entropy, fused_cross_entropy
+
+ROWS, LENGTH, D_MODEL, VOCABULARY = 3, 7, 5, 11
+SMOOTHING = jnp.float32(0.1)
+
+plain = jax.jit(cross_entropy)
+same = functools.partial(jax.tree.map, functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5))
+
+
+@pytest.fixture(scope="module")
+def batch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """logits_BTV, target_BT and weight_BT, whose rows end in padding of different lengths."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 3, (ROWS, LENGTH, VOCABULARY))
+    target = generator.integers(0, VOCABULARY, (ROWS, LENGTH))
+    weight = np.arange(LENGTH) < np.array([[7], [4], [1]])
+    return logits.astype(np.float32), target.astype(np.int32), weight.astype(np.float32)
+
+
+def test_by_hand() -> None:
+    """Probabilities 1/2, 1/4, 1/4, and logits that are their logarithms plus any constant."""
+    logits_TV = (np.log([[0.5, 0.25, 0.25]]) + np.array([[0.0], [7.0], [-3.0]])).astype(np.float32)
+    sums = plain(logits_TV, np.array([0, 1, 2]), np.array([1.0, 1.0, 0.0], np.float32), jnp.float32(0.3))
+    two = math.log(2)
+    assert sums.weight == 2
+    assert sums.nll == pytest.approx(two + 2 * two, rel=1e-6)
+    # A third of 0.3 goes to each token: the right one has 0.8.
+    expected = (0.8 * 1 + 0.1 * 2 + 0.1 * 2) * two + (0.1 * 1 + 0.8 * 2 + 0.1 * 2) * two
+    assert sums.loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_equals_a_smoothed_target_written_out(batch) -> None:
+    @jax.jit
+    def written_out(logits, target, weight, smoothing):
+        labels_BTV = optax.smooth_labels(jax.nn.one_hot(target, VOCABULARY), smoothing)
+        loss_BT = optax.softmax_cross_entropy(logits, labels_BTV)
+        nll_BT = optax.softmax_cross_entropy_with_integer_labels(logits, target)
+        return LossSums(jnp.sum(loss_BT * weight), jnp.sum(nll_BT * weight), jnp.sum(weight))
+
+    for smoothing in (0.0, 0.1, 0.7):
+        same(plain(*batch, jnp.float32(smoothing)), written_out(*batch, jnp.float32(smoothing)))
+
+
+def test_padding_has_no_influence(batch) -> None:
+    logits, target, weight = batch
+    other = np.where(weight == 0, (target + 1) % VOCABULARY, target)
+    changed = np.where((weight == 0)[..., None], np.float32(1e4), logits)
+    same(plain(changed, other, weight, SMOOTHING), plain(logits, target, weight, SMOOTHING))
+    gradient = jax.jit(jax.grad(lambda logits: cross_entropy(logits, target, weight, SMOOTHING).loss))(logits)
+    np.testing.assert_array_equal((gradient != 0).any(axis=-1), weight)
+
+
+def test_sums_of_parts_add_up(batch) -> None:
+    whole = plain(*batch, SMOOTHING)
+    for axis, cut in [(0, 1), (1, 3)]:
+        split = [np.split(each, [cut], axis) for each in batch]
+        one, other = (plain(*part, SMOOTHING) for part in zip(*split, strict=True))
+        same(jax.tree.map(jnp.add, one, other), whole)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    logits_TV = np.array([[1e4, -1e4, 0.0]] * 3, np.float32)
+    sums = plain(logits_TV, np.array([1, 1, 2]), np.array([1.0, 0.0, 1.0], np.float32), jnp.float32(0.3))
+    assert sums.nll == pytest.approx(2e4 + 1e4, rel=1e-6)
+    assert sums.loss == pytest.approx(0.7 * 3e4 + 0.3 * 2e4, rel=1e-6)
+
+
+def readout(parameters, hidden):
+    """Logits as models make them: the product in the dtype of `hidden`, the result in float32."""
+    kernel_DV = parameters["kernel_DV"].astype(hidden.dtype)
+    logits = jnp.einsum("...d,dv->...v", hidden, kernel_DV, preferred_element_type=jnp.float32)
+    return logits + jnp.broadcast_to(parameters["bias_V"], logits.shape)
+
+
+@pytest.fixture(scope="module")
+def fused(batch):
+    """Runs the fused form at a chunk size, or the plain one for "plain": sums, gradients of loss and nll, weighted."""
+    _, target_BT, weight_BT = batch
+    generator = np.random.default_rng(1)
+    shapes = {"kernel_DV": (D_MODEL, VOCABULARY), "bias_V": (VOCABULARY,)}
+    parameters = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    hidden_BTD = generator.normal(size=(ROWS, LENGTH, D_MODEL)).astype(np.float32)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def gradients(chunk, parameters, hidden_BTD, loss, nll):
+        def total(parameters, hidden_BTD):
+            logits = functools.partial(readout, parameters)
+            if chunk == "plain":
+                sums = cross_entropy(logits(hidden_BTD), target_BT, weight_BT, SMOOTHING)
+            else:
+                sums = fused_cross_entropy(logits, hidden_BTD, target_BT, weight_BT, SMOOTHING, chunk)
+            return loss * sums.loss + nll * sums.nll, sums
+
+        return jax.grad(total, (0, 1), has_aux=True)(parameters, hidden_BTD)[::-1]
+
+    return lambda chunk, dtype=jnp.float32, loss=1 / 3, nll=0.0: gradients(
+        chunk, parameters, hidden_BTD.astype(dtype), loss, nll
+    )
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 3, 13])
+def test_fused_equals_plain(fused, chunk: int | None) -> None:
+    """Sums and gradients, whether `chunk` divides the length, does not, or exceeds it."""
+    same(fused(chunk), fused("plain"))
+
+
+def test_fused_equals_plain_in_bfloat16(batch, fused) -> None:
+    """Sums and gradients of parameters are float32; the gradient of what is bfloat16 has its eight bits."""
+    sums, (parameters, hidden_BTD) = fused(3, jnp.bfloat16)
+    expected, (parameters2, hidden2_BTD) = fused("plain", jnp.bfloat16)
+    same((sums, parameters["bias_V"]), (expected, parameters2["bias_V"]))
+    assert hidden_BTD.dtype == jnp.bfloat16
+    np.testing.assert_array_equal((hidden_BTD != 0).any(axis=-1), batch[2])
+    for one, other in [(parameters["kernel_DV"], parameters2["kernel_DV"]), (hidden_BTD, hidden2_BTD)]:
+        one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
+        np.testing.assert_allclose(one, other, atol=2**-7 * np.abs(other).max())
+
+
+def test_a_share_of_the_loss_has_that_share_of_the_gradient(fused) -> None:
+    """Each number is rounded to eight bits, the share itself is not: nothing is lost or gained on the whole."""
+    whole, third = (np.asarray(fused(3, jnp.bfloat16, loss=share)[1][1], np.float32) for share in (1.0, 1 / 3))
+    assert np.vdot(third, whole) / np.vdot(whole, whole) == pytest.approx(1 / 3, rel=1e-3)
+
+
+def test_only_the_loss_has_a_gradient(fused) -> None:
+    """`nll` is reported and never minimised."""
+    assert not any(np.any(gradient) for gradient in jax.tree.leaves(fused(3, loss=0.0, nll=1.0)[1]))
+
+
+def test_smoothing_is_an_argument_of_one_program(batch) -> None:
+    _, target, weight = batch
+    traces = []
+
+    @jax.jit
+    def run(hidden_BTV, smoothing):
+        traces.append(1)
+        return fused_cross_entropy(lambda hidden: 2 * hidden, hidden_BTV, target, weight, smoothing, 3)
+
+    one, other = (run(batch[0], jnp.float32(smoothing)) for smoothing in (0.0, 0.4))
+    assert len(traces) == 1
+    np.testing.assert_allclose(one.loss, one.nll, rtol=1e-6)
+    np.testing.assert_allclose(other.nll, one.nll, rtol=1e-6)
+    assert abs(other.loss - one.loss) > 0.1

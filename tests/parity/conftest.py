@@ -1,0 +1,190 @@
+"""Compares one of our modules with what PyTorch made of the same parameters and inputs: outputs and all gradients."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx, traverse_util
+
+from transformer.models.build import build
+from transformer.ops import masks
+from transformer.ops.losses import cross_entropy
+from transformer.spec import ModelSpec
+
+Arrays = dict[str, np.ndarray]
+Params = dict[str, Any]  # by path
+
+VOCABULARY, SMOOTHING = 13, 0.1
+SPEC = ModelSpec(
+    architecture="transformer",
+    d_model=10,
+    d_ff=11,
+    heads=2,
+    d_k=None,
+    d_v=None,
+    encoder_layers=1,
+    decoder_layers=1,
+    score_scale="sqrt_d_k",
+    residual=True,
+    norm="post",
+    positions="sinusoid",
+    activation="relu",
+    tie_embeddings=True,
+    scale_embeddings=True,
+    dropout_embedding=0.0,
+    dropout_sublayer=0.0,
+    dropout_attention=0.0,
+    dropout_feed_forward=0.0,
+    dtype="float32",
+)
+
+# PyTorch's name of a part, and ours. Which sub-layer a norm belongs to depends on the layer.
+PARTS = {
+    "self_attn": "self_attention",
+    "multihead_attn": "cross_attention",
+    "linear1": "feed_forward/inner",
+    "linear2": "feed_forward/outer",
+    "out_proj": "to_output",
+    "table": "embed_source/table_VD",
+    "encoder.norm": "encoder_norm",
+    "decoder.norm": "decoder_norm",
+}
+SUBLAYERS = {
+    "encoder": ["self_attention", "feed_forward"],
+    "decoder": ["self_attention", "cross_attention", "feed_forward"],
+}
+
+
+def renamed(case: str, name: str) -> str:
+    """The path of a parameter, without the names of a linear layer's or a norm's own arrays."""
+    for theirs, ours in PARTS.items():
+        name = name.replace(theirs, ours)
+    stack = name if name.startswith(("encoder", "decoder")) else case
+    for number, sublayer in enumerate(SUBLAYERS.get(stack[:7], []), start=1):
+        name = name.replace(f"norm{number}", f"{sublayer}_sublayer/norm")
+    return name.replace("layers.", "").replace(".", "/")
+
+
+def ours(case: str, name: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """A parameter of PyTorch, or its gradient, as parameters of ours. Its matrices are the transposes of ours."""
+    *owner, last = renamed(case, name).split("/")
+    if last.startswith("in_proj"):  # query, key and value in one
+        own = "kernel" if last.endswith("weight") else "bias"
+        for part, each in zip(("to_query", "to_key", "to_value"), np.split(array, 3), strict=True):
+            yield "/".join([*owner, part, own]), each.T
+    elif "norm" in "/".join(owner):
+        yield "/".join([*owner, {"weight": "scale_D", "bias": "bias_D"}[last]]), array
+    elif last == "weight":
+        yield "/".join([*owner, "kernel"]), array.T
+    else:
+        yield "/".join([*owner, last]), array
+
+
+def loss(_: Any, logits: jax.Array, target_ids: jax.Array) -> dict[str, jax.Array]:
+    weight_BT = (target_ids != 0).astype(jnp.float32)
+    return {"loss": cross_entropy(logits, target_ids, weight_BT, jnp.float32(SMOOTHING)).loss}
+
+
+def self_attention(module: Any, target: jax.Array, causal_mask: jax.Array) -> dict[str, jax.Array]:
+    output, weights = module(target, module.keys_values(target), causal_mask[None, None])
+    return {"output": output, "weights": weights}
+
+
+def cross_attention(module: Any, target: jax.Array, source: jax.Array, source_mask: jax.Array) -> dict[str, jax.Array]:
+    output, weights = module(target, module.keys_values(source), masks.padding(source_mask))
+    return {"output": output, "weights": weights}
+
+
+def encoder(module: Any, source: jax.Array, source_mask: jax.Array) -> dict[str, jax.Array]:
+    return {"output": module(source, masks.padding(source_mask))[0]}
+
+
+def decoder(module: Any, target: jax.Array, causal_mask: jax.Array, source: jax.Array, source_mask: jax.Array) -> Any:
+    keys = module.cross_attention.keys_values(source)
+    return {"output": module(target, causal_mask[None, None], keys, masks.padding(source_mask))[0]}
+
+
+def model(module: Any, source_ids: jax.Array, shifted_ids: jax.Array, target_ids: jax.Array, **_: jax.Array) -> Any:
+    """Makes its masks itself."""
+    logits = module.logits(module.decode(module.encode(source_ids), shifted_ids).hidden_BTD)
+    return {"logits": logits} | loss(None, logits, target_ids)
+
+
+# A case's part of the model, how to run it, and how far it may be from PyTorch.
+CASES: dict[str, tuple[Callable[[Any], Any], Callable[..., Any], float]] = {
+    "loss": (lambda _: nnx.List([]), loss, 1e-5),
+    "self_attention": (lambda model: model.decoder[0].self_attention, self_attention, 1e-5),
+    "cross_attention": (lambda model: model.decoder[0].cross_attention, cross_attention, 1e-5),
+    "encoder": (lambda model: model.encoder[0], encoder, 1e-5),
+    "decoder": (lambda model: model.decoder[0], decoder, 1e-5),
+    "model": (lambda model: model, model, 1e-4),
+}
+
+
+@functools.cache
+def outputs_and_gradients(case: str, norm: str) -> tuple[dict[str, tuple[int, ...]], Callable[..., Any]]:
+    """Shapes of our parameters, and a compiled function (params, floats, others, cotangents) → gradients, outputs.
+
+    The gradients are those of the outputs' inner product with `cotangents`, by parameters and by `floats`.
+    """
+    part, run, _ = CASES[case]
+    spec = dataclasses.replace(SPEC, norm=norm)
+    graph, state = nnx.split(part(nnx.eval_shape(lambda: build(spec, VOCABULARY, jax.random.key(0)))))
+    leaves: dict[tuple, Any] = dict(traverse_util.flatten_dict(nnx.to_pure_dict(state)))
+    paths = {"/".join(map(str, path)): path for path in leaves}
+
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # half the time to compile
+    def compute(params: Params, floats: Arrays, others: Arrays, cotangents: Arrays) -> Any:
+        def total(params: Params, floats: Arrays) -> Any:
+            nested = traverse_util.unflatten_dict({path: params[name] for name, path in paths.items()})
+            outputs = run(nnx.merge(graph, nnx.State(nested)), **(others | floats))
+            return sum(jnp.sum(each * cotangents[name]) for name, each in outputs.items()), outputs
+
+        return jax.grad(total, (0, 1), has_aux=True)(params, floats)
+
+    return {name: leaves[path].shape for name, path in paths.items()}, compute
+
+
+def by_kind(arrays: Arrays) -> dict[str, Arrays]:
+    """KIND/NAME → array, as KIND → NAME → array."""
+    kinds: dict[str, Arrays] = {}
+    for key, array in arrays.items():
+        kind, _, name = key.partition("/")
+        kinds.setdefault(kind, {})[name] = array
+    return kinds
+
+
+@pytest.fixture(scope="session")
+def compare() -> Callable[[str, Arrays], None]:
+    """Asserts that our side of a case is PyTorch's; arrays are named KIND/NAME as make_reference.py makes them."""
+
+    def check(name: str, arrays: Arrays) -> None:
+        case, _, norm = name.rpartition("_") if name.endswith(("_post", "_pre")) else (name, "", "post")
+        shapes, compute = outputs_and_gradients(case, norm)
+        kinds = by_kind(arrays)
+        expected = by_kind(kinds["gradient"]) | {"output": kinds["output"]}
+
+        def mapped(named: Arrays) -> Params:
+            return dict(pair for key, array in named.items() for pair in ours(case, key, array))
+
+        params = mapped(kinds.get("parameter", {}))
+        assert {path: array.shape for path, array in params.items()} == shapes
+        floats = {key: each for key, each in kinds["input"].items() if each.dtype == np.float32}
+        others = {key: each for key, each in kinds["input"].items() if key not in floats}
+        (by_params, by_floats), outputs = compute(params, floats, others, kinds["cotangent"])
+        close = functools.partial(np.testing.assert_allclose, rtol=CASES[case][2], atol=CASES[case][2])
+        for found, wanted in [
+            (outputs, expected["output"]),
+            (by_params, mapped(expected.get("parameter", {}))),
+            (by_floats, expected.get("input", {})),
+        ]:
+            assert set(found) == set(wanted)
+            for key, array in wanted.items():
+                close(found[key], array, err_msg=f"{name}: {key}")
+
+    return check

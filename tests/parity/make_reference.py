@@ -1,0 +1,192 @@
+"""What PyTorch computes, for the parity tests of everyone who has no PyTorch.
+
+    python tests/parity/make_reference.py
+
+writes reference.npz beside this file: for each case drawn parameters and inputs, and PyTorch's outputs and gradients.
+It needs the extra `parity`. Arrays are named CASE/KIND/NAME. A mask is True where a query may look, as in
+transformer/ops/masks.py. PyTorch computes in float64, so that what differs is our float32 and nothing else.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+FILE = Path(__file__).with_name("reference.npz")
+
+Arrays = dict[str, np.ndarray]
+Tensors = dict[str, torch.Tensor]
+
+ROWS, SOURCE, TARGET, VOCABULARY = 3, 7, 5, 13
+D_MODEL, HEADS, D_FF = 10, 2, 11
+LENGTH_B = np.array([4, SOURCE, 1])
+SMOOTHING = 0.1
+SETTINGS: dict[str, Any] = {"dropout": 0.0, "batch_first": True}
+
+
+def inputs(generator: np.random.Generator) -> Arrays:
+    """Everything that cases read."""
+    source_ids = generator.integers(1, VOCABULARY, (ROWS, SOURCE))
+    target_ids = generator.integers(1, VOCABULARY, (ROWS, TARGET))
+    target_ids[0, 3:] = 0
+    mask = np.arange(SOURCE) < LENGTH_B[:, None]
+    return {
+        "source": generator.normal(size=(ROWS, SOURCE, D_MODEL)).astype(np.float32),
+        "target": generator.normal(size=(ROWS, TARGET, D_MODEL)).astype(np.float32),
+        "logits": generator.normal(size=(ROWS, TARGET, VOCABULARY)).astype(np.float32),
+        "source_mask": mask,
+        "causal_mask": np.tril(np.ones((TARGET, TARGET), bool)),
+        "source_ids": np.where(mask, source_ids, 0).astype(np.int32),
+        "shifted_ids": np.roll(target_ids, 1, axis=1).astype(np.int32),
+        "target_ids": target_ids.astype(np.int32),
+    }
+
+
+def attention(module: nn.Module, target: torch.Tensor, memory: torch.Tensor, **mask: torch.Tensor) -> Tensors:
+    output, weights = module(target, memory, memory, average_attn_weights=False, **mask)
+    return {"output": output, "weights": weights}
+
+
+def smoothed(logits: torch.Tensor, target_ids: torch.Tensor) -> torch.Tensor:
+    loss = nn.CrossEntropyLoss(ignore_index=0, label_smoothing=SMOOTHING, reduction="sum")
+    return loss(logits.flatten(0, 1), target_ids.flatten().long())
+
+
+class Transformer(nn.Module):
+    """PyTorch's stacks between one table for source, target and output."""
+
+    def __init__(self, norm_first: bool) -> None:
+        super().__init__()
+
+        def layer(kind: Callable[..., nn.Module]) -> Any:
+            return kind(D_MODEL, HEADS, D_FF, norm_first=norm_first, **SETTINGS)
+
+        def norm() -> nn.Module | None:
+            return nn.LayerNorm(D_MODEL) if norm_first else None
+
+        self.table = nn.Parameter(torch.empty(VOCABULARY, D_MODEL))
+        self.encoder = nn.TransformerEncoder(layer(nn.TransformerEncoderLayer), 1, norm(), enable_nested_tensor=False)
+        self.decoder = nn.TransformerDecoder(layer(nn.TransformerDecoderLayer), 1, norm())
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Section 3.5 once more, for an even width."""
+        frequency = 10000.0 ** (-torch.arange(0, D_MODEL, 2, dtype=torch.float64) / D_MODEL)
+        angle = torch.arange(ids.shape[1])[:, None] * frequency[None]
+        position = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+        return self.table[ids] * D_MODEL**0.5 + position
+
+    def forward(self, t: Tensors) -> Tensors:
+        hidden = self.decoder(
+            self.embed(t["shifted_ids"]),
+            self.encoder(self.embed(t["source_ids"]), src_key_padding_mask=~t["source_mask"]),
+            ~t["causal_mask"],
+            memory_key_padding_mask=~t["source_mask"],
+        )
+        logits = hidden @ self.table.T
+        return {"logits": logits, "loss": smoothed(logits, t["target_ids"])}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A module of PyTorch, which inputs it reads, and how."""
+
+    module: Callable[[], nn.Module]
+    reads: str
+    run: Callable[[Any, Tensors], Tensors]
+
+
+def layers(norm_first: bool) -> dict[str, Case]:
+    sizes = (D_MODEL, HEADS, D_FF)
+    return {
+        "encoder": Case(
+            lambda: nn.TransformerEncoderLayer(*sizes, norm_first=norm_first, **SETTINGS),
+            "source source_mask",
+            lambda module, t: {"output": module(t["source"], src_key_padding_mask=~t["source_mask"])},
+        ),
+        "decoder": Case(
+            lambda: nn.TransformerDecoderLayer(*sizes, norm_first=norm_first, **SETTINGS),
+            "target causal_mask source source_mask",
+            lambda module, t: {
+                "output": module(t["target"], t["source"], ~t["causal_mask"], memory_key_padding_mask=~t["source_mask"])
+            },
+        ),
+        "model": Case(
+            lambda: Transformer(norm_first),
+            "source_ids source_mask shifted_ids causal_mask target_ids",
+            lambda module, t: module(t),
+        ),
+    }
+
+
+CASES: dict[str, Case] = {
+    "loss": Case(nn.Identity, "logits target_ids", lambda _, t: {"loss": smoothed(t["logits"], t["target_ids"])}),
+    "self_attention": Case(
+        lambda: nn.MultiheadAttention(D_MODEL, HEADS, batch_first=True),
+        "target causal_mask",
+        lambda module, t: attention(module, t["target"], t["target"], attn_mask=~t["causal_mask"]),
+    ),
+    "cross_attention": Case(
+        lambda: nn.MultiheadAttention(D_MODEL, HEADS, batch_first=True),
+        "target source source_mask",
+        lambda module, t: attention(module, t["target"], t["source"], key_padding_mask=~t["source_mask"]),
+    ),
+    **{f"{name}_post": case for name, case in layers(norm_first=False).items()},
+    **{f"{name}_pre": case for name, case in layers(norm_first=True).items()},
+}
+
+
+def draw(name: str, generator: np.random.Generator) -> Arrays:
+    """Parameters, inputs and the outputs' cotangents of a case."""
+    module = CASES[name].module()
+    everything = inputs(generator)
+    arrays = {f"input/{key}": everything[key] for key in CASES[name].reads.split()}
+    for key, parameter in module.named_parameters():
+        mean = 1.0 if "norm" in key and key.endswith("weight") else 0.0
+        arrays[f"parameter/{key}"] = generator.normal(mean, 0.4, tuple(parameter.shape)).astype(np.float32)
+    for key, output in compute(name, arrays).items():
+        cotangent = generator.normal(size=output.shape)
+        arrays[key.replace("output/", "cotangent/")] = np.asarray(cotangent, np.float32)
+    return arrays
+
+
+def compute(name: str, arrays: Arrays) -> Arrays:
+    """Outputs; where there are cotangents, gradients too, of the outputs' inner product with them."""
+
+    def tensors(kind: str) -> Tensors:
+        chosen = {key.removeprefix(kind): torch.tensor(array) for key, array in arrays.items() if key.startswith(kind)}
+        return {key: each.double() if each.is_floating_point() else each for key, each in chosen.items()}
+
+    module = CASES[name].module().double()
+    module.load_state_dict(tensors("parameter/"))
+    read, cotangents = tensors("input/"), tensors("cotangent/")
+    read = {key: each.requires_grad_(each.is_floating_point()) for key, each in read.items()}
+    outputs = CASES[name].run(module, read)
+    found = {f"output/{key}": each for key, each in outputs.items()}
+    if cotangents:
+        torch.stack([(each * cotangents[key]).sum() for key, each in outputs.items()]).sum().backward()
+        moved = {f"parameter/{key}": each for key, each in module.named_parameters()}
+        moved |= {f"input/{key}": each for key, each in read.items() if each.requires_grad}
+        found |= {f"gradient/{key}": each.grad for key, each in moved.items() if each.grad is not None}
+    return {key: each.detach().numpy().astype(np.float32) for key, each in found.items()}
+
+
+def make(name: str, seed: int) -> Arrays:
+    """A whole case: what is drawn and what PyTorch makes of it."""
+    drawn = draw(name, np.random.default_rng(seed))
+    return drawn | compute(name, drawn)
+
+
+def main() -> None:
+    reference = {f"{name}/{key}": array for name in CASES for key, array in make(name, seed=0).items()}
+    np.savez_compressed(FILE, **reference)  # type: ignore[arg-type]
+    print(
+        f"{FILE}: {len(CASES)} cases, {len(reference)} arrays, {FILE.stat().st_size} bytes, torch {torch.__version__}"
+    )
+
+
+if __name__ == "__main__":
+    main()

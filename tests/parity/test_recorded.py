@@ -1,0 +1,31 @@
+"""Parity with PyTorch without PyTorch: its outputs and gradients were recorded by make_reference.py."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FILE = Path(__file__).with_name("reference.npz")
+CASES = (
+    "loss self_attention cross_attention encoder_post encoder_pre decoder_post decoder_pre model_post model_pre".split()
+)
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, dict[str, np.ndarray]]:
+    with np.load(FILE) as file:
+        cases: dict[str, dict[str, np.ndarray]] = {}
+        for key in file:
+            case, _, name = key.partition("/")
+            cases.setdefault(case, {})[name] = file[key]
+    return cases
+
+
+def test_cases_are_those_of_the_reference(reference) -> None:
+    assert sorted(reference) == sorted(CASES)
+    assert FILE.stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_recorded(compare, reference, case: str) -> None:
+    compare(case, reference[case])
