@@ -6,8 +6,8 @@ output projection, batches are smaller, and the learning rate falls to zero. `:p
 Source: Wu et al. 2021, "Good for Misconceived Reasons: An Empirical Revisiting on the Need for Visual Context in
   Multimodal Machine Translation", Transformer-Tiny; data: Elliott et al. 2016, 2017 (github.com/multi30k/dataset).
 Hardware: two CPU cores.
-Time: see README.
-Score: published, en-fr, test_2016_flickr: 61.80 bleu_paper (tokenised, lower-cased). Here: see README.
+Time: not run to the end yet.
+Score: published, en-fr, test_2016_flickr: 61.80 bleu_paper (tokenised, lower-cased). Here: not run to the end yet.
 Command: python -m experiments.train --config=configs/multi30k.py --workdir=runs/multi30k
   (offline: --config.data.raw_directory=FOLDER with the dataset's .gz files; --config.data.direction=en-fr)
 """
