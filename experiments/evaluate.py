@@ -3,11 +3,13 @@
     python -m experiments.evaluate --workdir=runs/quickstart [--split=test]
     python -m experiments.evaluate --workdir=runs/quickstart --source=talk.fr --reference=talk.en
 
+Several folders, --workdir=runs/a,runs/b, translate together, as an ensemble of models with one vocabulary.
 Prints one JSON object last, on one line: bleu, chrf, bleu_paper, signatures, sentences, seconds.
 """
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -29,7 +31,7 @@ def define() -> Flags:
     """Defines the flags."""
     text = flags.DEFINE_string
     return Flags(
-        workdir=text("workdir", None, "folder of a run"),
+        workdir=flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble"),
         split=text("split", None, "split of the run's corpus; default: its data.test_split"),
         source=text("source", None, "a file to translate in place of a split, a sentence a line, plain or .gz"),
         reference=text("reference", None, "its translation, line by line"),
@@ -42,30 +44,29 @@ def main(given: Flags) -> None:
     from experiments import devices
     from experiments.workdir import Workdir
 
-    path, split, source, reference, output = (flag.value for flag in given)
-    if not path:
+    paths, split, source, reference, output = (flag.value for flag in given)
+    if not paths:
         command.refuse("--workdir is needed: the folder of a run")
     if (source is None) != (reference is None):
         command.refuse("--source and --reference go together")
     if source and split:
         command.refuse("--split and --source: give one of them")
     with command.mistakes():
-        devices.prepare(Workdir(path).spec().parallel.cpu_devices)
-        scores = evaluate(path, split, source, reference, output)
+        devices.prepare(Workdir(paths[0]).spec().parallel.cpu_devices)
+        scores = evaluate(paths, split, source, reference, output)
     print(json.dumps(scores, ensure_ascii=False))
 
 
 def evaluate(
-    path: str, split: str | None, source: str | None, reference: str | None, output: str | None
+    paths: Sequence[str], split: str | None, source: str | None, reference: str | None, output: str | None
 ) -> dict[str, Any]:
-    """Scores the run in `path` on a split, or on a pair of files; returns what `main` prints."""
-    from experiments.assemble import System
+    """Scores a run, or the ensemble of several, on a split or on a pair of files; returns what `main` prints."""
+    from experiments import trained
     from experiments.scoring import evaluate_split
     from experiments.workdir import Workdir
     from transformer.data.corpus import open_corpus, read_parallel
-    from transformer.data.tokenizer import Tokenizer
 
-    workdir = Workdir(path)
+    workdir = Workdir(paths[0])
     spec = workdir.spec()
     name = split or spec.data.test_split
     if source is not None and reference is not None:
@@ -73,14 +74,13 @@ def evaluate(
         pairs = read_parallel(source, reference)
     else:
         pairs = open_corpus(spec.data).split(name)
-    system = System.make(spec, Tokenizer.load(workdir.tokenizer))
-    params, steps = system.result(workdir)
+    system, params, steps = trained.load(paths)
     scores, texts = evaluate_split(system, params, pairs, spec.decode)
     if output is None:
-        workdir.write_translations(name, steps[-1], texts)
+        workdir.write_translations(name if len(paths) == 1 else f"{name}.ensemble", steps[0][-1], texts)
     else:
         pathlib.Path(output).write_text("".join(text + "\n" for text in texts), encoding="utf-8")
-    return {"split": name, **scores, "checkpoints": steps}
+    return {"split": name, **scores, "checkpoints": dict(zip(paths, steps, strict=True))}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python -m experiments.translate --workdir=runs/quickstart <in.txt >out.txt
 
-With --n_best=3 each line is followed by its alternatives: three lines out for each line in.
+With --n_best=3 each line is followed by its alternatives: three lines out for each line in. Several folders,
+--workdir=runs/a,runs/b, translate together, as an ensemble of models with one vocabulary.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ def define() -> Flags:
     whole, real = flags.DEFINE_integer, flags.DEFINE_float
     methods = ["beam", "greedy", "sample"]
     return Flags(
-        workdir=flags.DEFINE_string("workdir", None, "folder of a run"),
+        workdir=flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble"),
         n_best=whole("n_best", 1, "translations a line, best first", lower_bound=1),
         decode={
             "method": flags.DEFINE_enum("method", None, methods, "how to search; default: as configured"),
@@ -53,21 +54,19 @@ def main(given: Flags) -> None:
 
     if not given.workdir.value:
         command.refuse("--workdir is needed: the folder of a run")
-    workdir, n_best = Workdir(given.workdir.value), given.n_best.value
+    n_best = given.n_best.value
     overrides = {name: flag.value for name, flag in given.decode.items() if flag.value is not None}
     with command.mistakes():
-        spec = workdir.spec()
+        spec = Workdir(given.workdir.value[0]).spec()
         spec = dataclasses.replace(spec, decode=dataclasses.replace(spec.decode, **overrides))
         if spec.decode.method != "beam" and n_best > 1:
             command.refuse(f"--n_best={n_best} needs --method=beam, not {spec.decode.method}")
         if n_best > spec.decode.beam_size:
             command.refuse(f"--n_best={n_best} is more than --beam_size={spec.decode.beam_size}")
         devices.prepare(spec.parallel.cpu_devices)
-        from experiments.assemble import System
-        from transformer.data.tokenizer import Tokenizer
+        from experiments import trained
 
-        system = System.make(spec, Tokenizer.load(workdir.tokenizer))
-        params, _ = system.result(workdir)
+        system, params, _ = trained.load(given.workdir.value)
     translator = system.translator(params, spec.decode)
     for lines in _chunks(spec.decode.batch_size * _CHUNK):
         for found in translator.translate(lines, n_best):

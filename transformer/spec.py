@@ -61,12 +61,18 @@ class ModelSpec(Section):
     encoder_layers: int
     decoder_layers: int
     score_scale: str
+    cross_score: str
     residual: bool
     norm: str
     positions: str
     activation: str
     tie_embeddings: bool
     scale_embeddings: bool
+    cell: str
+    d_state: int | None
+    d_maxout: int | None
+    reverse_source: bool
+    init_range: float | None
     dropout_embedding: float
     dropout_sublayer: float
     dropout_attention: float
@@ -75,6 +81,7 @@ class ModelSpec(Section):
 
     def __post_init__(self) -> None:
         _positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
+        _positive("model", self, "d_state", "d_maxout", "init_range")
         dropouts = ("dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward")
         _rate("model", self, *dropouts)
         _one_of("model.norm", self.norm, ("post", "pre", "none"))
@@ -95,6 +102,16 @@ class ModelSpec(Section):
     def value_size(self) -> int:
         """d_v of Section 3.2.1, per head."""
         return self.d_v or self.d_model // self.heads
+
+    @property
+    def state_size(self) -> int:
+        """R, the hidden units of a recurrent layer."""
+        return self.d_state or self.d_model
+
+    @property
+    def maxout_size(self) -> int:
+        """l of Section A.2.2 of Bahdanau et al. 2015."""
+        return self.d_maxout or self.d_model
 
     @property
     def wiring(self) -> tuple[str, ...]:

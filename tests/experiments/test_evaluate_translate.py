@@ -3,12 +3,14 @@
 import gzip
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from experiments.evaluate import evaluate
+from transformer.data.tokenizer import Tokenizer
 
 
 def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -30,11 +32,27 @@ def test_a_pair_of_files_scores_like_the_split_they_hold(
     source = tmp_path / "renamed.gz"
     source.write_bytes(gzip.compress(pathlib.Path(str(corpus).format(split="test", language="fr")).read_bytes()))
     reference = str(corpus).format(split="test", language="en")
-    files = evaluate(str(trained), None, str(source), reference, str(tmp_path / "out.txt"))
-    split = evaluate(str(trained), "test", None, None, str(tmp_path / "out2.txt"))
+    files = evaluate([str(trained)], None, str(source), reference, str(tmp_path / "out.txt"))
+    split = evaluate([str(trained)], "test", None, None, str(tmp_path / "out2.txt"))
     for name in ("bleu", "chrf", "bleu_paper", "sentences"):
         assert files[name] == split[name]
     assert (tmp_path / "out.txt").read_text() == (tmp_path / "out2.txt").read_text() != ""
+
+
+def test_an_ensemble_of_a_run_and_itself_is_that_run(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    paths = [str(trained), f"{trained}/."]
+    alone, both = (evaluate(paths[:count], "test", None, None, str(tmp_path / f"{count}.txt")) for count in (1, 2))
+    assert (tmp_path / "1.txt").read_text() == (tmp_path / "2.txt").read_text() != ""
+    assert both["bleu"] == alone["bleu"]
+    assert list(both["checkpoints"]) == paths
+
+
+def test_runs_of_unlike_vocabularies_do_not_translate_together(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    other = shutil.copytree(trained, tmp_path / "other")
+    Tokenizer.train(["un deux trois quatre"] * 3, 20, "bpe").save(other / "tokenizer.model")
+    done = command("experiments.translate", f"--workdir={trained},{other}")
+    assert done.returncode == 2
+    assert f"{other}: tokenizer.model is " in done.stderr.decode()
 
 
 def test_translate_keeps_order_blank_lines_and_does_not_depend_on_the_batch(trained: pathlib.Path) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from flax import nnx, traverse_util
 
+from configs import base
 from transformer.models.build import build
 from transformer.models.interface import Decoded, Memory
 from transformer.ops.dropout import Dropout
-from transformer.spec import PAD, ModelSpec
+from transformer.spec import PAD, ModelSpec, Spec
 
 VOCABULARY = 23
 
@@ -73,6 +74,7 @@ def _draw(path: str, shape: Any) -> jax.Array:
     mean, deviation = {
         "scale_D": (1.0, 0.3),
         "kernel": (0.0, shape.shape[0] ** -0.5),
+        "recurrent_RG": (0.0, shape.shape[0] ** -0.5),
         "table_VD": (0.0, shape.shape[-1] ** -0.5),
     }.get(name, (0.0, 0.3))
     return jnp.asarray(generator.normal(mean, deviation, shape.shape), shape.dtype)
@@ -87,8 +89,8 @@ def _compiled() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def make_spec() -> Callable[..., ModelSpec]:
     """Makes a spec in which no two sizes are the same, nor one a multiple of another."""
-    base = ModelSpec(
-        architecture="transformer",
+    spec = dataclasses.replace(
+        Spec.from_config(base.get_config().to_dict()).model,
         d_model=13,
         d_ff=19,
         heads=3,
@@ -96,24 +98,15 @@ def make_spec() -> Callable[..., ModelSpec]:
         d_v=7,
         encoder_layers=1,
         decoder_layers=1,
-        score_scale="sqrt_d_k",
-        residual=True,
-        norm="post",
-        positions="sinusoid",
-        activation="relu",
         tie_embeddings=False,
-        scale_embeddings=True,
-        dropout_embedding=0.1,
-        dropout_sublayer=0.1,
         dropout_attention=0.1,
         dropout_feed_forward=0.1,
-        dtype="float32",
     )
-    return functools.partial(dataclasses.replace, base)
+    return functools.partial(dataclasses.replace, spec)
 
 
 @pytest.fixture(scope="session")
-def make(make_spec) -> Callable[..., Net]:
+def make(make_spec: Callable[..., ModelSpec]) -> Callable[..., Net]:
     """Makes a model of a changed spec, its parameters drawn: what starts at zero or one would hide where it is used."""
 
     @functools.cache
@@ -123,6 +116,28 @@ def make(make_spec) -> Callable[..., Net]:
         return Net(graph, {path: _draw(path, shape) for path, shape in params.items()})
 
     return net
+
+
+# What each architecture wants other than the base spec; two layers, so that each has a neighbour of its own kind.
+_RECURRENT = {"d_state": 11, "dropout_attention": 0.0, "dropout_feed_forward": 0.0}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "transformer": {"encoder_layers": 2, "decoder_layers": 2, "norm": "pre"},
+    "rnnsearch": _RECURRENT
+    | {"encoder_layers": 1, "decoder_layers": 1, "heads": 1, "cross_score": "additive", "cell": "gru", "d_maxout": 17},
+    "seq2seq": _RECURRENT | {"encoder_layers": 2, "decoder_layers": 2, "reverse_source": True},
+}
+
+
+@pytest.fixture(scope="session")
+def architecture_spec(make_spec) -> Callable[..., ModelSpec]:
+    """Makes the spec of an architecture, its settings changed."""
+    return lambda name, **changes: make_spec(architecture=name, **SETTINGS[name] | changes)
+
+
+@pytest.fixture(scope="session")
+def make_architecture(make) -> Callable[..., Net]:
+    """Makes a model of an architecture, its settings changed."""
+    return lambda name, **changes: make(architecture=name, **SETTINGS[name] | changes)
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,16 @@ def test_embeddings_are_scaled_by_root_d_model(make, states) -> None:
     np.testing.assert_allclose(states(unscaled, **larger), states(net), atol=1e-5)
 
 
-@pytest.mark.parametrize("key", ["architecture", "score_scale", "positions", "activation"])
+def test_additive_scores_are_those_of_cross_attention(make, batch) -> None:
+    """Three heads of a vector each, one decoder layer; the encoder stays as it is."""
+    net, additive = make(), make(cross_score="additive")
+    assert set(additive.params) - set(net.params) == {"decoder/0/cross_attention/attention/vector_HK"}
+    found, plain = additive(*batch), net(*batch)
+    np.testing.assert_array_equal(found.memory.states_BSD, plain.memory.states_BSD)
+    assert np.abs(found.decoded.attention["cross/0"] - plain.decoded.attention["cross/0"]).max() > 0.01
+
+
+@pytest.mark.parametrize("key", ["architecture", "score_scale", "cross_score", "positions", "activation"])
 def test_an_unknown_name_says_what_there_is(make_spec, key: str) -> None:
     known = getattr(make_spec(), key)
     with pytest.raises(ValueError, match=rf"^model\.{key}: 'zeta' is none of .*\b{re.escape(known)}\b"):

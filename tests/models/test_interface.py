@@ -17,8 +17,8 @@ ROWS, SOURCE, TARGET, BEAMS, LONGEST = 4, 7, 5, 3, 11
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
-def net(make, request):
-    return make(architecture=request.param, encoder_layers=2, decoder_layers=2, norm="pre")
+def net(make_architecture, request):
+    return make_architecture(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,12 @@ def test_signatures_are_those_of_the_protocol(net, method: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_shapes_and_types(make_spec, architecture: str, dtype: str) -> None:
+def test_shapes_and_types(architecture_spec, architecture: str, dtype: str) -> None:
     """Traced only. A step gives back the state's own types, or a search could not loop over it."""
     vocabulary = 23
 
     def trace(source_BS, target_BT, token_BN):
-        model = build(make_spec(architecture=architecture, dtype=dtype), vocabulary, jax.random.key(0))
+        model = build(architecture_spec(architecture, dtype=dtype), vocabulary, jax.random.key(0))
         memory = model.encode(source_BS)
         decoded = model.decode(memory, target_BT)
         state = model.start(memory, BEAMS, LONGEST)
@@ -114,7 +114,7 @@ def test_the_source_is_seen(net, batch) -> None:
         changed_BS[:, position] = np.where(source_BS[:, position] == PAD, PAD, source_BS[:, position] % 20 + 2)
         difference_BT = np.abs(net(changed_BS, target_BT).logits_BTV - before_BTV).max(axis=2)
         real_B = source_BS[:, position] != PAD
-        assert (difference_BT[real_B] > 1e-3).all()
+        assert (difference_BT[real_B] > 1e-4).all()  # an LSTM forgets
         assert (difference_BT[~real_B] <= 1e-5).all()
 
 

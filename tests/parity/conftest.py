@@ -11,37 +11,30 @@ import numpy as np
 import pytest
 from flax import nnx, traverse_util
 
+from configs import base
+from transformer.layers.recurrent import GRUCarry, LSTMCarry
 from transformer.models.build import build
 from transformer.ops import masks
 from transformer.ops.losses import cross_entropy
-from transformer.spec import ModelSpec
+from transformer.spec import Spec
 
 Arrays = dict[str, np.ndarray]
 Params = dict[str, Any]  # by path
 
 VOCABULARY, SMOOTHING = 13, 0.1
-SPEC = ModelSpec(
-    architecture="transformer",
+SPEC = dataclasses.replace(
+    Spec.from_config(base.get_config().to_dict()).model,
     d_model=10,
     d_ff=11,
     heads=2,
-    d_k=None,
-    d_v=None,
     encoder_layers=1,
     decoder_layers=1,
-    score_scale="sqrt_d_k",
-    residual=True,
-    norm="post",
-    positions="sinusoid",
-    activation="relu",
-    tie_embeddings=True,
-    scale_embeddings=True,
     dropout_embedding=0.0,
     dropout_sublayer=0.0,
-    dropout_attention=0.0,
-    dropout_feed_forward=0.0,
-    dtype="float32",
 )
+
+RECURRENT = dataclasses.replace(SPEC, architecture="seq2seq", d_state=6, tie_embeddings=False)
+SPECS = {"lstm": RECURRENT, "gru": dataclasses.replace(RECURRENT, cell="gru")}
 
 # PyTorch's name of a part, and ours. Which sub-layer a norm belongs to depends on the layer.
 PARTS = {
@@ -115,6 +108,16 @@ def model(module: Any, source_ids: jax.Array, shifted_ids: jax.Array, target_ids
     return {"logits": logits} | loss(None, logits, target_ids)
 
 
+def lstm(module: Any, source: jax.Array, source_mask: jax.Array, hidden: jax.Array, memory: jax.Array) -> Any:
+    output, last = module(source, source_mask, LSTMCarry(hidden, memory))
+    return {"output": output * source_mask[:, :, None], "last_hidden": last.hidden, "last_memory": last.memory}
+
+
+def gru(module: Any, source: jax.Array, source_mask: jax.Array, hidden: jax.Array) -> Any:
+    output, last = module(source, source_mask, GRUCarry(hidden))
+    return {"output": output * source_mask[:, :, None], "last_hidden": last.hidden}
+
+
 # A case's part of the model, how to run it, and how far it may be from PyTorch.
 CASES: dict[str, tuple[Callable[[Any], Any], Callable[..., Any], float]] = {
     "loss": (lambda _: nnx.List([]), loss, 1e-5),
@@ -123,6 +126,8 @@ CASES: dict[str, tuple[Callable[[Any], Any], Callable[..., Any], float]] = {
     "encoder": (lambda model: model.encoder[0], encoder, 1e-5),
     "decoder": (lambda model: model.decoder[0], decoder, 1e-5),
     "model": (lambda model: model, model, 1e-4),
+    "lstm": (lambda model: model.encoder[0], lstm, 1e-5),
+    "gru": (lambda model: model.encoder[0], gru, 1e-5),
 }
 
 
@@ -133,7 +138,7 @@ def outputs_and_gradients(case: str, norm: str) -> tuple[dict[str, tuple[int, ..
     The gradients are those of the outputs' inner product with `cotangents`, by parameters and by `floats`.
     """
     part, run, _ = CASES[case]
-    spec = dataclasses.replace(SPEC, norm=norm)
+    spec = dataclasses.replace(SPECS.get(case, SPEC), norm=norm)
     graph, state = nnx.split(part(nnx.eval_shape(lambda: build(spec, VOCABULARY, jax.random.key(0)))))
     leaves: dict[tuple, Any] = dict(traverse_util.flatten_dict(nnx.to_pure_dict(state)))
     paths = {"/".join(map(str, path)): path for path in leaves}

@@ -22,7 +22,7 @@ Arrays = dict[str, np.ndarray]
 Tensors = dict[str, torch.Tensor]
 
 ROWS, SOURCE, TARGET, VOCABULARY = 3, 7, 5, 13
-D_MODEL, HEADS, D_FF = 10, 2, 11
+D_MODEL, HEADS, D_FF, D_STATE = 10, 2, 11, 6
 LENGTH_B = np.array([4, SOURCE, 1])
 SMOOTHING = 0.1
 SETTINGS: dict[str, Any] = {"dropout": 0.0, "batch_first": True}
@@ -43,6 +43,8 @@ def inputs(generator: np.random.Generator) -> Arrays:
         "source_ids": np.where(mask, source_ids, 0).astype(np.int32),
         "shifted_ids": np.roll(target_ids, 1, axis=1).astype(np.int32),
         "target_ids": target_ids.astype(np.int32),
+        "hidden": generator.normal(size=(ROWS, D_STATE)).astype(np.float32),
+        "memory": generator.normal(size=(ROWS, D_STATE)).astype(np.float32),
     }
 
 
@@ -90,6 +92,47 @@ class Transformer(nn.Module):
         return {"logits": logits, "loss": smoothed(logits, t["target_ids"])}
 
 
+class Recurrent(nn.Module):
+    """PyTorch's nn.LSTM or nn.GRU without the biases that only add to other biases; its matrices [inputs, gates]."""
+
+    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU]) -> None:
+        super().__init__()
+        self.networks = [kind(D_MODEL, D_STATE, batch_first=True)]  # in a list: its parameters are not ours
+        gates = {nn.LSTM: 4, nn.GRU: 3}[kind] * D_STATE
+        self.to_gates = nn.Linear(D_MODEL, gates)
+        self.cell = nn.ParameterDict({"recurrent_RG": torch.empty(D_STATE, gates)})
+        if kind is nn.GRU:
+            self.cell["new_bias_R"] = torch.empty(D_STATE)
+
+    def forward(self, t: Tensors, *first: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Outputs, zero at padding, and the states after the last token."""
+        others = self.to_gates.bias.new_zeros(self.to_gates.bias.numel() - D_STATE)
+        new = self.cell["new_bias_R"] if "new_bias_R" in self.cell else self.to_gates.bias.new_zeros(D_STATE)
+        parameters = {
+            "weight_ih_l0": self.to_gates.weight,
+            "weight_hh_l0": self.cell["recurrent_RG"].T,
+            "bias_ih_l0": self.to_gates.bias,
+            "bias_hh_l0": torch.cat([others, new]),
+        }
+        lengths = t["source_mask"].sum(dim=1)
+        packed = nn.utils.rnn.pack_padded_sequence(t["source"], lengths, batch_first=True, enforce_sorted=False)
+        states = [state[None] for state in first]
+        state = tuple(states) if len(states) > 1 else states[0]
+        output, last = torch.func.functional_call(self.networks[0].double(), parameters, (packed, state))
+        output, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True, total_length=SOURCE)
+        return output, [each[0] for each in (last if isinstance(last, tuple) else (last,))]
+
+
+def lstm(module: nn.Module, t: Tensors) -> Tensors:
+    output, (hidden, memory) = module(t, t["hidden"], t["memory"])
+    return {"output": output, "last_hidden": hidden, "last_memory": memory}
+
+
+def gru(module: nn.Module, t: Tensors) -> Tensors:
+    output, (hidden,) = module(t, t["hidden"])
+    return {"output": output, "last_hidden": hidden}
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A module of PyTorch, which inputs it reads, and how."""
@@ -134,6 +177,8 @@ CASES: dict[str, Case] = {
         "target source source_mask",
         lambda module, t: attention(module, t["target"], t["source"], key_padding_mask=~t["source_mask"]),
     ),
+    "lstm": Case(lambda: Recurrent(nn.LSTM), "source source_mask hidden memory", lstm),
+    "gru": Case(lambda: Recurrent(nn.GRU), "source source_mask hidden", gru),
     **{f"{name}_post": case for name, case in layers(norm_first=False).items()},
     **{f"{name}_pre": case for name, case in layers(norm_first=True).items()},
 }

@@ -9,6 +9,8 @@ from transformer.data.shapes import Shape
 from transformer.data.tokenized import Batch, TokenizedPairs
 from transformer.spec import EOS, PAD
 
+_NARROWEST = 16  # tokens; width of the source in a search for short sentences
+
 
 def ordered_batches(
     pairs: TokenizedPairs, tokens_per_batch: int, shapes: Sequence[Shape], row_multiple: int = 8
@@ -33,9 +35,7 @@ def ordered_batches(
             yield indices, pairs.batch(indices, shape.source, shape.target)
 
 
-def source_batches(
-    sentences_ids: Sequence[Sequence[int]], batch_size: int, width_step: int = 8
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def source_batches(sentences_ids: Sequence[Sequence[int]], batch_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Groups sentences for translation: a list of (indices, source int32 [batch_size, S]), shortest first.
 
     `sentences_ids` are without EOS, which is added here. A sentence's S is `grid_width` of its own length, whatever its
@@ -44,7 +44,7 @@ def source_batches(
     them are PAD.
     """
     lengths = np.array([len(ids) + 1 for ids in sentences_ids], np.int64)
-    widths = np.array([grid_width(int(length), width_step) for length in lengths], np.int64)
+    widths = np.array([grid_width(int(length)) for length in lengths], np.int64)
     found = []
     for width in np.unique(widths):
         group = np.flatnonzero(widths == width)
@@ -58,14 +58,13 @@ def source_batches(
     return found
 
 
-def grid_width(length: int, width_step: int = 8) -> int:
-    """The smallest of step, 1.5 · step, 2 · step, 3 · step, 4 · step, 6 · step, ... that is not less than `length`."""
-    width = width_step
-    while width < length:
-        if (between := width * 3 // 2) >= length:
-            return between
-        width *= 2
-    return width
+def grid_width(length: int) -> int:
+    """The smallest power of two, 16 at least, that is not less than `length`.
+
+    Few widths, because a search is compiled for each, which takes longer than what the padding costs: in a search the
+    source is read once, and its width shortens none of the steps.
+    """
+    return max(_NARROWEST, _power_of_two(length))
 
 
 def _power_of_two(length: int) -> int:

@@ -1,13 +1,14 @@
 """Multi-head attention; Section 3.2.2."""
 
-from typing import NamedTuple
+import dataclasses
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from transformer.ops import masks
-from transformer.ops.attention import dot_product_attention
+from transformer.ops.attention import dot_product_attention, dot_scores
 from transformer.ops.dropout import Dropout
 
 
@@ -16,6 +17,51 @@ class KeyValue(NamedTuple):
 
     key_BSHK: jax.Array
     value_BSHU: jax.Array
+
+
+class Attention(Protocol):
+    """How well a key answers a query, and what comes of it; arrays as in `ops.attention.dot_product_attention`."""
+
+    def scores(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
+        """Float32 scores_BHTS."""
+        ...
+
+    def __call__(
+        self,
+        query_BTHK: jax.Array,
+        key_BSHK: jax.Array,
+        value_BSHU: jax.Array,
+        mask: jax.Array,
+        dropout: Dropout | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns context_BTHU and weights_BHTS."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class DotProduct:
+    """Eq. 1; Luong et al. 2015 call it "general", queries and keys being projected.
+
+    Attributes:
+      scale: what Q Kᵀ is multiplied by; 1 / √d_k in the paper.
+    """
+
+    scale: float
+
+    def scores(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
+        """Q Kᵀ · scale, float32 scores_BHTS."""
+        return dot_scores(query_BTHK, key_BSHK, self.scale)
+
+    def __call__(
+        self,
+        query_BTHK: jax.Array,
+        key_BSHK: jax.Array,
+        value_BSHU: jax.Array,
+        mask: jax.Array,
+        dropout: Dropout | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns context_BTHU and weights_BHTS."""
+        return dot_product_attention(query_BTHK, key_BSHK, value_BSHU, mask, self.scale, dropout)
 
 
 class MultiHeadAttention(nnx.Module):
@@ -28,20 +74,28 @@ class MultiHeadAttention(nnx.Module):
       heads: h.
       d_k: width of a head's query and key.
       d_v: width of a head's value.
-      scale: what Q Kᵀ is multiplied by; 1 / √d_k in the paper.
+      attention: what is computed from queries, keys and values; `DotProduct` in the paper.
       dtype: of the matrix products.
       rngs: initial parameters.
     """
 
     def __init__(
-        self, d_model: int, heads: int, d_k: int, d_v: int, *, scale: float, dtype: jnp.dtype, rngs: nnx.Rngs
+        self,
+        d_model: int,
+        heads: int,
+        d_k: int,
+        d_v: int,
+        *,
+        attention: Attention,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
     ) -> None:
         def linear(inputs: int, outputs: int) -> nnx.Linear:
             xavier = nnx.initializers.xavier_uniform()
             return nnx.Linear(inputs, outputs, kernel_init=xavier, dtype=dtype, rngs=rngs)
 
         self.heads = heads
-        self.scale = scale
+        self.attention = attention
         self.to_query = linear(d_model, heads * d_k)
         self.to_key = linear(d_model, heads * d_k)
         self.to_value = linear(d_model, heads * d_v)
@@ -63,9 +117,7 @@ class MultiHeadAttention(nnx.Module):
         `mask` is bool and broadcasts to [B, H, T, S].
         """
         query_BTHK = self._split(self.to_query(x_BTD))
-        context_BTHU, weights_BHTS = dot_product_attention(
-            query_BTHK, memory.key_BSHK, memory.value_BSHU, mask, self.scale, dropout
-        )
+        context_BTHU, weights_BHTS = self.attention(query_BTHK, memory.key_BSHK, memory.value_BSHU, mask, dropout)
         output_BTD = self.to_output(context_BTHU.reshape(*x_BTD.shape[:-1], -1))
         return output_BTD, weights_BHTS
 

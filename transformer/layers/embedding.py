@@ -1,6 +1,7 @@
 """Embeddings and the output projection, which may be one matrix; Section 3.4."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +16,25 @@ class Embedding(nnx.Module):
       d_model: length of a vector.
       scale: looked-up vectors are multiplied by it; √d_model in the paper.
       dtype: of what comes out.
-      rngs: initial parameters, of standard deviation 1 / √d_model so that scaled embeddings have variance 1.
+      rngs: initial parameters.
+      initial: how the table begins; None: normal, of standard deviation 1 / √d_model so that scaled embeddings have
+        variance 1.
     """
 
-    def __init__(self, vocab_size: int, d_model: int, *, scale: float, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        d_model: int,
+        *,
+        scale: float,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        initial: Callable[..., jax.Array] | None = None,
+    ) -> None:
+        draw = initial or nnx.initializers.normal(1 / math.sqrt(d_model))
         self.scale = scale
         self.dtype = dtype
-        self.table_VD = nnx.Param(
-            jax.random.normal(rngs.params(), (vocab_size, d_model), jnp.float32) / math.sqrt(d_model)
-        )
+        self.table_VD = nnx.Param(draw(rngs.params(), (vocab_size, d_model), jnp.float32))
 
     def __call__(self, token_BT: jax.Array) -> jax.Array:
         """Looks tokens up: int32 [...] to [..., D]."""

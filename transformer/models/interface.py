@@ -1,7 +1,7 @@
 """What training, search, evaluation and analysis know of a model: `Seq2Seq`.
 
-One alphabet names the axes: B batch, S source, T target, D model, H heads, V vocabulary, N beam. Arrays of other sizes
-have words, not letters.
+One alphabet names the axes: B batch, S source, T target, D model, H heads, V vocabulary, N beam, and in recurrent
+models R hidden state. Arrays of other sizes have words, not letters.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +17,7 @@ class Memory(NamedTuple):
     states_BSD: jax.Array  # one vector a source token
     mask_BS: jax.Array  # bool, True at real tokens
     attention: dict[str, jax.Array]  # attention weights by name, such as "encoder/0": weights_BHSS; may be empty
+    summary: Any = ()  # what a recurrent decoder starts from; leaves [B, ...]
 
 
 class Decoded(NamedTuple):

@@ -21,7 +21,8 @@ class Parts:
     """How to make each part: what `models/build.py` decides once and the model only uses."""
 
     d_model: int
-    attention: Callable[[nnx.Rngs], MultiHeadAttention]
+    self_attention: Callable[[nnx.Rngs], MultiHeadAttention]
+    cross_attention: Callable[[nnx.Rngs], MultiHeadAttention]
     feed_forward: Callable[[nnx.Rngs], FeedForward]
     sublayer: Callable[[], Sublayer]
     final_norm: Callable[[], Callable[[jax.Array], jax.Array]]
@@ -38,7 +39,7 @@ class EncoderLayer(nnx.Module):
     """Self-attention, then a feed-forward network, each in a `Sublayer`; Section 3.1, Encoder."""
 
     def __init__(self, parts: Parts, rngs: nnx.Rngs) -> None:
-        self.self_attention = parts.attention(rngs)
+        self.self_attention = parts.self_attention(rngs)
         self.self_attention_sublayer = parts.sublayer()
         self.feed_forward = parts.feed_forward(rngs)
         self.feed_forward_sublayer = parts.sublayer()
@@ -62,9 +63,9 @@ class DecoderLayer(nnx.Module):
     """Masked self-attention, attention to the encoder's output, a feed-forward network; Section 3.1, Decoder."""
 
     def __init__(self, parts: Parts, rngs: nnx.Rngs) -> None:
-        self.self_attention = parts.attention(rngs)
+        self.self_attention = parts.self_attention(rngs)
         self.self_attention_sublayer = parts.sublayer()
-        self.cross_attention = parts.attention(rngs)
+        self.cross_attention = parts.cross_attention(rngs)
         self.cross_attention_sublayer = parts.sublayer()
         self.feed_forward = parts.feed_forward(rngs)
         self.feed_forward_sublayer = parts.sublayer()

@@ -1,4 +1,7 @@
-"""The Transformer under search, where logits are computed: agreement to rounding, and the same tokens."""
+"""Every architecture under search, where logits are computed: agreement to rounding, and the same tokens."""
+
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -6,37 +9,30 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from configs import base
 from transformer.decoding.search import search
-from transformer.models.build import build
+from transformer.models.build import ARCHITECTURES, build
 from transformer.models.interface import DecodeState
-from transformer.spec import EOS, PAD, ModelSpec
+from transformer.spec import EOS, PAD, Spec
 from transformer.training.state import split
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "transformer": {"heads": 3, "d_k": 5, "d_v": 7, "encoder_layers": 1, "decoder_layers": 2},
+    "rnnsearch": {"heads": 1, "encoder_layers": 1, "decoder_layers": 1, "cell": "gru", "cross_score": "additive"},
+    "seq2seq": {"heads": 1, "encoder_layers": 2, "decoder_layers": 2, "d_state": 11, "reverse_source": True},
+}
 
-@pytest.fixture(scope="module")
-def model():
-    """A Transformer of two layers and 23 tokens without its parameters, and parameters that make it sure of itself."""
-    spec = ModelSpec(
-        architecture="transformer",
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def model(request):
+    """A model of 23 tokens without its parameters, and parameters that make it sure of itself."""
+    spec = dataclasses.replace(
+        Spec.from_config(base.get_config().to_dict()).model,
+        architecture=request.param,
         d_model=12,
         d_ff=19,
-        heads=3,
-        d_k=5,
-        d_v=7,
-        encoder_layers=1,
-        decoder_layers=2,
-        score_scale="sqrt_d_k",
-        residual=True,
-        norm="post",
-        positions="sinusoid",
-        activation="relu",
         tie_embeddings=False,
-        scale_embeddings=True,
-        dropout_embedding=0.1,
-        dropout_sublayer=0.1,
-        dropout_attention=0.0,
-        dropout_feed_forward=0.0,
-        dtype="float32",
+        **SETTINGS[request.param],
     )
     structure, shapes = split(nnx.eval_shape(lambda: build(spec, 23, jax.random.key(0))))
     generator = np.random.default_rng(2)

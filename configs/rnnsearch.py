@@ -1,0 +1,63 @@
+"""The attention model of Bahdanau et al. 2015: a bidirectional GRU, and a decoder that searches it at each step.
+
+`:quickstart`, the default, and `:multi30k` have the data, the budget and about the size of the Transformers of those
+configs. `:published` has the sizes of the paper, with subwords in the place of its 30,000 words a language.
+
+Source: Bahdanau, Cho & Bengio 2015, "Neural Machine Translation by Jointly Learning to Align and Translate", Section 4
+  and Appendices A and B.
+Hardware: two CPU cores (quickstart, multi30k); published: not run, the paper had one GPU for 252 hours.
+Time: not measured yet.
+Score: published, WMT14 en-fr test: 28.45 BLEU, tokenised, RNNsearch-50 trained longest. Here: not measured yet.
+Command: python -m experiments.train --config=configs/rnnsearch.py:multi30k --workdir=runs/rnnsearch
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base, multi30k, quickstart
+
+ARGUMENTS = ("quickstart", "multi30k", "published")
+
+
+def get_config(scale: str = "quickstart") -> ConfigDict:
+    """The delta over quickstart.py, multi30k.py or base.py.
+
+    Raises:
+      ValueError: another scale.
+    """
+    if scale not in ARGUMENTS:
+        raise ValueError(f"rnnsearch:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
+    config = {"quickstart": quickstart, "multi30k": multi30k, "published": base}[scale].get_config()
+
+    config.model.architecture = "rnnsearch"
+    config.model.encoder_layers = 1
+    config.model.decoder_layers = 1
+    config.model.heads = 1
+    config.model.cross_score = "additive"
+    config.model.cell = "gru"
+    config.model.scale_embeddings = False
+    config.train.clip_norm = 1.0  # Section B.2
+
+    if scale != "published":
+        config.model.d_state = 192
+        config.train.learning_rate = 2e-3
+        return config
+
+    config.model.d_model = 620  # m
+    config.model.d_state = 1000  # n
+    config.model.d_k = 1000  # n'
+    config.model.d_maxout = 500  # l
+    config.model.tie_embeddings = False
+    config.model.dropout_embedding = 0.0
+    config.model.dropout_sublayer = 0.0
+    config.data.direction = "en-fr"
+    config.data.vocab_size = 60_000
+    config.data.max_length = 50
+    config.data.tokens_per_batch = 80 * 50
+    config.train.label_smoothing = 0.0
+    config.train.schedule = "constant"
+    config.train.warmup_steps = 1
+    config.train.learning_rate = 5e-4  # Adam's, in the place of Adadelta
+    config.train.steps = 667_000
+    config.decode.beam_size = 12
+    config.decode.length_penalty = 0.0
+    return config

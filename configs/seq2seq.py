@@ -1,0 +1,57 @@
+"""The deep LSTM of Sutskever et al. 2014: one vector stands for the sentence, which is read back to front.
+
+`:quickstart`, the default, and `:multi30k` have the data, the budget and about the size of the Transformers of those
+configs. `:published` has the sizes of the paper, with subwords in the place of its 160,000 words.
+
+Source: Sutskever, Vinyals & Le 2014, "Sequence to Sequence Learning with Neural Networks", Sections 3.2 to 3.6.
+Hardware: two CPU cores (quickstart, multi30k); published: not run, the paper had eight GPUs for ten days.
+Time: not measured yet.
+Score: published, WMT14 en-fr test: 30.59 BLEU, tokenised, one reversed LSTM with a beam of 12. Here: not measured yet.
+Command: python -m experiments.train --config=configs/seq2seq.py:multi30k --workdir=runs/seq2seq
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base, multi30k, quickstart
+
+ARGUMENTS = ("quickstart", "multi30k", "published")
+
+
+def get_config(scale: str = "quickstart") -> ConfigDict:
+    """The delta over quickstart.py, multi30k.py or base.py.
+
+    Raises:
+      ValueError: another scale.
+    """
+    if scale not in ARGUMENTS:
+        raise ValueError(f"seq2seq:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
+    config = {"quickstart": quickstart, "multi30k": multi30k, "published": base}[scale].get_config()
+
+    config.model.architecture = "seq2seq"
+    config.model.heads = 1  # there is no attention
+    config.model.encoder_layers = 4
+    config.model.decoder_layers = 4
+    config.model.reverse_source = True
+    config.model.scale_embeddings = False
+    config.train.clip_norm = 5.0  # "if s > 5, we set g = 5g/s"
+
+    if scale != "published":
+        config.train.learning_rate = 2e-3
+        return config
+
+    config.model.d_model = 1000
+    config.model.tie_embeddings = False
+    config.model.init_range = 0.08
+    config.model.dropout_embedding = 0.0
+    config.model.dropout_sublayer = 0.0
+    config.data.direction = "en-fr"
+    config.data.vocab_size = 80_000
+    config.data.tokens_per_batch = 128 * 30
+    config.train.label_smoothing = 0.0
+    config.train.schedule = "constant"
+    config.train.warmup_steps = 1
+    config.train.learning_rate = 1e-3  # Adam's, in the place of 0.7 for plain gradient descent
+    config.train.steps = 700_000  # 7.5 epochs of 12 million sentences
+    config.decode.beam_size = 12
+    config.decode.length_penalty = 0.0
+    return config

@@ -1,0 +1,53 @@
+"""Runs that are trained, as one system that translates."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from experiments.assemble import System
+from experiments.workdir import Workdir
+from transformer.data.tokenizer import Tokenizer
+from transformer.models.ensemble import Ensemble
+from transformer.training.state import Model, Params
+
+
+class Trained(NamedTuple):
+    """What evaluation and translation begin with."""
+
+    system: System
+    params: Any
+    steps: list[list[int]]  # of each run, the steps its parameters come from
+
+
+class _Together(NamedTuple):
+    """As `Model`, of several: called with the parameters of each."""
+
+    models: tuple[Model, ...]
+
+    def __call__(self, params: Sequence[Params]) -> Ensemble:
+        return Ensemble([model(each) for model, each in zip(self.models, params, strict=True)])
+
+
+def load(paths: Sequence[str]) -> Trained:
+    """The run in a folder; of several folders, their ensemble. Settings are those of the first.
+
+    Raises:
+      FileNotFoundError: there is no run in a folder.
+      ValueError: runs that cannot translate together: another direction, another vocabulary.
+    """
+    workdirs = [Workdir(path) for path in paths]
+    systems = [System.make(workdir.spec(), Tokenizer.load(workdir.tokenizer)) for workdir in workdirs]
+    first = systems[0]
+    for path, system in zip(paths, systems, strict=True):
+        for name, here, there in (
+            ("data.direction", system.spec.data.direction, first.spec.data.direction),
+            ("tokenizer.model", system.tokenizer.fingerprint[:12], first.tokenizer.fingerprint[:12]),
+        ):
+            if here != there:
+                raise ValueError(f"{path}: {name} is {here}, but {there} in {paths[0]}; they cannot translate together")
+    found = [system.result(workdir) for system, workdir in zip(systems, workdirs, strict=True)]
+    params, steps = [params for params, _ in found], [steps for _, steps in found]
+    if len(systems) == 1:
+        return Trained(first, params[0], steps)
+    together: Any = _Together(tuple(system.model for system in systems))
+    return Trained(dataclasses.replace(first, model=together), params, steps)

@@ -1,0 +1,93 @@
+"""Recurrent layers; that their arithmetic is PyTorch's is tested in tests/parity. Sizes: B 3, T 5, D 7, R 11."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from transformer.layers.recurrent import CELLS, USUAL, Bidirectional, Recurrent, uniform
+
+ROWS, TIME, INPUTS, SIZE = 3, 5, 7, 11
+LENGTH_B = np.array([3, 5, 1])
+MASK_BT = jnp.arange(TIME)[None] < jnp.asarray(LENGTH_B)[:, None]
+
+
+def make(cell: str, dtype=jnp.float32, initial=USUAL) -> Recurrent:
+    rngs = nnx.Rngs(0)
+    return Recurrent(INPUTS, CELLS[cell](SIZE, initial=initial, dtype=dtype, rngs=rngs), initial=initial, rngs=rngs)
+
+
+@pytest.fixture(scope="module", params=CELLS)
+def layer(draw, request) -> Recurrent:
+    return draw(lambda: make(request.param))
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    return np.random.default_rng(3).normal(size=(ROWS, TIME, INPUTS)).astype(np.float32)
+
+
+def test_padding_does_not_move_the_carry(layer, x) -> None:
+    """The carry after a padded sentence is the one after its last token, and outputs are those of it alone."""
+    hidden_BTR, last = layer(x, MASK_BT, layer.cell.start((ROWS,)))
+    for row, length in enumerate(LENGTH_B):
+        alone = (x[row : row + 1, :length], np.ones((1, length), bool), layer.cell.start((1,)))
+        hidden, carry = layer(*alone)
+        np.testing.assert_allclose(hidden_BTR[row, :length], hidden[0], atol=1e-6)
+        jax.tree.map(lambda many, one, row=row: np.testing.assert_allclose(many[row], one[0], atol=1e-6), last, carry)
+
+
+def test_steps_are_the_sequence(layer, x) -> None:
+    """With an axis of hypotheses between rows and units, as the search has it."""
+    hidden_BTR, _ = layer(x, np.ones((ROWS, TIME), bool), layer.cell.start((ROWS,)))
+    carry = layer.cell.start((ROWS, 2))
+    for time in range(TIME):
+        carry = layer.step(np.repeat(x[:, None, time], 2, axis=1), carry)
+        for beam in range(2):
+            np.testing.assert_allclose(carry.hidden[:, beam], hidden_BTR[:, time], atol=1e-6)
+
+
+def test_reverse_reads_from_the_end(layer, x) -> None:
+    everything = np.ones((ROWS, TIME), bool)
+    start = layer.cell.start((ROWS,))
+    forward, last = layer(x[:, ::-1], everything, start)
+    backward, first = layer(x, everything, start, reverse=True)
+    np.testing.assert_allclose(backward, np.asarray(forward)[:, ::-1], atol=1e-6)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), last, first)
+
+
+def test_bidirectional_annotations(draw, x) -> None:
+    encoder = draw(lambda: Bidirectional(make("gru"), make("gru")))
+    annotation_BSU, last, first = encoder(jnp.asarray(x), MASK_BT)
+    assert annotation_BSU.shape == (ROWS, TIME, 2 * SIZE)
+    for row, length in enumerate(LENGTH_B):
+        np.testing.assert_allclose(annotation_BSU[row, length - 1, :SIZE], last.hidden[row], atol=1e-6)
+        np.testing.assert_allclose(annotation_BSU[row, 0, SIZE:], first.hidden[row], atol=1e-6)
+    # A padded batch reads backwards from each sentence's own end.
+    short = encoder(jnp.asarray(x)[:1, :3], MASK_BT[:1, :3])[0]
+    np.testing.assert_allclose(annotation_BSU[:1, :3], short, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_sixteen_bits(cell: str, x) -> None:
+    """Outputs are of the model's type, and an LSTM's memory, which sums over all steps, is not."""
+    layer = make(cell, jnp.bfloat16)
+    hidden_BTR, last = layer(jnp.asarray(x, jnp.bfloat16), MASK_BT, layer.cell.start((ROWS,)))
+    assert hidden_BTR.dtype == last.hidden.dtype == jnp.bfloat16
+    assert all(leaf.dtype == jnp.float32 for leaf in last[1:])
+    exact, _ = make(cell)(jnp.asarray(x), MASK_BT, make(cell).cell.start((ROWS,)))
+    np.testing.assert_allclose(np.asarray(hidden_BTR, np.float32), exact, atol=0.02)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_initial_parameters(cell: str) -> None:
+    layer = make(cell)
+    for part in np.split(np.asarray(layer.cell.recurrent_RG[...]), CELLS[cell].gates, axis=1):
+        np.testing.assert_allclose(part @ part.T, np.eye(SIZE), atol=1e-5)
+    bound = math.sqrt(6 / (INPUTS + CELLS[cell].gates * SIZE))
+    assert 0.9 * bound < np.abs(layer.to_gates.kernel[...]).max() <= bound
+    for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(make(cell, initial=uniform(0.08))))):
+        assert 0.04 < np.abs(leaf).max() <= 0.08

@@ -1,0 +1,68 @@
+"""What is particular to the attention of 2015; what it shares with the others is in test_interface.py."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from transformer.models.build import build
+from transformer.models.rnnsearch import maxout
+from transformer.ops.dropout import Dropout
+from transformer.spec import PAD
+
+
+def test_maxout_takes_the_larger_of_neighbours() -> None:
+    np.testing.assert_array_equal(maxout(jnp.array([[1.0, 5.0, -2.0, -3.0]])), [[5.0, -2.0]])
+
+
+@pytest.mark.parametrize("score", ["additive", "dot"])
+def test_weights_are_an_alignment(make_architecture, batch, score: str) -> None:
+    """Of each output position to the tokens of its own sentence."""
+    source_BS, target_BT = batch
+    net = make_architecture("rnnsearch", cross_score=score)
+    weights_BHTS = np.asarray(net(source_BS, target_BT).decoded.attention["cross/0"])
+    assert weights_BHTS.shape == (4, 1, target_BT.shape[1], source_BS.shape[1])
+    np.testing.assert_allclose(weights_BHTS.sum(axis=-1), 1, atol=1e-5)
+    assert (weights_BHTS[np.broadcast_to((source_BS == PAD)[:, None, None], weights_BHTS.shape)] == 0).all()
+    assert weights_BHTS[0].std(axis=1).max() > 1e-3  # and it moves
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_first_state_is_made_of_the_backward_encoder(make_architecture, batch, compiled, cell: str) -> None:
+    """s_0 = tanh(W_s ←h_1), Section A.2.2; an LSTM's memory starts empty."""
+    net = make_architecture("rnnsearch", cell=cell)
+    memory = net(*batch).memory
+    np.testing.assert_allclose(memory.summary, memory.states_BSD[:, 0, 11:], atol=1e-6)
+    carry = compiled(lambda params: net.model(params).start(memory, 3, 7).carry)(net.params)
+    kernel, bias = (np.asarray(net.params[f"to_first/{name}"]) for name in ("kernel", "bias"))
+    expected = np.tanh(np.asarray(memory.summary) @ kernel + bias)
+    for beam in range(3):
+        np.testing.assert_allclose(carry.hidden[:, beam], expected, atol=1e-5)
+    assert all((np.asarray(leaf) == 0).all() for leaf in carry[1:])
+
+
+def test_dropout_is_live(make_architecture, batch) -> None:
+    net = make_architecture("rnnsearch")
+    plain = net(*batch).logits_BTV
+    for kind in ("embedding", "sublayer"):
+        first, again, other = (
+            net(*batch, Dropout.from_key(jax.random.key(seed), {kind: jnp.float32(0.5)})).logits_BTV
+            for seed in (0, 0, 1)
+        )
+        np.testing.assert_array_equal(first, again)
+        assert min(np.abs(first - plain).max(), np.abs(first - other).max()) > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"heads": 3}, "model.heads: 3, but model.architecture=rnnsearch has one"),
+        ({"encoder_layers": 2}, "model.encoder_layers: 2, but model.architecture=rnnsearch has one"),
+        ({"tie_embeddings": True}, "width model.d_model=13 cannot score an output of width 17"),
+        ({"dropout_feed_forward": 0.2}, "model.dropout_feed_forward: 0.2, but a rnnsearch model has no such place"),
+    ],
+)
+def test_settings_that_do_not_fit(architecture_spec, changes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nnx.eval_shape(lambda: build(architecture_spec("rnnsearch", **changes), 23, jax.random.key(0)))
