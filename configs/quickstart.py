@@ -33,16 +33,17 @@ def get_config() -> ConfigDict:
     config.data.tokens_per_batch = 1024
     config.data.buckets = 4  # each costs seconds of compilation, which is much of so short a run
 
-    config.train.steps = 1600
-    config.train.warmup_steps = 150
-    config.train.learning_rate = 5e-3
+    config.train.steps = 1100
+    config.train.warmup_steps = 200
+    config.train.learning_rate = 4e-3
     config.train.schedule = "linear"
     config.train.average_checkpoints = 1
     config.train.log_every = 100
     config.train.loss_chunk = 8
 
-    config.evaluate.every = 800
+    config.evaluate.every = 550
     config.evaluate.sentences = 200
+    config.decode.beam_size = 2  # half the time of 4; 91.95 and 91.98 BLEU when this was 1200 updates
     config.checkpoint.every = 400
     config.checkpoint.keep = 2
     return config

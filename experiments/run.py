@@ -39,14 +39,18 @@ class Run:
         train_pairs = self.corpus.split(spec.data.train_split)
         self.validation = self.corpus.split(spec.data.validation_split)
         self.workdir.begin(spec, allowed)
-        self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, self.corpus, self.workdir))
+        self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, train_pairs, self.workdir))
         self.workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
         self.plan = self.system.plan(train_pairs)
         pairs = batching.tokenize(self.validation, self.system.tokenizer, None)
+        # Two of the plan's shapes: to compile for all of them takes longer than the padding that they save.
+        shapes = sorted(
+            {self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]}, key=lambda shape: shape[1:]
+        )
         self.validation_batches = [
             batch
             for _, batch in batching.ordered_batches(
-                pairs, spec.data.tokens_per_batch, self.plan.shapes, row_multiple=self.system.placement.devices
+                pairs, spec.data.tokens_per_batch, shapes, row_multiple=self.system.placement.devices
             )
         ]
         self.checkpoints = Checkpoints(self.workdir.checkpoints, spec.checkpoint.keep)
@@ -57,7 +61,7 @@ class Run:
         report, system, data = self.plan.report(), self.system, self.spec.data
         corpus = {"grammar": "the generated corpus", "files": data.path}.get(data.source, data.name)
         facts = (
-            f"{self.spec.model.architecture}, {count(system.initial):,} parameters",
+            f"{self.spec.model.architecture}, {count(system.shapes):,} parameters",
             f"{data.direction} of {corpus}",
             f"vocabulary {system.tokenizer.vocab_size}",
             f"{system.placement.devices} × {jax.devices()[0].device_kind} ({self.spec.parallel.mode})",
@@ -74,9 +78,15 @@ class Run:
     def train(self) -> None:
         """Trains from the newest checkpoint, or from the start, to the end."""
         system, spec = self.system, self.spec
-        state, saved = system.fresh_state(), self.checkpoints.steps()
-        if saved:
-            state = self.checkpoints.restore(saved[-1], state)
+        saved = self.checkpoints.steps()
+        shapes = system.state_shapes()
+        state = self.checkpoints.restore(saved[-1], shapes) if saved else None
+        position = 0 if state is None else int(state.batch)
+        # The first shapes are being compiled while parameters are drawn.
+        step = system.placement.compile_shapes(
+            system.model, spec.train, shapes, system.numbers, self._shapes_by_need(position)
+        )
+        state = system.fresh_state() if state is None else state
         start = int(state.step)
         self.recorder = metrics.Recorder(self.workdir.path, start)
         self.describe()
@@ -84,11 +94,8 @@ class Run:
             self.watch.line(f"continuing after step {start}")
         past = [event for event in metrics.read(self.workdir.path) if event["split"] == spec.data.validation_split]
         hooks = loop.Hooks(self._log, self._evaluate, self._save, self._save_best, self.watch.advance, self.clock)
-        position = int(state.batch)
         batches = system.batches(self.plan, position)
         state, numbers = (system.placement.replicate(tree) for tree in (state, system.numbers))
-        shapes = self._shapes_by_need(position)
-        step = system.placement.compile_shapes(system.model, spec.train, state, numbers, shapes)
         with self.watch:
             loop.fit(spec, step, state, numbers, start, batches, hooks, past)
         self.checkpoints.wait()
@@ -163,8 +170,8 @@ class Run:
         self.recorder.close()
         self.checkpoints.close()
         drawn = self.workdir.figures / "cross_attention.png"
-        picture(self.system, params, pairs, drawn)
-        self.watch.line(f"attention picture: {drawn}")
+        if picture(self.system, params, pairs, drawn):
+            self.watch.line(f"attention picture: {drawn}")
         self.watch.line(
             f"{split}: " + ", ".join(number(*item) for item in values.items()) + f" ({scores['signature']})"
         )

@@ -26,11 +26,14 @@ def evaluate_split(
     return {**scores.to_dict(), "seconds": round(seconds, 2)}, texts
 
 
-def picture(system: System, params: Params, pairs: Sequence[Pair], path: pathlib.Path) -> None:
-    """Draws the cross-attention of one test sentence of middling length in a PNG."""
+def picture(system: System, params: Params, pairs: Sequence[Pair], path: pathlib.Path) -> bool:
+    """Draws the cross-attention of one test sentence of middling length in a PNG; says whether there is any."""
+    if not attention.has_cross_attention(system.model(params)):
+        return False
     pair = min(pairs[:100], key=lambda pair: abs(len(pair.source.split()) - 12))
     greedy = dataclasses.replace(system.spec.decode, method="greedy")
     target = system.translator(params, greedy).translate([pair.source])[0][0].tokens
     source = system.tokenizer.encode(pair.source)
     weights = attention.cross_attention(system.model(params), source, target)
     attention.draw(weights, system.tokenizer.pieces([*source, EOS]), system.tokenizer.pieces(target), path)
+    return True

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.layers.attention import DotProduct, KeyValue, MultiHeadAttention
+from transformer.layers.attention import DotProduct, MultiHeadAttention
+from transformer.ops import masks
 from transformer.ops.dropout import Dropout
 
 D_MODEL, HEADS, D_K, D_V, SCALE = 13, 3, 5, 2, 0.7
@@ -72,22 +73,25 @@ def test_sizes_of_keys_and_values_are_free(attention) -> None:
 
 
 def test_steps_are_columns_of_causal_attention(attention) -> None:
-    """For N hypotheses of B sentences, in a cache that is longer than the output."""
+    """For N hypotheses of B sentences that keep their places, in a cache that is longer than the output."""
     x_BNTD = np.random.default_rng(3).normal(0, 0.5, (2, 2, 5, D_MODEL)).astype(np.float32)
     step = jax.jit(MultiHeadAttention.step)
-    cache = KeyValue(*(jnp.full((2, 2, 7, HEADS, size), 1e3) for size in (D_K, D_V)))
+    cache = jax.tree.map(lambda leaf: leaf + 1e3, attention.empty(2, 7 * 2, jnp.float32))
+    slot_BNT = jnp.broadcast_to(jnp.arange(2)[None, :, None], (2, 2, 7))
     columns = []
     for position in range(5):
-        column_BND, cache = step(attention, x_BNTD[:, :, position], cache, jnp.int32(position))
+        mask = masks.ancestors(slot_BNT, jnp.int32(position))
+        column_BND, cache = step(attention, x_BNTD[:, :, position], cache, jnp.int32(position), mask)
         columns.append(column_BND)
     for beam in range(2):
         expected_BTD, _ = run(attention, x_BNTD[:, beam], x_BNTD[:, beam], np.tril(np.ones((5, 5), bool))[None, None])
         np.testing.assert_allclose(np.stack(columns, axis=2)[:, beam], expected_BTD, atol=1e-5)
     # The cache is what `keys_values` gives, and nothing is written beyond it.
     expected = jax.jit(MultiHeadAttention.keys_values)(attention, x_BNTD)
-    for one, other in zip(map(np.asarray, cache), expected, strict=True):
-        np.testing.assert_allclose(one[:, :, :5], other, atol=1e-5)
-        assert (one[:, :, 5:] == 1e3).all()
+    for one_BHSK, other_BNTHK in zip(map(np.asarray, cache), expected, strict=True):
+        by_slot = np.moveaxis(one_BHSK.reshape(2, HEADS, 7, 2, -1), (1, 2, 3), (3, 2, 1))
+        np.testing.assert_allclose(by_slot[:, :, :5], other_BNTHK, atol=1e-5)
+        assert (by_slot[:, :, 5:] == 1e3).all()
 
 
 def test_dropout_reaches_the_weights(attention, x, memory) -> None:

@@ -62,7 +62,7 @@ def test_shapes_and_types(architecture_spec, architecture: str, dtype: str) -> N
     assert {each.dtype for each in (memory.states_BSD, decoded.hidden_BTD)} == {jnp.dtype(dtype)}
     assert (logits_BTV.shape, logits_BTV.dtype) == ((ROWS, TARGET, vocabulary), jnp.float32)
     assert (logits_BNV.shape, logits_BNV.dtype) == ((ROWS, BEAMS, vocabulary), jnp.float32)
-    assert all(leaf.shape[0] == ROWS for leaf in jax.tree.leaves(state.fixed))
+    assert all(leaf.shape[0] == ROWS for leaf in jax.tree.leaves((state.fixed, state.written)))
     assert all(leaf.shape[:2] == (ROWS, BEAMS) for leaf in jax.tree.leaves(state.carry))
     assert after == state
 

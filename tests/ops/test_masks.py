@@ -32,10 +32,21 @@ def test_causal_sees_itself_and_what_came_before() -> None:
     np.testing.assert_array_equal(mask[0, 0], picture)
 
 
-def test_written_is_a_row_of_causal() -> None:
+def test_ancestors_of_one_hypothesis_are_a_row_of_causal() -> None:
     causal = np.asarray(masks.causal(5))
     for position in range(5):
-        mask = np.asarray(masks.written(jnp.int32(position), 5))
-        assert mask.shape == (1, 1, 1, 5)
-        np.testing.assert_array_equal(mask[0, 0, 0], causal[0, 0, position])
-    np.testing.assert_array_equal(masks.written(jnp.int32(2), 5), drawn("1 1 1 0 0")[None, None])
+        mask = np.asarray(masks.ancestors(jnp.zeros((3, 1, 5), jnp.int32), jnp.int32(position)))
+        assert mask.shape == (3, 1, 1, 5)
+        np.testing.assert_array_equal(mask, np.broadcast_to(causal[:, :, position, None], mask.shape))
+
+
+def test_ancestors_are_the_slots_of_a_history() -> None:
+    """Of three hypotheses at position 2, the first stems from 2 and that from 1, the others from 0 and that from 1."""
+    slot_BNT = jnp.array([[[1, 2, 0, 0], [1, 0, 1, 0], [1, 0, 2, 0]]])
+    expected = """
+        010 001 100 000
+        010 100 010 000
+        010 100 001 000
+    """
+    rows = [[int(each) for each in line.replace(" ", "")] for line in expected.split("\n") if line.strip()]
+    np.testing.assert_array_equal(masks.ancestors(slot_BNT, jnp.int32(2)), np.array(rows, bool)[None, None])

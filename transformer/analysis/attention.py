@@ -13,6 +13,13 @@ from transformer.spec import BOS, EOS
 _PREFIX = "cross/"
 
 
+def has_cross_attention(model: Seq2Seq) -> bool:
+    """Whether there is anything for `cross_attention` to show; nothing is computed."""
+    ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+    decoded = jax.eval_shape(lambda ids: model.decode(model.encode(ids), ids).attention, ids)
+    return any(name.startswith(_PREFIX) for name in decoded)
+
+
 def cross_attention(model: Seq2Seq, source: Sequence[int], target: Sequence[int]) -> np.ndarray:
     """Weights of every layer and head while `target` is read; float32 [layers, H, T, S], each row sums to one.
 

@@ -7,16 +7,26 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.ops import masks
 from transformer.ops.attention import dot_product_attention, dot_scores
 from transformer.ops.dropout import Dropout
 
 
 class KeyValue(NamedTuple):
-    """What can be attended to: a memory, or a cache while it is written."""
+    """What can be attended to."""
 
     key_BSHK: jax.Array
     value_BSHU: jax.Array
+
+
+class Cache(NamedTuple):
+    """Keys and values of the tokens that a search has read: S = T · N slots, those of a position side by side.
+
+    What is written stays where it is, whatever becomes of its hypothesis: a mask says whose history it is part of. To
+    look at the slots of all hypotheses of a sentence takes less time than to copy whole histories at each step.
+    """
+
+    key_BHSK: jax.Array
+    value_BHSU: jax.Array
 
 
 class Attention(Protocol):
@@ -121,26 +131,29 @@ class MultiHeadAttention(nnx.Module):
         output_BTD = self.to_output(context_BTHU.reshape(*x_BTD.shape[:-1], -1))
         return output_BTD, weights_BHTS
 
-    def step(self, x_BND: jax.Array, cache: KeyValue, position: jax.Array) -> tuple[jax.Array, KeyValue]:
+    def empty(self, rows: int, slots: int, dtype: jnp.dtype) -> Cache:
+        """A cache of `slots` tokens for each of `rows` sentences, nothing written in it."""
+        sizes = (self.to_key.out_features, self.to_value.out_features)
+        return Cache(*(jnp.zeros((rows, self.heads, slots, size // self.heads), dtype) for size in sizes))
+
+    def step(self, x_BND: jax.Array, cache: Cache, position: jax.Array, mask: jax.Array) -> tuple[jax.Array, Cache]:
         """Causal self-attention of one new token a hypothesis.
 
         Args:
           x_BND: the token that stands at `position`, for each of N hypotheses of B sentences.
-          cache: keys and values of earlier positions, [B, N, T, H, ...] with T the longest output.
+          cache: keys and values of earlier positions, N slots for each.
           position: int32 [].
+          mask: which slots each hypothesis may look at, those of `position` included: `masks.ancestors`.
 
         Returns:
-          output_BND, and the cache with this token's key and value written.
+          output_BND, and the cache with the tokens' keys and values written: hypothesis n's in slot n of `position`.
         """
-        rows, beams, length = cache.key_BSHK.shape[:3]
-        new = self.keys_values(x_BND)
-        cache = KeyValue(
+        first = position * x_BND.shape[1]
+        cache = Cache(
             *(
-                jax.lax.dynamic_update_slice_in_dim(old, one[:, :, None].astype(old.dtype), position, axis=2)
-                for old, one in zip(cache, new, strict=True)
+                jax.lax.dynamic_update_slice_in_dim(old, new.swapaxes(1, 2).astype(old.dtype), first, axis=2)
+                for old, new in zip(cache, self.keys_values(x_BND), strict=True)
             )
         )
-        flat = KeyValue(*(each.reshape(rows * beams, *each.shape[2:]) for each in cache))
-        mask = masks.written(position, length)
-        output, _ = self(x_BND.reshape(rows * beams, 1, -1), flat, mask)
-        return output.reshape(x_BND.shape), cache
+        output_BND, _ = self(x_BND, KeyValue(*(each.swapaxes(1, 2) for each in cache)), mask)
+        return output_BND, cache

@@ -54,16 +54,17 @@ class Ensemble:
         states = [
             member.start(each, beams, max_length) for member, each in zip(self.members, memory.summary, strict=True)
         ]
-        return DecodeState([state.fixed for state in states], [state.carry for state in states])
+        return _joined(states)
 
     def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
         """Every member's step with the same tokens."""
-        carries, logits = [], []
-        for member, fixed, carry in zip(self.members, state.fixed, state.carry, strict=True):
-            logits_BNV, new = member.step(DecodeState(fixed, carry), token_BN, position)
-            logits.append(jax.nn.log_softmax(logits_BNV))
-            carries.append(new.carry)
-        return _mean(logits), state._replace(carry=carries)
+        states = [DecodeState(*parts) for parts in zip(*state, strict=True)]
+        found = [member.step(each, token_BN, position) for member, each in zip(self.members, states, strict=True)]
+        return _mean([jax.nn.log_softmax(logits_BNV) for logits_BNV, _ in found]), _joined([new for _, new in found])
+
+
+def _joined(states: Sequence[DecodeState]) -> DecodeState:
+    return DecodeState(*(list(parts) for parts in zip(*states, strict=True)))
 
 
 def _mean(log_probabilities: Sequence[jax.Array]) -> jax.Array:

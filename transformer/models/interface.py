@@ -28,10 +28,11 @@ class Decoded(NamedTuple):
 
 
 class DecodeState(NamedTuple):
-    """Where a search stands. The search sees two trees of arrays, a KV cache or a recurrent carry alike."""
+    """Where a search stands. The search sees trees of arrays, a KV cache or a recurrent carry alike."""
 
-    fixed: Any  # leaves [B, ...]: per source sentence, shared by its beams, never reordered
+    fixed: Any  # leaves [B, ...]: per source sentence, shared by its beams, the same at each step
     carry: Any  # leaves [B, N, ...]: per hypothesis, reordered when the search picks parents
+    written: Any = ()  # leaves [B, ...]: per source sentence, changed by steps, never reordered
 
 
 class Seq2Seq(Protocol):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers.attention import KeyValue, MultiHeadAttention
+from transformer.layers.attention import Cache, KeyValue, MultiHeadAttention
 from transformer.layers.embedding import Embedding
 from transformer.layers.feed_forward import FeedForward
 from transformer.layers.sublayer import Sublayer
@@ -89,10 +89,16 @@ class DecoderLayer(nnx.Module):
         return x_BTD, self_weights_BHTT, cross_weights_BHTS
 
     def step(
-        self, x_BND: jax.Array, cache: KeyValue, position: jax.Array, memory: KeyValue, memory_mask: jax.Array
-    ) -> tuple[jax.Array, KeyValue]:
+        self,
+        x_BND: jax.Array,
+        cache: Cache,
+        position: jax.Array,
+        mask: jax.Array,
+        memory: KeyValue,
+        memory_mask: jax.Array,
+    ) -> tuple[jax.Array, Cache]:
         """One token a hypothesis: returns the new x_BND and the cache with this position written."""
-        x_BND, cache = self.self_attention_sublayer(x_BND, lambda x: self.self_attention.step(x, cache, position))
+        x_BND, cache = self.self_attention_sublayer(x_BND, lambda x: self.self_attention.step(x, cache, position, mask))
         # Hypotheses of a sentence attend to its memory side by side, as if they were positions: it is never copied.
         x_BND, _ = self._after_self_attention(x_BND, memory, memory_mask)
         return x_BND, cache
@@ -164,16 +170,11 @@ class Transformer(nnx.Module):
 
     def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
         """Projects the memory for each decoder layer, and makes empty caches of `max_length` positions."""
-        rows = memory.states_BSD.shape[0]
+        rows, dtype = memory.states_BSD.shape[0], memory.states_BSD.dtype
         keys = [layer.cross_attention.keys_values(memory.states_BSD) for layer in self.decoder]
-
-        def empty(layer: DecoderLayer) -> KeyValue:
-            attention = layer.self_attention
-            shape, dtype = (rows, beams, max_length, attention.heads), memory.states_BSD.dtype
-            sizes = (attention.to_key.out_features, attention.to_value.out_features)
-            return KeyValue(*(jnp.zeros((*shape, size // attention.heads), dtype) for size in sizes))
-
-        return DecodeState(fixed=(keys, memory.mask_BS), carry=[empty(layer) for layer in self.decoder])
+        caches = [layer.self_attention.empty(rows, max_length * beams, dtype) for layer in self.decoder]
+        slot_BNT = jnp.zeros((rows, beams, max_length), jnp.int32)
+        return DecodeState(fixed=(keys, memory.mask_BS), carry=slot_BNT, written=caches)
 
     def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
         """One token a hypothesis; see `interface.Seq2Seq`."""
@@ -181,8 +182,9 @@ class Transformer(nnx.Module):
         # All hypotheses stand at the same position: the axis that _embed counts along has length one.
         rows, beams = token_BN.shape
         x_BND = self._embed(self.embed_target, token_BN.reshape(-1, 1), position).reshape(rows, beams, -1)
-        caches = []
-        for layer, cache, memory in zip(self.decoder, state.carry, keys, strict=True):
-            x_BND, cache = layer.step(x_BND, cache, position, memory, masks.padding(mask_BS))
+        slot_BNT = state.carry.at[:, :, position].set(jnp.arange(beams)[None])
+        mask, caches = masks.ancestors(slot_BNT, position), []
+        for layer, cache, memory in zip(self.decoder, state.written, keys, strict=True):
+            x_BND, cache = layer.step(x_BND, cache, position, mask, memory, masks.padding(mask_BS))
             caches.append(cache)
-        return self.logits(self.decoder_norm(x_BND)), state._replace(carry=caches)
+        return self.logits(self.decoder_norm(x_BND)), state._replace(carry=slot_BNT, written=caches)

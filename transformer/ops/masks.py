@@ -33,6 +33,21 @@ def causal(length: int) -> jax.Array:
     return (column <= row)[None, None]
 
 
-def written(position: jax.Array, length: int) -> jax.Array:
-    """bool [1, 1, 1, T]: the part of a cache of `length` positions that is filled after writing `position`."""
-    return (jnp.arange(length) <= position)[None, None, None, :]
+def ancestors(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:
+    """bool [B, 1, N, T · N]: the slots where the tokens of each hypothesis up to `position` were written.
+
+    Args:
+      slot_BNT: which of the N slots of each position holds the hypothesis's token.
+      position: int32 [].
+
+    Hypotheses 0 and 1 at position 2, both descended from what was 1 at position 1 and 0 at position 0:
+
+    T:  0   1   2   3
+    N:  0 1 0 1 0 1 0 1
+    0   1 0 0 1 1 0 0 0
+    1   1 0 0 1 0 1 0 0
+    """
+    rows, beams, length = slot_BNT.shape
+    holds_BNTN = slot_BNT[..., None] == jnp.arange(beams)[None, None, None]
+    seen_T = jnp.arange(length) <= position
+    return (holds_BNTN & seen_T[None, None, :, None]).reshape(rows, 1, beams, length * beams)

@@ -27,15 +27,25 @@ class ShapedStep:
 
     Args:
       step: a jitted step, (state, source_BS, target_BT, numbers) → (state, sums).
-      state, numbers: arguments of the step, on the devices.
-      by_row: how a batch lies on the devices.
+      state, numbers: arguments of the step, or their shapes.
+      whole, by_row: how these and a batch lie on the devices.
       shapes: all there will be, the first needed first.
       threads: how many programs are compiled at a time.
     """
 
     def __init__(
-        self, step: Any, state: Any, numbers: Any, by_row: NamedSharding, shapes: Sequence[Shape], threads: int = 2
+        self,
+        step: Any,
+        state: Any,
+        numbers: Any,
+        whole: NamedSharding,
+        by_row: NamedSharding,
+        shapes: Sequence[Shape],
+        threads: int = 2,
     ) -> None:
+        def abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole)
+
         def compiled(shape: Shape) -> Callable[..., Any]:
             rows, *widths = shape
             batch = [jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=by_row) for width in widths]
@@ -43,7 +53,7 @@ class ShapedStep:
 
         # Threads and not processes: XLA compiles outside of the interpreter lock.
         pool = concurrent.futures.ThreadPoolExecutor(threads)
-        state, numbers = jax.tree.map(_abstract, (state, numbers))
+        state, numbers = jax.tree.map(abstract, (state, numbers))
         self._programs = {shape: pool.submit(compiled, shape) for shape in shapes}
         pool.shutdown(wait=False)
 
@@ -59,18 +69,16 @@ class ShapedStep:
         return self._programs[shape].result()(state, source_BS, target_BT, numbers)
 
 
-def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-
-
 class MeshPlacement:
     """One program over a mesh of devices; XLA divides it by how its arguments are sharded.
 
     Args:
       devices: which devices share each batch; default: all.
+      options: of the compiler, for every program.
     """
 
-    def __init__(self, devices: Sequence[Any] | None = None) -> None:
+    def __init__(self, devices: Sequence[Any] | None = None, options: dict[str, Any] | None = None) -> None:
+        self.options = options
         self.mesh = Mesh(np.array(devices or jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.by_row = NamedSharding(self.mesh, PartitionSpec(AXIS))
@@ -102,13 +110,16 @@ class MeshPlacement:
             out_specs=whole,
             check_vma=False,
         )
-        return jax.jit(step, donate_argnums=0)
+        return jax.jit(step, donate_argnums=0, compiler_options=self.options)
 
     def compile_shapes(
         self, model: Model, train: TrainSpec, state: Any, numbers: Any, shapes: Sequence[Shape]
     ) -> Callable[..., Any]:
-        """The compiled step for batches of `shapes` only, each compiled in the background before it is needed."""
-        return ShapedStep(self.compile_step(model, train), state, numbers, self.by_row, shapes)
+        """The compiled step for batches of `shapes` only, each compiled in the background before it is needed.
+
+        `state` and `numbers` may be shapes: compiling can begin before there are parameters.
+        """
+        return ShapedStep(self.compile_step(model, train), state, numbers, self.replicated, self.by_row, shapes)
 
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
@@ -122,7 +133,7 @@ class MeshPlacement:
 
     def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles a function of (params, arrays by row ...) for evaluation and search."""
-        return jax.jit(function)
+        return jax.jit(function, compiler_options=self.options)
 
 
 class PmapPlacement(MeshPlacement):
