@@ -2,8 +2,8 @@
 
 Source: the model is Section 3 of Vaswani et al. 2017, small; the corpus is transformer/data/grammar.
 Hardware: two CPU cores.
-Time: 4.5 minutes, with nothing cached.
-Score: 92.7 BLEU, 96.2 chrF on the test split.
+Time: 2.9 minutes from command to prompt, with nothing cached.
+Score: 91.4 BLEU, 95.2 chrF on the test split.
 Command: python -m experiments.train --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
