@@ -44,13 +44,11 @@ class Run:
         self.plan = self.system.plan(train_pairs)
         pairs = batching.tokenize(self.validation, self.system.tokenizer, None)
         # Two of the plan's shapes: to compile for all of them takes longer than the padding that they save.
-        shapes = sorted(
-            {self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]}, key=lambda shape: shape[1:]
-        )
+        shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
         self.validation_batches = [
             batch
             for _, batch in batching.ordered_batches(
-                pairs, spec.data.tokens_per_batch, shapes, row_multiple=self.system.placement.devices
+                pairs, spec.data.tokens_per_batch, tuple(shapes), row_multiple=self.system.placement.devices
             )
         ]
         self.checkpoints = Checkpoints(self.workdir.checkpoints, spec.checkpoint.keep)

@@ -25,11 +25,10 @@ from transformer.training.parallel import MeshPlacement
 ROOT = Path(__file__).parents[1]
 LAB_NOTE = ("Source:", "Hardware:", "Time:", "Score:", "Command:")
 
-# A third of the time to compile, and a slower program, which runs once.
+# Less time to compile, and a slower program, which runs once.
 QUICKLY = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
 }
 
 # What adds the same to every score of a query is lost in the softmax: it moves by rounding errors or not at all.

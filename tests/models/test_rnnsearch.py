@@ -60,7 +60,7 @@ def test_dropout_is_live(make_architecture, batch) -> None:
         ({"heads": 3}, "model.heads: 3, but model.architecture=rnnsearch has one"),
         ({"encoder_layers": 2}, "model.encoder_layers: 2, but model.architecture=rnnsearch has one"),
         ({"tie_embeddings": True}, "width model.d_model=13 cannot score an output of width 17"),
-        ({"dropout_feed_forward": 0.2}, "model.dropout_feed_forward: 0.2, but a rnnsearch model has no such place"),
+        ({"dropout_feed_forward": 0.2}, "model.dropout_feed_forward: 0.2 changes nothing in a rnnsearch model"),
     ],
 )
 def test_settings_that_do_not_fit(architecture_spec, changes, message: str) -> None:

@@ -62,7 +62,7 @@ def test_dropout_is_between_layers(make_architecture, batch) -> None:
     [
         ({"decoder_layers": 3}, "model.encoder_layers: 2 last states cannot start model.decoder_layers=3"),
         ({"tie_embeddings": True}, "width model.d_model=13 cannot score an output of width 11"),
-        ({"dropout_attention": 0.1}, "model.dropout_attention: 0.1, but a seq2seq model has no such place"),
+        ({"dropout_attention": 0.1}, "model.dropout_attention: 0.1 changes nothing in a seq2seq model"),
         ({"cell": "zeta"}, "model.cell: 'zeta' is none of lstm, gru"),
     ],
 )

@@ -74,6 +74,7 @@ def _embeddings(spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rn
 
 
 def _transformer(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> Transformer:
+    _without(spec, "d_state", "d_maxout", "reverse_source", "init_range")
     dtype = jnp.dtype(spec.dtype)
 
     def attention(scores: str) -> Callable[[nnx.Rngs], MultiHeadAttention]:
@@ -125,11 +126,11 @@ def _without(spec: ModelSpec, *names: str) -> None:
     """Refuses settings that would change nothing."""
     for name in names:
         if value := getattr(spec, name):
-            raise ValueError(f"model.{name}: {value}, but a {spec.architecture} model has no such place; set 0")
+            raise ValueError(f"model.{name}: {value} changes nothing in a {spec.architecture} model; leave it out")
 
 
 def _seq2seq(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> seq2seq.SequenceToSequence:
-    _without(spec, "dropout_attention", "dropout_feed_forward")
+    _without(spec, "d_maxout", "dropout_attention", "dropout_feed_forward")
     if spec.encoder_layers != spec.decoder_layers:
         raise ValueError(
             f"model.encoder_layers: {spec.encoder_layers} last states cannot start model.decoder_layers="
@@ -153,7 +154,7 @@ def _table(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RNNSearch:
-    _without(spec, "dropout_attention", "dropout_feed_forward")
+    _without(spec, "reverse_source", "dropout_attention", "dropout_feed_forward")
     if spec.heads != 1:
         raise ValueError(f"model.heads: {spec.heads}, but model.architecture=rnnsearch has one; set 1")
     for name in ("encoder_layers", "decoder_layers"):
