@@ -10,6 +10,7 @@ from flax import nnx
 
 from transformer.models.build import ARCHITECTURES, build
 from transformer.models.interface import Decoded, DecodeState, Memory, Seq2Seq
+from transformer.ops.dropout import Dropout
 from transformer.spec import PAD
 
 METHODS = [name for name in vars(Seq2Seq) if not name.startswith("_")]
@@ -116,6 +117,17 @@ def test_the_source_is_seen(net, batch) -> None:
         real_B = source_BS[:, position] != PAD
         assert (difference_BT[real_B] > 1e-4).all()  # an LSTM forgets
         assert (difference_BT[~real_B] <= 1e-5).all()
+
+
+def test_dropout_is_live_and_a_function_of_its_key(net, batch) -> None:
+    plain = net(*batch).logits_BTV
+    for kind in ("embedding", "sublayer"):
+        first, again, other = (
+            net(*batch, Dropout.from_key(jax.random.key(seed), {kind: jnp.float32(0.5)})).logits_BTV
+            for seed in (0, 0, 1)
+        )
+        np.testing.assert_array_equal(first, again)
+        assert min(np.abs(first - plain).max(), np.abs(first - other).max()) > 1e-2
 
 
 def test_steps_give_what_decode_gives_at_once(net, steps, batch) -> None:

@@ -8,7 +8,6 @@ from flax import nnx
 
 from transformer.models.build import build
 from transformer.models.rnnsearch import maxout
-from transformer.ops.dropout import Dropout
 from transformer.spec import PAD
 
 
@@ -40,18 +39,6 @@ def test_the_first_state_is_made_of_the_backward_encoder(make_architecture, batc
     for beam in range(3):
         np.testing.assert_allclose(carry.hidden[:, beam], expected, atol=1e-5)
     assert all((np.asarray(leaf) == 0).all() for leaf in carry[1:])
-
-
-def test_dropout_is_live(make_architecture, batch) -> None:
-    net = make_architecture("rnnsearch")
-    plain = net(*batch).logits_BTV
-    for kind in ("embedding", "sublayer"):
-        first, again, other = (
-            net(*batch, Dropout.from_key(jax.random.key(seed), {kind: jnp.float32(0.5)})).logits_BTV
-            for seed in (0, 0, 1)
-        )
-        np.testing.assert_array_equal(first, again)
-        assert min(np.abs(first - plain).max(), np.abs(first - other).max()) > 1e-2
 
 
 @pytest.mark.parametrize(

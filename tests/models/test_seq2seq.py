@@ -8,7 +8,6 @@ from flax import nnx
 
 from transformer.models.build import build
 from transformer.models.seq2seq import reverse
-from transformer.ops.dropout import Dropout
 
 
 def test_reverse_leaves_padding_where_it_is() -> None:
@@ -43,18 +42,6 @@ def test_the_decoder_knows_the_last_states_and_nothing_else(make_architecture, b
             type(each)(*(leaf * scale for leaf in each)) for each, scale in zip(memory.summary, kept, strict=True)
         ]
         assert np.abs(decode(net.params, memory._replace(summary=silenced)) - expected).max() > 1e-2
-
-
-def test_dropout_is_between_layers(make_architecture, batch) -> None:
-    net = make_architecture("seq2seq")
-    plain = net(*batch).logits_BTV
-    for kind in ("embedding", "sublayer"):
-        first, again, other = (
-            net(*batch, Dropout.from_key(jax.random.key(seed), {kind: jnp.float32(0.5)})).logits_BTV
-            for seed in (0, 0, 1)
-        )
-        np.testing.assert_array_equal(first, again)
-        assert min(np.abs(first - plain).max(), np.abs(first - other).max()) > 1e-2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -56,12 +56,13 @@ def choose(key: str, name: str, choices: dict[str, Value]) -> Value:
     return choices[name]
 
 
-def _embeddings(spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rngs, **initial: Any) -> list[Embedding]:
+def _embeddings(spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rngs) -> list[Embedding]:
     """Of source, target and output: three, or one three times."""
     scale = math.sqrt(spec.d_model) if spec.scale_embeddings else 1.0
+    initial = None if spec.init_range is None else recurrent.uniform(spec.init_range).kernel
 
     def embedding(width: int) -> Embedding:
-        return Embedding(vocab_size, width, scale=scale, dtype=jnp.dtype(spec.dtype), rngs=rngs, **initial)
+        return Embedding(vocab_size, width, scale=scale, dtype=jnp.dtype(spec.dtype), rngs=rngs, initial=initial)
 
     if not spec.tie_embeddings:
         return [embedding(width) for width in (spec.d_model, spec.d_model, output_size)]
@@ -145,19 +146,13 @@ def _seq2seq(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> seq2seq.Sequen
         stack(),
         stack(),
         SOURCE_ORDERS[spec.reverse_source],
-        *_embeddings(spec, vocab_size, spec.state_size, rngs, **_table(spec)),
+        *_embeddings(spec, vocab_size, spec.state_size, rngs),
     )
-
-
-def _table(spec: ModelSpec) -> dict[str, Any]:
-    return {} if spec.init_range is None else {"initial": recurrent.uniform(spec.init_range).kernel}
 
 
 def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RNNSearch:
     _without(spec, "reverse_source", "dropout_attention", "dropout_feed_forward")
-    if spec.heads != 1:
-        raise ValueError(f"model.heads: {spec.heads}, but model.architecture=rnnsearch has one; set 1")
-    for name in ("encoder_layers", "decoder_layers"):
+    for name in ("heads", "encoder_layers", "decoder_layers"):
         if getattr(spec, name) != 1:
             raise ValueError(f"model.{name}: {getattr(spec, name)}, but model.architecture=rnnsearch has one; set 1")
     initial, state, annotation = _initial(spec), spec.state_size, 2 * spec.state_size
@@ -187,7 +182,7 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
         token_to_output=linear(spec.d_model, 2 * spec.maxout_size, bias=False),
         context_to_output=linear(annotation, 2 * spec.maxout_size, bias=False),
     )
-    return rnnsearch.RNNSearch(parts, *_embeddings(spec, vocab_size, spec.maxout_size, rngs, **_table(spec)))
+    return rnnsearch.RNNSearch(parts, *_embeddings(spec, vocab_size, spec.maxout_size, rngs))
 
 
 ARCHITECTURES: dict[str, Callable[[ModelSpec, int, nnx.Rngs], nnx.Module]] = {

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from transformer.models.interface import Decoded, DecodeState, Memory, Seq2Seq
-from transformer.ops.dropout import Dropout
+from transformer.ops.dropout import Dropout, at_site
 
 
 class Ensemble:
@@ -28,17 +28,14 @@ class Ensemble:
 
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
         """What every member makes of the source: its vectors side by side, its attention by "NUMBER/NAME"."""
-        memories = [
-            member.encode(source_BS, None if dropout is None else dropout.at(number))
-            for number, member in enumerate(self.members)
-        ]
+        memories = [member.encode(source_BS, at_site(dropout, number)) for number, member in enumerate(self.members)]
         states_BSD = jnp.concatenate([memory.states_BSD for memory in memories], axis=-1)
         return Memory(states_BSD, memories[0].mask_BS, _numbered(memories), summary=memories)
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Every member's reading of the shifted target; its log-probabilities of the next token, side by side."""
         decoded = [
-            member.decode(each, target_BT, None if dropout is None else dropout.at(number))
+            member.decode(each, target_BT, at_site(dropout, number))
             for number, (member, each) in enumerate(zip(self.members, memory.summary, strict=True))
         ]
         logits = [member.logits(each.hidden_BTD) for member, each in zip(self.members, decoded, strict=True)]

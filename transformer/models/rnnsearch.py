@@ -13,7 +13,7 @@ from transformer.layers.recurrent import UNROLL, Bidirectional, GRUCell, LSTMCel
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks, recurrence
 from transformer.ops.attention import softmax
-from transformer.ops.dropout import Dropout, drop
+from transformer.ops.dropout import Dropout, at_site, drop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +44,6 @@ class _Keys(NamedTuple):
 def maxout(x: jax.Array) -> jax.Array:
     """The larger one of each pair of neighbours, [..., 2 L] to [..., L]; Goodfellow et al. 2013."""
     return jnp.max(x.reshape(*x.shape[:-1], -1, 2), axis=-1)
-
-
-def _site(dropout: Dropout | None, site: int) -> Dropout | None:
-    return None if dropout is None else dropout.at(site)
 
 
 class RNNSearch(nnx.Module):
@@ -82,13 +78,13 @@ class RNNSearch(nnx.Module):
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
         """Reads the source sentences; see `interface.Seq2Seq`."""
         mask_BS = masks.is_token(source_BS)
-        x_BSD = drop(self.embed_source(source_BS), _site(dropout, 0), "embedding")
+        x_BSD = drop(self.embed_source(source_BS), at_site(dropout, 0), "embedding")
         annotation_BSU, _, first = self.encoder(x_BSD, mask_BS)
         return Memory(annotation_BSU, mask_BS, {}, summary=first.hidden)
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Reads the shifted target all at once; see `interface.Seq2Seq`."""
-        x_BTD = drop(self.embed_target(target_BT), _site(dropout, 1), "embedding")
+        x_BTD = drop(self.embed_target(target_BT), at_site(dropout, 1), "embedding")
         keys = self._keys(memory)
 
         def step(product: recurrence.Product, carry: Any, gates_BNG: jax.Array) -> tuple[Any, Any]:
@@ -101,7 +97,7 @@ class RNNSearch(nnx.Module):
         hidden_TBNR, context_TBNU, weights_TBHNS = found
         hidden_BTL = self._output(hidden_TBNR[:, :, 0].swapaxes(0, 1), x_BTD, context_TBNU[:, :, 0].swapaxes(0, 1))
         return Decoded(
-            drop(hidden_BTL, _site(dropout, 2), "sublayer"),
+            drop(hidden_BTL, at_site(dropout, 2), "sublayer"),
             {"cross/0": jnp.moveaxis(weights_TBHNS[:, :, :, 0], 0, 2)},
         )
 

@@ -10,7 +10,7 @@ from transformer.layers.embedding import Embedding
 from transformer.layers.recurrent import Recurrent
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks
-from transformer.ops.dropout import Dropout, drop
+from transformer.ops.dropout import Dropout, at_site, drop
 
 
 def reverse(source_BS: jax.Array) -> jax.Array:
@@ -64,7 +64,7 @@ class SequenceToSequence(nnx.Module):
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Reads the shifted target all at once; see `interface.Seq2Seq`."""
-        dropout = None if dropout is None else dropout.at(1 + len(self.encoder))
+        dropout = at_site(dropout, 1 + len(self.encoder))
         # What follows a sentence's end is never looked at: no mask is needed.
         mask_BT = jnp.ones(target_BT.shape, bool)
         x_BTR, _ = _stack(self.decoder, self.embed_target(target_BT), mask_BT, memory.summary, dropout)
@@ -100,6 +100,6 @@ def _stack(
     x_BTD, last = drop(x_BTD, dropout, "embedding"), []
     for number, (layer, carry) in enumerate(zip(layers, carries, strict=True)):
         x_BTD, carry = layer(x_BTD, mask_BT, carry)
-        x_BTD = drop(x_BTD, None if dropout is None else dropout.at(1 + number), "sublayer")
+        x_BTD = drop(x_BTD, at_site(dropout, 1 + number), "sublayer")
         last.append(carry)
     return x_BTD, last

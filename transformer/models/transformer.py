@@ -13,7 +13,7 @@ from transformer.layers.feed_forward import FeedForward
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks
-from transformer.ops.dropout import Dropout, drop
+from transformer.ops.dropout import Dropout, at_site, drop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +31,6 @@ class Parts:
     decoder_layers: int
 
 
-def _site(dropout: Dropout | None, site: int) -> Dropout | None:
-    return None if dropout is None else dropout.at(site)
-
-
 class EncoderLayer(nnx.Module):
     """Self-attention, then a feed-forward network, each in a `Sublayer`; Section 3.1, Encoder."""
 
@@ -48,13 +44,13 @@ class EncoderLayer(nnx.Module):
         self, x_BSD: jax.Array, mask: jax.Array, dropout: Dropout | None = None
     ) -> tuple[jax.Array, jax.Array]:
         """Returns the new x_BSD and the attention weights_BHSS."""
-        site = _site(dropout, 0)
+        site = at_site(dropout, 0)
 
         def attend(x: jax.Array) -> tuple[jax.Array, jax.Array]:
             return self.self_attention(x, self.self_attention.keys_values(x), mask, site)
 
         x_BSD, weights_BHSS = self.self_attention_sublayer(x_BSD, attend, site)
-        site = _site(dropout, 1)
+        site = at_site(dropout, 1)
         x_BSD, _ = self.feed_forward_sublayer(x_BSD, lambda x: (self.feed_forward(x, site), None), site)
         return x_BSD, weights_BHSS
 
@@ -79,7 +75,7 @@ class DecoderLayer(nnx.Module):
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns the new x_BTD, the self-attention weights_BHTT and the cross-attention weights_BHTS."""
-        site = _site(dropout, 0)
+        site = at_site(dropout, 0)
 
         def attend(x: jax.Array) -> tuple[jax.Array, jax.Array]:
             return self.self_attention(x, self.self_attention.keys_values(x), mask, site)
@@ -106,7 +102,7 @@ class DecoderLayer(nnx.Module):
     def _after_self_attention(
         self, x_BTD: jax.Array, memory: KeyValue, memory_mask: jax.Array, dropout: Dropout | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        cross, inner = _site(dropout, 1), _site(dropout, 2)
+        cross, inner = at_site(dropout, 1), at_site(dropout, 2)
         x_BTD, weights_BHTS = self.cross_attention_sublayer(
             x_BTD, lambda x: self.cross_attention(x, memory, memory_mask, cross), cross
         )
@@ -145,22 +141,22 @@ class Transformer(nnx.Module):
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
         """Reads the source sentences; see `interface.Seq2Seq`."""
         mask_BS = masks.is_token(source_BS)
-        x_BSD = drop(self._embed(self.embed_source, source_BS, 0), _site(dropout, 0), "embedding")
+        x_BSD = drop(self._embed(self.embed_source, source_BS, 0), at_site(dropout, 0), "embedding")
         attention = {}
         for number, layer in enumerate(self.encoder):
-            x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, masks.padding(mask_BS), _site(dropout, 1 + number))
+            x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, masks.padding(mask_BS), at_site(dropout, 1 + number))
         return Memory(self.encoder_norm(x_BSD), mask_BS, attention)
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Reads the shifted target all at once; see `interface.Seq2Seq`."""
-        dropout = _site(dropout, 1 + len(self.encoder))
-        x_BTD = drop(self._embed(self.embed_target, target_BT, 0), _site(dropout, 0), "embedding")
+        dropout = at_site(dropout, 1 + len(self.encoder))
+        x_BTD = drop(self._embed(self.embed_target, target_BT, 0), at_site(dropout, 0), "embedding")
         mask, memory_mask = masks.causal(target_BT.shape[1]), masks.padding(memory.mask_BS)
         attention = {}
         for number, layer in enumerate(self.decoder):
             keys = layer.cross_attention.keys_values(memory.states_BSD)
             x_BTD, attention[f"decoder/{number}"], attention[f"cross/{number}"] = layer(
-                x_BTD, mask, keys, memory_mask, _site(dropout, 1 + number)
+                x_BTD, mask, keys, memory_mask, at_site(dropout, 1 + number)
             )
         return Decoded(self.decoder_norm(x_BTD), attention)
 

@@ -50,6 +50,11 @@ class Dropout(NamedTuple):
         return self._replace(seed=mix(mix(self.seed + offset) ^ self.seed[::-1]))
 
 
+def at_site(dropout: Dropout | None, site: int) -> Dropout | None:
+    """`dropout.at(site)`; in evaluation, when there is no dropout, still none."""
+    return None if dropout is None else dropout.at(site)
+
+
 def keep_mask(seed: jax.Array, rate: jax.Array, shape: tuple[int, ...], first_row: jax.Array) -> jax.Array:
     """bool `shape`, True with probability 1 - rate."""
     # An element's number in the whole batch, row by row, modulo 2³².

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from transformer.ops.dropout import KINDS, Dropout
+from transformer.ops.dropout import KINDS, Dropout, at_site
 from transformer.ops.losses import LossSums, fused_cross_entropy
 from transformer.spec import BOS, PAD, ModelSpec, TrainSpec
 from transformer.training import optimizer, schedule
@@ -64,8 +64,8 @@ def loss_sums(
 ) -> LossSums:
     """Teacher-forced loss of a batch; padding, and rows of padding alone, have no weight."""
     net = model(params)
-    memory = net.encode(source_BS, None if dropout is None else dropout.at(0))
-    decoded = net.decode(memory, shift_right(target_BT), None if dropout is None else dropout.at(1))
+    memory = net.encode(source_BS, at_site(dropout, 0))
+    decoded = net.decode(memory, shift_right(target_BT), at_site(dropout, 1))
     weight_BT = (target_BT != PAD).astype(jnp.float32)
     return fused_cross_entropy(
         net.logits, decoded.hidden_BTD, target_BT, weight_BT, jnp.asarray(smoothing, jnp.float32), chunk
