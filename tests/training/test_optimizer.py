@@ -1,4 +1,4 @@
-"""Adam and clipping by hand, on numbers that are small enough to follow on paper."""
+"""Adam and clipping by hand, on numbers that are small enough to follow on paper; Muon against singular values."""
 
 import dataclasses
 from typing import Any, cast
@@ -77,6 +77,54 @@ def test_numbers_are_arguments_of_one_program() -> None:
     np.testing.assert_allclose(found, [0.5 / 0.6, 0.5 / 1.0, 0.25 / 0.35], rtol=1e-5)
 
 
+MUON = dataclasses.replace(TRAIN, optimizer="muon")
+
+
+def tree(seed: int, **shapes: tuple[int, ...]) -> dict[str, dict[str, jax.Array]]:
+    """A normal array of each shape, named as a layer's parameter."""
+    keys = jax.random.split(jax.random.key(seed), len(shapes))
+    return {"layer": {name: jax.random.normal(key, shapes[name]) for name, key in zip(shapes, keys, strict=True)}}
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7)], ids=str)
+def test_muon_makes_all_singular_values_of_a_matrix_alike(shape: tuple[int, int]) -> None:
+    """The first change is U V' of the gradient U S V' but for the iteration's tolerance, 0.2 √max(shape) in size."""
+    left, _, right = np.linalg.svd(np.random.default_rng(0).normal(size=shape), full_matrices=False)
+    gradient = {"layer": {"kernel": jnp.float32(left * np.linspace(0.5, 4, min(shape)) @ right)}}
+    transformation = optimizer.make(MUON, numbers())
+    change, _ = transformation.update(gradient, transformation.init(gradient))
+    kernel = np.asarray(cast(dict[str, Any], change)["layer"]["kernel"])
+    found = left.T @ kernel @ right.T / (0.2 * max(shape) ** 0.5)
+    np.testing.assert_allclose(found, np.diag(np.diag(found)), atol=1e-4)
+    assert 0.6 < np.diag(found).min() <= np.diag(found).max() < 1.25
+
+
+def test_muon_leaves_all_but_matrices_to_adam() -> None:
+    gradient = tree(0, kernel=(3, 5), recurrent_RG=(3, 5), table_VD=(7, 3), bias=(5,), scale_D=(3,), vector_HK=(2, 3))
+    made = {}
+    for train in (MUON, TRAIN):
+        transformation = optimizer.make(train, numbers())
+        made[train.optimizer] = cast(Any, transformation.update(gradient, transformation.init(gradient))[0])["layer"]
+    equal = {name for name in gradient["layer"] if np.array_equal(made["muon"][name], made["adam"][name])}
+    assert equal == {"table_VD", "bias", "scale_D", "vector_HK"}
+
+
+def test_matrices_of_one_shape_do_not_share_moments_in_muon() -> None:
+    """Stacked for speed: each gets what it would get alone, two steps on."""
+    gradients = [{str(number): tree(2 * step + number, kernel=(3, 5)) for number in range(2)} for step in range(2)]
+
+    def second_change(gradients: list[dict[str, Any]]) -> Any:
+        transformation = optimizer.make(MUON, numbers())
+        first, second = gradients
+        _, state = transformation.update(first, transformation.init(first))
+        return transformation.update(second, state)[0]
+
+    together = second_change(gradients)
+    for name in ("0", "1"):
+        alone = second_change([{name: gradient[name]} for gradient in gradients])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), together[name], alone[name])
+
+
 def test_an_unknown_optimizer_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"^train\.optimizer: 'sgdd' is none of adam"):
+    with pytest.raises(ValueError, match=r"^train\.optimizer: 'sgdd' is none of adam, muon"):
         optimizer.make(dataclasses.replace(TRAIN, optimizer="sgdd"), numbers())
