@@ -8,13 +8,16 @@ the end the test split is translated and scored, and one sentence's attention is
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from absl import flags
 from ml_collections import config_flags
 
 from experiments import command
 from transformer.spec import Spec
+
+if TYPE_CHECKING:
+    from experiments.run import Run
 
 
 class Flags(NamedTuple):
@@ -38,21 +41,27 @@ def main(given: Flags) -> None:
     """Trains, and scores the test split."""
     if not given.config.value or not given.workdir.value:
         command.refuse("--config and --workdir are needed: --config=configs/quickstart.py --workdir=runs/quickstart")
+    begun = time.monotonic()
     with command.mistakes():
-        spec = Spec.from_config(given.config.value)
-    train(spec, given.workdir.value, given.allow.value)
+        run = begin(Spec.from_config(given.config.value), given.workdir.value, given.allow.value)
+    run.train()
+    run.finish(begun)
 
 
-def train(spec: Spec, path: str, allowed: Sequence[str] = ()) -> dict[str, float]:
-    """Trains `spec` in the folder `path`, continuing a run that is there; returns the test scores."""
+def begin(spec: Spec, path: str, allowed: Sequence[str] = ()) -> "Run":
+    """The run of `spec` in the folder `path`; raises what `experiments.run.Run` raises."""
     from experiments import devices
 
     devices.prepare(spec.parallel.cpu_devices)
     from experiments.run import Run
 
+    return Run(spec, path, allowed, clock=time.monotonic)
+
+
+def train(spec: Spec, path: str, allowed: Sequence[str] = ()) -> dict[str, float]:
+    """Trains `spec` in the folder `path`, continuing a run that is there; returns the test scores."""
     begun = time.monotonic()
-    with command.mistakes():
-        run = Run(spec, path, allowed, clock=time.monotonic)
+    run = begin(spec, path, allowed)
     run.train()
     return run.finish(begun)
 

@@ -41,6 +41,7 @@ class Workdir:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.path / "best"
         self.figures = self.path / "figures"
+        self.result = self.path / "result.json"
 
     def begin(self, spec: Spec, allowed: Iterable[str] = ()) -> None:
         """Writes config.json, or checks that the run in the folder is this one.
@@ -90,6 +91,10 @@ class Workdir:
             "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         }
         self._write(self.path / "versions.json", versions)
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Writes result.json, the sign that a run is done and measured."""
+        self._write(self.result, result)
 
     def write_translations(self, split: str, step: int, lines: Iterable[str]) -> pathlib.Path:
         """Writes translations/SPLIT.STEP.txt, a line each."""

@@ -11,7 +11,7 @@ from transformer.data.lines import read_lines
 from transformer.data.pairs import Pair, first
 from transformer.spec import DataSpec
 
-__all__ = ["Corpus", "Pair", "open_corpus", "read_parallel"]
+__all__ = ["Corpus", "Pair", "open_corpus", "phenomena", "read_parallel"]
 
 _HELD_OUT = 1000  # pairs in each generated split other than train
 
@@ -48,6 +48,13 @@ def read_parallel(source_path: str | pathlib.Path, target_path: str | pathlib.Pa
             "line i of one must translate line i of the other"
         )
     return [Pair(*lines) for lines in zip(source, target, strict=True)]
+
+
+def phenomena(split: str, size: int) -> list[frozenset[str]]:
+    """What each of the first pairs of a split of the generated corpus is an example of; see `grammar.PHENOMENA`."""
+    from transformer.data import grammar
+
+    return [grammar.generate(split, index).tags for index in range(size)]
 
 
 class _Generated:

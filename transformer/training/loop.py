@@ -94,6 +94,8 @@ class Meter:
             "perplexity": math.exp(min(self._nll / weight, 100.0)),
             "gradient_norm": float(last.gradient_norm),
             "learning_rate": float(last.learning_rate),
+            "target_tokens": self._weight,
+            "seconds": seconds,
             "tokens_per_second": self._weight / seconds,
         }
         self._reset()

@@ -1,0 +1,1 @@
+"""Sweeps: several variants of a base config, see configs/variants.py."""

@@ -1,0 +1,35 @@
+"""Three generations: LSTMs of 2014 (source as it is, and reversed), attention of 2015, the Transformer of 2017.
+
+Each with the same corpus, the same batches in the same order, the same number of target tokens, and about the same
+number of parameters. The base is the Transformer of the same scale.
+
+    python -m experiments.sweep --config=configs/quickstart.py --sweep=configs/sweeps/lineage.py --seeds=3 \
+        --splits=test,long --workdir=runs/lineage
+    python -m experiments.sweep --config=configs/multi30k.py --sweep=configs/sweeps/lineage.py:multi30k --seeds=3 \
+        --workdir=runs/lineage-multi30k
+"""
+
+from configs import multi30k, quickstart, rnnsearch, seq2seq, variants
+
+ARGUMENTS = ("quickstart", "multi30k")
+
+
+def get_sweep(scale: str = "quickstart") -> variants.Sweep:
+    """The four systems; for Multi30k, in both directions.
+
+    Raises:
+      ValueError: another scale.
+    """
+    if scale not in ARGUMENTS:
+        raise ValueError(f"lineage:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
+    base = {"quickstart": quickstart, "multi30k": multi30k}[scale].get_config()
+    reversed_source = variants.difference(base, seq2seq.get_config(scale))
+    systems = {
+        "seq2seq": reversed_source | {"model.reverse_source": False},
+        "seq2seq-reversed": reversed_source,
+        "rnnsearch": variants.difference(base, rnnsearch.get_config(scale)),
+        "transformer": {},
+    }
+    if scale == "quickstart":
+        return systems
+    return variants.product(systems, {way: {"data.direction": way} for way in ("en-fr", "fr-en")})

@@ -1,0 +1,113 @@
+"""What a finished run amounts to: scores with their breakdowns, size, work and time, in result.json."""
+
+import json
+import pathlib
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from experiments.assemble import System
+from experiments.scoring import evaluate_split
+from experiments.workdir import Workdir
+from transformer.data.corpus import Pair, open_corpus, phenomena
+from transformer.data.tokenizer import Tokenizer
+from transformer.evaluation import bleu, breakdown
+from transformer.ops.flops import matmul_flops
+from transformer.training import metrics
+from transformer.training import step as steps
+from transformer.training.state import Params, count
+
+
+def measure(path: str | pathlib.Path, splits: Sequence[str] = ()) -> dict[str, Any]:
+    """Measures the finished run in a folder, and writes result.json there.
+
+    Translations that the run has left of a split are scored as they are; other splits are translated.
+
+    Args:
+      path: the folder.
+      splits: of the run's corpus; none: its data.test_split.
+
+    Raises:
+      FileNotFoundError: there is no run, or no checkpoint.
+      ValueError: the corpus has no such split.
+    """
+    workdir = Workdir(path)
+    spec = workdir.spec()
+    system = System.make(spec, Tokenizer.load(workdir.tokenizer))
+    corpus = open_corpus(spec.data)
+    params, used = system.result(workdir)
+    scores = {}
+    for split in dict.fromkeys(splits or (spec.data.test_split,)):
+        pairs = corpus.split(split)
+        texts = _translations(workdir, system, params, split, used[-1], pairs)
+        scores[split] = _scores(system, split, pairs, texts)
+    result = {
+        "splits": scores,
+        "parameters": count(system.shapes),
+        "updates": used[-1],
+        **_training(workdir, system, corpus.split(spec.data.train_split)),
+    }
+    workdir.write_result(result)
+    return result
+
+
+def _translations(
+    workdir: Workdir, system: System, params: Params, split: str, step: int, pairs: Sequence[Pair]
+) -> list[str]:
+    path = workdir.path / "translations" / f"{split}.{step}.txt"
+    if path.exists():
+        texts = path.read_text(encoding="utf-8").split("\n")[:-1]
+        if len(texts) == len(pairs):
+            return texts
+    _, texts = evaluate_split(system, params, pairs, system.spec.decode)
+    workdir.write_translations(split, step, texts)
+    return texts
+
+
+def _scores(system: System, split: str, pairs: Sequence[Pair], texts: Sequence[str]) -> dict[str, Any]:
+    data = system.spec.data
+    sources, references = [pair.source for pair in pairs], [pair.target for pair in pairs]
+    result = bleu.score(texts, references, data.target_language).to_dict()
+    result["exact"] = breakdown.exact(texts, references)
+    result["by_source_length"] = breakdown.by_source_length(sources, texts, references)
+    if data.source == "grammar":
+        result["by_phenomenon"] = breakdown.exact_by_tag(phenomena(split, len(pairs)), texts, references)
+    return result
+
+
+def _training(workdir: Workdir, system: System, pairs: Sequence[Pair]) -> dict[str, float]:
+    """The work and time of the run's updates; speeds are medians, so that waiting for a compilation does not count."""
+    events = [event for event in metrics.read(workdir.path) if event["split"] == "train"]
+    report = system.plan(pairs).report()
+    batches = events[-1]["step"] * system.spec.train.accumulate
+    each = [
+        (shape_flops(system, shape), number)
+        for shape, number in zip(report["shapes"], report["batches_per_shape"], strict=True)
+    ]
+    mean = sum(flops * number for flops, number in each) / report["batches_per_epoch"]
+    return {
+        "target_tokens": sum(event["target_tokens"] for event in events),
+        "training_flops": mean * batches,
+        "tokens_per_second": statistics.median(event["tokens_per_second"] for event in events),
+        "training_minutes": sum(event["seconds"] for event in events) / 60,
+    }
+
+
+def shape_flops(system: System, shape: tuple[int, int, int]) -> int:
+    """Operations of the matrix products of the loss and its gradient for a batch of (rows, source, target) width."""
+    rows, source, target = shape
+    batch = [jax.ShapeDtypeStruct((rows, width), "int32") for width in (source, target)]
+    numbers, chunk = system.numbers, system.spec.train.loss_chunk
+
+    def loss(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
+        return steps.loss_sums(system.model, params, source_BS, target_BT, numbers["label_smoothing"], chunk).loss
+
+    return matmul_flops(jax.grad(loss), system.shapes, *batch)
+
+
+def read(path: str | pathlib.Path) -> dict[str, Any] | None:
+    """What `measure` has written in a folder, or None."""
+    found = Workdir(path).result
+    return json.loads(found.read_text(encoding="utf-8")) if found.exists() else None

@@ -1,0 +1,231 @@
+"""Tables and pictures of a sweep: every variant's scores over its seeds, what they cost, and where they differ.
+
+    python -m experiments.report --workdir=runs/lineage
+
+Writes report.md, report.csv (one value a line) and pictures to the folder's report/, and prints the tables. Cells that
+are not finished are left out and counted.
+"""
+
+import csv
+import json
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from experiments import command
+from experiments.cells import folder_name
+from transformer.evaluation.interval import Mean, mean
+
+_SCORES = ("bleu", "chrf", "bleu_paper", "exact")
+_NAMES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %"}
+_COSTS: dict[str, tuple[str, float, int]] = {  # of result.json: heading, unit, digits
+    "parameters": ("parameters, M", 1e6, 2),
+    "target_tokens": ("target tokens, M", 1e6, 2),
+    "training_flops": ("training matmul PFLOP", 1e15, 3),
+    "tokens_per_second": ("target tokens/s", 1.0, 0),
+    "training_minutes": ("minutes of updates", 1.0, 1),
+}
+
+
+class Flags(NamedTuple):
+    """What the command takes."""
+
+    workdir: flags.FlagHolder
+
+
+def define() -> Flags:
+    """Defines the flags."""
+    return Flags(flags.DEFINE_string("workdir", None, "folder of a sweep"))
+
+
+def main(given: Flags) -> None:
+    """Writes the report, and prints its tables."""
+    if not given.workdir.value:
+        command.refuse("--workdir is needed: the folder of a sweep")
+    with command.mistakes():
+        report = Report.of(pathlib.Path(given.workdir.value))
+    print(report.write(pathlib.Path(given.workdir.value) / "report"))
+
+
+class Report:
+    """What a sweep's finished cells say.
+
+    Args:
+      results: of each variant, in order, the content of its seeds' result.json.
+      unfinished: cells that have begun and are not done.
+      published: of a variant, scores by name.
+    """
+
+    def __init__(
+        self, results: dict[str, list[dict[str, Any]]], unfinished: int = 0, published: dict[str, Any] | None = None
+    ) -> None:
+        self._results = {name: seeds for name, seeds in results.items() if seeds}
+        self._unfinished, self._published = unfinished, published or {}
+        if not self._results:
+            raise ValueError(f"no cell of the sweep is finished ({unfinished} have begun)")
+
+    @classmethod
+    def of(cls, folder: pathlib.Path) -> "Report":
+        """The report of the sweep in a folder.
+
+        Raises:
+          FileNotFoundError: there is no sweep.
+          ValueError: nothing in it is finished.
+        """
+        path = folder / "sweep.json"
+        if not path.exists():
+            raise FileNotFoundError(f"{folder}: no sweep here (sweep.json is missing)")
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        results, unfinished = {}, 0
+        for variant in kept["variants"]:
+            cells = sorted(
+                (path for path in (folder / folder_name(variant)).glob("seed*") if path.is_dir()),
+                key=lambda path: int(path.name.removeprefix("seed")),
+            )
+            done = [path / "result.json" for path in cells if (path / "result.json").exists()]
+            results[variant] = [json.loads(path.read_text(encoding="utf-8")) for path in done]
+            unfinished += len(cells) - len(done)
+        return cls(results, unfinished, kept["published"])
+
+    @property
+    def splits(self) -> list[str]:
+        """Every split that a cell was scored on."""
+        return list(
+            dict.fromkeys(split for seeds in self._results.values() for one in seeds for split in one["splits"])
+        )
+
+    def tables(self) -> str:
+        """All tables, as Markdown."""
+        parts = ["Mean over seeds ± half the width of its 95 % interval (Student's t).\n"]
+        if self._unfinished:
+            parts.append(f"{self._unfinished} cells are not finished and left out.\n")
+        for split in self.splits:
+            parts += [f"### Scores on {split}\n", self._scores(split)]
+        parts += ["### Cost\n", self._costs()]
+        for split in self.splits:
+            parts += [f"### BLEU on {split} by source length, in words\n", self._breakdown(split, "by_source_length")]
+            if any(
+                "by_phenomenon" in one["splits"].get(split, {}) for seeds in self._results.values() for one in seeds
+            ):
+                title = f"### Translated exactly on {split}, %, of the sentences with each phenomenon\n"
+                parts += [title, self._breakdown(split, "by_phenomenon")]
+        return "\n".join(parts)
+
+    def _scores(self, split: str) -> str:
+        heads = [_NAMES[name] for name in _SCORES]
+        published = sorted({name for scores in self._published.values() for name in scores})
+        rows = []
+        for variant, seeds in self._results.items():
+            scored = [one["splits"][split] for one in seeds if split in one["splits"]]
+            if not scored:
+                continue
+            row = [variant, str(len(scored)), *(text(mean([one[name] for one in scored]), 2) for name in _SCORES)]
+            row += [str(self._published.get(variant, {}).get(name, "")) for name in published]
+            rows.append(row)
+        return table(["variant", "seeds", *heads, *(f"published {name}" for name in published)], rows)
+
+    def _costs(self) -> str:
+        rows = [
+            [variant]
+            + [text(mean([one[name] / unit for one in seeds]), digits) for name, (_, unit, digits) in _COSTS.items()]
+            for variant, seeds in self._results.items()
+        ]
+        return table(["variant", *(heading for heading, _, _ in _COSTS.values())], rows)
+
+    def _breakdown(self, split: str, kind: str) -> str:
+        parts = self.parts(split, kind)
+        names = {name: count for found in parts.values() for name, (count, _) in found.items()}
+        rows = [
+            [name, str(count), *(text(found[name][1], 1) if name in found else "" for found in parts.values())]
+            for name, count in names.items()
+        ]
+        return table(["", "sentences", *parts], rows)
+
+    def parts(self, split: str, kind: str) -> dict[str, dict[str, tuple[int, Mean]]]:
+        """Of each variant, part of the split → (sentences, mean score)."""
+        result = {}
+        for variant, seeds in self._results.items():
+            scored = [one["splits"][split][kind] for one in seeds if kind in one["splits"].get(split, {})]
+            if scored:
+                result[variant] = {
+                    name: (count, mean([each[number][2] for each in scored]))
+                    for number, (name, count, _) in enumerate(scored[0])
+                }
+        return result
+
+    def values(self) -> Iterable[tuple[str, int, str, str, float]]:
+        """Every number: (variant, which of its seeds, split or "training", name, value)."""
+        for variant, seeds in self._results.items():
+            for number, one in enumerate(seeds):
+                for name in _COSTS:
+                    yield variant, number, "training", name, one[name]
+                for split, scores in one["splits"].items():
+                    for name in _SCORES:
+                        yield variant, number, split, name, scores[name]
+                    for kind in ("by_source_length", "by_phenomenon"):
+                        for name, _, value in scores.get(kind, ()):
+                            yield variant, number, split, f"{kind}/{name}", value
+
+    def write(self, folder: pathlib.Path) -> str:
+        """Writes everything to a folder; returns the tables."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tables = self.tables()
+        (folder / "report.md").write_text(tables, encoding="utf-8")
+        with (folder / "report.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("variant", "seed", "split", "name", "value"))
+            writer.writerows(self.values())
+        for split in self.splits:
+            draw_lengths(self.parts(split, "by_source_length"), folder / f"length_{split}", f"{split}: BLEU by length")
+        return tables
+
+
+def text(value: Mean, digits: int) -> str:
+    """A mean with its interval, if it has one that is not nothing."""
+    shown = f"{value.value:,.{digits}f}"
+    return shown if not value.half_width else f"{shown} ± {value.half_width:,.{digits}f}"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose numbers stand on the right."""
+    lines = [heads, ["---", *("---:" for _ in heads[1:])], *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def draw_lengths(parts: dict[str, dict[str, tuple[int, Mean]]], path: pathlib.Path, title: str) -> None:
+    """Draws the score of each bin of lengths, with its interval, as PNG and SVG; Figure 2 of Bahdanau et al. 2015."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import; no window system is touched
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    draw: Callable[..., Any] = axes.errorbar
+    for number, (variant, bins) in enumerate(parts.items()):
+        middles = [sum(map(int, name.split("-"))) / 2 for name in bins]
+        values = [each.value for _, each in bins.values()]
+        widths = [each.half_width or 0.0 for _, each in bins.values()]
+        draw(
+            middles,
+            values,
+            widths,
+            marker="osD^vPX*"[number % 8],
+            markersize=4,
+            capsize=2,
+            linewidth=1.2,
+            label=variant,
+        )
+    axes.set_xlabel("words in the source sentence")
+    axes.set_ylabel("BLEU")
+    axes.set_ylim(bottom=0)
+    axes.set_title(title, fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    for ending in ("png", "svg"):
+        figure.savefig(path.with_suffix(f".{ending}"), dpi=150)
+
+
+if __name__ == "__main__":
+    command.run(define, main)
