@@ -1,5 +1,7 @@
 """How a batch is shared among devices changes nothing: one device = a mesh of all = pmap, with dropout on."""
 
+import dataclasses
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -14,7 +16,7 @@ from configs import base
 from transformer.models.build import build
 from transformer.models.interface import Decoded, Memory
 from transformer.ops.dropout import KINDS, Dropout, drop
-from transformer.spec import PAD, Spec
+from transformer.spec import PAD, Spec, TrainSpec
 from transformer.training import state as states
 from transformer.training import step as steps
 from transformer.training.parallel import PLACEMENTS, MeshPlacement, PmapPlacement
@@ -59,7 +61,7 @@ class Bag(NamedTuple):
         return Decoded(hidden_BTD, {})
 
     def logits(self, hidden_D: jax.Array) -> jax.Array:
-        return hidden_D @ self.params["output"]
+        return hidden_D @ self.params["kernel"]
 
 
 class Counted:
@@ -87,11 +89,11 @@ def batch(number: int, rows: int = 6, width: int = 5) -> tuple[np.ndarray, np.nd
 def bag_params() -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     table = generator.normal(size=(VOCABULARY, 5)).astype(np.float32)
-    return {"table": table, "output": generator.normal(size=(5, VOCABULARY)).astype(np.float32)}
+    return {"table": table, "kernel": generator.normal(size=(5, VOCABULARY)).astype(np.float32)}
 
 
-def fresh_state(params: Any) -> TrainState:
-    return steps.initial_state(params, SPEC.train, NUMBERS, jax.random.key_data(jax.random.key(7)))
+def fresh_state(params: Any, settings: TrainSpec = SPEC.train) -> TrainState:
+    return steps.initial_state(params, settings, NUMBERS, jax.random.key_data(jax.random.key(7)))
 
 
 class Trained(NamedTuple):
@@ -104,10 +106,10 @@ class Trained(NamedTuple):
     placement: MeshPlacement
 
 
-def train(place: str, model: Any, params: Any) -> Trained:
+def train(place: str, model: Any, params: Any, settings: TrainSpec = SPEC.train) -> Trained:
     placement, counted = PLACES[place](), Counted(model)
-    step = placement.compile_step(cast(Model, counted), SPEC.train)
-    state, numbers = placement.replicate(fresh_state(params)), placement.replicate(NUMBERS)
+    step = placement.compile_step(cast(Model, counted), settings)
+    state, numbers = placement.replicate(fresh_state(params, settings)), placement.replicate(NUMBERS)
     losses = []
     for number in range(STEPS):
         source_BS, target_BT = batch(number)
@@ -143,6 +145,30 @@ def test_what_is_compared_is_shared_among_devices(runs: dict[str, Trained]) -> N
 @pytest.mark.parametrize("place", ["mesh", "pmap"])
 def test_devices_do_not_change_what_is_learned(place: str, runs: dict[str, Trained]) -> None:
     assert_equal(runs["one"], runs[place])
+
+
+@pytest.mark.parametrize("place", ["mesh", "pmap"])
+def test_devices_share_the_work_of_muon(place: str) -> None:
+    """Three matrices of one shape and one of another: no device has as many of them as the others."""
+    generator = np.random.default_rng(1)
+    params: dict[str, Any] = bag_params()
+    params["more"] = [{"kernel": generator.normal(size=(5, VOCABULARY)).astype(np.float32)} for _ in range(2)]
+    params["other"] = {"kernel": generator.normal(size=(7, 3)).astype(np.float32)}
+
+    class Regular(Bag):
+        """Every matrix has a gradient."""
+
+        def logits(self, hidden_D: jax.Array) -> jax.Array:
+            tree = cast(Any, self.params)
+            kernels = [self.params["kernel"], *(each["kernel"] for each in tree["more"])]
+            logits = hidden_D @ functools.reduce(jnp.multiply, kernels)
+            return logits * (1 + jnp.tanh(tree["other"]["kernel"]).sum())
+
+    muon = dataclasses.replace(SPEC.train, optimizer="muon")
+    one = train("one", Regular, params, muon)
+    assert_equal(one, train(place, Regular, params, muon))
+    for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(one.state.params), strict=True):
+        assert np.abs(after - before).max() > 1e-3
 
 
 def test_something_is_learned(runs: dict[str, Trained]) -> None:

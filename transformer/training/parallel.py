@@ -123,13 +123,20 @@ class MeshPlacement:
 
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
-        step = make_step(model, train, reduce=lambda tree: jax.lax.psum(tree, AXIS))
+        step = make_step(model, train, lambda tree: jax.lax.psum(tree, AXIS), self._divide)
 
         def local(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
             first_row = jax.lax.axis_index(AXIS) * source_BS.shape[0]
             return step(state, source_BS, target_BT, numbers, first_row)
 
         return local
+
+    def _divide(self, function: Callable[[jax.Array], jax.Array], stack: jax.Array) -> jax.Array:
+        """`function(stack)`, of which each device works out some rows; the last one's may be zeros that fill up."""
+        rows = -(-len(stack) // self.devices)
+        padding = [(0, rows * self.devices - len(stack)), *((0, 0) for _ in stack.shape[1:])]
+        mine = jax.lax.dynamic_slice_in_dim(jnp.pad(stack, padding), jax.lax.axis_index(AXIS) * rows, rows)
+        return jax.lax.all_gather(function(mine), AXIS, tiled=True)[: len(stack)]
 
     def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles a function of (params, arrays by row ...) for evaluation and search."""

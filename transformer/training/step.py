@@ -88,14 +88,19 @@ def initial_state(params: Params, train: TrainSpec, numbers: Numbers, key: jax.A
 
 
 def _update(
-    train: TrainSpec, state: TrainState, gradients: Params, weight: jax.Array, numbers: Numbers
+    train: TrainSpec,
+    state: TrainState,
+    gradients: Params,
+    weight: jax.Array,
+    numbers: Numbers,
+    divide: optimizer.Divide,
 ) -> tuple[TrainState, jax.Array, jax.Array]:
     """One update from summed gradients; also returns the gradient's norm and the learning rate."""
     mean = jax.tree.map(lambda gradient: gradient / jnp.maximum(weight, 1), gradients)
     step = state.step + 1
     fraction = schedule.SCHEDULES[train.schedule]
     rate = numbers["learning_rate"] * fraction(step.astype(jnp.float32), numbers["warmup_steps"], numbers["steps"])
-    change, optimizer_state = optimizer.make(train, numbers).update(mean, state.optimizer, state.params)
+    change, optimizer_state = optimizer.make(train, numbers, divide).update(mean, state.optimizer, state.params)
     params = jax.tree.map(lambda old, each: old - rate * each, state.params, change)
     average = state.average
     if train.ema_decay > 0:
@@ -107,7 +112,10 @@ def _update(
 
 
 def make_step(
-    model: Model, train: TrainSpec, reduce: Callable[[Any], Any] = lambda tree: tree
+    model: Model,
+    train: TrainSpec,
+    reduce: Callable[[Any], Any] = lambda tree: tree,
+    divide: optimizer.Divide = optimizer.undivided,
 ) -> Callable[..., tuple[TrainState, StepSums]]:
     """The function (state, source_BS, target_BT, numbers, first_row) → (state, sums) of one batch.
 
@@ -115,6 +123,7 @@ def make_step(
       model: the structure; parameters come with the state.
       train: what is decided at build; its numbers come as an argument.
       reduce: sums a tree over devices; the identity where the whole batch is seen.
+      divide: how devices share what an optimizer does with a stack of matrices.
 
     Raises:
       ValueError: an unknown schedule.
@@ -139,13 +148,13 @@ def make_step(
         gradients, sums = reduce(jax.grad(summed, has_aux=True)(state.params))
         state = state._replace(batch=state.batch + 1)
         if train.accumulate == 1:
-            state, norm, rate = _update(train, state, gradients, sums.weight, numbers)
+            state, norm, rate = _update(train, state, gradients, sums.weight, numbers, divide)
             return state, StepSums(sums, norm, rate)
 
         gradients, total = jax.tree.map(jnp.add, state.pending, (gradients, sums))
 
         def update(state: TrainState) -> tuple[TrainState, jax.Array, jax.Array]:
-            state, norm, rate = _update(train, state, gradients, total.weight, numbers)
+            state, norm, rate = _update(train, state, gradients, total.weight, numbers, divide)
             return state._replace(pending=zeros_like(state.pending)), norm, rate
 
         def wait(state: TrainState) -> tuple[TrainState, jax.Array, jax.Array]:
