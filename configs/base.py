@@ -21,12 +21,21 @@ def get_config() -> ConfigDict:
     model.d_v = config_dict.placeholder(int)  # width of a head's value; None: d_model / heads
     model.encoder_layers = 6  # encoder blocks, N of Section 3.1
     model.decoder_layers = 6  # decoder blocks
-    model.score_scale = "sqrt_d_k"  # what divides Q Kᵀ: sqrt_d_k (Section 3.2.1), none
+    model.score_scale = "sqrt_d_k"  # what divides Q Kᵀ: sqrt_d_k (Section 3.2.1), none, learned, or a number: "4.0"
     model.cross_score = "dot"  # what compares decoder and encoder: dot (Eq. 1), additive (Bahdanau et al. 2015)
+    model.weights = "softmax"  # from scores to attention weights: softmax (Eq. 1), sigmoid, uniform, top_k
+    model.top_k = 4  # weights=top_k: how many keys a query looks at
+    model.cross_memory = "last"  # decoder layers read the last encoder layer (Section 3.1), or "each" its own
+    model.causal_mask = True  # training hides the future from the decoder; Section 3.2.3
     model.residual = True  # residual connection around each sub-layer; Section 3.1
+    model.no_residual = ""  # but not around these: self_attention, cross_attention, feed_forward; commas between
     model.norm = "post"  # layer normalisation: post (as published), pre, none
-    model.positions = "sinusoid"  # what tells positions apart: sinusoid (Section 3.5), none
-    model.activation = "relu"  # between the feed-forward network's two layers: relu (Eq. 2), gelu
+    model.norm_kind = "layer"  # layer (Section 3.1), rms
+    model.positions = "sinusoid"  # what tells positions apart: sinusoid (Section 3.5), learned, rotary, none
+    model.decoder_positions = config_dict.placeholder(str)  # the same in the decoder; None: as in the encoder
+    model.max_positions = 512  # positions=learned: how many are learned
+    model.feed_forward = True  # each layer has its feed-forward network; Section 3.3
+    model.activation = "relu"  # in the feed-forward network: relu (Eq. 2), gelu, swiglu
     model.tie_embeddings = True  # one matrix for source, target and output; Section 3.4
     model.scale_embeddings = True  # multiply embeddings by √d_model; Section 3.4
     model.cell = "lstm"  # recurrent models: lstm, gru
@@ -62,13 +71,14 @@ def get_config() -> ConfigDict:
     train = config.train = ConfigDict()
     train.seed = 0  # of parameters, dropout and the order of batches
     train.steps = 100_000  # parameter updates; Section 5.2
-    train.optimizer = "adam"  # Section 5.3; or "muon": for matrices Muon, for all else Adam
+    train.optimizer = "adam"  # adam (Section 5.3), adamw, adafactor, lion, muon (for matrices; for all else Adam)
     train.learning_rate = config_dict.placeholder(float)  # its peak; None: Eq. 3's (d_model · warmup_steps)^-0.5
     train.schedule = "inverse_sqrt"  # after the warm-up: inverse_sqrt (Eq. 3), linear (to 0 at the end), constant
     train.warmup_steps = 4000  # of linear growth; Section 5.3
-    train.adam_beta1 = 0.9  # Section 5.3
-    train.adam_beta2 = 0.98  # Section 5.3
+    train.adam_beta1 = 0.9  # Section 5.3; Lion has one, too
+    train.adam_beta2 = 0.98  # Section 5.3; Lion has one, too
     train.adam_epsilon = 1e-9  # Section 5.3
+    train.weight_decay = 0.0  # of matrices, times the learning rate; adamw, lion, muon
     train.label_smoothing = 0.1  # Section 5.4
     train.clip_norm = config_dict.placeholder(float)  # largest norm of the gradient; None: no clipping, as published
     train.accumulate = 1  # batches whose gradients make one update

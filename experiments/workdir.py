@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from configs import base
 from transformer.spec import Spec
 
 # Settings that may differ when a run is continued: they say how fast or how often, not what is learned.
@@ -57,7 +58,7 @@ class Workdir:
         self._write(self.config, spec.to_dict())
 
     def _check(self, spec: Spec, allowed: tuple[str, ...]) -> None:
-        there, here = _flat(json.loads(self.config.read_text(encoding="utf-8"))), _flat(spec.to_dict())
+        there, here = _flat(self._kept_config()), _flat(spec.to_dict())
         missing = object()
         differing = [
             f"{key} (there {there.get(key)!r}, here {here.get(key)!r})"
@@ -77,9 +78,15 @@ class Workdir:
         if not self.config.exists():
             raise FileNotFoundError(f"{self.path}: no run here (config.json is missing)")
         try:
-            return Spec.from_config(json.loads(self.config.read_text(encoding="utf-8")))
+            return Spec.from_config(self._kept_config())
         except ValueError as error:
             raise ValueError(f"{self.config}: {error}") from error
+
+    def _kept_config(self) -> dict[str, dict[str, Any]]:
+        """What config.json says. A setting that it does not know yet has its base value: what was done before it."""
+        kept = json.loads(self.config.read_text(encoding="utf-8"))
+        usual = base.get_config().to_dict()
+        return {section: usual.get(section, {}) | kept.get(section, {}) for section in usual | kept}
 
     def write_versions(self, devices: Iterable[str]) -> None:
         """Records in versions.json what the run is done with."""

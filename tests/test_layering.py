@@ -180,11 +180,11 @@ class Reads:
                 self._attributes(node, self._kept(node))
 
     def scan_properties(self, source: str) -> None:
-        """Of spec.py itself only what a property reads counts: a check is no use of a value."""
+        """Of spec.py itself only what a public property or method reads counts: a check is no use of a value."""
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ClassDef) and (section := self._section(node.name)):
                 for method in node.body:
-                    if isinstance(method, ast.FunctionDef) and "property" in map(ast.unparse, method.decorator_list):
+                    if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
                         self._attributes(method, {"self": section})
 
     def _section(self, annotation: str) -> str | None:

@@ -65,6 +65,7 @@ def test_a_section_alone_names_its_keys_without_a_prefix() -> None:
 
 POSITIVE = (
     "model__d_model model__d_ff model__heads model__d_k model__d_v model__encoder_layers model__decoder_layers "
+    "model__top_k model__max_positions "
     "data__train_pairs data__vocab_size data__max_length data__tokens_per_batch data__buckets data__prefetch "
     "train__steps train__learning_rate train__warmup_steps train__adam_epsilon train__clip_norm train__accumulate "
     "train__average_checkpoints train__patience train__log_every train__loss_chunk "
@@ -75,7 +76,9 @@ RATES = (
     "model__dropout_embedding model__dropout_sublayer model__dropout_attention model__dropout_feed_forward "
     "train__adam_beta1 train__adam_beta2 train__label_smoothing train__ema_decay"
 ).split()
-NOT_NEGATIVE = ("data__workers decode__length_penalty decode__top_k evaluate__sentences parallel__cpu_devices").split()
+NOT_NEGATIVE = (
+    "train__weight_decay data__workers decode__length_penalty decode__top_k evaluate__sentences parallel__cpu_devices"
+).split()
 CHOICES = {
     "model__norm": "post, pre, none",
     "model__dtype": "float32, bfloat16",
@@ -190,7 +193,17 @@ def test_a_width_that_heads_do_not_divide(given: dict[str, int], asked: str) -> 
 )
 def test_wiring(residual: bool, norm: str, wiring: tuple[str, ...], final_norm: bool) -> None:
     built = model(residual=residual, norm=norm)
-    assert (built.wiring, built.final_norm) == (wiring, final_norm)
+    assert built.final_norm == final_norm
+    assert [built.wiring(kind) for kind in spec.SUBLAYERS] == [wiring] * 3
+
+
+def test_wiring_by_kind() -> None:
+    built = model(no_residual="cross_attention,feed_forward")
+    found = {kind: "add" in built.wiring(kind) for kind in spec.SUBLAYERS}
+    assert found == {"self_attention": True, "cross_attention": False, "feed_forward": False}
+    assert model(feed_forward=False).wiring("feed_forward") == ()
+    message = "model.no_residual: 'attention' is none of self_attention, cross_attention, feed_forward"
+    assert refusal(model__no_residual="attention") == message
 
 
 @pytest.mark.parametrize(("direction", "languages"), [("fr-en", ("fr", "en")), ("en-fr", ("en", "fr"))])

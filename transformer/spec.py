@@ -10,6 +10,7 @@ from typing import Any, Self
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids shared by tokenizer, models and search
 LANGUAGES = ("fr", "en")
+SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -62,9 +63,18 @@ class ModelSpec(Section):
     decoder_layers: int
     score_scale: str
     cross_score: str
+    weights: str
+    top_k: int
+    cross_memory: str
+    causal_mask: bool
     residual: bool
+    no_residual: str
     norm: str
+    norm_kind: str
     positions: str
+    decoder_positions: str | None
+    max_positions: int
+    feed_forward: bool
     activation: str
     tie_embeddings: bool
     scale_embeddings: bool
@@ -81,11 +91,13 @@ class ModelSpec(Section):
 
     def __post_init__(self) -> None:
         _positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
-        _positive("model", self, "d_state", "d_maxout", "init_range")
+        _positive("model", self, "d_state", "d_maxout", "init_range", "top_k", "max_positions")
         dropouts = ("dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward")
         _rate("model", self, *dropouts)
         _one_of("model.norm", self.norm, ("post", "pre", "none"))
         _one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        for kind in self.without_residual:
+            _one_of("model.no_residual", kind, SUBLAYERS)
         for name in ("d_k", "d_v"):
             _require(
                 getattr(self, name) is not None or self.d_model % self.heads == 0,
@@ -114,9 +126,19 @@ class ModelSpec(Section):
         return self.d_maxout or self.d_model
 
     @property
-    def wiring(self) -> tuple[str, ...]:
-        """The steps around each sub-layer, in order; Section 3.1 is ("sublayer", "dropout", "add", "norm")."""
-        around = ("sublayer", "dropout", "add") if self.residual else ("sublayer", "dropout")
+    def without_residual(self) -> tuple[str, ...]:
+        """The kinds of sub-layer that no residual connection goes around, though there are others."""
+        return tuple(kind.strip() for kind in self.no_residual.split(",") if kind.strip())
+
+    def wiring(self, kind: str) -> tuple[str, ...]:
+        """The steps around each sub-layer of a kind, in order; Section 3.1 is ("sublayer", "dropout", "add", "norm").
+
+        None around a feed-forward network that is not there.
+        """
+        if kind == "feed_forward" and not self.feed_forward:
+            return ()
+        residual = self.residual and kind not in self.without_residual
+        around = ("sublayer", "dropout", "add") if residual else ("sublayer", "dropout")
         return {"post": (*around, "norm"), "pre": ("norm", *around), "none": around}[self.norm]
 
     @property
@@ -192,6 +214,7 @@ class TrainSpec(Section):
     adam_beta1: float
     adam_beta2: float
     adam_epsilon: float
+    weight_decay: float
     label_smoothing: float
     clip_norm: float | None
     accumulate: int
@@ -206,6 +229,7 @@ class TrainSpec(Section):
         _positive("train", self, "steps", "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
         _positive("train", self, "average_checkpoints", "patience", "log_every", "loss_chunk")
         _rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
+        _require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")
         _one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
 
 

@@ -116,6 +116,22 @@ def test_settings_that_change_no_result_may_differ(small: Small, trained: pathli
     Workdir(trained).begin(Spec.from_config(small()))
 
 
+def test_a_folder_from_before_a_setting_was_added_is_that_of_its_base_value(
+    small: Small, trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    kept = json.loads((trained / "config.json").read_text(encoding="utf-8"))
+    del kept["model"]["norm_kind"], kept["parallel"]
+    (tmp_path / "config.json").write_text(json.dumps(kept), encoding="utf-8")
+    assert Workdir(tmp_path).spec() == Spec.from_config(small())
+    with pytest.raises(ValueError, match=r"model.norm_kind \(there 'layer', here 'rms'\)"):
+        Workdir(tmp_path).begin(Spec.from_config(small(model__norm_kind="rms")))
+    Workdir(tmp_path).begin(Spec.from_config(small()))
+    kept["model"]["zeta"] = 1
+    (tmp_path / "config.json").write_text(json.dumps(kept), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"unknown key: model\.zeta"):
+        Workdir(tmp_path).spec()
+
+
 def test_a_folder_with_other_files_is_refused(small: Small, tmp_path: pathlib.Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="is not empty"):

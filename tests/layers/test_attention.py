@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.layers.attention import DotProduct, MultiHeadAttention
+from transformer.layers.attention import Attention, Dot, MultiHeadAttention
 from transformer.ops import masks
 from transformer.ops.dropout import Dropout
 
@@ -14,7 +14,7 @@ D_MODEL, HEADS, D_K, D_V, SCALE = 13, 3, 5, 2, 0.7
 
 
 def make(dtype=jnp.float32) -> MultiHeadAttention:
-    return MultiHeadAttention(D_MODEL, HEADS, D_K, D_V, attention=DotProduct(SCALE), dtype=dtype, rngs=nnx.Rngs(0))
+    return MultiHeadAttention(D_MODEL, HEADS, D_K, D_V, attention=Attention(Dot(SCALE)), dtype=dtype, rngs=nnx.Rngs(0))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.layers.feed_forward import FeedForward
+from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
 from transformer.ops.dropout import KINDS, Dropout, drop
 
 D_MODEL, D_FF = 7, 13
@@ -77,3 +77,19 @@ def test_arithmetic_is_short_and_parameters_are_long(make, x) -> None:
     assert y.dtype == jnp.bfloat16
     long = run(make(), x)
     np.testing.assert_allclose(y.astype(np.float32), long, atol=0.03 * np.abs(long).max())
+
+
+def test_swiglu(draw, x) -> None:
+    network = draw(lambda: GatedFeedForward(D_MODEL, D_FF, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0)))
+    w_1, b_1, w_2, b_2 = parts(network)
+    w_3, b_3 = (np.asarray(each[...]) for each in (network.gate.kernel, network.gate.bias))
+    inner_BTF = x @ w_1 + b_1
+    swish_BTF = inner_BTF / (1 + np.exp(-inner_BTF)) * (x @ w_3 + b_3)
+    np.testing.assert_allclose(network(x), swish_BTF @ w_2 + b_2, atol=1e-5)
+    dropout = Dropout.from_key(jax.random.key(0), {"feed_forward": jnp.float32(0.4)})
+    dropped_BTF = drop(jnp.asarray(swish_BTF), dropout, "feed_forward")
+    np.testing.assert_allclose(network(x, dropout), np.asarray(dropped_BTF) @ w_2 + b_2, atol=1e-5)
+
+
+def test_absent_hands_x_through(x) -> None:
+    assert absent(x) is x

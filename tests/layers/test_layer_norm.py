@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from transformer.layers.layer_norm import LayerNorm
+from transformer.layers.layer_norm import LayerNorm, RMSNorm
 
 compiled = jax.jit(LayerNorm.__call__)
 
@@ -58,3 +58,18 @@ def test_short_floats_come_out_short_and_are_normalised_long(draw) -> None:
     y = run(norm, x)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_array_equal(y, run(norm, x.astype(np.float32)).astype(jnp.bfloat16))
+
+
+def test_rms_by_hand(draw) -> None:
+    """0, 1, 2, 5 have mean square (1 + 4 + 25) / 4; there is no mean to take off and no bias to add."""
+    norm = draw(lambda: RMSNorm(4, epsilon=0.5))
+    expected = np.array([0, 1, 2, 5]) / math.sqrt(7.5 + 0.5) * np.asarray(norm.scale_D[...])
+    np.testing.assert_allclose(norm(jnp.array([[[0, 1, 2, 5]]], jnp.float32))[0, 0], expected, atol=1e-5)
+    assert len(jax.tree.leaves(norm)) == 1
+    short = norm(jnp.ones((3, 4), jnp.bfloat16))
+    assert short.dtype == jnp.bfloat16
+
+
+def test_rms_starts_at_mean_square_one() -> None:
+    y = np.asarray(RMSNorm(101)(jnp.asarray(np.random.default_rng(0).normal(3, 7, (2, 3, 101)), jnp.float32)))
+    np.testing.assert_allclose((y**2).mean(axis=-1), np.ones((2, 3)), atol=1e-5)

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from transformer.layers.layer_norm import LayerNorm
 from transformer.layers.sublayer import Sublayer
 from transformer.ops.dropout import KINDS, Dropout, drop
 
 D_MODEL = 5
+make_norm = functools.partial(LayerNorm, D_MODEL)
 dropped = jax.jit(drop, static_argnums=2)
 WIRINGS = {
     "post": "sublayer dropout add norm",
@@ -33,7 +35,7 @@ def function(x):
 def norm(sublayer: Sublayer, x: np.ndarray) -> np.ndarray:
     centred = x - x.mean(axis=-1, keepdims=True)
     normal = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
-    assert sublayer.norm is not None
+    assert isinstance(sublayer.norm, LayerNorm)
     return normal * np.asarray(sublayer.norm.scale_D[...]) + np.asarray(sublayer.norm.bias_D[...])
 
 
@@ -57,7 +59,7 @@ def by_hand(name: str, sublayer: Sublayer, x: np.ndarray, dropout: Dropout | Non
 @pytest.mark.parametrize("name", WIRINGS)
 def test_wirings_by_hand(draw, x, name: str) -> None:
     """With dropout, which acts on the function's output before it is added, and without."""
-    sublayer = draw(lambda: Sublayer(D_MODEL, tuple(WIRINGS[name].split())))
+    sublayer = draw(lambda: Sublayer(tuple(WIRINGS[name].split()), make_norm))
     assert len(jax.tree.leaves(sublayer)) == (2 if "norm" in WIRINGS[name] else 0)
 
     @jax.jit
@@ -76,7 +78,13 @@ def test_wirings_by_hand(draw, x, name: str) -> None:
 
 
 def test_dropout_of_other_kinds_changes_nothing(draw, x) -> None:
-    sublayer = draw(lambda: Sublayer(D_MODEL, ("sublayer", "dropout", "add")))
+    sublayer = draw(lambda: Sublayer(("sublayer", "dropout", "add"), make_norm))
     rates = {kind: jnp.float32(0.9) for kind in KINDS if kind != "sublayer"}
     others = Dropout.from_key(jax.random.key(0), rates)
     np.testing.assert_array_equal(sublayer(x, function, others)[0], sublayer(x, function)[0])
+
+
+def test_no_steps_at_all_hand_x_through(x) -> None:
+    y, extra = Sublayer((), make_norm)(x, function)
+    np.testing.assert_array_equal(y, x)
+    assert extra is None

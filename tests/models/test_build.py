@@ -50,6 +50,16 @@ SWITCHES: dict[str, tuple[dict[str, Any], int]] = {
     "no norm": ({"norm": "none"}, -5 * 26),
     "positions": ({"positions": "none"}, 0),
     "activation": ({"activation": "gelu"}, 0),
+    "swiglu": ({"activation": "swiglu"}, 2 * 14 * 19),
+    "no feed-forward": ({"feed_forward": False}, -2 * (14 * 19 + 20 * 13 + 26)),
+    "rms": ({"norm_kind": "rms"}, -5 * 13),
+    "learned positions": ({"positions": "learned", "max_positions": 17}, 2 * 17 * 13),
+    "no residual around attention": ({"no_residual": "self_attention, cross_attention"}, 0),
+    "sigmoid": ({"weights": "sigmoid"}, 0),
+    "uniform": ({"weights": "uniform"}, 0),
+    "top_k": ({"weights": "top_k", "top_k": 2}, 0),
+    "learned scale": ({"score_scale": "learned"}, 3 * 3),
+    "fixed scale": ({"score_scale": "0.5"}, 0),
     "tie_embeddings": ({"tie_embeddings": True}, -2 * 23 * 13),
     "scale_embeddings": ({"scale_embeddings": False}, 0),
 }
@@ -79,6 +89,73 @@ def test_score_scale_is_one_over_root_d_k(make, states) -> None:
     np.testing.assert_allclose(states(unscaled, **smaller), states(net), atol=1e-5)
 
 
+def test_score_scale_may_be_any_number(make, states) -> None:
+    np.testing.assert_allclose(states(make(score_scale=str(math.sqrt(5)))), states(make()), atol=1e-5)
+    with pytest.raises(ValueError, match=r"model\.score_scale: nothing can be divided by 0"):
+        make(score_scale="0")
+
+
+def test_the_decoder_s_positions_are_its_own(make, batch) -> None:
+    """Of the four ways to have sinusoids in the one, the other or both, each gives an output of its own."""
+    ways = [
+        make(positions=one, decoder_positions=other)(*batch)
+        for one, other in [("sinusoid", None), ("sinusoid", "none"), ("none", "sinusoid"), ("none", None)]
+    ]
+    states = [way.memory.states_BSD for way in ways]
+    np.testing.assert_array_equal(states[0], states[1])
+    np.testing.assert_array_equal(states[2], states[3])
+    assert np.abs(states[0] - states[2]).max() > 0.01
+    for number, one in enumerate(ways):
+        for other in ways[number + 1 :]:
+            assert np.abs(one.logits_BTV - other.logits_BTV).max() > 0.01
+
+
+def test_rotary_positions_turn_self_attention_alone(make, batch) -> None:
+    """In the encoder they change what it says; with none there, and in the decoder alone, it stays what it was."""
+    none, both, decoder = (
+        make(positions=one, decoder_positions=other, d_k=6)(*batch)
+        for one, other in [("none", None), ("rotary", None), ("none", "rotary")]
+    )
+    assert np.abs(both.memory.states_BSD - none.memory.states_BSD).max() > 0.01
+    np.testing.assert_array_equal(decoder.memory.states_BSD, none.memory.states_BSD)
+    assert np.abs(decoder.logits_BTV - none.logits_BTV).max() > 0.01
+    with pytest.raises(ValueError, match="d_k=5 has an odd number"):
+        make(positions="rotary")(*batch)
+
+
+def test_a_sentence_longer_than_learned_positions_is_refused(make, batch) -> None:
+    net = make(positions="learned", max_positions=6)
+    with pytest.raises(ValueError, match=r"7 positions, but model\.max_positions=6"):
+        net(*batch)
+    memory = net(batch[0][:, :6], batch[1]).memory
+    with pytest.raises(ValueError, match=r"11 positions, but model\.max_positions=6"):
+        net.model().start(memory, 2, 11)
+
+
+def test_decoder_layers_may_read_an_encoder_layer_each(make, batch) -> None:
+    """The last decoder layer reads the last encoder layer in any case."""
+    settings = {"encoder_layers": 2, "decoder_layers": 2}
+    last, each = make(**settings)(*batch), make(**settings, cross_memory="each")(*batch)
+    np.testing.assert_array_equal(last.memory.states_BSD, each.memory.states_BSD)
+    for one, other in zip(last.memory.summary, (last.memory.states_BSD,) * 2, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(each.memory.summary[1], last.memory.states_BSD)
+    assert np.abs(each.memory.summary[0] - last.memory.states_BSD).max() > 0.1
+    assert np.abs(each.decoded.attention["cross/0"] - last.decoded.attention["cross/0"]).max() > 0.01
+    with pytest.raises(ValueError, match="2 encoder layers cannot be read by 1 decoder layers"):
+        make(encoder_layers=2, decoder_layers=1, cross_memory="each")
+
+
+def test_without_a_causal_mask_the_future_is_seen_and_padding_is_not(make, batch) -> None:
+    net, (source_BS, target_BT) = make(causal_mask=False), batch
+    changed_BT = target_BT.copy()
+    changed_BT[:, -1] = target_BT[:, -1] % 20 + 2
+    found, changed = net(*batch), net(source_BS, changed_BT)
+    assert (np.abs(found.logits_BTV - changed.logits_BTV).max(axis=2)[:, 0] > 1e-3).all()
+    wide = net(source_BS, np.pad(target_BT, ((0, 0), (0, 3))))
+    np.testing.assert_allclose(wide.logits_BTV[:, :5], found.logits_BTV, atol=1e-4)
+
+
 def test_embeddings_are_scaled_by_root_d_model(make, states) -> None:
     net, unscaled = make(), make(scale_embeddings=False)
     larger = {"embed_source/table_VD": net.params["embed_source/table_VD"] * math.sqrt(13)}
@@ -88,13 +165,16 @@ def test_embeddings_are_scaled_by_root_d_model(make, states) -> None:
 def test_additive_scores_are_those_of_cross_attention(make, batch) -> None:
     """Three heads of a vector each, one decoder layer; the encoder stays as it is."""
     net, additive = make(), make(cross_score="additive")
-    assert set(additive.params) - set(net.params) == {"decoder/0/cross_attention/attention/vector_HK"}
+    assert set(additive.params) - set(net.params) == {"decoder/0/cross_attention/attention/scores/vector_HK"}
     found, plain = additive(*batch), net(*batch)
     np.testing.assert_array_equal(found.memory.states_BSD, plain.memory.states_BSD)
     assert np.abs(found.decoded.attention["cross/0"] - plain.decoded.attention["cross/0"]).max() > 0.01
 
 
-@pytest.mark.parametrize("key", ["architecture", "score_scale", "cross_score", "positions", "activation"])
+@pytest.mark.parametrize(
+    "key",
+    ["architecture", "score_scale", "cross_score", "weights", "cross_memory", "positions", "norm_kind", "activation"],
+)
 def test_an_unknown_name_says_what_there_is(make_spec, key: str) -> None:
     known = getattr(make_spec(), key)
     with pytest.raises(ValueError, match=rf"^model\.{key}: 'zeta' is none of .*\b{re.escape(known)}\b"):

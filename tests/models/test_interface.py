@@ -1,6 +1,7 @@
 """What every architecture promises the rest of the code: the methods of `Seq2Seq`, and what its docstrings say."""
 
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,31 @@ from transformer.spec import PAD
 METHODS = [name for name in vars(Seq2Seq) if not name.startswith("_")]
 ROWS, SOURCE, TARGET, BEAMS, LONGEST = 4, 7, 5, 3, 11
 
+# Every architecture as it is, and the Transformer with switches that change what a step of a search does.
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in ARCHITECTURES},
+    "learned positions and more": (
+        "transformer",
+        {"positions": "learned", "max_positions": 13, "cross_memory": "each", "weights": "sigmoid", "norm_kind": "rms"}
+        | {"score_scale": "learned", "activation": "swiglu"},
+    ),
+    "rotary positions and more": (
+        "transformer",
+        {
+            "positions": "rotary",
+            "d_k": 6,
+            "feed_forward": False,
+            "no_residual": "cross_attention",
+            "score_scale": "3.0",
+        },
+    ),
+}
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+
+@pytest.fixture(scope="module", params=MODELS)
 def net(make_architecture, request):
-    return make_architecture(request.param)
+    name, changes = MODELS[request.param]
+    return make_architecture(name, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from transformer.ops.attention import dot_product_attention
+from transformer.ops.attention import attend, dot_product_attention, largest, sigmoid, softmax, uniform
 from transformer.ops.dropout import KINDS, Dropout, drop
 
 SCALE = 0.3
@@ -136,3 +136,46 @@ def test_softmax_is_float32_whatever_the_inputs_are(arrays) -> None:
     expected = plain_attention(*(array.astype(np.float32) for array in short), mask_BHTS=arrays[3], scale=SCALE)
     np.testing.assert_allclose(weights_BHTS, expected[1], atol=1e-5)
     np.testing.assert_allclose(context_BTHU.astype(np.float32), expected[0], atol=0.03)
+
+
+@pytest.fixture(scope="module")
+def scored() -> tuple[np.ndarray, np.ndarray]:
+    """scores_BHTS and a mask, B 2, H 3, T 5, S 7, in which every query sees at least one key."""
+    generator = np.random.default_rng(2)
+    mask = generator.random((2, 3, 5, 7)) < 0.5
+    mask[..., 3] = True
+    return generator.normal(size=(2, 3, 5, 7)).astype(np.float32), mask
+
+
+def test_sigmoid_weighs_each_key_by_itself(scored) -> None:
+    scores, mask = scored
+    expected = np.where(mask, 1 / (1 + np.exp(-scores) * mask.sum(axis=-1, keepdims=True)), 0)
+    np.testing.assert_allclose(sigmoid(scores, mask), expected, atol=1e-6)
+    other = scores + np.eye(7)[4].astype(np.float32)  # a larger score of one key takes nothing from the others
+    moved = np.asarray(sigmoid(other, mask)) != np.asarray(sigmoid(scores, mask))
+    np.testing.assert_array_equal(moved, mask & (np.arange(7) == 4))
+    assert (np.asarray(sigmoid(scores, np.zeros_like(mask))) == 0).all()
+
+
+def test_uniform_is_the_mean_of_what_is_seen(scored) -> None:
+    scores, mask = scored
+    np.testing.assert_allclose(uniform(scores, mask), mask / mask.sum(axis=-1, keepdims=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 9])
+def test_largest_is_a_softmax_over_the_best_keys(scored, count: int) -> None:
+    scores, mask = scored
+    hidden = np.where(mask, scores, -np.inf)
+    best = mask & (hidden >= np.sort(hidden, axis=-1)[..., ::-1][..., min(count, 7) - 1][..., None])
+    assert (best.sum(axis=-1) == np.minimum(count, mask.sum(axis=-1))).all()
+    found = np.asarray(largest(scores, mask, count))
+    np.testing.assert_allclose(found, softmax(scores, best), atol=1e-6)
+    np.testing.assert_array_equal(found > 0, best)
+
+
+def test_attend_uses_the_weights_it_is_given(scored) -> None:
+    scores, mask = scored
+    value_BSHU = jnp.asarray(np.random.default_rng(3).normal(size=(2, 7, 3, 11)), jnp.float32)
+    context_BTHU, weights_BHTS = attend(scores, value_BSHU, mask, weigh=uniform)
+    np.testing.assert_array_equal(weights_BHTS, uniform(scores, mask))
+    np.testing.assert_allclose(context_BTHU, np.einsum("bhts,bshu->bthu", weights_BHTS, value_BSHU), atol=1e-5)

@@ -32,6 +32,13 @@ def test_causal_sees_itself_and_what_came_before() -> None:
     np.testing.assert_array_equal(mask[0, 0], picture)
 
 
+def test_masks_of_targets() -> None:
+    target_BT = jnp.array([[BOS, 7, 9], [BOS, 5, PAD]])
+    np.testing.assert_array_equal(masks.no_future(target_BT), masks.causal(3))
+    expected = [[[[True, True, True]]], [[[True, True, False]]]]
+    np.testing.assert_array_equal(masks.no_padding(target_BT), expected)
+
+
 def test_ancestors_of_one_hypothesis_are_a_row_of_causal() -> None:
     causal = np.asarray(masks.causal(5))
     for position in range(5):

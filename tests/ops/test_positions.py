@@ -54,7 +54,40 @@ def test_an_offset_is_a_rotation() -> None:
         np.testing.assert_allclose(table_TD[offset:, channels], rotated, atol=1e-5)
 
 
-def test_none_adds_nothing() -> None:
-    table_TD = positions.none(jnp.arange(5), 7)
-    assert table_TD.dtype == jnp.float32
-    np.testing.assert_array_equal(table_TD, np.zeros((5, 7)))
+def rotary(x_BTHK: np.ndarray, position_T: np.ndarray) -> np.ndarray:
+    return np.asarray(jax.jit(positions.rotary)(x_BTHK, position_T))
+
+
+def test_rotary_turns_pairs_of_channels_by_hand() -> None:
+    """With d_k = 4 the second pair turns by a hundredth of the first one's angle, which is the position."""
+    x_BTHK = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
+    position_T = np.array([0, 1, 7])
+    turned_BTHK = rotary(x_BTHK, position_T)
+    for time, position in enumerate(position_T):
+        for pair, angle in enumerate((position, position / 100)):
+            expected = (x_BTHK[:, time, :, 2 * pair] + 1j * x_BTHK[:, time, :, 2 * pair + 1]) * np.exp(1j * angle)
+            np.testing.assert_allclose(turned_BTHK[:, time, :, 2 * pair], expected.real, atol=1e-5)
+            np.testing.assert_allclose(turned_BTHK[:, time, :, 2 * pair + 1], expected.imag, atol=1e-5)
+
+
+def test_after_rotary_products_depend_on_the_distance_alone() -> None:
+    query, key = np.random.default_rng(0).normal(size=(2, 1, 1, 1, 6)).astype(np.float32)
+
+    def product(first: int, second: int) -> float:
+        return float(np.sum(rotary(query, np.array([first])) * rotary(key, np.array([second]))))
+
+    assert product(3, 8) == pytest.approx(product(13, 18), abs=1e-5)
+    assert abs(product(3, 8) - product(3, 9)) > 0.01
+
+
+def test_rotary_with_one_position_of_all_and_an_odd_width() -> None:
+    x_BTHK = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
+    each = [rotary(x_BTHK[:, time : time + 1], np.array([7])) for time in range(3)]
+    np.testing.assert_allclose(rotary(x_BTHK, np.array([7])), np.concatenate(each, axis=1), atol=1e-6)
+    with pytest.raises(ValueError, match="d_k=3 has an odd number"):
+        positions.rotary(jnp.asarray(x_BTHK[..., :3]), jnp.arange(3))
+
+
+def test_unrotated_is_what_it_was() -> None:
+    x_BTHK = np.ones((1, 2, 3, 5), np.float32)
+    np.testing.assert_array_equal(positions.unrotated(jnp.asarray(x_BTHK), jnp.arange(2)), x_BTHK)

@@ -17,8 +17,8 @@ TRAIN = dataclasses.replace(Spec.from_config(base.get_config().to_dict()).train,
 
 
 def numbers(**changes: float) -> dict[str, Any]:
-    values = {"adam_beta1": 0.9, "adam_beta2": 0.98, "adam_epsilon": 0.1, "clip_norm": np.inf} | changes
-    return {name: jnp.float32(value) for name, value in values.items()}
+    values = {"adam_beta1": 0.9, "adam_beta2": 0.98, "adam_epsilon": 0.1, "clip_norm": np.inf, "weight_decay": 0.0}
+    return {name: jnp.float32(value) for name, value in (values | changes).items()}
 
 
 def changes(train: TrainSpec, *gradients: dict[str, float], **settings: float) -> list[dict[str, float]]:
@@ -92,7 +92,7 @@ def test_muon_makes_all_singular_values_of_a_matrix_alike(shape: tuple[int, int]
     left, _, right = np.linalg.svd(np.random.default_rng(0).normal(size=shape), full_matrices=False)
     gradient = {"layer": {"kernel": jnp.float32(left * np.linspace(0.5, 4, min(shape)) @ right)}}
     transformation = optimizer.make(MUON, numbers())
-    change, _ = transformation.update(gradient, transformation.init(gradient))
+    change, _ = transformation.update(gradient, transformation.init(gradient), gradient)
     kernel = np.asarray(cast(dict[str, Any], change)["layer"]["kernel"])
     found = left.T @ kernel @ right.T / (0.2 * max(shape) ** 0.5)
     np.testing.assert_allclose(found, np.diag(np.diag(found)), atol=1e-4)
@@ -104,7 +104,9 @@ def test_muon_leaves_all_but_matrices_to_adam() -> None:
     made = {}
     for train in (MUON, TRAIN):
         transformation = optimizer.make(train, numbers())
-        made[train.optimizer] = cast(Any, transformation.update(gradient, transformation.init(gradient))[0])["layer"]
+        made[train.optimizer] = cast(Any, transformation.update(gradient, transformation.init(gradient), gradient)[0])[
+            "layer"
+        ]
     equal = {name for name in gradient["layer"] if np.array_equal(made["muon"][name], made["adam"][name])}
     assert equal == {"table_VD", "bias", "scale_D", "vector_HK"}
 
@@ -116,8 +118,8 @@ def test_matrices_of_one_shape_do_not_share_moments_in_muon() -> None:
     def second_change(gradients: list[dict[str, Any]]) -> Any:
         transformation = optimizer.make(MUON, numbers())
         first, second = gradients
-        _, state = transformation.update(first, transformation.init(first))
-        return transformation.update(second, state)[0]
+        _, state = transformation.update(first, transformation.init(first), first)
+        return transformation.update(second, state, first)[0]
 
     together = second_change(gradients)
     for name in ("0", "1"):
@@ -125,6 +127,55 @@ def test_matrices_of_one_shape_do_not_share_moments_in_muon() -> None:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), together[name], alone[name])
 
 
+def first_change(name: str, gradient: Any, params: Any, **settings: float) -> Any:
+    """Of an optimizer that has seen nothing yet."""
+    train = dataclasses.replace(TRAIN, optimizer=name, weight_decay=settings.get("weight_decay", 0.0))
+    transformation = optimizer.make(train, numbers(**settings))
+    return transformation.update(gradient, transformation.init(params), params)[0]
+
+
+def test_lion_goes_a_step_of_one_in_each_direction() -> None:
+    """The first change is the sign of (1 - β₁) g."""
+    gradient = {"x": jnp.float32(-0.003), "y": jnp.float32(70.0)}
+    assert first_change("lion", gradient, gradient) == {"x": -1, "y": 1}
+
+
+def test_adafactor_moves_a_matrix_in_its_own_measure() -> None:
+    """A hundred times the parameters, a hundred times the change, whatever the gradient's size; at most one rms."""
+    gradient, params = tree(0, kernel=(37, 41)), tree(1, kernel=(37, 41))
+    larger = jax.tree.map(lambda leaf: 100 * leaf, params)
+    found, scaled, other = (
+        first_change("adafactor", *each)["layer"]["kernel"]
+        for each in [(gradient, params), (gradient, larger), (jax.tree.map(lambda g: 7 * g, gradient), params)]
+    )
+    np.testing.assert_allclose(scaled, 100 * found, rtol=1e-4)
+    np.testing.assert_allclose(other, found, rtol=1e-4)
+    rms = float(jnp.sqrt(jnp.mean(found**2)) / jnp.sqrt(jnp.mean(params["layer"]["kernel"] ** 2)))
+    assert 0.5 < rms <= 1.0001
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "muon"])
+def test_weight_decay_pulls_matrices_alone(name: str) -> None:
+    gradient, params = (tree(seed, kernel=(3, 5), bias=(5,), table_VD=(7, 3)) for seed in (0, 1))
+    plain, decayed = (first_change(name, gradient, params, weight_decay=decay)["layer"] for decay in (0.0, 0.25))
+    np.testing.assert_allclose(decayed["kernel"], plain["kernel"] + 0.25 * params["layer"]["kernel"], atol=1e-6)
+    for other in ("bias", "table_VD"):
+        np.testing.assert_array_equal(decayed[other], plain[other])
+
+
+def test_adamw_without_decay_is_adam() -> None:
+    gradient, params = tree(0, kernel=(3, 5), bias=(5,)), tree(1, kernel=(3, 5), bias=(5,))
+    adam, adamw = (first_change(name, gradient, params) for name in ("adam", "adamw"))
+    jax.tree.map(np.testing.assert_array_equal, adam, adamw)
+
+
+@pytest.mark.parametrize("name", ["adam", "adafactor"])
+def test_weight_decay_that_would_change_nothing_is_refused(name: str) -> None:
+    message = rf"^train\.weight_decay: 0\.1 changes nothing with train\.optimizer={name}; .*: adamw, lion, muon$"
+    with pytest.raises(ValueError, match=message):
+        optimizer.make(dataclasses.replace(TRAIN, optimizer=name, weight_decay=0.1), numbers())
+
+
 def test_an_unknown_optimizer_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"^train\.optimizer: 'sgdd' is none of adam, muon"):
+    with pytest.raises(ValueError, match=r"^train\.optimizer: 'sgdd' is none of adam, adamw, adafactor, lion, muon$"):
         optimizer.make(dataclasses.replace(TRAIN, optimizer="sgdd"), numbers())

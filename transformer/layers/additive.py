@@ -4,12 +4,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.ops.attention import additive_scores, attend
-from transformer.ops.dropout import Dropout
+from transformer.ops.attention import additive_scores
 
 
 class Additive(nnx.Module):
-    """vᵀ tanh(W s + U h) as the score of key h for query s; Section A.1.2. Implements `attention.Attention`.
+    """vᵀ tanh(W s + U h) as the score of key h for query s; Section A.1.2. One of `attention.Scores`.
 
     W s and U h are the projected queries and keys that come in: here is the vector v of each head.
 
@@ -22,17 +21,6 @@ class Additive(nnx.Module):
     def __init__(self, heads: int, d_k: int, *, rngs: nnx.Rngs) -> None:
         self.vector_HK = nnx.Param(nnx.initializers.xavier_uniform()(rngs.params(), (heads, d_k), jnp.float32))
 
-    def scores(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
+    def __call__(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
         """Float32 scores_BHTS."""
         return additive_scores(query_BTHK, key_BSHK, self.vector_HK[...].astype(query_BTHK.dtype))
-
-    def __call__(
-        self,
-        query_BTHK: jax.Array,
-        key_BSHK: jax.Array,
-        value_BSHU: jax.Array,
-        mask: jax.Array,
-        dropout: Dropout | None = None,
-    ) -> tuple[jax.Array, jax.Array]:
-        """Returns context_BTHU and weights_BHTS."""
-        return attend(self.scores(query_BTHK, key_BSHK), value_BSHU, mask, dropout)

@@ -1,14 +1,16 @@
 """Multi-head attention; Section 3.2.2."""
 
 import dataclasses
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.ops.attention import dot_product_attention, dot_scores
+from transformer.ops.attention import Weigh, attend, dot_scores, largest, softmax
 from transformer.ops.dropout import Dropout
+from transformer.ops.positions import unrotated
 
 
 class KeyValue(NamedTuple):
@@ -29,38 +31,67 @@ class Cache(NamedTuple):
     value_BHSU: jax.Array
 
 
-class Attention(Protocol):
-    """How well a key answers a query, and what comes of it; arrays as in `ops.attention.dot_product_attention`."""
-
-    def scores(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
-        """Float32 scores_BHTS."""
-        ...
-
-    def __call__(
-        self,
-        query_BTHK: jax.Array,
-        key_BSHK: jax.Array,
-        value_BSHU: jax.Array,
-        mask: jax.Array,
-        dropout: Dropout | None = None,
-    ) -> tuple[jax.Array, jax.Array]:
-        """Returns context_BTHU and weights_BHTS."""
-        ...
+Rotate = Callable[[jax.Array, jax.Array], jax.Array]  # (x_BTHK, position_T) to x_BTHK
+Scores = Callable[[jax.Array, jax.Array], jax.Array]  # (query_BTHK, key_BSHK) to float32 scores_BHTS
 
 
 @dataclasses.dataclass(frozen=True)
-class DotProduct:
-    """Eq. 1; Luong et al. 2015 call it "general", queries and keys being projected.
+class Dot:
+    """Q Kᵀ · scale; Eq. 1. Luong et al. 2015 call it "general", queries and keys being projected.
 
     Attributes:
-      scale: what Q Kᵀ is multiplied by; 1 / √d_k in the paper.
+      scale: 1 / √d_k in the paper.
     """
 
     scale: float
 
-    def scores(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
-        """Q Kᵀ · scale, float32 scores_BHTS."""
+    def __call__(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
+        """Float32 scores_BHTS."""
         return dot_scores(query_BTHK, key_BSHK, self.scale)
+
+
+class LearnedDot(nnx.Module):
+    """Q Kᵀ with a learned scale for each head.
+
+    Args:
+      heads: how many.
+      scale: the first value of all.
+    """
+
+    def __init__(self, heads: int, scale: float) -> None:
+        self.scale_H = nnx.Param(jnp.full(heads, scale, jnp.float32))
+
+    def __call__(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
+        """Float32 scores_BHTS."""
+        return dot_scores(query_BTHK, key_BSHK, 1.0) * self.scale_H[...].reshape(1, -1, 1, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Largest:
+    """Weights for the keys with the largest scores alone.
+
+    Attributes:
+      count: how many of them.
+    """
+
+    count: int
+
+    def __call__(self, scores_BHTS: jax.Array, mask: jax.Array) -> jax.Array:
+        """Weights_BHTS."""
+        return largest(scores_BHTS, mask, self.count)
+
+
+class Attention(nnx.Module):
+    """How well a key answers a query, and what comes of it; arrays as in `ops.attention.dot_product_attention`.
+
+    Args:
+      scores: of each key for each query; `Dot` in the paper.
+      weigh: from scores to weights; softmax in the paper.
+    """
+
+    def __init__(self, scores: Scores, weigh: Weigh = softmax) -> None:
+        self.scores = scores
+        self.weigh = weigh
 
     def __call__(
         self,
@@ -71,7 +102,7 @@ class DotProduct:
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Returns context_BTHU and weights_BHTS."""
-        return dot_product_attention(query_BTHK, key_BSHK, value_BSHU, mask, self.scale, dropout)
+        return attend(self.scores(query_BTHK, key_BSHK), value_BSHU, mask, dropout, self.weigh)
 
 
 class MultiHeadAttention(nnx.Module):
@@ -84,7 +115,8 @@ class MultiHeadAttention(nnx.Module):
       heads: h.
       d_k: width of a head's query and key.
       d_v: width of a head's value.
-      attention: what is computed from queries, keys and values; `DotProduct` in the paper.
+      attention: what is computed from queries, keys and values; Eq. 1 in the paper.
+      rotate: what positions do to queries and keys: `ops.positions.rotary`, or nothing, as in the paper.
       dtype: of the matrix products.
       rngs: initial parameters.
     """
@@ -97,6 +129,7 @@ class MultiHeadAttention(nnx.Module):
         d_v: int,
         *,
         attention: Attention,
+        rotate: Rotate = unrotated,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ) -> None:
@@ -106,6 +139,7 @@ class MultiHeadAttention(nnx.Module):
 
         self.heads = heads
         self.attention = attention
+        self.rotate = rotate
         self.to_query = linear(d_model, heads * d_k)
         self.to_key = linear(d_model, heads * d_k)
         self.to_value = linear(d_model, heads * d_v)
@@ -115,18 +149,27 @@ class MultiHeadAttention(nnx.Module):
         """[B, T, heads · size] to [B, T, heads, size]."""
         return x.reshape(*x.shape[:-1], self.heads, -1)
 
-    def keys_values(self, memory_BSD: jax.Array) -> KeyValue:
-        """Projects what will be attended to; once, however many queries follow."""
-        return KeyValue(self._split(self.to_key(memory_BSD)), self._split(self.to_value(memory_BSD)))
+    def keys_values(self, memory_BSD: jax.Array, position_S: jax.Array | None = None) -> KeyValue:
+        """Projects what will be attended to; once, however many queries follow. Positions are 0, 1, ... by default."""
+        key_BSHK, value_BSHU = self._split(self.to_key(memory_BSD)), self._split(self.to_value(memory_BSD))
+        return KeyValue(self._rotated(key_BSHK, position_S), value_BSHU)
+
+    def _rotated(self, x_BTHK: jax.Array, position_T: jax.Array | None) -> jax.Array:
+        return self.rotate(x_BTHK, jnp.arange(x_BTHK.shape[1]) if position_T is None else position_T)
 
     def __call__(
-        self, x_BTD: jax.Array, memory: KeyValue, mask: jax.Array, dropout: Dropout | None = None
+        self,
+        x_BTD: jax.Array,
+        memory: KeyValue,
+        mask: jax.Array,
+        dropout: Dropout | None = None,
+        position_T: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Attends from each of `x_BTD` to `memory`; returns output_BTD and weights_BHTS.
 
-        `mask` is bool and broadcasts to [B, H, T, S].
+        `mask` is bool and broadcasts to [B, H, T, S]. Positions are 0, 1, ... by default.
         """
-        query_BTHK = self._split(self.to_query(x_BTD))
+        query_BTHK = self._rotated(self._split(self.to_query(x_BTD)), position_T)
         context_BTHU, weights_BHTS = self.attention(query_BTHK, memory.key_BSHK, memory.value_BSHU, mask, dropout)
         output_BTD = self.to_output(context_BTHU.reshape(*x_BTD.shape[:-1], -1))
         return output_BTD, weights_BHTS
@@ -148,12 +191,13 @@ class MultiHeadAttention(nnx.Module):
         Returns:
           output_BND, and the cache with the tokens' keys and values written: hypothesis n's in slot n of `position`.
         """
-        first = position * x_BND.shape[1]
+        first, position_T = position * x_BND.shape[1], position[None]  # one position for all hypotheses
         cache = Cache(
             *(
                 jax.lax.dynamic_update_slice_in_dim(old, new.swapaxes(1, 2).astype(old.dtype), first, axis=2)
-                for old, new in zip(cache, self.keys_values(x_BND), strict=True)
+                for old, new in zip(cache, self.keys_values(x_BND, position_T), strict=True)
             )
         )
-        output_BND, _ = self(x_BND, KeyValue(*(each.swapaxes(1, 2) for each in cache)), mask)
+        memory = KeyValue(*(each.swapaxes(1, 2) for each in cache))
+        output_BND, _ = self(x_BND, memory, mask, position_T=position_T)
         return output_BND, cache

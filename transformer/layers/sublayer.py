@@ -6,7 +6,6 @@ from typing import Any
 import jax
 from flax import nnx
 
-from transformer.layers.layer_norm import LayerNorm
 from transformer.ops.dropout import Dropout, drop
 
 
@@ -17,13 +16,13 @@ class Sublayer(nnx.Module):
     ("norm", "sublayer", "dropout", "add") is pre-norm, x + Dropout(f(LayerNorm(x))).
 
     Args:
-      d_model: width.
-      wiring: the steps, in order.
+      wiring: the steps, in order; none at all, (), hand x through.
+      make_norm: makes the norm, if there is one among the steps.
     """
 
-    def __init__(self, d_model: int, wiring: tuple[str, ...]) -> None:
+    def __init__(self, wiring: tuple[str, ...], make_norm: Callable[[], Callable[[jax.Array], jax.Array]]) -> None:
         self.wiring = wiring
-        self.norm = LayerNorm(d_model) if "norm" in wiring else None
+        self.norm = make_norm() if "norm" in wiring else None
 
     def __call__(
         self, x_BTD: jax.Array, function: Callable[[jax.Array], tuple[jax.Array, Any]], dropout: Dropout | None = None

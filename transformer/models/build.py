@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,17 @@ from flax import nnx
 
 from transformer.layers import recurrent
 from transformer.layers.additive import Additive
-from transformer.layers.attention import Attention, DotProduct, MultiHeadAttention
+from transformer.layers.attention import Attention, Dot, Largest, LearnedDot, MultiHeadAttention, Rotate, Scores
 from transformer.layers.embedding import Embedding
-from transformer.layers.feed_forward import FeedForward
-from transformer.layers.layer_norm import LayerNorm
+from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
+from transformer.layers.layer_norm import LayerNorm, RMSNorm
+from transformer.layers.positions import Learned, Nothing, Sinusoids
 from transformer.layers.sublayer import Sublayer
 from transformer.models import rnnsearch, seq2seq
 from transformer.models.interface import Seq2Seq
-from transformer.models.transformer import Parts, Transformer
-from transformer.ops import positions
+from transformer.models.transformer import LastLayer, Parts, Transformer, each_layer
+from transformer.ops import masks, positions
+from transformer.ops.attention import Weigh, sigmoid, softmax, uniform
 from transformer.spec import ModelSpec
 
 Value = TypeVar("Value")
@@ -29,30 +31,76 @@ def _identity(x: jax.Array) -> jax.Array:
     return x
 
 
-SCORE_SCALES: dict[str, Callable[[int], float]] = {  # of d_k; Section 3.2.1
-    "sqrt_d_k": lambda d_k: 1 / math.sqrt(d_k),
-    "none": lambda d_k: 1.0,
+FEED_FORWARDS: dict[str, Callable[..., nnx.Module]] = {  # by model.activation
+    "relu": functools.partial(FeedForward, activation=jax.nn.relu),
+    "gelu": functools.partial(FeedForward, activation=functools.partial(jax.nn.gelu, approximate=False)),
+    "swiglu": GatedFeedForward,
 }
-POSITIONS = {"sinusoid": positions.sinusoid, "none": positions.none}
-ACTIVATIONS = {"relu": jax.nn.relu, "gelu": jax.nn.gelu}
+NORMS: dict[str, Callable[[int], Callable[[jax.Array], jax.Array]]] = {"layer": LayerNorm, "rms": RMSNorm}
+TARGET_MASKS = {True: masks.no_future, False: masks.no_padding}  # by model.causal_mask
 SOURCE_ORDERS = {False: _identity, True: seq2seq.reverse}  # by model.reverse_source
 
 
-def _dot(spec: ModelSpec, rngs: nnx.Rngs) -> Attention:
-    return DotProduct(choose("model.score_scale", spec.score_scale, SCORE_SCALES)(spec.key_size))
+def _sinusoids(spec: ModelSpec, rngs: nnx.Rngs) -> Sinusoids:
+    del rngs
+    return Sinusoids(spec.d_model)
 
 
-def _additive(spec: ModelSpec, rngs: nnx.Rngs) -> Attention:
+def _learned(spec: ModelSpec, rngs: nnx.Rngs) -> Learned:
+    return Learned(spec.d_model, spec.max_positions, rngs=rngs)
+
+
+def _nothing(spec: ModelSpec, rngs: nnx.Rngs) -> Nothing:
+    del rngs
+    return Nothing(spec.d_model)
+
+
+# What is added to embeddings, and what is done to queries and keys.
+POSITIONS: dict[str, tuple[Callable[[ModelSpec, nnx.Rngs], Callable[[jax.Array], jax.Array]], Rotate]] = {
+    "sinusoid": (_sinusoids, positions.unrotated),
+    "learned": (_learned, positions.unrotated),
+    "rotary": (_nothing, positions.rotary),
+    "none": (_nothing, positions.unrotated),
+}
+
+
+def _weigh(spec: ModelSpec) -> Weigh:
+    named = {"softmax": softmax, "sigmoid": sigmoid, "uniform": uniform, "top_k": Largest(spec.top_k)}
+    return choose("model.weights", spec.weights, named)
+
+
+def _memories(spec: ModelSpec) -> Callable[[list[jax.Array]], list[jax.Array]]:
+    named = {"last": LastLayer(spec.decoder_layers), "each": each_layer}
+    return choose("model.cross_memory", spec.cross_memory, named)
+
+
+def _dot(spec: ModelSpec, rngs: nnx.Rngs) -> Scores:
+    del rngs
+    usual = 1 / math.sqrt(spec.key_size)
+    named = {"sqrt_d_k": Dot(usual), "none": Dot(1.0), "learned": LearnedDot(spec.heads, usual)}
+    try:
+        return Dot(1 / float(spec.score_scale))
+    except ValueError:
+        return choose("model.score_scale", spec.score_scale, named, "or a number")
+    except ZeroDivisionError:
+        raise ValueError("model.score_scale: nothing can be divided by 0") from None
+
+
+def _additive(spec: ModelSpec, rngs: nnx.Rngs) -> Scores:
     return Additive(spec.heads, spec.key_size, rngs=rngs)
 
 
-SCORES: dict[str, Callable[[ModelSpec, nnx.Rngs], Attention]] = {"dot": _dot, "additive": _additive}
+SCORES: dict[str, Callable[[ModelSpec, nnx.Rngs], Scores]] = {"dot": _dot, "additive": _additive}
 
 
-def choose(key: str, name: str, choices: dict[str, Value]) -> Value:
+def _attention(spec: ModelSpec, scores: str, rngs: nnx.Rngs) -> Attention:
+    return Attention(choose("model.cross_score", scores, SCORES)(spec, rngs), _weigh(spec))
+
+
+def choose(key: str, name: str, choices: dict[str, Value], more: str = "") -> Value:
     """`choices[name]`, or a ValueError that names the config's `key` and what it can be."""
     if name not in choices:
-        raise ValueError(f"{key}: {name!r} is none of {', '.join(choices)}")
+        raise ValueError(f"{key}: {name!r} is none of {', '.join([*choices, *([more] if more else [])])}")
     return choices[name]
 
 
@@ -76,34 +124,36 @@ def _embeddings(spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rn
 
 def _transformer(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> Transformer:
     _without(spec, "d_state", "d_maxout", "reverse_source", "init_range")
-    dtype = jnp.dtype(spec.dtype)
-
-    def attention(scores: str) -> Callable[[nnx.Rngs], MultiHeadAttention]:
-        make = choose("model.cross_score", scores, SCORES)
-        return lambda rngs: MultiHeadAttention(
-            spec.d_model,
-            spec.heads,
-            spec.key_size,
-            spec.value_size,
-            attention=make(spec, rngs),
-            dtype=dtype,
-            rngs=rngs,
+    if spec.cross_memory == "each" and spec.encoder_layers != spec.decoder_layers:
+        raise ValueError(
+            f"model.cross_memory=each: {spec.encoder_layers} encoder layers cannot be read by {spec.decoder_layers} "
+            "decoder layers one by one; set model.encoder_layers and model.decoder_layers alike"
         )
+    dtype = jnp.dtype(spec.dtype)
+    places = {
+        "encoder": choose("model.positions", spec.positions, POSITIONS),
+        "decoder": choose("model.decoder_positions", spec.decoder_positions or spec.positions, POSITIONS),
+    }
 
+    def attention(scores: str, rotate: Rotate, rngs: nnx.Rngs) -> MultiHeadAttention:
+        inner = _attention(spec, scores, rngs)
+        sizes = (spec.d_model, spec.heads, spec.key_size, spec.value_size)
+        return MultiHeadAttention(*sizes, attention=inner, rotate=rotate, dtype=dtype, rngs=rngs)
+
+    def feed_forward(rngs: nnx.Rngs) -> Callable[..., jax.Array]:
+        make: Any = choose("model.activation", spec.activation, FEED_FORWARDS)
+        return make(spec.d_model, spec.d_ff, dtype=dtype, rngs=rngs) if spec.feed_forward else absent
+
+    norm = functools.partial(choose("model.norm_kind", spec.norm_kind, NORMS), spec.d_model)
     parts = Parts(
-        d_model=spec.d_model,
-        self_attention=attention("dot"),
-        cross_attention=attention(spec.cross_score),
-        feed_forward=lambda rngs: FeedForward(
-            spec.d_model,
-            spec.d_ff,
-            activation=choose("model.activation", spec.activation, ACTIVATIONS),
-            dtype=dtype,
-            rngs=rngs,
-        ),
-        sublayer=functools.partial(Sublayer, spec.d_model, spec.wiring),
-        final_norm=functools.partial(LayerNorm, spec.d_model) if spec.final_norm else lambda: _identity,
-        positions=choose("model.positions", spec.positions, POSITIONS),
+        self_attention=lambda stack, rngs: attention("dot", places[stack][1], rngs),
+        cross_attention=functools.partial(attention, spec.cross_score, positions.unrotated),
+        feed_forward=feed_forward,
+        sublayer=lambda kind: Sublayer(spec.wiring(kind), norm),
+        final_norm=norm if spec.final_norm else lambda: _identity,
+        positions=lambda stack, rngs: places[stack][0](spec, rngs),
+        memories=_memories(spec),
+        target_mask=TARGET_MASKS[spec.causal_mask],
         encoder_layers=spec.encoder_layers,
         decoder_layers=spec.decoder_layers,
     )
@@ -172,7 +222,7 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
     parts = rnnsearch.Parts(
         encoder=recurrent.Bidirectional(*(_recurrent(spec, spec.d_model, rngs) for _ in range(2))),
         cell=cell,
-        attention=choose("model.cross_score", spec.cross_score, SCORES)(spec, rngs),
+        attention=_attention(spec, spec.cross_score, rngs),
         to_first=linear(state, state),
         to_query=linear(state, spec.key_size, bias=False),
         to_key=linear(annotation, spec.key_size),

@@ -17,7 +17,7 @@ class Memory(NamedTuple):
     states_BSD: jax.Array  # one vector a source token
     mask_BS: jax.Array  # bool, True at real tokens
     attention: dict[str, jax.Array]  # attention weights by name, such as "encoder/0": weights_BHSS; may be empty
-    summary: Any = ()  # what a recurrent decoder starts from; leaves [B, ...]
+    summary: Any = ()  # what else the decoder starts from, such as a recurrent encoder's last state; leaves [B, ...]
 
 
 class Decoded(NamedTuple):

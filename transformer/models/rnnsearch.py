@@ -12,7 +12,6 @@ from transformer.layers.embedding import Embedding
 from transformer.layers.recurrent import UNROLL, Bidirectional, GRUCell, LSTMCell
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks, recurrence
-from transformer.ops.attention import softmax
 from transformer.ops.dropout import Dropout, at_site, drop
 
 
@@ -145,7 +144,7 @@ class RNNSearch(nnx.Module):
         """Looks with the state before, then steps; returns the new state, context_BNU and weights_BHNS, one head."""
         query_BNHK = product("query", carry.hidden)[:, :, None]
         scores_BHNS = self.attention.scores(query_BNHK, keys.key_BSHK)
-        weights_BHNS = softmax(scores_BHNS, masks.padding(keys.mask_BS))
+        weights_BHNS = self.attention.weigh(scores_BHNS, masks.padding(keys.mask_BS))
         context_BNU = product("annotations", weights_BHNS[:, 0].astype(keys.annotation_BSU.dtype))
         gates_BNG = gates_BNG + product("context", context_BNU)
         carry = self.cell(gates_BNG, lambda hidden: product("recurrent", hidden), carry)

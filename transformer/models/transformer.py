@@ -9,7 +9,6 @@ from flax import nnx
 
 from transformer.layers.attention import Cache, KeyValue, MultiHeadAttention
 from transformer.layers.embedding import Embedding
-from transformer.layers.feed_forward import FeedForward
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks
@@ -20,25 +19,48 @@ from transformer.ops.dropout import Dropout, at_site, drop
 class Parts:
     """How to make each part: what `models/build.py` decides once and the model only uses."""
 
-    d_model: int
-    self_attention: Callable[[nnx.Rngs], MultiHeadAttention]
+    self_attention: Callable[[str, nnx.Rngs], MultiHeadAttention]  # of "encoder" or "decoder"
     cross_attention: Callable[[nnx.Rngs], MultiHeadAttention]
-    feed_forward: Callable[[nnx.Rngs], FeedForward]
-    sublayer: Callable[[], Sublayer]
+    feed_forward: Callable[[nnx.Rngs], Callable[[jax.Array, Dropout | None], jax.Array]]
+    sublayer: Callable[[str], Sublayer]  # around "self_attention", "cross_attention" or "feed_forward"
     final_norm: Callable[[], Callable[[jax.Array], jax.Array]]
-    positions: Callable[[jax.Array, int], jax.Array]
+    positions: Callable[[str, nnx.Rngs], Callable[[jax.Array], jax.Array]]  # of "encoder" or "decoder"
+    memories: Callable[
+        [list[jax.Array]], list[jax.Array]
+    ]  # every encoder layer's output → what each decoder layer reads
+    target_mask: Callable[[jax.Array], jax.Array]  # target_BT → which of its positions see which
     encoder_layers: int
     decoder_layers: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LastLayer:
+    """Every decoder layer reads what the last encoder layer puts out; Section 3.1.
+
+    Attributes:
+      readers: decoder layers.
+    """
+
+    readers: int
+
+    def __call__(self, outputs: list[jax.Array]) -> list[jax.Array]:
+        """Of all encoder layers' outputs, what each decoder layer reads."""
+        return outputs[-1:] * self.readers
+
+
+def each_layer(outputs: list[jax.Array]) -> list[jax.Array]:
+    """Decoder layer i reads what encoder layer i puts out."""
+    return outputs
 
 
 class EncoderLayer(nnx.Module):
     """Self-attention, then a feed-forward network, each in a `Sublayer`; Section 3.1, Encoder."""
 
     def __init__(self, parts: Parts, rngs: nnx.Rngs) -> None:
-        self.self_attention = parts.self_attention(rngs)
-        self.self_attention_sublayer = parts.sublayer()
+        self.self_attention = parts.self_attention("encoder", rngs)
+        self.self_attention_sublayer = parts.sublayer("self_attention")
         self.feed_forward = parts.feed_forward(rngs)
-        self.feed_forward_sublayer = parts.sublayer()
+        self.feed_forward_sublayer = parts.sublayer("feed_forward")
 
     def __call__(
         self, x_BSD: jax.Array, mask: jax.Array, dropout: Dropout | None = None
@@ -59,12 +81,12 @@ class DecoderLayer(nnx.Module):
     """Masked self-attention, attention to the encoder's output, a feed-forward network; Section 3.1, Decoder."""
 
     def __init__(self, parts: Parts, rngs: nnx.Rngs) -> None:
-        self.self_attention = parts.self_attention(rngs)
-        self.self_attention_sublayer = parts.sublayer()
+        self.self_attention = parts.self_attention("decoder", rngs)
+        self.self_attention_sublayer = parts.sublayer("self_attention")
         self.cross_attention = parts.cross_attention(rngs)
-        self.cross_attention_sublayer = parts.sublayer()
+        self.cross_attention_sublayer = parts.sublayer("cross_attention")
         self.feed_forward = parts.feed_forward(rngs)
-        self.feed_forward_sublayer = parts.sublayer()
+        self.feed_forward_sublayer = parts.sublayer("feed_forward")
 
     def __call__(
         self,
@@ -122,8 +144,10 @@ class Transformer(nnx.Module):
     def __init__(
         self, parts: Parts, embed_source: Embedding, embed_target: Embedding, output: Embedding, rngs: nnx.Rngs
     ) -> None:
-        self.positions = parts.positions
-        self.d_model = parts.d_model
+        self.encoder_positions = parts.positions("encoder", rngs)
+        self.decoder_positions = parts.positions("decoder", rngs)
+        self.memories = parts.memories
+        self.target_mask = parts.target_mask
         self.embed_source = embed_source
         self.embed_target = embed_target
         self.output = output
@@ -132,29 +156,27 @@ class Transformer(nnx.Module):
         self.decoder = nnx.List([DecoderLayer(parts, rngs) for _ in range(parts.decoder_layers)])
         self.decoder_norm = parts.final_norm()
 
-    def _embed(self, embedding: Embedding, token_BT: jax.Array, first: jax.Array | int) -> jax.Array:
-        """Embeddings plus positions `first`, `first` + 1, ...; Section 3.5."""
-        x_BTD = embedding(token_BT)
-        position_T = first + jnp.arange(token_BT.shape[1])
-        return x_BTD + self.positions(position_T, self.d_model)[None].astype(x_BTD.dtype)
-
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
         """Reads the source sentences; see `interface.Seq2Seq`."""
         mask_BS = masks.is_token(source_BS)
-        x_BSD = drop(self._embed(self.embed_source, source_BS, 0), at_site(dropout, 0), "embedding")
-        attention = {}
+        x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS)
+        x_BSD = drop(x_BSD, at_site(dropout, 0), "embedding")
+        attention, outputs = {}, []
         for number, layer in enumerate(self.encoder):
             x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, masks.padding(mask_BS), at_site(dropout, 1 + number))
-        return Memory(self.encoder_norm(x_BSD), mask_BS, attention)
+            outputs.append(x_BSD)
+        states_BSD = self.encoder_norm(x_BSD)
+        return Memory(states_BSD, mask_BS, attention, summary=self.memories([*outputs[:-1], states_BSD]))
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Reads the shifted target all at once; see `interface.Seq2Seq`."""
         dropout = at_site(dropout, 1 + len(self.encoder))
-        x_BTD = drop(self._embed(self.embed_target, target_BT, 0), at_site(dropout, 0), "embedding")
-        mask, memory_mask = masks.causal(target_BT.shape[1]), masks.padding(memory.mask_BS)
+        x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT)
+        x_BTD = drop(x_BTD, at_site(dropout, 0), "embedding")
+        mask, memory_mask = self.target_mask(target_BT), masks.padding(memory.mask_BS)
         attention = {}
-        for number, layer in enumerate(self.decoder):
-            keys = layer.cross_attention.keys_values(memory.states_BSD)
+        for number, (layer, states_BSD) in enumerate(zip(self.decoder, memory.summary, strict=True)):
+            keys = layer.cross_attention.keys_values(states_BSD)
             x_BTD, attention[f"decoder/{number}"], attention[f"cross/{number}"] = layer(
                 x_BTD, mask, keys, memory_mask, at_site(dropout, 1 + number)
             )
@@ -167,7 +189,12 @@ class Transformer(nnx.Module):
     def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
         """Projects the memory for each decoder layer, and makes empty caches of `max_length` positions."""
         rows, dtype = memory.states_BSD.shape[0], memory.states_BSD.dtype
-        keys = [layer.cross_attention.keys_values(memory.states_BSD) for layer in self.decoder]
+        # Steps come one by one: here is where a search longer than there are positions is found.
+        jax.eval_shape(self.decoder_positions, jax.ShapeDtypeStruct((max_length,), jnp.int32))
+        keys = [
+            layer.cross_attention.keys_values(states_BSD)
+            for layer, states_BSD in zip(self.decoder, memory.summary, strict=True)
+        ]
         caches = [layer.self_attention.empty(rows, max_length * beams, dtype) for layer in self.decoder]
         slot_BNT = jnp.zeros((rows, beams, max_length), jnp.int32)
         return DecodeState(fixed=(keys, memory.mask_BS), carry=slot_BNT, written=caches)
@@ -175,12 +202,23 @@ class Transformer(nnx.Module):
     def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
         """One token a hypothesis; see `interface.Seq2Seq`."""
         keys, mask_BS = state.fixed
-        # All hypotheses stand at the same position: the axis that _embed counts along has length one.
-        rows, beams = token_BN.shape
-        x_BND = self._embed(self.embed_target, token_BN.reshape(-1, 1), position).reshape(rows, beams, -1)
+        beams = token_BN.shape[1]
+        x_BND = _embed(self.embed_target, self.decoder_positions, token_BN, position[None])  # the same for all
         slot_BNT = state.carry.at[:, :, position].set(jnp.arange(beams)[None])
         mask, caches = masks.ancestors(slot_BNT, position), []
         for layer, cache, memory in zip(self.decoder, state.written, keys, strict=True):
             x_BND, cache = layer.step(x_BND, cache, position, mask, memory, masks.padding(mask_BS))
             caches.append(cache)
         return self.logits(self.decoder_norm(x_BND)), state._replace(carry=slot_BNT, written=caches)
+
+
+def _embed(
+    embedding: Embedding,
+    positions: Callable[[jax.Array], jax.Array],
+    token_BT: jax.Array,
+    position_T: jax.Array | None = None,
+) -> jax.Array:
+    """Embeddings plus positions, which are 0, 1, ... by default; Section 3.5."""
+    x_BTD = embedding(token_BT)
+    position_T = jnp.arange(token_BT.shape[1]) if position_T is None else position_T
+    return x_BTD + positions(position_T)[None].astype(x_BTD.dtype)

@@ -1,9 +1,13 @@
 """Scaled dot-product attention, Section 3.2.1, Eq. 1, and attention with other scores."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 from transformer.ops.dropout import Dropout, drop
+
+Weigh = Callable[[jax.Array, jax.Array], jax.Array]  # (scores_BHTS, mask) to weights_BHTS, 0 where the mask is False
 
 # Finite, so that a row that may look at nothing gives the mean of the values and not NaN.
 _MINUS_INFINITY = -1e30
@@ -43,15 +47,37 @@ def additive_scores(query_BTHK: jax.Array, key_BSHK: jax.Array, vector_HK: jax.A
     return jnp.einsum("btshk,hk->bhts", jnp.tanh(sum_BTSHK), vector_HK, preferred_element_type=jnp.float32)
 
 
+def softmax(scores_BHTS: jax.Array, mask: jax.Array) -> jax.Array:
+    """Weights that sum to one over the last axis, 0 where `mask` is False; Eq. 1."""
+    return jax.nn.softmax(jnp.where(mask, scores_BHTS, _MINUS_INFINITY), axis=-1)
+
+
+def sigmoid(scores_BHTS: jax.Array, mask: jax.Array) -> jax.Array:
+    """σ(score - log n) for n visible keys: each weight by itself, of about 1/n at first; Ramapuram et al. 2025."""
+    count = jnp.maximum(jnp.sum(mask, axis=-1, keepdims=True), 1).astype(jnp.float32)
+    return jnp.where(mask, jax.nn.sigmoid(scores_BHTS - jnp.log(count)), 0.0)
+
+
+def uniform(scores_BHTS: jax.Array, mask: jax.Array) -> jax.Array:
+    """The same weight for all visible keys, whatever their scores: what is left without a softmax that chooses."""
+    return softmax(jnp.zeros_like(scores_BHTS), mask)
+
+
+def largest(scores_BHTS: jax.Array, mask: jax.Array, count: int) -> jax.Array:
+    """A softmax over the `count` visible keys with the largest scores, and those that equal the last of them."""
+    scores_BHTS = jnp.where(mask, scores_BHTS, _MINUS_INFINITY)
+    least = jax.lax.top_k(scores_BHTS, min(count, scores_BHTS.shape[-1]))[0][..., -1:]
+    return softmax(scores_BHTS, scores_BHTS >= least)
+
+
 def attend(
-    scores_BHTS: jax.Array, value_BSHU: jax.Array, mask: jax.Array, dropout: Dropout | None = None
+    scores_BHTS: jax.Array,
+    value_BSHU: jax.Array,
+    mask: jax.Array,
+    dropout: Dropout | None = None,
+    weigh: Weigh = softmax,
 ) -> tuple[jax.Array, jax.Array]:
     """The weighted sum of the values, for any scores; arguments and results as for `dot_product_attention`."""
-    weights_BHTS = softmax(scores_BHTS, mask)
+    weights_BHTS = weigh(scores_BHTS, mask)
     kept_BHTS = drop(weights_BHTS, dropout, "attention").astype(value_BSHU.dtype)
     return jnp.einsum("bhts,bshu->bthu", kept_BHTS, value_BSHU), weights_BHTS
-
-
-def softmax(scores_BHTS: jax.Array, mask: jax.Array) -> jax.Array:
-    """Weights that sum to one over the last axis, 0 where `mask` is False."""
-    return jax.nn.softmax(jnp.where(mask, scores_BHTS, _MINUS_INFINITY), axis=-1)

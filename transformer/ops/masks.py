@@ -33,6 +33,16 @@ def causal(length: int) -> jax.Array:
     return (column <= row)[None, None]
 
 
+def no_future(target_BT: jax.Array) -> jax.Array:
+    """`causal`, for these tokens: what a decoder is trained with, and what a search step by step has anyway."""
+    return causal(target_BT.shape[1])
+
+
+def no_padding(target_BT: jax.Array) -> jax.Array:
+    """`padding`, for these tokens: every position sees every real one, the one that it must predict included."""
+    return padding(is_token(target_BT))
+
+
 def ancestors(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:
     """bool [B, 1, N, T · N]: the slots where the tokens of each hypothesis up to `position` were written.
 

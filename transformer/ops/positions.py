@@ -15,6 +15,27 @@ def sinusoid(position_T: jax.Array, d_model: int) -> jax.Array:
     return jnp.where((channel % 2 == 0)[None, :], jnp.sin(angle), jnp.cos(angle))
 
 
-def none(position_T: jax.Array, d_model: int) -> jax.Array:
-    """No positions: zeros [T, D]; the model then sees a bag of words except for its causal mask."""
-    return jnp.zeros((position_T.shape[0], d_model), jnp.float32)
+def rotary(x_BTHK: jax.Array, position_T: jax.Array) -> jax.Array:
+    """Turns each pair of channels of queries and keys by an angle that grows with the position; Su et al. 2021, Eq. 34.
+
+    Pair i, of channels 2i and 2i + 1, turns by pos / 10000^(2i / d_k): the product of a query and a key depends on how
+    far apart they are. `position_T` is [T], or [1] for one position of all.
+
+    Raises:
+      ValueError: an odd number of channels.
+    """
+    size = x_BTHK.shape[-1]
+    if size % 2:
+        raise ValueError(f"rotary positions turn pairs of channels; a head of d_k={size} has an odd number")
+    speed = 10000.0 ** (-jnp.arange(0, size, 2) / size)
+    angle = position_T.astype(jnp.float32)[:, None] * speed[None, :]
+    cosine, sine = (each[None, :, None, :] for each in (jnp.cos(angle), jnp.sin(angle)))
+    even, odd = x_BTHK[..., 0::2].astype(jnp.float32), x_BTHK[..., 1::2].astype(jnp.float32)
+    turned = jnp.stack((even * cosine - odd * sine, even * sine + odd * cosine), axis=-1)
+    return turned.reshape(x_BTHK.shape).astype(x_BTHK.dtype)
+
+
+def unrotated(x_BTHK: jax.Array, position_T: jax.Array) -> jax.Array:
+    """`x_BTHK` as it is."""
+    del position_T
+    return x_BTHK

@@ -14,6 +14,7 @@ from transformer.spec import TrainSpec
 
 Numbers = dict[str, jax.Array | float]
 Divide = Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array]
+Optimizer = Callable[[Numbers, Divide], optax.GradientTransformation]
 _MATRICES = ("kernel", "recurrent_RG")  # what multiplies vectors; an embedding is a table, not a map
 
 
@@ -69,7 +70,45 @@ def _in_stacks(function: Callable[[jax.Array], jax.Array], tree: Any) -> Any:
     return jax.tree.unflatten(structure, leaves)
 
 
-OPTIMIZERS: dict[str, Callable[[Numbers, Divide], optax.GradientTransformation]] = {"adam": adam, "muon": muon}
+def lion(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
+    """Lion (Chen et al. 2023), before the learning rate; it wants one that is several times smaller than Adam's."""
+    del divide
+    return optax.scale_by_lion(b1=cast(float, numbers["adam_beta1"]), b2=cast(float, numbers["adam_beta2"]))
+
+
+def adafactor(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
+    """Adafactor (Shazeer & Stern 2018) with a learning rate from outside, before it: their "relative" one.
+
+    Changes are measured in parameters' own size: a learning rate of 1e-2 moves each matrix by a hundredth.
+    """
+    del numbers, divide
+    return optax.chain(
+        optax.scale_by_factored_rms(min_dim_size_to_factor=32),
+        optax.clip_by_block_rms(1.0),
+        optax.scale_by_param_block_rms(1e-3),
+    )
+
+
+def decayed(optimizer: Optimizer) -> Optimizer:
+    """With decoupled weight decay of matrices (Loshchilov & Hutter 2019): learning rate × decay × parameter."""
+
+    def make(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
+        decay = optax.add_decayed_weights(
+            numbers["weight_decay"], mask=lambda params: jax.tree.map(lambda kind: kind == "matrix", _kinds(params))
+        )
+        return optax.chain(optimizer(numbers, divide), decay)
+
+    return make
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "adam": adam,
+    "adamw": decayed(adam),
+    "adafactor": adafactor,
+    "lion": decayed(lion),
+    "muon": decayed(muon),
+}
+_WITHOUT_DECAY = ("adam", "adafactor")
 
 
 def make(spec: TrainSpec, numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
@@ -81,10 +120,15 @@ def make(spec: TrainSpec, numbers: Numbers, divide: Divide = undivided) -> optax
       divide: `function(stack)`, by one device or by several that take some rows of the stack each.
 
     Raises:
-      ValueError: `train.optimizer` is not known.
+      ValueError: `train.optimizer` is not known, or has no weight decay.
     """
     if spec.optimizer not in OPTIMIZERS:
         raise ValueError(f"train.optimizer: {spec.optimizer!r} is none of {', '.join(OPTIMIZERS)}")
+    if spec.weight_decay and spec.optimizer in _WITHOUT_DECAY:
+        raise ValueError(
+            f"train.weight_decay: {spec.weight_decay} changes nothing with train.optimizer={spec.optimizer}; "
+            f"those that have one: {', '.join(name for name in OPTIMIZERS if name not in _WITHOUT_DECAY)}"
+        )
     optimizer = OPTIMIZERS[spec.optimizer](numbers, divide)
     if spec.clip_norm is None:
         return optimizer

@@ -37,6 +37,7 @@ def numbers(train: TrainSpec, model: ModelSpec) -> Numbers:
         "adam_beta1": train.adam_beta1,
         "adam_beta2": train.adam_beta2,
         "adam_epsilon": train.adam_epsilon,
+        "weight_decay": train.weight_decay,
         "label_smoothing": train.label_smoothing,
         "ema_decay": train.ema_decay,
         "clip_norm": train.clip_norm or np.inf,
