@@ -23,10 +23,10 @@ def get_sweep(scale: str = "quickstart") -> variants.Sweep:
     if scale not in ARGUMENTS:
         raise ValueError(f"lineage:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
     base = {"quickstart": quickstart, "multi30k": multi30k}[scale].get_config()
-    reversed_source = variants.difference(base, seq2seq.get_config(scale))
+    reversing = variants.difference(base, seq2seq.get_config(scale))
     systems = {
-        "seq2seq": reversed_source | {"model.reverse_source": False},
-        "seq2seq-reversed": reversed_source,
+        "seq2seq": {key: value for key, value in reversing.items() if key != "model.reverse_source"},
+        "seq2seq-reversed": reversing,
         "rnnsearch": variants.difference(base, rnnsearch.get_config(scale)),
         "transformer": {},
     }

@@ -1,0 +1,155 @@
+"""Every named variant of configs/ablations and configs/sweeps does what it says, and does something."""
+
+import dataclasses
+import functools
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from configs import multi30k, quickstart, variants, wmt14_en_fr
+from experiments import cells
+from transformer.models.build import build
+from transformer.spec import ModelSpec, Spec
+from transformer.training import state as states
+from transformer.training import step as steps
+
+ROOT = Path(__file__).parents[1]
+BASES: dict[str, Callable[[], Any]] = {
+    "published": wmt14_en_fr.get_config,
+    "multi30k": multi30k.get_config,
+    "quickstart": quickstart.get_config,
+}
+
+
+def module_of(path: Path) -> ModuleType:
+    return importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+
+PATHS = [path for folder in ("ablations", "sweeps") for path in sorted((ROOT / "configs" / folder).glob("[!_]*.py"))]
+SWEEPS = [(path, argument) for path in PATHS for argument in getattr(module_of(path), "ARGUMENTS", ("quickstart",))]
+every_sweep = pytest.mark.parametrize(
+    ("path", "argument"), SWEEPS, ids=[f"{path.stem}:{argument}" for path, argument in SWEEPS]
+)
+
+
+def sweep_of(path: Path, argument: str) -> variants.Sweep:
+    module = module_of(path)
+    return module.get_sweep(argument) if hasattr(module, "ARGUMENTS") else module.get_sweep()
+
+
+def count(spec: ModelSpec, vocabulary: int) -> int:
+    return states.count(states.split(nnx.eval_shape(lambda: build(spec, vocabulary, jax.random.key(0))))[1])
+
+
+def test_sweeps_are_found() -> None:
+    assert {path.stem for path in PATHS} >= {"table3", "anatomy", "lineage"}
+
+
+@every_sweep
+def test_every_variant_changes_exactly_what_it_names(path: Path, argument: str) -> None:
+    base = BASES[argument]().to_dict()
+    sweep = sweep_of(path, argument)
+    found = cells.expand(base, sweep, [0], Path())
+    assert [cell.variant for cell in found] == list(sweep)
+    for cell in found:
+        config = cell.spec.to_dict()
+        differing = {
+            f"{section}.{key}" for section, keys in config.items() for key, value in keys.items()
+            if value != base[section][key]
+        }  # fmt: skip
+        # A direction is always named, whatever the base's is.
+        assert differing <= set(sweep[cell.variant]) <= differing | {"data.direction"}, cell.variant
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PATHS if hasattr(module_of(path), "ARGUMENTS")], ids=lambda p: p.stem
+)
+def test_an_argument_that_there_is_not_is_refused(path: Path) -> None:
+    assert module_of(path).get_sweep() == module_of(path).get_sweep(module_of(path).ARGUMENTS[0])
+    with pytest.raises(ValueError, match="enormous"):
+        module_of(path).get_sweep("enormous")
+
+
+def test_table_3_has_a_published_value_for_each_row_and_no_other() -> None:
+    table3 = module_of(ROOT / "configs/ablations/table3.py")
+    assert list(table3.get_sweep()) == list(table3.PUBLISHED)
+    assert set(table3.get_sweep("multi30k")) <= set(table3.PUBLISHED)
+
+
+def test_parameters_of_table_3_are_those_of_the_paper() -> None:
+    """In millions, with 37,000 tokens; rows without a number have as many as the base. Layers are equal: one is built.
+
+    How many of them are embeddings is not said, so what rows add to the base is compared, and totals more roughly.
+    """
+    table3 = module_of(ROOT / "configs/ablations/table3.py")
+    sizes = {}
+    for cell in cells.expand(wmt14_en_fr.get_config().to_dict(), table3.get_sweep(), [0], Path()):
+        model, embeddings = cell.spec.model, 37_000 * cell.spec.model.d_model
+        positions = 2 * 512 * model.d_model if model.positions == "learned" else 0
+        pair = count(dataclasses.replace(model, encoder_layers=1, decoder_layers=1), 37_000) - embeddings - positions
+        sizes[cell.variant] = (embeddings + positions + model.encoder_layers * pair) / 1e6
+    for variant, published in table3.PUBLISHED.items():
+        expected = published.get("parameters", 65)
+        assert sizes[variant] == pytest.approx(expected, rel=0.07), variant
+        if variant != "big" and not variant.startswith("C d_model"):  # where embeddings have another size
+            assert sizes[variant] - sizes["base"] == pytest.approx(expected - 65, abs=1.1), variant
+
+
+def test_what_anatomy_takes_away_has_parameters_or_not() -> None:
+    base = quickstart.get_config().to_dict()
+    sweep = sweep_of(ROOT / "configs/ablations/anatomy.py", "quickstart")
+    sizes = {cell.variant: count(cell.spec.model, 1500) for cell in cells.expand(base, sweep, [0], Path())}
+    added = {variant: size - sizes["base"] for variant, size in sizes.items() if size != sizes["base"]}
+    assert added == {"no norm": -10 * 256, "no feed-forward": -4 * (129 * 256 + 257 * 128 + 256)}
+
+
+SMALL = {"d_model": 32, "d_ff": 12, "heads": 8}
+
+
+@functools.cache
+def loss(spec: Spec) -> float:
+    """Of a batch, with dropout, at first parameters that are drawn anew so that none is zero or one."""
+    vocabulary, generator = 37, np.random.default_rng(0)
+    shapes = nnx.eval_shape(lambda: build(spec.model, vocabulary, jax.random.key(0)))
+    model, params = states.split(shapes)
+    params = jax.tree.map(lambda leaf: generator.normal(0.1, 0.4, leaf.shape).astype(np.float32), params)
+    source_BS, target_BT = (generator.integers(4, vocabulary, (3, width)).astype(np.int32) for width in (7, 5))
+    numbers = steps.numbers(spec.train, spec.model)
+
+    def run(params: Any) -> jax.Array:
+        dropout = steps.Dropout.from_key(jax.random.key(0), numbers["dropout"])
+        smoothing = numbers["label_smoothing"]
+        return steps.loss_sums(model, params, source_BS, target_BT, smoothing, None, dropout).loss
+
+    return float(jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})(params))
+
+
+SWITCHED = [
+    (path, variant)
+    for path in PATHS
+    if path.parent.name == "ablations"
+    for variant, changes in sweep_of(path, "quickstart").items()
+    if changes and not set(changes) <= {"train.steps"}
+]
+
+
+@pytest.mark.parametrize(("path", "variant"), SWITCHED, ids=[f"{path.stem}:{variant}" for path, variant in SWITCHED])
+def test_no_switch_is_dead(path: Path, variant: str) -> None:
+    """At a size that compiles in seconds, with the changes as this size has them."""
+    base = quickstart.get_config().to_dict()
+    base["model"] |= SMALL
+    changes = dict(sweep_of(path, "quickstart")[variant])
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        if name in SMALL:  # as many times the small size as it is of the large one
+            changes[key] = max(1, round(SMALL[name] * value / quickstart.get_config()[section][name]))
+    plain, changed = cells.expand(base, {"base": {}, variant: changes}, [0], Path())
+    assert np.isfinite(loss(changed.spec))
+    assert abs(loss(changed.spec) - loss(plain.spec)) > 1e-4
