@@ -1,6 +1,5 @@
 """What a finished run amounts to: scores with their breakdowns, size, work and time, in result.json."""
 
-import json
 import pathlib
 import statistics
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from experiments.assemble import System
 from experiments.scoring import evaluate_split
 from experiments.workdir import Workdir
 from transformer.data.corpus import Pair, open_corpus, phenomena
+from transformer.data.lines import read_lines
 from transformer.data.tokenizer import Tokenizer
 from transformer.evaluation import bleu, breakdown
 from transformer.ops.flops import matmul_flops
@@ -42,6 +42,7 @@ def measure(path: str | pathlib.Path, splits: Sequence[str] = ()) -> dict[str, A
     for split in dict.fromkeys(splits or (spec.data.test_split,)):
         pairs = corpus.split(split)
         texts = _translations(workdir, system, params, split, used[-1], pairs)
+        workdir.write_translations(split, "reference", [pair.target for pair in pairs])
         scores[split] = _scores(system, split, pairs, texts)
     result = {
         "splits": scores,
@@ -56,11 +57,9 @@ def measure(path: str | pathlib.Path, splits: Sequence[str] = ()) -> dict[str, A
 def _translations(
     workdir: Workdir, system: System, params: Params, split: str, step: int, pairs: Sequence[Pair]
 ) -> list[str]:
-    path = workdir.path / "translations" / f"{split}.{step}.txt"
-    if path.exists():
-        texts = path.read_text(encoding="utf-8").split("\n")[:-1]
-        if len(texts) == len(pairs):
-            return texts
+    path = workdir.translations(split, step)
+    if path.exists() and len(texts := read_lines(path)) == len(pairs):
+        return texts
     _, texts = evaluate_split(system, params, pairs, system.spec.decode)
     workdir.write_translations(split, step, texts)
     return texts
@@ -105,9 +104,3 @@ def shape_flops(system: System, shape: tuple[int, int, int]) -> int:
         return steps.loss_sums(system.model, params, source_BS, target_BT, numbers["label_smoothing"], chunk).loss
 
     return matmul_flops(jax.grad(loss), system.shapes, *batch)
-
-
-def read(path: str | pathlib.Path) -> dict[str, Any] | None:
-    """What `measure` has written in a folder, or None."""
-    found = Workdir(path).result
-    return json.loads(found.read_text(encoding="utf-8")) if found.exists() else None

@@ -16,8 +16,12 @@ from absl import flags
 
 from experiments import command
 from experiments.cells import folder_name
+from experiments.workdir import Workdir
+from transformer.data.lines import read_lines
 from transformer.evaluation.interval import Mean, mean
+from transformer.evaluation.significance import Comparison, compare, holm
 
+_LEVEL = 0.05
 _SCORES = ("bleu", "chrf", "bleu_paper", "exact")
 _NAMES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %"}
 _COSTS: dict[str, tuple[str, float, int]] = {  # of result.json: heading, unit, digits
@@ -53,16 +57,27 @@ class Report:
     """What a sweep's finished cells say.
 
     Args:
-      results: of each variant, in order, the content of its seeds' result.json.
+      results: of each variant, in order, and each of its seeds, the content of result.json.
       unfinished: cells that have begun and are not done.
       published: of a variant, scores by name.
+      base: the variant that others are compared with.
+      texts: of a variant, a seed and a split, the translations; or none, if they are not there.
+      references: of a split.
     """
 
     def __init__(
-        self, results: dict[str, list[dict[str, Any]]], unfinished: int = 0, published: dict[str, Any] | None = None
+        self,
+        results: dict[str, dict[int, dict[str, Any]]],
+        unfinished: int = 0,
+        published: dict[str, Any] | None = None,
+        base: str = "",
+        texts: dict[tuple[str, int, str], list[str]] | None = None,
+        references: dict[str, list[str]] | None = None,
     ) -> None:
-        self._results = {name: seeds for name, seeds in results.items() if seeds}
+        self._seeds = {name: seeds for name, seeds in results.items() if seeds}
+        self._results = {name: list(seeds.values()) for name, seeds in self._seeds.items()}
         self._unfinished, self._published = unfinished, published or {}
+        self._base, self._texts, self._references = base, texts or {}, references or {}
         if not self._results:
             raise ValueError(f"no cell of the sweep is finished ({unfinished} have begun)")
 
@@ -78,16 +93,28 @@ class Report:
         if not path.exists():
             raise FileNotFoundError(f"{folder}: no sweep here (sweep.json is missing)")
         kept = json.loads(path.read_text(encoding="utf-8"))
-        results, unfinished = {}, 0
+        results: dict[str, dict[int, Any]] = {}
+        unfinished, texts, references = 0, {}, {}
         for variant in kept["variants"]:
-            cells = sorted(
-                (path for path in (folder / folder_name(variant)).glob("seed*") if path.is_dir()),
-                key=lambda path: int(path.name.removeprefix("seed")),
-            )
-            done = [path / "result.json" for path in cells if (path / "result.json").exists()]
-            results[variant] = [json.loads(path.read_text(encoding="utf-8")) for path in done]
-            unfinished += len(cells) - len(done)
-        return cls(results, unfinished, kept["published"])
+            paths = {
+                int(path.name.removeprefix("seed")): Workdir(path)
+                for path in (folder / folder_name(variant)).glob("seed*")
+                if path.is_dir()
+            }
+            results[variant] = {}
+            for seed, cell in sorted(paths.items()):
+                if not cell.result.exists():
+                    unfinished += 1
+                    continue
+                result = results[variant][seed] = json.loads(cell.result.read_text(encoding="utf-8"))
+                for split in result["splits"]:
+                    files = [cell.translations(split, name) for name in (result["updates"], "reference")]
+                    if all(path.exists() for path in files):
+                        texts[variant, seed, split], references[split] = map(read_lines, files)
+        base = next(
+            (name for name, changes in kept["variants"].items() if not changes), next(iter(kept["variants"]), "")
+        )
+        return cls(results, unfinished, kept["published"], base, texts, references)
 
     @property
     def splits(self) -> list[str]:
@@ -103,6 +130,8 @@ class Report:
             parts.append(f"{self._unfinished} cells are not finished and left out.\n")
         for split in self.splits:
             parts += [f"### Scores on {split}\n", self._scores(split)]
+            if compared := self.comparisons(split):
+                parts += [f"### BLEU on {split} against {self._base}\n", _differences(compared)]
         parts += ["### Cost\n", self._costs()]
         for split in self.splits:
             parts += [f"### BLEU on {split} by source length, in words\n", self._breakdown(split, "by_source_length")]
@@ -125,6 +154,20 @@ class Report:
             row += [str(self._published.get(variant, {}).get(name, "")) for name in published]
             rows.append(row)
         return table(["variant", "seeds", *heads, *(f"published {name}" for name in published)], rows)
+
+    def comparisons(self, split: str) -> dict[str, Comparison]:
+        """Each other variant against the base, over the seeds that both have."""
+        found = {}
+        for variant, seeds in self._seeds.items():
+            common = [
+                seed
+                for seed in seeds
+                if all((name, seed, split) in self._texts for name in (variant, self._base))
+            ]  # fmt: skip
+            if variant != self._base and common:
+                ours, theirs = ([self._texts[name, seed, split] for seed in common] for name in (self._base, variant))
+                found[variant] = compare(ours, theirs, self._references[split])
+        return found
 
     def _costs(self) -> str:
         rows = [
@@ -156,9 +199,9 @@ class Report:
         return result
 
     def values(self) -> Iterable[tuple[str, int, str, str, float]]:
-        """Every number: (variant, which of its seeds, split or "training", name, value)."""
-        for variant, seeds in self._results.items():
-            for number, one in enumerate(seeds):
+        """Every number: (variant, seed, split or "training", name, value)."""
+        for variant, seeds in self._seeds.items():
+            for number, one in seeds.items():
                 for name in _COSTS:
                     yield variant, number, "training", name, one[name]
                 for split, scores in one["splits"].items():
@@ -180,6 +223,28 @@ class Report:
         for split in self.splits:
             draw_lengths(self.parts(split, "by_source_length"), folder / f"length_{split}", f"{split}: BLEU by length")
         return tables
+
+
+def _differences(compared: dict[str, Comparison]) -> str:
+    """Of each variant, how far it is from the base, and whether that may be chance."""
+    adjusted = holm({variant: comparison.p for variant, comparison in compared.items()})
+    rows = [
+        [
+            variant,
+            text(comparison.difference, 2),
+            probability(comparison.p_sentences),
+            "" if comparison.p_seeds is None else probability(comparison.p_seeds),
+            probability(adjusted[variant]),
+            "" if adjusted[variant] < _LEVEL else "not significant",
+        ]
+        for variant, comparison in compared.items()
+    ]
+    return table(["variant", "difference", "p, sentences", "p, seeds", "p of both, Holm", ""], rows)
+
+
+def probability(value: float) -> str:
+    """A p-value to three digits."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def text(value: Mean, digits: int) -> str:

@@ -103,9 +103,13 @@ class Workdir:
         """Writes result.json, the sign that a run is done and measured."""
         self._write(self.result, result)
 
-    def write_translations(self, split: str, step: int, lines: Iterable[str]) -> pathlib.Path:
+    def translations(self, split: str, step: int | str) -> pathlib.Path:
+        """The file translations/SPLIT.STEP.txt; "reference" in place of a step has what the split's own targets are."""
+        return self.path / "translations" / f"{split}.{step}.txt"
+
+    def write_translations(self, split: str, step: int | str, lines: Iterable[str]) -> pathlib.Path:
         """Writes translations/SPLIT.STEP.txt, a line each."""
-        path = self.path / "translations" / f"{split}.{step}.txt"
+        path = self.translations(split, step)
         path.parent.mkdir(exist_ok=True)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         return path

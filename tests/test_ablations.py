@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -120,7 +121,7 @@ def loss(spec: Spec) -> float:
     shapes = nnx.eval_shape(lambda: build(spec.model, vocabulary, jax.random.key(0)))
     model, params = states.split(shapes)
     params = jax.tree.map(lambda leaf: generator.normal(0.1, 0.4, leaf.shape).astype(np.float32), params)
-    source_BS, target_BT = (generator.integers(4, vocabulary, (3, width)).astype(np.int32) for width in (7, 5))
+    source_BS, target_BT = (jnp.asarray(generator.integers(4, vocabulary, (3, width))) for width in (7, 5))
     numbers = steps.numbers(spec.train, spec.model)
 
     def run(params: Any) -> jax.Array:
@@ -143,13 +144,13 @@ SWITCHED = [
 @pytest.mark.parametrize(("path", "variant"), SWITCHED, ids=[f"{path.stem}:{variant}" for path, variant in SWITCHED])
 def test_no_switch_is_dead(path: Path, variant: str) -> None:
     """At a size that compiles in seconds, with the changes as this size has them."""
-    base = quickstart.get_config().to_dict()
-    base["model"] |= SMALL
+    large = quickstart.get_config().to_dict()
+    base = large | {"model": large["model"] | SMALL}
     changes = dict(sweep_of(path, "quickstart")[variant])
     for key, value in changes.items():
         section, _, name = key.partition(".")
         if name in SMALL:  # as many times the small size as it is of the large one
-            changes[key] = max(1, round(SMALL[name] * value / quickstart.get_config()[section][name]))
+            changes[key] = max(1, round(SMALL[name] * value / large[section][name]))
     plain, changed = cells.expand(base, {"base": {}, variant: changes}, [0], Path())
     assert np.isfinite(loss(changed.spec))
     assert abs(loss(changed.spec) - loss(plain.spec)) > 1e-4

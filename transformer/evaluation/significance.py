@@ -1,0 +1,67 @@
+"""Whether a difference in BLEU is more than chance: by sentences, by seeds, and among many comparisons."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from transformer.evaluation.interval import Mean, mean
+
+_TRIALS = 1000  # p-values are no smaller than 1 / 1001
+
+
+class Comparison(NamedTuple):
+    """A system against a base, seed by seed."""
+
+    difference: Mean  # of BLEU, over seeds
+    p_sentences: float  # approximate randomisation over the sentences of all seeds; Riezler & Maxwell 2005
+    p_seeds: float | None  # paired t-test over seeds; None for a single one
+
+    @property
+    def p(self) -> float:
+        """The larger one: what differs must differ for other sentences and for other seeds."""
+        return max(self.p_sentences, self.p_seeds or 0.0)
+
+
+def compare(base: Sequence[Sequence[str]], system: Sequence[Sequence[str]], references: Sequence[str]) -> Comparison:
+    """Compares translations of the same sentences.
+
+    Args:
+      base: of each seed, its translations.
+      system: likewise; seed i is paired with the base's seed i.
+      references: raw text.
+
+    Raises:
+      ValueError: no seeds, or not the same number of them.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.significance import PairedTest
+
+    if not base or len(base) != len(system):
+        raise ValueError(f"{len(system)} seeds cannot be compared with {len(base)} of the base one by one")
+    scores = [[BLEU().corpus_score(texts, [references]).score for texts in runs] for runs in (base, system)]
+    differences = [theirs - ours for ours, theirs in zip(*scores, strict=True)]
+    if list(map(list, base)) == list(map(list, system)):
+        return Comparison(mean(differences), 1.0, _t_test(differences))  # the library calls no difference no chance
+    texts: Any = [(name, [text for run in runs for text in run]) for name, runs in (("base", base), ("system", system))]
+    test = PairedTest(texts, {"BLEU": BLEU()}, [list(references) * len(base)], test_type="ar", n_samples=_TRIALS)
+    scored: Any = test()[1]["BLEU"]
+    return Comparison(mean(differences), scored[1].p_value, _t_test(differences))
+
+
+def _t_test(differences: Sequence[float]) -> float | None:
+    if len(differences) == 1:
+        return None
+    if len(set(differences)) == 1:  # without spread, t has no value
+        return 1.0 if differences[0] == 0 else 0.0
+    from scipy import stats  # slow to import
+
+    result: Any = stats.ttest_1samp(differences, 0.0)
+    return float(result.pvalue)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p-values adjusted for how many there are: the chance of any false finding is at most the level; Holm 1979."""
+    adjusted, largest = {}, 0.0
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[name]))
+        adjusted[name] = largest
+    return {name: adjusted[name] for name in p_values}
