@@ -1,13 +1,15 @@
 """Multi30k with the Transformer-Tiny of Wu et al. 2021: English or French image descriptions, 29,000 pairs.
 
 `:improved`, the default, keeps that model and is made for two CPU cores: a smaller vocabulary halves the cost of the
-output projection, batches are smaller, and the learning rate falls to zero. `:published` is the recipe of the paper.
+output projection, batches are smaller, Muon takes the place of Adam, and the learning rate falls to zero. `:published`
+is the recipe of the paper.
 
 Source: Wu et al. 2021, "Good for Misconceived Reasons: An Empirical Revisiting on the Need for Visual Context in
   Multimodal Machine Translation", Transformer-Tiny; data: Elliott et al. 2016, 2017 (github.com/multi30k/dataset).
 Hardware: two CPU cores.
-Time: not run to the end yet.
-Score: published, en-fr, test_2016_flickr: 61.80 bleu_paper (tokenised, lower-cased). Here: not run to the end yet.
+Time: some 80 minutes of updates, at 3,300 target tokens/s on a machine that was doing other things.
+Score: en-fr, test_2016_flickr, one seed: 60.53 bleu_paper (tokenised, lower-cased), 59.54 BLEU, 74.84 chrF; from
+  two thirds of the updates on it overfits. Published: 61.80 bleu_paper. fr-en: not run to the end yet.
 Command: python -m experiments.train --config=configs/multi30k.py --workdir=runs/multi30k
   (offline: --config.data.raw_directory=FOLDER with the dataset's .gz files; --config.data.direction=en-fr)
 """
@@ -56,13 +58,14 @@ def get_config(recipe: str = "improved") -> ConfigDict:
     config.checkpoint.keep = 10
 
     if recipe == "improved":
-        config.model.dropout_embedding = 0.1  # so short a run underfits
+        config.model.dropout_embedding = 0.1  # with 0.25, so short a run underfits
         config.model.dropout_sublayer = 0.1
         config.data.vocab_size = 4000
         config.data.tokens_per_batch = 2048
         config.train.steps = 9000
-        config.train.learning_rate = 2.5e-3  # with 4e-3 after 800 updates the encoder collapses: experiments/LOG.md
-        config.train.warmup_steps = 1500
+        config.train.optimizer = "muon"  # half the updates of Adam: experiments/LOG.md
+        config.train.learning_rate = 4e-3
+        config.train.warmup_steps = 500
         config.train.schedule = "linear"
         config.train.ema_decay = 0.998
         config.train.average_checkpoints = 1

@@ -36,13 +36,13 @@ class Bag(NamedTuple):
         return Decoded(drop(hidden_BTD, dropout, "sublayer"), {})
 
     def logits(self, hidden_D: jax.Array) -> jax.Array:
-        return hidden_D @ self.params["output"]
+        return hidden_D @ self.params["kernel"]
 
 
 GENERATOR = np.random.default_rng(0)
 PARAMS = {
     "table": GENERATOR.normal(size=(VOCABULARY, WIDTH)).astype(np.float32),
-    "output": GENERATOR.normal(size=(WIDTH, VOCABULARY)).astype(np.float32),
+    "kernel": GENERATOR.normal(size=(WIDTH, VOCABULARY)).astype(np.float32),
 }
 # Sentences of many lengths: parts of the batch hold different numbers of tokens. The last two rows fill up.
 SOURCE_BS = np.array([[5, 7, 2], [9, 2, 0], [4, 2, 0], [6, 10, 2], [0, 0, 0], [0, 0, 0]], np.int32)
@@ -105,6 +105,8 @@ def everything() -> Trainer:
         steps=11,
         clip_norm=0.4,
         ema_decay=0.2,
+        optimizer="adamw",
+        weight_decay=0.3,
         model__dropout_embedding=0.5,
         model__dropout_sublayer=0.25,
     )
@@ -114,8 +116,8 @@ def by_hand(params: dict[str, np.ndarray]) -> tuple[float, float, int, dict[str,
     """Loss, negative log-likelihood, tokens and the loss's gradient, sentence by sentence and token by token."""
     loss = nll = 0.0
     tokens = 0
-    table, output = (params[name].astype(np.float64) for name in ("table", "output"))
-    gradient = {"table": np.zeros_like(table), "output": np.zeros_like(output)}
+    table, output = (params[name].astype(np.float64) for name in ("table", "kernel"))
+    gradient = {"table": np.zeros_like(table), "kernel": np.zeros_like(output)}
     for source, target in zip(SOURCE_BS, TARGET_BT, strict=True):
         source, target = source[source != PAD], target[target != PAD]
         before = BOS
@@ -127,7 +129,7 @@ def by_hand(params: dict[str, np.ndarray]) -> tuple[float, float, int, dict[str,
             nll -= log_probability[token]
             tokens += 1
             error = np.exp(log_probability) - wanted
-            gradient["output"] += np.outer(hidden, error)
+            gradient["kernel"] += np.outer(hidden, error)
             gradient["table"][before] += output @ error
             for each in source:
                 gradient["table"][each] += output @ error / len(source)
@@ -248,6 +250,7 @@ def test_numbers_are_arguments_of_one_program(everything: Trainer) -> None:
         "adam_beta1": 0.8,
         "adam_beta2": 0.9,
         "adam_epsilon": 0.2,
+        "weight_decay": 0.1,
         "label_smoothing": 0.3,
         "ema_decay": 0.1,
         "clip_norm": 0.3,
