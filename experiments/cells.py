@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.workdir import Workdir, write_json
 from transformer.spec import Spec
 
 Config = Mapping[str, dict[str, Any]]  # section → key → value
@@ -37,7 +38,7 @@ class Cell:
     @property
     def result(self) -> pathlib.Path:
         """The file that says that the cell is done and measured."""
-        return self.path / "result.json"
+        return Workdir(self.path).result
 
     @property
     def failed(self) -> pathlib.Path:
@@ -118,6 +119,4 @@ def begin(
         content["variants"] = there["variants"] | content["variants"]
         content["published"] = there["published"] | content["published"]
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(path, content)

@@ -55,7 +55,7 @@ class Workdir:
         elif self.path.exists() and any(self.path.iterdir()):
             raise ValueError(f"{self.path}: is not empty and holds no config.json of a run; choose another --workdir")
         self.path.mkdir(parents=True, exist_ok=True)
-        self._write(self.config, spec.to_dict())
+        write_json(self.config, spec.to_dict())
 
     def _check(self, spec: Spec, allowed: tuple[str, ...]) -> None:
         there, here = _flat(self._kept_config()), _flat(spec.to_dict())
@@ -97,11 +97,11 @@ class Workdir:
             "devices": list(devices),
             "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         }
-        self._write(self.path / "versions.json", versions)
+        write_json(self.path / "versions.json", versions)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes result.json, the sign that a run is done and measured."""
-        self._write(self.result, result)
+        write_json(self.result, result)
 
     def translations(self, split: str, step: int | str) -> pathlib.Path:
         """The file translations/SPLIT.STEP.txt; "reference" in place of a step has what the split's own targets are."""
@@ -114,11 +114,12 @@ class Workdir:
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         return path
 
-    def _write(self, path: pathlib.Path, content: Mapping[str, Any]) -> None:
-        # Through a temporary file, so that a run cut off here leaves the old content and not half of the new.
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a file; who is cut off here leaves the old content and not half of the new."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def commit() -> str:
