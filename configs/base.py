@@ -47,6 +47,7 @@ def get_config() -> ConfigDict:
     model.dropout_sublayer = 0.1  # on each sub-layer's output, before it is added; Section 5.4
     model.dropout_attention = 0.0  # on the attention weights; not in the paper
     model.dropout_feed_forward = 0.0  # after the activation; not in the paper
+    model.dropout_word = 0.0  # of whole words as they are read, their positions stay; Sennrich, Haddow & Birch 2016
     model.dtype = "float32"  # arithmetic: float32, bfloat16 (parameters, softmax and norms stay float32)
 
     data = config.data = ConfigDict()

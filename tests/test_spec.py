@@ -74,6 +74,7 @@ POSITIVE = (
 ).split()
 RATES = (
     "model__dropout_embedding model__dropout_sublayer model__dropout_attention model__dropout_feed_forward "
+    "model__dropout_word "
     "train__adam_beta1 train__adam_beta2 train__label_smoothing train__ema_decay"
 ).split()
 NOT_NEGATIVE = (

@@ -87,13 +87,14 @@ class ModelSpec(Section):
     dropout_sublayer: float
     dropout_attention: float
     dropout_feed_forward: float
+    dropout_word: float
     dtype: str
 
     def __post_init__(self) -> None:
         _positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
         _positive("model", self, "d_state", "d_maxout", "init_range", "top_k", "max_positions")
-        dropouts = ("dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward")
-        _rate("model", self, *dropouts)
+        _rate("model", self, "dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward")
+        _rate("model", self, "dropout_word")
         _one_of("model.norm", self.norm, ("post", "pre", "none"))
         _one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
         for kind in self.without_residual:

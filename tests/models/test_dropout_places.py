@@ -9,7 +9,7 @@ from transformer.ops import dropout as ops
 from transformer.ops.dropout import KINDS, Dropout
 
 # Two layers on each side. Section 5.4: embeddings on both sides, and the output of each sub-layer.
-PLACES = {"embedding": 2, "sublayer": 2 * 2 + 2 * 3, "attention": 2 + 2 * 2, "feed_forward": 2 + 2}
+PLACES = {"embedding": 2, "sublayer": 2 * 2 + 2 * 3, "attention": 2 + 2 * 2, "feed_forward": 2 + 2, "word": 2}
 
 
 def dropout(seed: int = 0, **rates: float) -> Dropout:

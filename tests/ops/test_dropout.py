@@ -12,6 +12,7 @@ from transformer.ops import dropout as ops
 from transformer.ops.dropout import KINDS, Dropout, drop
 
 ROWS, WIDTH = 509, 1021  # half a million elements, and no power of two anywhere
+UNITS = [kind for kind in KINDS if kind != "word"]  # kinds that drop single units
 EVERY_KIND = {kind: jnp.float32(0.5) for kind in KINDS}
 
 dropped = jax.jit(drop, static_argnums=2)
@@ -52,6 +53,24 @@ def test_rate_and_scale(rate: float) -> None:
     assert abs(y.mean() / x.mean() - 1) <= 1e-6 + 5.3 * sigma / (1 - rate)  # 5.3, because x varies
 
 
+def test_words_are_dropped_whole() -> None:
+    """Of each batch row and position all units or none, with a mask that no other kind shares."""
+    x = drawn(ROWS, WIDTH, 3) + 9
+    y = np.asarray(dropped(x, dropout(rate=0.5), "word"))
+    kept = y != 0
+    np.testing.assert_array_equal(kept, kept[:, :, :1] & np.ones(3, bool))
+    np.testing.assert_allclose(y[kept], 2 * x[kept])
+    words = kept[:, :, 0]
+    others = [
+        np.asarray(dropped(np.ones((ROWS, WIDTH, 1), np.float32), dropout(), kind))[:, :, 0] > 0 for kind in UNITS
+    ]
+    assert -5 < dependence([words, *others]) < 5
+    x = jnp.asarray(x)
+    np.testing.assert_array_equal(
+        ops.drop_embedded(x, dropout()), dropped(dropped(x, dropout(), "word"), dropout(), "embedding")
+    )
+
+
 def test_places_steps_and_kinds_have_masks_of_their_own() -> None:
     base = dropout()
     nested = [base.at(outer).at(inner) for outer, inner in itertools.product(range(3), repeat=2)]
@@ -60,8 +79,8 @@ def test_places_steps_and_kinds_have_masks_of_their_own() -> None:
         "sites of sites": [mask(each) for each in nested],
         "keys": [mask(dropout(seed)) for seed in range(9)],
         "steps": [mask(Dropout.from_key(jax.random.fold_in(jax.random.key(0), step), EVERY_KIND)) for step in range(9)],
-        "kinds": [mask(base, kind) for kind in KINDS],
-        "kinds of sites": [mask(base.at(site), kind) for site in (0, 1) for kind in KINDS],
+        "kinds": [mask(base, kind) for kind in UNITS],
+        "kinds of sites": [mask(base.at(site), kind) for site in (0, 1) for kind in UNITS],
         "a site and the places around it": [mask(base), mask(base.at(0)), mask(base.at(0).at(0)), mask(base.at(1))],
     }
     found = {name: dependence(masks) for name, masks in families.items()}

@@ -282,6 +282,7 @@ def test_a_rate_of_zero_is_absent() -> None:
         dropout_sublayer=0.125,
         dropout_attention=0.0,
         dropout_feed_forward=0.25,
+        dropout_word=0.0,
     )
     numbers = steps.numbers(make_spec().train, model)
     assert numbers["dropout"] == {"sublayer": 0.125, "feed_forward": 0.25}

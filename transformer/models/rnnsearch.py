@@ -12,7 +12,7 @@ from transformer.layers.embedding import Embedding
 from transformer.layers.recurrent import UNROLL, Bidirectional, GRUCell, LSTMCell
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks, recurrence
-from transformer.ops.dropout import Dropout, at_site, drop
+from transformer.ops.dropout import Dropout, at_site, drop, drop_embedded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +77,13 @@ class RNNSearch(nnx.Module):
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
         """Reads the source sentences; see `interface.Seq2Seq`."""
         mask_BS = masks.is_token(source_BS)
-        x_BSD = drop(self.embed_source(source_BS), at_site(dropout, 0), "embedding")
+        x_BSD = drop_embedded(self.embed_source(source_BS), at_site(dropout, 0))
         annotation_BSU, _, first = self.encoder(x_BSD, mask_BS)
         return Memory(annotation_BSU, mask_BS, {}, summary=first.hidden)
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Reads the shifted target all at once; see `interface.Seq2Seq`."""
-        x_BTD = drop(self.embed_target(target_BT), at_site(dropout, 1), "embedding")
+        x_BTD = drop_embedded(self.embed_target(target_BT), at_site(dropout, 1))
         keys = self._keys(memory)
 
         def step(product: recurrence.Product, carry: Any, gates_BNG: jax.Array) -> tuple[Any, Any]:

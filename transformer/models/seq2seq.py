@@ -10,7 +10,7 @@ from transformer.layers.embedding import Embedding
 from transformer.layers.recurrent import Recurrent
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks
-from transformer.ops.dropout import Dropout, at_site, drop
+from transformer.ops.dropout import Dropout, at_site, drop, drop_embedded
 
 
 def reverse(source_BS: jax.Array) -> jax.Array:
@@ -97,7 +97,7 @@ def _stack(
     layers: Any, x_BTD: jax.Array, mask_BT: jax.Array, carries: list[Any], dropout: Dropout | None
 ) -> tuple[jax.Array, list[Any]]:
     """Runs layers one on top of the other; returns the top one's output and the last carry of each."""
-    x_BTD, last = drop(x_BTD, dropout, "embedding"), []
+    x_BTD, last = drop_embedded(x_BTD, dropout), []
     for number, (layer, carry) in enumerate(zip(layers, carries, strict=True)):
         x_BTD, carry = layer(x_BTD, mask_BT, carry)
         x_BTD = drop(x_BTD, at_site(dropout, 1 + number), "sublayer")

@@ -159,8 +159,7 @@ class Transformer(nnx.Module):
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
         """Reads the source sentences; see `interface.Seq2Seq`."""
         mask_BS = masks.is_token(source_BS)
-        x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS)
-        x_BSD = drop(x_BSD, at_site(dropout, 0), "embedding")
+        x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS, dropout=at_site(dropout, 0))
         attention, outputs = {}, []
         for number, layer in enumerate(self.encoder):
             x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, masks.padding(mask_BS), at_site(dropout, 1 + number))
@@ -171,8 +170,7 @@ class Transformer(nnx.Module):
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Reads the shifted target all at once; see `interface.Seq2Seq`."""
         dropout = at_site(dropout, 1 + len(self.encoder))
-        x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT)
-        x_BTD = drop(x_BTD, at_site(dropout, 0), "embedding")
+        x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT, dropout=at_site(dropout, 0))
         mask, memory_mask = self.target_mask(target_BT), masks.padding(memory.mask_BS)
         attention = {}
         for number, (layer, states_BSD) in enumerate(zip(self.decoder, memory.summary, strict=True)):
@@ -217,8 +215,9 @@ def _embed(
     positions: Callable[[jax.Array], jax.Array],
     token_BT: jax.Array,
     position_T: jax.Array | None = None,
+    dropout: Dropout | None = None,
 ) -> jax.Array:
-    """Embeddings plus positions, which are 0, 1, ... by default; Section 3.5."""
-    x_BTD = embedding(token_BT)
+    """Embeddings plus positions, which are 0, 1, ... by default, and dropout on the sum; Sections 3.5, 5.4."""
+    x_BTD = drop(embedding(token_BT), dropout, "word")
     position_T = jnp.arange(token_BT.shape[1]) if position_T is None else position_T
-    return x_BTD + positions(position_T)[None].astype(x_BTD.dtype)
+    return drop(x_BTD + positions(position_T)[None].astype(x_BTD.dtype), dropout, "embedding")

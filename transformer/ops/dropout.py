@@ -13,7 +13,8 @@ import jax.numpy as jnp
 # An odd number near 2³² / golden ratio, to send consecutive site numbers far apart.
 _GOLDEN = 0x9E3779B9
 
-KINDS = ("embedding", "sublayer", "attention", "feed_forward")  # kinds of place; Section 5.4 names the first two
+# Kinds of place; Section 5.4 names the first two. "word" drops an embedded token whole, the others single units.
+KINDS = ("embedding", "sublayer", "attention", "feed_forward", "word")
 
 
 def mix(bits: jax.Array) -> jax.Array:
@@ -68,10 +69,17 @@ def keep_mask(seed: jax.Array, rate: jax.Array, shape: tuple[int, ...], first_ro
 def drop(x: jax.Array, dropout: Dropout | None, kind: str) -> jax.Array:
     """Zeroes units of `x` with probability `dropout.rates[kind]` and scales the others to keep the mean; Section 5.4.
 
-    The first axis of `x` is the batch. `kind` is one of `KINDS`; kinds have masks of their own at the same site.
+    The first axis of `x` is the batch. `kind` is one of `KINDS`; kinds have masks of their own at the same site. Of the
+    kind "word" all units along the last axis are dropped together.
     """
     if dropout is None or kind not in dropout.rates:
         return x
     rate = dropout.rates[kind]
-    keep = keep_mask(dropout.at(KINDS.index(kind)).seed, rate, x.shape, dropout.first_row)
+    shape = (*x.shape[:-1], 1) if kind == "word" else x.shape
+    keep = keep_mask(dropout.at(KINDS.index(kind)).seed, rate, shape, dropout.first_row)
     return jnp.where(keep, x * (1 / (1 - rate)).astype(x.dtype), jnp.zeros((), x.dtype))
+
+
+def drop_embedded(x_BTD: jax.Array, dropout: Dropout | None) -> jax.Array:
+    """`drop`s whole words, then single units: what is done to embeddings that no position is added to."""
+    return drop(drop(x_BTD, dropout, "word"), dropout, "embedding")
