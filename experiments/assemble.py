@@ -68,16 +68,25 @@ class System:
         model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, jax.random.key(0))))
         return cls(spec, tokenizer, model, shapes, PLACEMENTS[spec.parallel.mode](options=devices.compiler_options()))
 
-    @functools.cached_property
-    def initial(self) -> Params:
-        """The parameters before training; they depend on `train.seed` alone."""
+    def beside(self, spec: Spec) -> "System":
+        """The system of a spec that differs in numbers alone; programs that were compiled serve both."""
+        other = dataclasses.replace(self, spec=spec)
+        shared = {"_searches": self._searches, "_loss_sums": self._loss_sums, "_draw": self._draw}
+        other.__dict__.update(shared)
+        return other
 
+    @functools.cached_property
+    def _draw(self) -> Callable[[jax.Array], Params]:
         def draw(key: jax.Array) -> Params:
             return states.split(build(self.spec.model, self.tokenizer.vocab_size, key))[1]
 
         # One compiled program: faster than op by op.
-        key = jax.random.fold_in(jax.random.key(self.spec.train.seed), 0)
-        return jax.jit(draw, compiler_options=self.placement.options)(key)
+        return jax.jit(draw, compiler_options=self.placement.options)
+
+    @functools.cached_property
+    def initial(self) -> Params:
+        """The parameters before training; they depend on `train.seed` alone."""
+        return self._draw(jax.random.fold_in(jax.random.key(self.spec.train.seed), 0))
 
     @functools.cached_property
     def numbers(self) -> Any:
@@ -156,9 +165,9 @@ class System:
             row_multiple=self.placement.devices,
         )
 
-    def batches(self, plan: batching.BatchPlan, start: int) -> Iterator[batching.Batch]:
+    def batches(self, plan: batching.Batches, start: int, placement: MeshPlacement) -> Iterator[batching.Batch]:
         """Batches from number `start` on, each on the devices before it is asked for."""
-        shard = self.placement.shard
+        shard = placement.shard
         waiting: list[batching.Batch] = []
         for _, batch in batching.batches(plan, start, self.spec.data.workers, self.spec.data.prefetch):
             waiting.append(batch._replace(source=shard(batch.source), target=shard(batch.target)))

@@ -1,5 +1,7 @@
 """What a person watching sees: a progress bar in a terminal, plain lines elsewhere."""
 
+import copy
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -19,9 +21,10 @@ class Watch:
     Args:
       steps: updates in the whole run.
       start: updates made before.
+      name: stands before every line, where several runs share a terminal.
     """
 
-    def __init__(self, steps: int, start: int) -> None:
+    def __init__(self, steps: int, start: int, name: str = "") -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("training"),
@@ -34,11 +37,17 @@ class Watch:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self._steps, self._start = steps, start
+        self._steps, self._start, self._name = steps, start, name
+
+    def beside(self, name: str) -> "Watch":
+        """The same bar, and lines of another name."""
+        other = copy.copy(self)
+        other._name = name
+        return other
 
     def __enter__(self) -> "Watch":
         self._bar.start()
-        self._task = self._bar.add_task("training", total=self._steps, completed=self._start, now="compiling")
+        self._bar.add_task("training", total=self._steps, completed=self._start, now="compiling")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,16 +55,18 @@ class Watch:
 
     def advance(self, step: int) -> None:
         """Moves the bar."""
-        self._bar.update(self._task, completed=step)
+        self._bar.update(self._bar.task_ids[-1], completed=step)
 
     def line(self, text: str) -> None:
         """Prints a line above the bar."""
-        self.console.print(text, markup=False)
+        self.console.print(f"{self._name}: {text}" if self._name else text, markup=False)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Shows a step's metrics: beside the bar in a terminal, as a line elsewhere."""
         shown = ("loss", "perplexity", "learning_rate", "tokens_per_second")
         text = ", ".join(number(name, values[name]) for name in shown)
-        self._bar.update(self._task, now=f"loss {values['loss']:.3f}, {values['tokens_per_second']:,.0f} tokens/s")
+        self._bar.update(
+            self._bar.task_ids[-1], now=f"loss {values['loss']:.3f}, {values['tokens_per_second']:,.0f} tokens/s"
+        )
         if not self.console.is_terminal:
             self.line(f"step {step}/{self._steps}: {text}")

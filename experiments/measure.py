@@ -1,6 +1,5 @@
 """What a finished run amounts to: scores with their breakdowns, size, work and time, in result.json."""
 
-import pathlib
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import jax
 
 from experiments.assemble import System
+from experiments.run import Run
 from experiments.scoring import evaluate_split
 from experiments.workdir import Workdir
-from transformer.data.corpus import Pair, open_corpus, phenomena
+from transformer.data.corpus import Pair, phenomena
 from transformer.data.lines import read_lines
-from transformer.data.tokenizer import Tokenizer
 from transformer.evaluation import bleu, breakdown
 from transformer.ops.flops import matmul_flops
 from transformer.training import metrics
@@ -20,27 +19,24 @@ from transformer.training import step as steps
 from transformer.training.state import Params, count
 
 
-def measure(path: str | pathlib.Path, splits: Sequence[str] = ()) -> dict[str, Any]:
-    """Measures the finished run in a folder, and writes result.json there.
+def measure(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
+    """Measures a finished run, and writes result.json to its folder.
 
     Translations that the run has left of a split are scored as they are; other splits are translated.
 
     Args:
-      path: the folder.
+      run: trained to its end.
       splits: of the run's corpus; none: its data.test_split.
 
     Raises:
-      FileNotFoundError: there is no run, or no checkpoint.
+      FileNotFoundError: the run has no checkpoint.
       ValueError: the corpus has no such split.
     """
-    workdir = Workdir(path)
-    spec = workdir.spec()
-    system = System.make(spec, Tokenizer.load(workdir.tokenizer))
-    corpus = open_corpus(spec.data)
-    params, used = system.result(workdir)
+    workdir, system = run.workdir, run.system
+    params, used = run.result()
     scores = {}
-    for split in dict.fromkeys(splits or (spec.data.test_split,)):
-        pairs = corpus.split(split)
+    for split in dict.fromkeys(splits or (run.spec.data.test_split,)):
+        pairs = run.corpus.split(split)
         texts = _translations(workdir, system, params, split, used[-1], pairs)
         workdir.write_translations(split, "reference", [pair.target for pair in pairs])
         scores[split] = _scores(system, split, pairs, texts)
@@ -48,7 +44,7 @@ def measure(path: str | pathlib.Path, splits: Sequence[str] = ()) -> dict[str, A
         "splits": scores,
         "parameters": count(system.shapes),
         "updates": used[-1],
-        **_training(workdir, system, corpus.split(spec.data.train_split)),
+        **_training(run),
     }
     workdir.write_result(result)
     return result
@@ -76,21 +72,26 @@ def _scores(system: System, split: str, pairs: Sequence[Pair], texts: Sequence[s
     return result
 
 
-def _training(workdir: Workdir, system: System, pairs: Sequence[Pair]) -> dict[str, float]:
-    """The work and time of the run's updates; speeds are medians, so that waiting for a compilation does not count."""
-    events = [event for event in metrics.read(workdir.path) if event["split"] == "train"]
-    report = system.plan(pairs).report()
-    batches = events[-1]["step"] * system.spec.train.accumulate
+def _training(run: Run) -> dict[str, float]:
+    """The work and time of the run's updates; speeds are medians, so that waiting for a compilation does not count.
+
+    A run that was trained together with others has taken its share of their time.
+    """
+    events = [event for event in metrics.read(run.workdir.path) if event["split"] == "train"]
+    report = run.plan.report()
+    batches = events[-1]["step"] * run.spec.train.accumulate
     each = [
-        (shape_flops(system, shape), number)
+        (shape_flops(run.system, shape), number)
         for shape, number in zip(report["shapes"], report["batches_per_shape"], strict=True)
     ]
     mean = sum(flops * number for flops, number in each) / report["batches_per_epoch"]
     return {
         "target_tokens": sum(event["target_tokens"] for event in events),
         "training_flops": mean * batches,
-        "tokens_per_second": statistics.median(event["tokens_per_second"] for event in events),
-        "training_minutes": sum(event["seconds"] for event in events) / 60,
+        "tokens_per_second": statistics.median(
+            event["tokens_per_second"] * event.get("members", 1) for event in events
+        ),
+        "training_minutes": sum(event["seconds"] / event.get("members", 1) for event in events) / 60,
     }
 
 

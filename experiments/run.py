@@ -1,21 +1,26 @@
 """One training run in its folder, from the first batch to the scored test split."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 
 from experiments import assemble
 from experiments.console import Watch, number
 from experiments.scoring import evaluate_split, picture
+from experiments.together import kind
 from experiments.workdir import Workdir
 from transformer.data import batching
 from transformer.data.corpus import Pair, open_corpus
+from transformer.data.tokenizer import Tokenizer
 from transformer.evaluation import bleu
 from transformer.spec import Spec
-from transformer.training import loop, metrics
+from transformer.training import loop, metrics, population
 from transformer.training.checkpoint import Checkpoints, evaluated
-from transformer.training.state import TrainState, count
+from transformer.training.parallel import MeshPlacement, PopulationPlacement
+from transformer.training.state import Params, TrainState, count
 
 
 class Run:
@@ -26,12 +31,15 @@ class Run:
       path: its folder.
       allowed: settings that may differ from those the run in the folder began with.
       clock: seconds, from any origin.
+      name: stands before what is printed, where several runs are trained together.
 
     Raises:
       ValueError, FileNotFoundError: a setting, a corpus or the folder is not as it must be.
     """
 
-    def __init__(self, spec: Spec, path: str, allowed: Sequence[str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, spec: Spec, path: str, allowed: Sequence[str], clock: Callable[[], float], name: str = ""
+    ) -> None:
         self.spec = spec
         self.clock = clock
         self.workdir = Workdir(path)
@@ -40,7 +48,7 @@ class Run:
         self.validation = self.corpus.split(spec.data.validation_split)
         self.workdir.begin(spec, allowed)
         self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, train_pairs, self.workdir))
-        self.workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
+        self._write_versions()
         self.plan = self.system.plan(train_pairs)
         pairs = batching.tokenize(self.validation, self.system.tokenizer, None)
         # Two of the plan's shapes: to compile for all of them takes longer than the padding that they save.
@@ -52,7 +60,33 @@ class Run:
             )
         ]
         self.checkpoints = Checkpoints(self.workdir.checkpoints, spec.checkpoint.keep)
-        self.watch = Watch(spec.train.steps, 0)
+        self.watch = Watch(spec.train.steps, 0, name)
+        self.members = 1  # runs that are trained in one program, this one among them
+        self._result: tuple[Params, list[int]] | None = None
+
+    def beside(self, spec: Spec, path: str, name: str) -> "Run":
+        """A run in another folder whose spec differs in numbers alone; corpus and programs serve both.
+
+        Raises:
+          ValueError: the folder is that of another run, or has another tokenizer.
+        """
+        other = copy.copy(self)
+        other.spec, other.workdir = spec, Workdir(path)
+        other.workdir.begin(spec)
+        if not other.workdir.tokenizer.exists():
+            self.system.tokenizer.save(other.workdir.tokenizer)
+        elif Tokenizer.load(other.workdir.tokenizer).fingerprint != self.system.tokenizer.fingerprint:
+            raise ValueError(f"{other.workdir.tokenizer} is not the tokenizer of {self.workdir.path}")
+        other._write_versions()
+        other.system = self.system.beside(spec)
+        other.plan = self.plan.reseeded(spec.train.seed)
+        other.checkpoints = Checkpoints(other.workdir.checkpoints, spec.checkpoint.keep)
+        other.watch = self.watch.beside(name)
+        other._result = None
+        return other
+
+    def _write_versions(self) -> None:
+        self.workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
 
     def describe(self) -> None:
         """Prints what is about to be trained on what."""
@@ -75,51 +109,45 @@ class Run:
 
     def train(self) -> None:
         """Trains from the newest checkpoint, or from the start, to the end."""
-        system, spec = self.system, self.spec
-        saved = self.checkpoints.steps()
-        shapes = system.state_shapes()
-        state = self.checkpoints.restore(saved[-1], shapes) if saved else None
-        position = 0 if state is None else int(state.batch)
-        # The first shapes are being compiled while parameters are drawn.
-        step = system.placement.compile_shapes(
-            system.model, spec.train, shapes, system.numbers, self._shapes_by_need(position)
-        )
-        state = system.fresh_state() if state is None else state
-        start = int(state.step)
-        self.recorder = metrics.Recorder(self.workdir.path, start)
-        self.describe()
-        if saved:
-            self.watch.line(f"continuing after step {start}")
-        past = [event for event in metrics.read(self.workdir.path) if event["split"] == spec.data.validation_split]
-        hooks = loop.Hooks(self._log, self._evaluate, self._save, self._save_best, self.watch.advance, self.clock)
-        batches = system.batches(self.plan, position)
-        state, numbers = (system.placement.replicate(tree) for tree in (state, system.numbers))
-        with self.watch:
-            loop.fit(spec, step, state, numbers, start, batches, hooks, past)
-        self.checkpoints.wait()
+        train([self])
 
-    def _shapes_by_need(self, position: int) -> list[tuple[int, int, int]]:
-        """The plan's shapes, those of the next batches first."""
-        epoch = self.plan.batches_per_epoch()
-        near = (self.plan.shape(number) for number in range(position, position + epoch))
-        shapes = dict.fromkeys((*near, *self.plan.shapes))
-        return [(shape.rows, shape.source, shape.target) for shape in shapes]
+    def saved(self) -> int | None:
+        """The step of the newest checkpoint, if there is one."""
+        return max(self.checkpoints.steps(), default=None)
+
+    def restored(self) -> TrainState | None:
+        """The newest checkpoint's state, if there is one."""
+        step = self.saved()
+        return None if step is None else self.checkpoints.restore(step, self.system.state_shapes())
+
+    def begin(self, start: int, members: int) -> tuple[loop.Hooks, list[dict[str, Any]]]:
+        """What happens beside training from update `start` on, and what evaluations have said up to there.
+
+        `members` is how many runs are trained in one program, this one among them.
+        """
+        self.members = members
+        self.recorder = metrics.Recorder(self.workdir.path, start)
+        past = [event for event in metrics.read(self.workdir.path) if event["split"] == self.spec.data.validation_split]
+        hooks = loop.Hooks(self._log, self._evaluate, self._save, self._save_best, self.watch.advance, self.clock)
+        return hooks, past
 
     def _log(self, step: int, values: dict[str, float]) -> None:
+        if self.members > 1:
+            values = {**values, "members": self.members}
         self.recorder.write(step, "train", values)
         self.watch.metrics(step, values)
 
     def _save(self, step: int, state: TrainState) -> None:
-        self.checkpoints.save(step, self.system.placement.host(state))
+        self.checkpoints.save(step, state)
 
     def _save_best(self, step: int, state: TrainState) -> None:
         best = Checkpoints(self.workdir.best, keep=1)
-        best.save(step, self.system.placement.host(state))
+        best.save(step, state)
         best.close()
 
     def _evaluate(self, step: int, state: TrainState) -> dict[str, float]:
         spec, split = self.spec, self.spec.data.validation_split
-        params = self.system.on_devices(evaluated(self.system.placement.host(state)))
+        params = self.system.on_devices(evaluated(state))
         values = self.system.loss(params, self.validation_batches)
         pairs = self.validation[: spec.evaluate.sentences]
         if len(pairs):
@@ -150,9 +178,14 @@ class Run:
         if lines:
             self.recorder.text(step, f"{split}/translations", "\n".join(f"    {line}" for line in lines))
 
+    def result(self) -> tuple[Params, list[int]]:
+        """The parameters that stand for the finished run, and the steps they come from."""
+        self._result = self._result or self.system.result(self.workdir)
+        return self._result
+
     def finish(self, begun: float) -> dict[str, float]:
         """Opens the test split, once: translates and scores it, and draws one sentence's attention."""
-        params, steps = self.system.result(self.workdir)
+        params, steps = self.result()
         split = self.spec.data.test_split
         self.watch.line(
             f"testing the mean of checkpoints {', '.join(map(str, steps))}"
@@ -175,3 +208,90 @@ class Run:
         )
         self.watch.line(f"{(self.clock() - begun) / 60:.1f} minutes")
         return values
+
+
+class _Crew(NamedTuple):
+    """Where and on what runs are trained: one as it is, or several stacked.
+
+    Attributes:
+      placement: the devices.
+      numbers: settings that are arguments of the compiled step.
+      batches: by number.
+      shapes: of one run's state → of the whole.
+      join: the states of all runs → the whole.
+      member: (whole, number) → the state of one run.
+    """
+
+    placement: MeshPlacement
+    numbers: Any
+    batches: batching.Batches
+    shapes: Callable[[Any], Any]
+    join: Callable[[Sequence[TrainState]], Any]
+    member: Callable[[Any, int], TrainState]
+
+
+def _crew(runs: Sequence[Run]) -> _Crew:
+    first, placement = runs[0], runs[0].system.placement
+    if len(runs) == 1:
+        return _Crew(
+            placement,
+            first.system.numbers,
+            first.plan,
+            shapes=lambda one: one,
+            join=lambda states: states[0],
+            member=lambda whole, _: placement.host(whole),
+        )
+    return _Crew(
+        PopulationPlacement(len(runs), options=placement.options),
+        population.numbers([run.spec for run in runs]),
+        batching.SideBySide(tuple(run.plan for run in runs)),
+        shapes=lambda one: population.shapes(one, len(runs)),
+        join=population.stack,
+        member=population.member,
+    )
+
+
+def train(runs: Sequence[Run]) -> None:
+    """Trains a run, or several that differ in numbers alone in one program, from their newest checkpoint to the end.
+
+    Raises:
+      ValueError: runs that cannot be trained together: they differ in more, or are not equally far.
+    """
+    if len({kind(run.spec) for run in runs}) > 1:
+        raise ValueError("runs that differ in more than numbers cannot be trained together")
+    if len({run.saved() for run in runs}) > 1:
+        raise ValueError("runs that are not equally far cannot be trained together")
+    first, crew = runs[0], _crew(runs)
+    system, spec = first.system, first.spec
+    saved = [state for state in (run.restored() for run in runs) if state is not None]
+    position = int(saved[0].batch) if saved else 0
+    # The first shapes are being compiled while parameters are drawn.
+    step = crew.placement.compile_shapes(
+        system.model,
+        spec.train,
+        crew.shapes(system.state_shapes()),
+        crew.numbers,
+        _shapes_by_need(first.plan, position),
+    )
+    states = saved or [run.system.fresh_state() for run in runs]
+    start = int(states[0].step)
+    first.describe()
+    if len(runs) > 1:
+        first.watch.line(f"{len(runs)} runs are trained together")
+    if saved:
+        first.watch.line(f"continuing after step {start}")
+    batches = system.batches(crew.batches, position, crew.placement)
+    state, numbers = (crew.placement.replicate(tree) for tree in (crew.join(states), crew.numbers))
+    with first.watch:
+        members = [run.begin(start, len(runs)) for run in runs]
+        loop.fit_together(spec, step, state, numbers, start, batches, members, crew.member)
+    for run in runs:
+        run.checkpoints.wait()
+
+
+def _shapes_by_need(plan: batching.BatchPlan, position: int) -> list[tuple[int, int, int]]:
+    """The plan's shapes, those of the next batches first."""
+    epoch = plan.batches_per_epoch()
+    near = (plan.shape(number) for number in range(position, position + epoch))
+    shapes = dict.fromkeys((*near, *plan.shapes))
+    return [(shape.rows, shape.source, shape.target) for shape in shapes]

@@ -88,6 +88,11 @@ class Workdir:
         usual = base.get_config().to_dict()
         return {section: usual.get(section, {}) | kept.get(section, {}) for section in usual | kept}
 
+    def newest_step(self) -> int | None:
+        """The step of the newest checkpoint, if there is one."""
+        names = (path.name for path in self.checkpoints.glob("*"))  # one that is being written has a longer name
+        return max((int(name) for name in names if name.isdecimal()), default=None)
+
     def write_versions(self, devices: Iterable[str]) -> None:
         """Records in versions.json what the run is done with."""
         versions = {

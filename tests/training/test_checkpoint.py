@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,32 +12,15 @@ import optax
 import pytest
 
 from configs import base
-from transformer.models.interface import Decoded, Memory
-from transformer.ops.dropout import Dropout, drop
+from tests.training.bag import Bag
 from transformer.ops.losses import LossSums
-from transformer.spec import PAD, Spec
+from transformer.spec import Spec
 from transformer.training import step as steps
 from transformer.training.checkpoint import Checkpoints, evaluated, mean_of_last
 from transformer.training.parallel import PLACEMENTS, MeshPlacement
 from transformer.training.state import Model, TrainState
 
 VOCABULARY, HALF = 13, 3
-
-
-class Bag(NamedTuple):
-    """A small model with dropout."""
-
-    params: dict[str, jax.Array]
-
-    def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
-        return Memory(drop(self.params["table"][source_BS], dropout, "embedding"), source_BS != PAD, {})
-
-    def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
-        hidden_BTD = memory.states_BSD.sum(axis=1)[:, None] + self.params["table"][target_BT]
-        return Decoded(drop(hidden_BTD, dropout, "sublayer"), {})
-
-    def logits(self, hidden_D: jax.Array) -> jax.Array:
-        return hidden_D @ self.params["output"]
 
 
 def make_spec() -> Spec:
@@ -55,7 +38,7 @@ def drawn_state(seed: int = 0, width: int = 5, **changes: Any) -> TrainState:
     generator = np.random.default_rng(seed)
 
     def params() -> dict[str, Any]:
-        shapes = {"table": (VOCABULARY, width), "output": (width, VOCABULARY)}
+        shapes = {"table": (VOCABULARY, width), "kernel": (width, VOCABULARY)}
         return {name: jnp.asarray(generator.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
 
     return TrainState(
@@ -155,16 +138,16 @@ def zeros(*shape: int, dtype: Any = np.float32) -> Any:
 
 FEWER = "float32[5, 13] there, absent here"
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
-    "another size": (changed_params(output=zeros(5, 14)), "params.output is float32[5, 13] there, float32[5, 14] here"),
-    "turned round": (changed_params(output=zeros(13, 5)), "params.output is float32[5, 13] there, float32[13, 5] here"),
+    "another size": (changed_params(kernel=zeros(5, 14)), "params.kernel is float32[5, 13] there, float32[5, 14] here"),
+    "turned round": (changed_params(kernel=zeros(13, 5)), "params.kernel is float32[5, 13] there, float32[13, 5] here"),
     "another dtype": (
-        changed_params(output=zeros(5, 13, dtype=jnp.bfloat16)),
-        "params.output is float32[5, 13] there, bfloat16[5, 13] here",
+        changed_params(kernel=zeros(5, 13, dtype=jnp.bfloat16)),
+        "params.kernel is float32[5, 13] there, bfloat16[5, 13] here",
     ),
-    "a parameter less": (changed_params(output=None), f"params.output is {FEWER}"),
+    "a parameter less": (changed_params(kernel=None), f"params.kernel is {FEWER}"),
     "a parameter more": (changed_params(bias=zeros(3)), "params.bias is absent there, float32[3] here"),
-    "no average": ({"average": {}}, f"average.output is {FEWER}, and 1 more differ"),
-    "no accumulation": ({"pending": ()}, f"pending.0.output is {FEWER}, and 4 more differ"),
+    "no average": ({"average": {}}, f"average.kernel is {FEWER}, and 1 more differ"),
+    "no accumulation": ({"pending": ()}, f"pending.0.kernel is {FEWER}, and 4 more differ"),
     "another optimizer": (
         {"optimizer": optax.TraceState({})},
         "optimizer.count is int32[] there, absent here, and 4 more differ",
@@ -265,7 +248,7 @@ def test_the_mean_of_the_last(averages: tuple[float | None, ...], checkpoints: C
     for count, value, used in ((1, 7.5, [100]), (2, 4.75, [20, 100]), (5, 3.5, [3, 20, 100])):
         mean, found = mean_of_last(checkpoints, count, like)
         assert found == used
-        assert mean.keys() == {"table", "output"}
+        assert mean.keys() == {"table", "kernel"}
         for name, leaf in mean.items():
             assert leaf.dtype == np.float32
             np.testing.assert_array_equal(leaf, np.full(like.params[name].shape, value))

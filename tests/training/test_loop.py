@@ -258,6 +258,6 @@ def test_a_hopeless_loss_has_a_perplexity() -> None:
     meter = Meter(clock=lambda: 0.0)
     sums = LossSums(*(cast(Any, value) for value in (1000, 1000, 1)))
     meter.add(StepSums(sums, cast(Any, 1.0), cast(Any, 1.0)))
-    values = meter.report()
+    (values,) = meter.report()
     assert values["loss"] == 1000
     assert math.isfinite(values["perplexity"])

@@ -13,16 +13,16 @@ import pytest
 from flax import nnx
 
 from configs import base
+from tests.training.bag import HEADS, Bag, bag_params
 from transformer.models.build import build
-from transformer.models.interface import Decoded, Memory
-from transformer.ops.dropout import KINDS, Dropout, drop
+from transformer.ops.dropout import KINDS
 from transformer.spec import PAD, Spec, TrainSpec
 from transformer.training import state as states
 from transformer.training import step as steps
 from transformer.training.parallel import PLACEMENTS, MeshPlacement, PmapPlacement
 from transformer.training.state import Model, TrainState
 
-VOCABULARY, HEADS, STEPS = 13, 3, 3
+VOCABULARY, STEPS = 13, 3
 PLACES: dict[str, Callable[[], MeshPlacement]] = {
     "one": lambda: MeshPlacement(jax.devices()[:1]),
     "mesh": MeshPlacement,
@@ -34,34 +34,14 @@ every_place = pytest.mark.parametrize("place", PLACES)
 def make_spec() -> Spec:
     config = base.get_config().to_dict()
     sizes = {"d_model": 2 * HEADS, "d_ff": 7, "heads": HEADS, "encoder_layers": 1, "decoder_layers": 1}
-    config["model"] |= sizes | {f"dropout_{kind}": rate for kind, rate in zip(KINDS, (0.1, 0.2, 0.3, 0.4), strict=True)}
+    rates = dict(zip(KINDS, (0.1, 0.2, 0.3, 0.4, 0.25), strict=True))
+    config["model"] |= sizes | {f"dropout_{kind}": rate for kind, rate in rates.items()}
     config["train"] |= {"warmup_steps": 2, "learning_rate": 0.01, "adam_epsilon": 1e-3, "ema_decay": 0.5}
     return Spec.from_config(config)
 
 
 SPEC = make_spec()
 NUMBERS = steps.numbers(SPEC.train, SPEC.model)
-
-
-class Bag(NamedTuple):
-    """Sees a source as the sum of its tokens, and drops units of every kind, in arrays of several ranks."""
-
-    params: dict[str, jax.Array]
-
-    def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
-        states_BSD = drop(self.params["table"][source_BS], dropout, "embedding")
-        mask_BS = source_BS != PAD
-        weights_BHS = jnp.broadcast_to(mask_BS[:, None], (len(mask_BS), HEADS, mask_BS.shape[1])).astype(jnp.float32)
-        weights_BHS = drop(weights_BHS, dropout, "attention")
-        return Memory(jnp.einsum("bhs,bsd->bhd", weights_BHS, states_BSD), mask_BS, {})
-
-    def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
-        source_BD = drop(memory.states_BSD.sum(axis=1), dropout, "feed_forward")
-        hidden_BTD = drop(jnp.tanh(source_BD[:, None] + self.params["table"][target_BT]), dropout, "sublayer")
-        return Decoded(hidden_BTD, {})
-
-    def logits(self, hidden_D: jax.Array) -> jax.Array:
-        return hidden_D @ self.params["kernel"]
 
 
 class Counted:
@@ -84,12 +64,6 @@ def batch(number: int, rows: int = 6, width: int = 5) -> tuple[np.ndarray, np.nd
     tokens = generator.integers(4, VOCABULARY, (2, rows, width))
     source_BS, target_BT = np.where(np.arange(width) < lengths, tokens, PAD).astype(np.int32)
     return source_BS, target_BT
-
-
-def bag_params() -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    table = generator.normal(size=(VOCABULARY, 5)).astype(np.float32)
-    return {"table": table, "kernel": generator.normal(size=(5, VOCABULARY)).astype(np.float32)}
 
 
 def fresh_state(params: Any, settings: TrainSpec = SPEC.train) -> TrainState:
@@ -121,7 +95,7 @@ def train(place: str, model: Any, params: Any, settings: TrainSpec = SPEC.train)
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, Trained]:
-    return {place: train(place, Bag, bag_params()) for place in PLACES}
+    return {place: train(place, Bag, bag_params(VOCABULARY)) for place in PLACES}
 
 
 def assert_equal(one: Trained, other: Trained) -> None:
@@ -151,7 +125,7 @@ def test_devices_do_not_change_what_is_learned(place: str, runs: dict[str, Train
 def test_devices_share_the_work_of_muon(place: str) -> None:
     """Three matrices of one shape and one of another: no device has as many of them as the others."""
     generator = np.random.default_rng(1)
-    params: dict[str, Any] = bag_params()
+    params: dict[str, Any] = bag_params(VOCABULARY)
     params["more"] = [{"kernel": generator.normal(size=(5, VOCABULARY)).astype(np.float32)} for _ in range(2)]
     params["other"] = {"kernel": generator.normal(size=(7, 3)).astype(np.float32)}
 
@@ -173,7 +147,7 @@ def test_devices_share_the_work_of_muon(place: str) -> None:
 
 def test_something_is_learned(runs: dict[str, Trained]) -> None:
     """The last test would also pass if steps did nothing."""
-    state, params = runs["one"].state, bag_params()
+    state, params = runs["one"].state, bag_params(VOCABULARY)
     assert (int(state.step), int(state.batch)) == (STEPS, STEPS)
     assert all(np.abs(state.params[name] - params[name]).max() > 1e-2 for name in params)
 
@@ -211,7 +185,7 @@ def test_a_step_is_compiled_once_for_each_shape(place: str, runs: dict[str, Trai
 def test_shapes_that_are_known_are_compiled_ahead(place: str, runs: dict[str, Trained]) -> None:
     """The same steps; on a mesh, each program is made before its batch comes, and no other is made later."""
     placement, model = runs[place].placement, Counted(Bag)
-    state, numbers = placement.replicate(fresh_state(bag_params())), placement.replicate(NUMBERS)
+    state, numbers = placement.replicate(fresh_state(bag_params(VOCABULARY))), placement.replicate(NUMBERS)
     shapes = [(2, 7, 7), (6, 5, 5)]
     step = placement.compile_shapes(cast(Model, model), SPEC.train, state, numbers, shapes)
     losses = []

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from transformer.models.interface import Decoded, Memory
-from transformer.ops.dropout import Dropout, drop
+from tests.training.bag import Bag, bag_params
 from transformer.spec import BOS, PAD, Spec
 from transformer.training import step as steps
 from transformer.training.state import Model, TrainState
@@ -20,30 +19,7 @@ VOCABULARY, WIDTH = 11, 3
 RATE, WARMUP, EPSILON, SMOOTHING = 0.3, 7, 0.1, 0.2
 
 
-class Bag(NamedTuple):
-    """Predicts a token from the sum of the one before it and the mean of the source's."""
-
-    params: dict[str, jax.Array]
-
-    def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
-        states_BSD = drop(self.params["table"][source_BS], dropout, "embedding")
-        return Memory(states_BSD, source_BS != PAD, {})
-
-    def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
-        mask_BSD = memory.mask_BS[..., None].astype(jnp.float32)
-        mean_BD = (memory.states_BSD * mask_BSD).sum(axis=1) / jnp.maximum(mask_BSD.sum(axis=1), 1)
-        hidden_BTD = mean_BD[:, None] + self.params["table"][target_BT]
-        return Decoded(drop(hidden_BTD, dropout, "sublayer"), {})
-
-    def logits(self, hidden_D: jax.Array) -> jax.Array:
-        return hidden_D @ self.params["kernel"]
-
-
-GENERATOR = np.random.default_rng(0)
-PARAMS = {
-    "table": GENERATOR.normal(size=(VOCABULARY, WIDTH)).astype(np.float32),
-    "kernel": GENERATOR.normal(size=(WIDTH, VOCABULARY)).astype(np.float32),
-}
+PARAMS = bag_params(VOCABULARY, WIDTH)
 # Sentences of many lengths: parts of the batch hold different numbers of tokens. The last two rows fill up.
 SOURCE_BS = np.array([[5, 7, 2], [9, 2, 0], [4, 2, 0], [6, 10, 2], [0, 0, 0], [0, 0, 0]], np.int32)
 TARGET_BT = np.array(

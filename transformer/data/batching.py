@@ -2,12 +2,14 @@
 
 The corpus is allotted to shapes once (allotment.py). An epoch shuffles the pairs of each shape, cuts them into batches,
 and shuffles the batches of all shapes together; it has the same number of batches each time, so batch k stands in epoch
-k // (batches per epoch) and nothing before it needs to be computed. To resume, a run needs one integer.
+k // (batches per epoch) and nothing before it needs to be computed. To resume, a run needs one integer. The seed says
+which pairs are together, not which shape comes when: runs that differ in their seed can be trained side by side.
 """
 
+import copy
 import threading
 from collections.abc import Iterator
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 
@@ -20,6 +22,7 @@ __all__ = [
     "Batch",
     "BatchPlan",
     "Shape",
+    "SideBySide",
     "TokenizedPairs",
     "TokenizedSide",
     "batches",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 _ENDLESS = 1 << 62  # batches offered to Grain, which wants a length
+_SHAPES = 0x736861706573  # key of the order of shapes, which is every seed's
 _THREADS = 2  # one assembles while the other waits for a core; more contend for the interpreter lock
 
 
@@ -60,6 +64,12 @@ class BatchPlan:
         self._number_in_shape = np.concatenate([np.arange(count) for count in counts])
         self._epochs: dict[int, _Epoch] = {}
         self._lock = threading.Lock()
+
+    def reseeded(self, seed: int) -> "BatchPlan":
+        """The same pairs in the same shapes, as another seed mixes them."""
+        plan = copy.copy(self)
+        plan._seed = seed
+        return plan
 
     def __getstate__(self) -> dict[str, Any]:
         """For a worker process, which shuffles for itself: everything but the lock and the epochs at hand."""
@@ -148,15 +158,36 @@ class _Epoch:
 
     def __init__(self, members: tuple[np.ndarray, ...], batches: int, seed: int, number: int) -> None:
         # Raw Philox output with a sort, not Generator.permutation: NumPy promises the former never to change.
-        raw = np.random.Philox(key=np.array([seed % (1 << 64), number], np.uint64))
-        self.members = tuple(member[np.argsort(raw.random_raw(len(member)), kind="stable")] for member in members)
-        self.order = np.argsort(raw.random_raw(batches), kind="stable")
+        pairs, shapes = (
+            np.random.Philox(key=np.array([key, number], np.uint64)) for key in (seed % (1 << 64), _SHAPES)
+        )
+        self.members = tuple(member[np.argsort(pairs.random_raw(len(member)), kind="stable")] for member in members)
+        self.order = np.argsort(shapes.random_raw(batches), kind="stable")
+
+
+class Batches(Protocol):
+    """Batches by number."""
+
+    def batch(self, k: int) -> Batch:
+        """Batch k; a pure function of k."""
+        ...
+
+
+class SideBySide(NamedTuple):
+    """Plans that differ in their seed, with one batch of each as one: [members, rows, width]."""
+
+    plans: tuple[BatchPlan, ...]
+
+    def batch(self, k: int) -> Batch:
+        """Batch k of every plan."""
+        each = [plan.batch(k) for plan in self.plans]
+        return Batch(*(np.stack(sides) for sides in zip(*each, strict=True)))
 
 
 class _From:
     """Batches from `start` on, as Grain's random-access source."""
 
-    def __init__(self, plan: BatchPlan, start: int) -> None:
+    def __init__(self, plan: Batches, start: int) -> None:
         self._plan = plan
         self._start = start
 
@@ -168,7 +199,7 @@ class _From:
         return k, self._plan.batch(k)
 
 
-def batches(plan: BatchPlan, start: int, workers: int, prefetch: int) -> Iterator[tuple[int, Batch]]:
+def batches(plan: Batches, start: int, workers: int, prefetch: int) -> Iterator[tuple[int, Batch]]:
     """Yields (k, batch k) for k = `start`, `start` + 1, ... without end, `prefetch` of them ready ahead.
 
     `workers` processes assemble them, or threads of this process if 0; order and content do not depend on it. Grain

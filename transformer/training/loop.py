@@ -1,11 +1,15 @@
-"""The training loop: dispatches steps, and looks at a step's sums only after the next one is under way."""
+"""The training loop: dispatches steps, and looks at a step's sums only after the next one is under way.
+
+It drives one run, or several that go in step: a population, see `training/population.py`.
+"""
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from transformer.spec import Spec
 from transformer.training.state import TrainState
@@ -48,7 +52,10 @@ class Hooks:
 
 
 class Meter:
-    """Adds up the sums of steps, and turns them into means when asked."""
+    """Adds up the sums of steps, and turns them into means when asked.
+
+    Sums are scalars, or have an axis of members that make their steps together.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -56,7 +63,7 @@ class Meter:
         self._reset()
 
     def _reset(self) -> None:
-        self._loss = self._nll = self._weight = 0.0
+        self._sums = np.zeros((3, 1))  # loss, negative log-likelihood and weight of each member
         self._since = self._clock()
         self._paused = 0.0
 
@@ -69,16 +76,15 @@ class Meter:
         if self._latest is None:
             return
         sums = jax.device_get(self._latest.sums)
-        self._loss += float(sums.loss)
-        self._nll += float(sums.nll)
-        self._weight += float(sums.weight)
+        each = (np.asarray(value, np.float64) for value in (sums.loss, sums.nll, sums.weight))
+        self._sums = self._sums + np.stack([np.atleast_1d(value) for value in each])
 
     def pause(self, seconds: float) -> None:
         """Leaves `seconds` spent on something else out of the speed."""
         self._paused += seconds
 
-    def report(self) -> dict[str, float]:
-        """Means since the last report, in nats and tokens per second; waits for the latest step.
+    def report(self) -> list[dict[str, float]]:
+        """Of each member, means since the last report in nats and tokens per second; waits for the latest step.
 
         Raises:
           ValueError: no step was added since.
@@ -88,18 +94,23 @@ class Meter:
         self._read()
         last, self._latest = self._latest, None
         seconds = max(self._clock() - self._since - self._paused, 1e-9)
-        weight = max(self._weight, 1.0)
-        values = {
-            "loss": self._loss / weight,
-            "perplexity": math.exp(min(self._nll / weight, 100.0)),
-            "gradient_norm": float(last.gradient_norm),
-            "learning_rate": float(last.learning_rate),
-            "target_tokens": self._weight,
-            "seconds": seconds,
-            "tokens_per_second": self._weight / seconds,
-        }
+        facts = np.stack([np.atleast_1d(np.asarray(fact)) for fact in (last.gradient_norm, last.learning_rate)])
+        reports = []
+        for (loss, nll, tokens), (norm, rate) in zip(self._sums.T.tolist(), facts.T.tolist(), strict=True):
+            weight = max(tokens, 1.0)
+            reports.append(
+                {
+                    "loss": loss / weight,
+                    "perplexity": math.exp(min(nll / weight, 100.0)),
+                    "gradient_norm": norm,
+                    "learning_rate": rate,
+                    "target_tokens": tokens,
+                    "seconds": seconds,
+                    "tokens_per_second": tokens / seconds,
+                }
+            )
         self._reset()
-        return values
+        return reports
 
 
 class Stopping:
@@ -131,6 +142,25 @@ class Stopping:
         return self._without >= self._patience
 
 
+class _Member:
+    """One run in the loop: what happens beside its training, and whether it goes on."""
+
+    def __init__(self, spec: Spec, hooks: Hooks, past: Iterable[dict[str, float]]) -> None:
+        self.hooks = hooks
+        self._stopping = Stopping(spec.train.early_stopping, spec.train.patience)
+        for values in past:
+            self._stopping.improved(values)
+        self.over = self._stopping.stop
+
+    def look(self, update: int, state: TrainState, evaluating: bool, saving: bool) -> None:
+        """Evaluates and saves what is due."""
+        if evaluating and self._stopping.improved(self.hooks.evaluate(update, state)):
+            self.hooks.best(update, state)
+        self.over = self._stopping.stop
+        if saving or self.over:
+            self.hooks.save(update, state)
+
+
 def fit(
     spec: Spec,
     step: Callable[..., tuple[TrainState, StepSums]],
@@ -153,27 +183,57 @@ def fit(
       hooks: what happens beside training.
       past: results of earlier evaluations of this run, for early stopping.
     """
-    stopping = Stopping(spec.train.early_stopping, spec.train.patience)
-    for values in past:
-        stopping.improved(values)
-    meter = Meter(hooks.clock)
+    return fit_together(spec, step, state, numbers, start, batches, [(hooks, past)], lambda whole, number: whole)
+
+
+def fit_together(
+    spec: Spec,
+    step: Callable[..., tuple[TrainState, StepSums]],
+    state: TrainState,
+    numbers: Any,
+    start: int,
+    batches: Iterator[Batch],
+    runs: Sequence[tuple[Hooks, Iterable[dict[str, float]]]],
+    member: Callable[[TrainState, int], TrainState],
+) -> TrainState:
+    """As `fit`, of several runs with a state, numbers and batches that are all runs' in one.
+
+    A run that has stopped early hears nothing any more, and what becomes of its part of the state is of no account;
+    the others go on.
+
+    Args:
+      spec: what the runs have in common.
+      step: the compiled step.
+      state: donated.
+      numbers: settings on the devices.
+      start: updates that the state has seen.
+      batches: from the state's position on.
+      runs: of each, what happens beside training, and results of earlier evaluations. The first one's clock counts.
+      member: (state, number) → the state of one run.
+    """
+    members = [_Member(spec, hooks, past) for hooks, past in runs]
+    clock = members[0].hooks.clock
+    meter = Meter(clock)
     for update in range(start + 1, spec.train.steps + 1):
-        if stopping.stop:
+        going = [(number, each) for number, each in enumerate(members) if not each.over]
+        if not going:
             break
         for _ in range(spec.train.accumulate):
             batch = next(batches)
             state, sums = step(state, batch.source, batch.target, numbers)
             meter.add(sums)
-        hooks.progress(update)
+        for _, each in going:
+            each.hooks.progress(update)
         last = update == spec.train.steps
         evaluating, saving = (last or update % every == 0 for every in (spec.evaluate.every, spec.checkpoint.every))
         # A save begins a new window of metrics, so that a run continued from it logs what the run itself would have.
         if evaluating or saving or update % spec.train.log_every == 0:
-            hooks.log(update, meter.report())
-        paused = hooks.clock()
-        if evaluating and stopping.improved(hooks.evaluate(update, state)):
-            hooks.best(update, state)
-        if saving or stopping.stop:
-            hooks.save(update, state)
-        meter.pause(hooks.clock() - paused)
+            values = meter.report()
+            for number, each in going:
+                each.hooks.log(update, values[number])
+        paused = clock()
+        if evaluating or saving:
+            for number, each in going:
+                each.look(update, member(state, number), evaluating, saving)
+        meter.pause(clock() - paused)
     return state

@@ -4,6 +4,7 @@ Both see the same global batch and give the same sums; only the way the work is 
 """
 
 import concurrent.futures
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from transformer.training.state import Model
 from transformer.training.step import make_step
 
 AXIS = "data"
-
+MEMBERS = "member"
 
 Shape = tuple[int, int, int]  # rows, source width, target width of a batch
 
@@ -30,6 +31,7 @@ class ShapedStep:
       state, numbers: arguments of the step, or their shapes.
       whole, by_row: how these and a batch lie on the devices.
       shapes: all there will be, the first needed first.
+      leading: axes of a batch before its rows.
       threads: how many programs are compiled at a time.
     """
 
@@ -41,6 +43,7 @@ class ShapedStep:
         whole: NamedSharding,
         by_row: NamedSharding,
         shapes: Sequence[Shape],
+        leading: tuple[int, ...] = (),
         threads: int = 2,
     ) -> None:
         def abstract(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -48,7 +51,8 @@ class ShapedStep:
 
         def compiled(shape: Shape) -> Callable[..., Any]:
             rows, *widths = shape
-            batch = [jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=by_row) for width in widths]
+            sizes = [(*leading, rows, width) for width in widths]
+            batch = [jax.ShapeDtypeStruct(size, jnp.int32, sharding=by_row) for size in sizes]
             return step.lower(state, *batch, numbers).compile()
 
         # Threads and not processes: XLA compiles outside of the interpreter lock.
@@ -63,7 +67,7 @@ class ShapedStep:
         Raises:
           ValueError: a batch of another shape than was announced.
         """
-        shape = (source_BS.shape[0], source_BS.shape[1], target_BT.shape[1])
+        shape = (source_BS.shape[-2], source_BS.shape[-1], target_BT.shape[-1])
         if shape not in self._programs:
             raise ValueError(f"batch of shape {shape}, which is none of the {len(self._programs)} compiled for")
         return self._programs[shape].result()(state, source_BS, target_BT, numbers)
@@ -123,6 +127,8 @@ class MeshPlacement:
 
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
+        if self.devices == 1:
+            return make_step(model, train)
         step = make_step(model, train, lambda tree: jax.lax.psum(tree, AXIS), self._divide)
 
         def local(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
@@ -178,6 +184,55 @@ class PmapPlacement(MeshPlacement):
     ) -> Callable[..., Any]:
         """The step under `jax.pmap`, which compiles a shape when it first meets it."""
         return self.compile_step(model, train)
+
+
+class PopulationPlacement(MeshPlacement):
+    """One program that makes a step of several runs at once, whose states, numbers and batches are stacked.
+
+    Devices divide the members among themselves as far as they can, and the rows of a batch beyond that: four members on
+    two devices are two each, and exchange nothing; three members on two devices share each batch.
+
+    Args:
+      members: how many runs.
+      devices: default: all.
+      options: of the compiler.
+    """
+
+    def __init__(
+        self, members: int, devices: Sequence[Any] | None = None, options: dict[str, Any] | None = None
+    ) -> None:
+        self.options = options
+        self.members = members
+        every = np.array(devices or jax.devices())
+        groups = math.gcd(members, every.size)
+        self.mesh = Mesh(every.reshape(groups, -1), (MEMBERS, AXIS), axis_types=(AxisType.Auto,) * 2)
+        self.replicated = NamedSharding(self.mesh, PartitionSpec(MEMBERS))
+        self.by_row = NamedSharding(self.mesh, PartitionSpec(MEMBERS, AXIS))
+
+    @property
+    def devices(self) -> int:
+        """How many devices share a member's batch."""
+        return self.mesh.shape[AXIS]
+
+    def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
+        """The compiled step of all members; its state argument is donated."""
+        whole, rows = PartitionSpec(MEMBERS), PartitionSpec(MEMBERS, AXIS)
+        local = self._local_step(model, train)
+        step = jax.shard_map(
+            jax.vmap(local),
+            mesh=self.mesh,
+            in_specs=(whole, rows, rows, whole),
+            out_specs=whole,
+            check_vma=False,
+        )
+        return jax.jit(step, donate_argnums=0, compiler_options=self.options)
+
+    def compile_shapes(
+        self, model: Model, train: TrainSpec, state: Any, numbers: Any, shapes: Sequence[Shape]
+    ) -> Callable[..., Any]:
+        """As `MeshPlacement.compile_shapes`; `state` and `numbers` are stacked, `shapes` are those of one member."""
+        step = self.compile_step(model, train)
+        return ShapedStep(step, state, numbers, self.replicated, self.by_row, shapes, (self.members,))
 
 
 PLACEMENTS: dict[str, type[MeshPlacement]] = {"mesh": MeshPlacement, "pmap": PmapPlacement}

@@ -1,0 +1,39 @@
+"""Which runs can be trained together in one program: those that differ in numbers that it takes as arguments."""
+
+from collections.abc import Iterator, Sequence
+
+from experiments.cells import Cell
+from experiments.workdir import Workdir
+from transformer.spec import Spec
+
+# Settings in which the members of a population may differ; all others are part of the compiled program, of the data, or
+# of what is done when. `transformer.training.step.numbers` has them all, but for the seed, which is in the state.
+NUMBERS = (
+    "train.seed", "train.learning_rate", "train.warmup_steps", "train.adam_beta1", "train.adam_beta2",
+    "train.adam_epsilon", "train.weight_decay", "train.label_smoothing", "train.ema_decay", "train.clip_norm",
+    "model.dropout_embedding", "model.dropout_sublayer", "model.dropout_attention", "model.dropout_feed_forward",
+    "model.dropout_word",
+)  # fmt: skip
+LARGEST = 8  # members of a population, unless a number is asked for
+
+
+def kind(spec: Spec) -> str:
+    """What runs must have in common: equal for two specs exactly if they can be trained together."""
+    config = spec.to_dict()
+    for key in NUMBERS:
+        section, _, name = key.partition(".")
+        del config[section][name]
+    # Whether there is an average, a limit to gradients or a decay is part of the program.
+    return repr((config, spec.train.ema_decay > 0, spec.train.clip_norm is None, spec.train.weight_decay > 0))
+
+
+def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
+    """The cells in groups of at most `size` that can be trained together and are equally far, in their order."""
+    waiting: dict[object, list[Cell]] = {}
+    for cell in cells:
+        # What pmap divides among devices are batches, not members.
+        alone = size < 2 or cell.spec.parallel.mode == "pmap"
+        key = cell.name if alone else (kind(cell.spec), Workdir(cell.path).newest_step())
+        waiting.setdefault(key, []).append(cell)
+    for alike in waiting.values():
+        yield from (alike[first : first + max(size, 1)] for first in range(0, len(alike), max(size, 1)))
