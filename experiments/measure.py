@@ -40,6 +40,7 @@ def measure(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
         texts = _translations(workdir, system, params, split, used[-1], pairs)
         workdir.write_translations(split, "reference", [pair.target for pair in pairs])
         scores[split] = _scores(system, split, pairs, texts)
+        scores[split]["perplexity"] = system.loss(params, run.in_order(pairs))["perplexity"]
     result = {
         "splits": scores,
         "parameters": count(system.shapes),

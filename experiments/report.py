@@ -2,28 +2,31 @@
 
     python -m experiments.report --workdir=runs/lineage
 
-Writes report.md, report.csv (one value a line) and pictures to the folder's report/, and prints the tables. Cells that
-are not finished are left out and counted.
+Writes report.md, report.csv (one value a line), pictures (PNG, SVG, PDF) and all of it as one page, report.html, to the
+folder's report/, and prints the tables. Cells that are not finished are left out and counted.
 """
 
 import csv
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments import command
+from experiments import command, figures
 from experiments.cells import folder_name
+from experiments.page import page
 from experiments.workdir import Workdir
 from transformer.data.lines import read_lines
 from transformer.evaluation.interval import Mean, mean
 from transformer.evaluation.significance import Comparison, compare, holm
+from transformer.training import metrics
 
 _LEVEL = 0.05
-_SCORES = ("bleu", "chrf", "bleu_paper", "exact")
-_NAMES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %"}
+_SCORES = ("bleu", "chrf", "bleu_paper", "exact", "perplexity")
+_NAMES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %", "perplexity": "perplexity"}
+_CURVES = {"bleu": "linear", "perplexity": "log"}  # of validation, by update: how the axis goes
 _COSTS: dict[str, tuple[str, float, int]] = {  # of result.json: heading, unit, digits
     "parameters": ("parameters, M", 1e6, 2),
     "target_tokens": ("target tokens, M", 1e6, 2),
@@ -63,6 +66,8 @@ class Report:
       base: the variant that others are compared with.
       texts: of a variant, a seed and a split, the translations; or none, if they are not there.
       references: of a split.
+      curves: of a variant and a seed, what validation said: events of metrics.jsonl, in order.
+      unlike: variants whose batches are not the base's: what they change decides what is in a batch.
     """
 
     def __init__(
@@ -73,11 +78,14 @@ class Report:
         base: str = "",
         texts: dict[tuple[str, int, str], list[str]] | None = None,
         references: dict[str, list[str]] | None = None,
+        curves: dict[tuple[str, int], list[dict[str, Any]]] | None = None,
+        unlike: Sequence[str] = (),
     ) -> None:
         self._seeds = {name: seeds for name, seeds in results.items() if seeds}
         self._results = {name: list(seeds.values()) for name, seeds in self._seeds.items()}
         self._unfinished, self._published = unfinished, published or {}
         self._base, self._texts, self._references = base, texts or {}, references or {}
+        self._curves, self._unlike = curves or {}, unlike
         if not self._results:
             raise ValueError(f"no cell of the sweep is finished ({unfinished} have begun)")
 
@@ -94,7 +102,7 @@ class Report:
             raise FileNotFoundError(f"{folder}: no sweep here (sweep.json is missing)")
         kept = json.loads(path.read_text(encoding="utf-8"))
         results: dict[str, dict[int, Any]] = {}
-        unfinished, texts, references = 0, {}, {}
+        unfinished, texts, references, curves = 0, {}, {}, {}
         for variant in kept["variants"]:
             paths = {
                 int(path.name.removeprefix("seed")): Workdir(path)
@@ -107,6 +115,7 @@ class Report:
                     unfinished += 1
                     continue
                 result = results[variant][seed] = json.loads(cell.result.read_text(encoding="utf-8"))
+                curves[variant, seed] = [event for event in metrics.read(cell.path) if event["split"] != "train"]
                 for split in result["splits"]:
                     files = [cell.translations(split, name) for name in (result["updates"], "reference")]
                     if all(path.exists() for path in files):
@@ -114,7 +123,8 @@ class Report:
         base = next(
             (name for name, changes in kept["variants"].items() if not changes), next(iter(kept["variants"]), "")
         )
-        return cls(results, unfinished, kept["published"], base, texts, references)
+        unlike = [name for name, changes in kept["variants"].items() if any(map(_of_batches, changes))]
+        return cls(results, unfinished, kept["published"], base, texts, references, curves, unlike)
 
     @property
     def splits(self) -> list[str]:
@@ -126,6 +136,9 @@ class Report:
     def tables(self) -> str:
         """All tables, as Markdown."""
         parts = ["Mean over seeds ± half the width of its 95 % interval (Student's t).\n"]
+        if len(self._results) > 1:
+            but = f", but for {', '.join(self._unlike)}" if self._unlike else ""
+            parts.append(f"Variants saw the same batches in the same order, seed by seed{but}.\n")
         if self._unfinished:
             parts.append(f"{self._unfinished} cells are not finished and left out.\n")
         for split in self.splits:
@@ -198,6 +211,17 @@ class Report:
                 }
         return result
 
+    def curves(self, name: str) -> dict[str, figures.Line]:
+        """Of each variant, what validation said by update: the mean over the seeds that were that far."""
+        found: dict[str, figures.Line] = {}
+        for variant, seeds in self._seeds.items():
+            events = [event for seed in seeds for event in self._curves.get((variant, seed), ()) if "loss" in event]
+            steps = sorted({event["step"] for event in events if name in event})
+            at = {step: [event[name] for event in events if event["step"] == step] for step in steps}
+            if at:
+                found[variant] = [(step, mean(values)) for step, values in at.items()]
+        return found
+
     def values(self) -> Iterable[tuple[str, int, str, str, float]]:
         """Every number: (variant, seed, split or "training", name, value)."""
         for variant, seeds in self._seeds.items():
@@ -220,9 +244,28 @@ class Report:
             writer = csv.writer(file)
             writer.writerow(("variant", "seed", "split", "name", "value"))
             writer.writerows(self.values())
-        for split in self.splits:
-            draw_lengths(self.parts(split, "by_source_length"), folder / f"length_{split}", f"{split}: BLEU by length")
+        title = f"Sweep {folder.absolute().parent.name}"
+        drawn = [(path.with_suffix(".svg"), caption) for path, caption in self._draw(folder)]
+        (folder / "report.html").write_text(page(title, tables, drawn), encoding="utf-8")
         return tables
+
+    def _draw(self, folder: pathlib.Path) -> Iterable[tuple[pathlib.Path, str]]:
+        """Draws everything; yields each picture's path without its ending, and what it shows."""
+        for name, scale in _CURVES.items():
+            if lines := self.curves(name):
+                figures.learning(lines, folder / f"learning_{name}", _NAMES[name], scale)
+                yield (
+                    folder / f"learning_{name}",
+                    f"{_NAMES[name]} on validation as training goes; bands: 95 % intervals",
+                )
+        for split in self.splits:
+            figures.by_length(self.parts(split, "by_source_length"), folder / f"length_{split}")
+            yield folder / f"length_{split}", f"BLEU on {split} by the source's length; bars: 95 % intervals"
+
+
+def _of_batches(key: str) -> bool:
+    """Whether a setting decides what is in a batch."""
+    return key.startswith("data.") or key == "train.accumulate"
 
 
 def _differences(compared: dict[str, Comparison]) -> str:
@@ -256,40 +299,7 @@ def text(value: Mean, digits: int) -> str:
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table whose numbers stand on the right."""
     lines = [heads, ["---", *("---:" for _ in heads[1:])], *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def draw_lengths(parts: dict[str, dict[str, tuple[int, Mean]]], path: pathlib.Path, title: str) -> None:
-    """Draws the score of each bin of lengths, with its interval, as PNG and SVG; Figure 2 of Bahdanau et al. 2015."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import; no window system is touched
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    draw: Callable[..., Any] = axes.errorbar
-    for number, (variant, bins) in enumerate(parts.items()):
-        middles = [sum(map(int, name.split("-"))) / 2 for name in bins]
-        values = [each.value for _, each in bins.values()]
-        widths = [each.half_width or 0.0 for _, each in bins.values()]
-        draw(
-            middles,
-            values,
-            widths,
-            marker="osD^vPX*"[number % 8],
-            markersize=4,
-            capsize=2,
-            linewidth=1.2,
-            label=variant,
-        )
-    axes.set_xlabel("words in the source sentence")
-    axes.set_ylabel("BLEU")
-    axes.set_ylim(bottom=0)
-    axes.set_title(title, fontsize=11)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    for ending in ("png", "svg"):
-        figure.savefig(path.with_suffix(f".{ending}"), dpi=150)
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
 
 
 if __name__ == "__main__":

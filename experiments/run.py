@@ -50,15 +50,7 @@ class Run:
         self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, train_pairs, self.workdir))
         self._write_versions()
         self.plan = self.system.plan(train_pairs)
-        pairs = batching.tokenize(self.validation, self.system.tokenizer, None)
-        # Two of the plan's shapes: to compile for all of them takes longer than the padding that they save.
-        shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
-        self.validation_batches = [
-            batch
-            for _, batch in batching.ordered_batches(
-                pairs, spec.data.tokens_per_batch, tuple(shapes), row_multiple=self.system.placement.devices
-            )
-        ]
+        self.validation_batches = self.in_order(self.validation)
         self.checkpoints = Checkpoints(self.workdir.checkpoints, spec.checkpoint.keep)
         self.watch = Watch(spec.train.steps, 0, name)
         self.members = 1  # runs that are trained in one program, this one among them
@@ -87,6 +79,14 @@ class Run:
 
     def _write_versions(self) -> None:
         self.workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
+
+    def in_order(self, pairs: Sequence[Pair]) -> list[batching.Batch]:
+        """Batches of `pairs`, all of them once, for evaluation."""
+        # Two of the plan's shapes: to compile for all of them takes longer than the padding that they save.
+        shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
+        tokenized = batching.tokenize(pairs, self.system.tokenizer, None)
+        tokens, rows = self.spec.data.tokens_per_batch, self.system.placement.devices
+        return [batch for _, batch in batching.ordered_batches(tokenized, tokens, tuple(shapes), row_multiple=rows)]
 
     def describe(self) -> None:
         """Prints what is about to be trained on what."""

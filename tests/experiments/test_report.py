@@ -3,6 +3,10 @@
 import csv
 import json
 import pathlib
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -12,7 +16,14 @@ from transformer.evaluation.interval import Mean
 
 
 def result(bleu: float, **scores: Any) -> dict[str, Any]:
-    split = {"bleu": bleu, "chrf": 50.0, "bleu_paper": bleu + 1, "exact": 10.0, "by_source_length": [["1-4", 3, bleu]]}
+    split = {
+        "bleu": bleu,
+        "chrf": 50.0,
+        "bleu_paper": bleu + 1,
+        "exact": 10.0,
+        "perplexity": 3.5,
+        "by_source_length": [["1-4", 3, bleu]],
+    }
     costs = {"target_tokens": 3e6, "training_flops": 2e15, "tokens_per_second": 4321.0, "training_minutes": 1.5}
     return {"splits": {"test": split | scores}, "parameters": 1_250_000, "updates": 7, **costs}
 
@@ -63,7 +74,7 @@ def test_a_sweep_s_folder_with_cells_that_are_not_done(tmp_path: pathlib.Path) -
         ("0", "0.0"), ("2", "2.0"), ("10", "10.0"),
     ]  # fmt: skip
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
-        "report.md", "report.csv", "length_test.png", "length_test.svg",
+        "report.md", "report.csv", "report.html", "length_test.png", "length_test.svg", "length_test.pdf",
     }  # fmt: skip
 
 
@@ -92,8 +103,108 @@ def test_variants_are_compared_with_the_base_seed_by_seed(tmp_path: pathlib.Path
     assert row(tables, "BLEU on test against base", "worse")[-1] == f"{2 * worse.p:.3f}"
 
 
+def events(*values: float) -> str:
+    """metrics.jsonl of a run whose validation says these perplexities, and something of training and of the test."""
+    lines: list[dict[str, Any]] = []
+    for number, value in enumerate(values, 1):
+        lines.append({"step": 10 * number, "split": "train", "loss": 9.0, "perplexity": 99.0})
+        lines.append({"step": 10 * number, "split": "validation", "loss": 1.0, "perplexity": value, "bleu": 2 * value})
+    lines.append({"step": 10 * len(values), "split": "test", "bleu": 77.0})
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A sweep of two variants with two seeds, one of which stopped early."""
+    variants = {"base": {}, "a <b> & c": {"model.heads": 1}, "words": {"data.vocab_size": 9}}
+    (tmp_path / "sweep.json").write_text(json.dumps({"base": {}, "variants": variants, "published": {}}))
+    for name, seeds in {"base": [(4.0, 2.0), (6.0,)], "a_b_c": [(8.0, 3.0), (8.0, 5.0)]}.items():
+        for seed, values in enumerate(seeds):
+            cell = tmp_path / name / f"seed{seed}"
+            cell.mkdir(parents=True)
+            (cell / "result.json").write_text(json.dumps(result(10.0 + seed)))
+            (cell / "metrics.jsonl").write_text(events(*values))
+    return tmp_path
+
+
+def test_curves_are_means_of_validation_over_the_seeds_that_were_that_far(folder: pathlib.Path) -> None:
+    curves = Report.of(folder).curves("perplexity")
+    assert list(curves) == ["base", "a <b> & c"]
+    assert [(step, value.value, value.seeds) for step, value in curves["base"]] == [(10, 5.0, 2), (20, 2.0, 1)]
+    assert [(step, value.value, value.seeds) for step, value in curves["a <b> & c"]] == [(10, 8.0, 2), (20, 4.0, 2)]
+
+
+def test_variants_whose_batches_are_others_are_named(folder: pathlib.Path) -> None:
+    assert "same batches in the same order, seed by seed, but for words." in Report.of(folder).tables()
+
+
+class Elements(HTMLParser):
+    """Reads a page: its elements' attributes, the text in cells, and whether every element is closed in its turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.cells: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += attrs
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_says_what_the_tables_say_and_needs_nothing_beside_it(folder: pathlib.Path) -> None:
+    tables = Report.of(folder).write(folder / "report")
+    text = (folder / "report/report.html").read_text()
+    page = Elements(text)
+    assert not page.open
+    lines = [line[1:-1] for line in tables.splitlines() if line.startswith("|") and "---" not in line]
+    assert page.cells == [cell.strip() for line in lines for cell in line.split("|")]
+    assert "<b>" not in text
+    addresses = [value or "" for name, value in page.attributes if name in ("src", "href")]
+    assert sum(address.startswith("data:image/svg+xml;base64,") for address in addresses) == 3  # two curves, one split
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert [address[1:] for address in addresses if address.startswith("#")] == ids
+
+
+def test_the_page_in_a_browser(folder: pathlib.Path) -> None:
+    """Opens without a complaint, and a click on a heading sorts by its column."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here")
+    Report.of(folder).write(folder / "report")
+    page = folder / "report/report.html"
+    click = (
+        "<script>window.onerror = (what) => { document.title = 'error: ' + what; };</script>",
+        "<script>const all = [...document.querySelectorAll('thead button')];"
+        "for (const each of all) each.click();"
+        "document.title = 'sorted ' + [...document.querySelectorAll('tbody')].map("
+        "(body) => [...body.rows].map((row) => row.cells[0].textContent).join(', ')).join('; ');</script></body>",
+    )
+    text = page.read_text().replace("<style>", click[0] + "<style>", 1).replace("</body>", click[1])
+    page.write_text(text)
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={folder}/b"]
+    done = subprocess.run([browser, *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120)
+    assert "CONSOLE" not in done.stderr, done.stderr
+    (title,) = re.findall(r"<title>(.*?)</title>", done.stdout)
+    assert title.startswith("sorted ")
+    assert done.stdout.count('aria-sort="ascending"') == done.stdout.count("<table>")
+
+
 def test_numbers_and_tables() -> None:
     assert [probability(value) for value in (0.0001, 0.001, 0.25)] == ["< 0.001", "0.001", "0.250"]
     assert text(Mean(12345.678, 1.25, 3), 1) == "12,345.7 ± 1.2"
     assert text(Mean(1.0, None, 1), 2) == text(Mean(1.0, 0.0, 3), 2) == "1.00"
     assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
+    assert table(["a"], [["x|y"]]).endswith("| x\\|y |\n")
