@@ -72,7 +72,7 @@ def expand(
     cells = []
     for seed in seeds:
         for variant, changes in sweep.items():
-            spec = _spec(base, variant, {**changes, "train.seed": seed})
+            spec = changed(base, f"variant {variant!r}", {**changes, "train.seed": seed})
             cells.append(Cell(variant, seed, spec, folder / folder_name(variant) / f"seed{seed}"))
     paths = [cell.path for cell in cells]
     twice = {str(path) for path in paths if paths.count(path) > 1}
@@ -81,17 +81,22 @@ def expand(
     return cells
 
 
-def _spec(base: Config, variant: str, changes: Mapping[str, Any]) -> Spec:
+def changed(base: Config, name: str, changes: Mapping[str, Any]) -> Spec:
+    """The settings of `base` with some changed, by dotted key.
+
+    Raises:
+      ValueError: a key that there is not, or settings that make no sense; the message begins with `name`.
+    """
     config = copy.deepcopy(dict(base))
     for key, value in changes.items():
-        section, _, name = key.partition(".")
-        if section not in config or name not in config[section]:
-            raise ValueError(f"variant {variant!r} changes {key}, which is not a key of the config")
-        config[section][name] = value
+        section, _, setting = key.partition(".")
+        if section not in config or setting not in config[section]:
+            raise ValueError(f"{name} changes {key}, which is not a key of the config")
+        config[section][setting] = value
     try:
         return Spec.from_config(config)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"variant {variant!r}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def folder_name(variant: str) -> str:

@@ -1,11 +1,12 @@
 """How every command begins and ends: flags, configs, and mistakes told in one line."""
 
 import contextlib
+import importlib.util
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
@@ -74,6 +75,30 @@ def _flag_lines() -> Iterator[str]:
     modules = flags.FLAGS.flags_by_module_dict()
     for flag in modules.get(sys.argv[0], []) + modules.get(__name__, []):
         yield f"  --{flag.name}: {flag.help}" + (f" (default: {flag.default})" if flag.default else "")
+
+
+def function_of(flag: str, path: str, name: str) -> Callable[..., Any]:
+    """The function `name` of a Python file that a flag gives.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is not Python, or has no such function.
+    """
+    return getattr(module_of(flag, path, name), name)
+
+
+def module_of(flag: str, path: str, name: str) -> Any:
+    """The Python file that a flag gives, which has a function `name`; raises as `function_of` does."""
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(f"{flag}: {path} does not exist")
+    found = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
+    if found is None or found.loader is None:
+        raise ValueError(f"{flag}: {path} is not a Python file")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    if not hasattr(module, name):
+        raise ValueError(f"{flag}: {path} has no {name}(); the files in configs/ of its kind do")
+    return module
 
 
 Flags = TypeVar("Flags")

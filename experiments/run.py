@@ -53,6 +53,7 @@ class Run:
         self.validation_batches = self.in_order(self.validation)
         self.checkpoints = Checkpoints(self.workdir.checkpoints, spec.checkpoint.keep)
         self.watch = Watch(spec.train.steps, 0, name)
+        self.judge: Callable[[int, dict[str, float]], None] = lambda step, values: None  # told of each evaluation
         self.members = 1  # runs that are trained in one program, this one among them
         self._result: tuple[Params, list[int]] | None = None
 
@@ -159,6 +160,7 @@ class Run:
             self._show(step, split, pairs, texts)
         self.recorder.write(step, split, values)
         self.watch.line(f"step {step} {split}: " + ", ".join(number(*item) for item in values.items()))
+        self.judge(step, values)
         return values
 
     def _show(self, step: int, split: str, pairs: Sequence[Pair], texts: Sequence[str]) -> None:

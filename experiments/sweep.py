@@ -11,7 +11,6 @@ of a population: --population=auto makes it as large as there are devices on a C
 """
 
 import contextlib
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -113,17 +112,8 @@ def load(argument: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, 
       FileNotFoundError: there is no such file.
       ValueError: it has no `get_sweep`, or refuses its argument.
     """
-    name, _, chosen = argument.partition(":")
-    path = pathlib.Path(name)
-    if not path.is_file():
-        raise FileNotFoundError(f"--sweep: {path} does not exist")
-    found = importlib.util.spec_from_file_location(path.stem, path)
-    if found is None or found.loader is None:
-        raise ValueError(f"--sweep: {path} is not a Python file")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    if not hasattr(module, "get_sweep"):
-        raise ValueError(f"--sweep: {path} has no get_sweep; see configs/variants.py")
+    path, _, chosen = argument.partition(":")
+    module = command.module_of("--sweep", path, "get_sweep")
     return module.get_sweep(*([chosen] if chosen else [])), getattr(module, "PUBLISHED", {})
 
 

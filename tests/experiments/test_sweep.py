@@ -73,7 +73,7 @@ def test_a_sweep_file_is_read_with_its_argument(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.py does not exist"):
         load(str(tmp_path / "no.py"))
     path.write_text("")
-    with pytest.raises(ValueError, match="no get_sweep"):
+    with pytest.raises(ValueError, match=r"no get_sweep\(\)"):
         load(str(path))
 
 

@@ -1,0 +1,1 @@
+"""Searches: spaces that Optuna draws settings from, see optimization.py."""

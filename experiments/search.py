@@ -1,0 +1,314 @@
+"""Looks for good settings: draws them from a space, trains, and draws better ones; needs the extra `search` (Optuna).
+
+    python -m experiments.search --config=configs/quickstart.py --space=configs/searches/optimization.py --trials=20 \
+        --workdir=runs/search
+
+Trials are judged by what validation says last; no test split is opened. One that is hopeless, worse than the median of
+the others at the same update, is given up. The same command again goes on where it was cut off; started several times,
+also on several hosts with a common folder, each process works on trials of its own. The study is a SQLite file in the
+folder; hosts that share a network file system want --storage=journal, others a database's URL.
+"""
+
+import contextlib
+import csv
+import json
+import multiprocessing
+import os
+import pathlib
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from absl import flags
+from ml_collections import config_flags
+from rich.console import Console
+
+from experiments import claims, command
+from experiments.cells import changed
+
+if TYPE_CHECKING:
+    import optuna
+
+_DIRECTIONS = {"bleu": "maximize", "loss": "minimize"}
+_LOCK = "drawing"  # the claim that keeps two processes from drawing one trial too many
+
+
+class Flags(NamedTuple):
+    """What the command takes."""
+
+    config: flags.FlagHolder
+    space: flags.FlagHolder
+    workdir: flags.FlagHolder
+    trials: flags.FlagHolder
+    metric: flags.FlagHolder
+    prune: flags.FlagHolder
+    storage: flags.FlagHolder
+    claim_expiry: flags.FlagHolder
+
+
+def define() -> Flags:
+    """Defines the flags."""
+    text = flags.DEFINE_string
+    return Flags(
+        config_flags.DEFINE_config_file("config", None, "the base; a file of configs/, FILE or FILE:ARGUMENT"),
+        text("space", None, "what may differ; a file of configs/searches"),
+        text("workdir", None, "folder of the search, made if it does not exist"),
+        flags.DEFINE_integer("trials", 20, "how many there are to be in all", lower_bound=1),
+        flags.DEFINE_enum("metric", "bleu", list(_DIRECTIONS), "what validation says that counts"),
+        flags.DEFINE_bool("prune", True, "give up trials that are hopeless"),
+        text("storage", "sqlite", "sqlite or journal, a file in the folder; or a database's URL"),
+        flags.DEFINE_float("claim_expiry", 120.0, "seconds after which a silent process is taken for dead", 5.0),
+    )
+
+
+def main(given: Flags) -> None:
+    """Works on trials until there are as many as were asked for."""
+    if not given.config.value or not given.space.value or not given.workdir.value:
+        command.refuse("--config, --space and --workdir are needed")
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        command.refuse("experiments.search needs Optuna: pip install -e '.[search]'")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder = pathlib.Path(given.workdir.value)
+    with command.mistakes():
+        base = given.config.value.to_dict()
+        suggest = command.function_of("--space", given.space.value, "suggest")
+        changed(base, "nothing", {})  # the base itself must make sense
+        begin(folder, base, given.metric.value)
+        place = Place(folder, given.storage.value, given.metric.value, given.prune.value)
+    search = Search(place, base, suggest, given.trials.value, given.claim_expiry.value)
+    search.work()
+    search.tell()
+
+
+class Place(NamedTuple):
+    """Where a study is kept, and how it judges; what each process of a search needs to open it.
+
+    Attributes:
+      folder: of the search.
+      storage: "sqlite", "journal" or a URL.
+      metric: of validation.
+      prune: whether hopeless trials are given up.
+    """
+
+    folder: pathlib.Path
+    storage: str
+    metric: str
+    prune: bool
+
+    def study(self) -> "optuna.Study":
+        """The study, made if there is none."""
+        import optuna
+
+        path = self.folder / "study"
+        if self.storage == "journal":
+            from optuna.storages.journal import JournalFileBackend
+
+            storage: Any = optuna.storages.JournalStorage(JournalFileBackend(f"{path}.log"))
+        else:
+            storage = f"sqlite:///{path}.db" if self.storage == "sqlite" else self.storage
+        made = optuna.create_study(
+            storage=storage,
+            study_name="search",
+            direction=_DIRECTIONS[self.metric],
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if self.prune else optuna.pruners.NopPruner(),
+        )
+        # A trial that is under way counts as a bad one, so that no other process draws its like. What a process draws
+        # depends on how many trials there are, not on how often it was started.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            made.sampler = optuna.samplers.TPESampler(seed=len(made.trials), constant_liar=True)
+        return made
+
+    def trial(self, number: int) -> pathlib.Path:
+        """The folder of a trial, a run's."""
+        return self.folder / f"trial{number}"
+
+
+def begin(folder: pathlib.Path, base: Mapping[str, Any], metric: str) -> None:
+    """Writes search.json.
+
+    Raises:
+      ValueError: the folder holds a search from another base or for another metric.
+    """
+    path, content = folder / "search.json", {"base": base, "metric": metric}
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(content)):
+        raise ValueError(f"{folder} holds a search of another base config or metric; choose another --workdir")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+class Search:
+    """Works on the trials of a study.
+
+    Args:
+      place: of the study.
+      base: config that trials change.
+      suggest: draws changes from the space.
+      trials: how many there are to be.
+      expiry: of claims, seconds.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        base: Mapping[str, dict[str, Any]],
+        suggest: Callable[[Any], dict[str, Any]],
+        trials: int,
+        expiry: float,
+    ) -> None:
+        self._place, self._base, self._suggest = place, base, suggest
+        self._trials, self._expiry = trials, expiry
+        self._claims = place.folder / "claims"
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def work(self) -> None:
+        """Takes one trial after the other until there are enough and none is left by a process that died."""
+        while (number := self._next()) is not None:
+            self._console.print(f"trial {number}: {_written(self._changes(number))}", markup=False)
+            child = multiprocessing.get_context("spawn").Process(
+                target=work_on, args=(self._place, number, self._base, self._claims, self._expiry)
+            )
+            child.start()
+            try:
+                child.join()
+            finally:
+                child.terminate()
+                child.join()
+            trial = self._place.study().trials[number]
+            if child.exitcode and not trial.state.is_finished():
+                self._fail(number, f"ended with status {child.exitcode}")
+                trial = self._place.study().trials[number]
+            value = "" if trial.value is None else f", {self._place.metric} {trial.value:.3f}"
+            self._console.print(f"trial {number}: {trial.state.name.lower()}{value}", markup=False)
+
+    def _next(self) -> int | None:
+        """A trial that was begun and that nobody works on, or a new one; none if there are enough."""
+        import optuna
+
+        with self._alone():
+            study = self._place.study()
+            for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+                if "changes" in trial.user_attrs and not claims.owner(
+                    self._claims, f"trial{trial.number}", self._expiry
+                ):
+                    return trial.number
+            if len(study.trials) >= self._trials:
+                return None
+            drawn = study.ask()
+            changes = self._suggest(drawn)
+            drawn.set_user_attr("changes", changes)
+            with command.mistakes():
+                try:
+                    changed(self._base, f"trial {drawn.number}", changes)
+                except ValueError:
+                    study.tell(drawn, state=optuna.trial.TrialState.FAIL)
+                    raise
+            return drawn.number
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Only one process at a time is in here."""
+        while (held := claims.claim(self._claims, _LOCK, self._expiry)) is None:
+            time.sleep(0.1)
+        with held:
+            yield
+
+    def _changes(self, number: int) -> dict[str, Any]:
+        return self._place.study().trials[number].user_attrs["changes"]
+
+    def _fail(self, number: int, why: str) -> None:
+        import optuna
+
+        self._place.study().tell(number, state=optuna.trial.TrialState.FAIL)
+        self._console.print(f"trial {number}: {why}; {self._place.trial(number)}.log may say more", markup=False)
+
+    def tell(self) -> None:
+        """Writes trials.csv, and prints the best trial as flags of experiments.train."""
+        trials = self._place.study().trials
+        names = list(dict.fromkeys(key for trial in trials for key in trial.user_attrs.get("changes", ())))
+        with (self._place.folder / "trials.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("trial", "state", self._place.metric, *names))
+            for trial in trials:
+                changes = trial.user_attrs.get("changes", {})
+                writer.writerow(
+                    (trial.number, trial.state.name.lower(), trial.value, *(changes.get(key) for key in names))
+                )
+        done = [(trial.value, trial) for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
+        if not done:
+            command.refuse(f"none of {len(trials)} trials was trained to its end; {self._place.folder} has their logs")
+        value, best = (max if self._place.metric == "bleu" else min)(done, key=lambda each: each[0])
+        self._console.print(
+            f"best of {len(trials)}: trial {best.number}, {self._place.metric} {value:.3f}\n"
+            f"{_written(best.user_attrs['changes'])}",
+            markup=False,
+        )
+
+
+def _written(changes: Mapping[str, Any]) -> str:
+    """Changes as flags."""
+    return " ".join(f"--config.{key}={value}" for key, value in changes.items())
+
+
+def work_on(place: Place, number: int, base: Mapping[str, dict[str, Any]], folder: pathlib.Path, expiry: float) -> None:
+    """Trains a trial in this process, unless somebody else has claimed it in the folder of claims."""
+    import optuna
+
+    claimed = claims.claim(folder, f"trial{number}", expiry)
+    if claimed is None:
+        return
+    path = place.trial(number)
+    with claimed, path.with_suffix(".log").open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        study = place.study()
+        states = optuna.trial.TrialState
+        try:
+            value = _train(place, study, number, base)
+        except optuna.TrialPruned as pruned:
+            print(pruned)
+            study.tell(number, state=states.PRUNED)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a mistake in a setting ends the program: SystemExit
+            traceback.print_exc()
+            study.tell(number, state=states.FAIL)
+            sys.exit(1)
+        else:
+            study.tell(number, value)
+
+
+def _train(place: Place, study: "optuna.Study", number: int, base: Mapping[str, dict[str, Any]]) -> float:
+    """Trains a trial to its end, or until it is hopeless; returns what validation said last."""
+    import optuna
+
+    kept = study.trials[number]
+    trial = optuna.trial.Trial(study, kept._trial_id)
+    from experiments.train import begin as run_in
+
+    run = run_in(changed(base, f"trial {number}", kept.user_attrs["changes"]), str(place.trial(number)))
+    said: dict[int, float] = {}
+
+    def judge(step: int, values: Mapping[str, float]) -> None:
+        said[step] = values[place.metric]
+        if step not in kept.intermediate_values:  # it may be known from before the trial was cut off
+            trial.report(values[place.metric], step)
+        if step < run.spec.train.steps and trial.should_prune():
+            raise optuna.TrialPruned(f"given up after update {step}: {place.metric} {values[place.metric]:.3f}")
+
+    run.judge = judge
+    run.train()
+    everything = kept.intermediate_values | said
+    if not everything:
+        raise ValueError("evaluate.every: nothing was evaluated")
+    return everything[max(everything)]
+
+
+if __name__ == "__main__":
+    command.run(define, main)
