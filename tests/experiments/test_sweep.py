@@ -1,5 +1,6 @@
 """A sweep of tiny runs: what is run, what is not run again, what is left when it is cut off."""
 
+import io
 import json
 import os
 import pathlib
@@ -8,13 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
 from experiments import cells, claims
 from experiments.cells import Config
-from experiments.sweep import Runner, load
+from experiments.runner import Runner
+from experiments.sweep import load
 
 Small = Callable[..., dict[str, Any]]
 ROOT = pathlib.Path(cells.__file__).parents[1]
@@ -92,6 +95,34 @@ def test_a_sweep_runs_each_cell_once_and_goes_on_after_one_that_fails(base: Conf
     before = chosen[1].result.stat().st_mtime_ns
     assert runner.work() == ["impossible-0"]
     assert chosen[1].result.stat().st_mtime_ns == before
+
+
+def test_the_table_shows_where_every_cell_stands(base: Config, tmp_path: pathlib.Path) -> None:
+    variants = {name: {"model.heads": 1} for name in ("done", "failed", "half", "new")}
+    done, failed, half, _ = chosen = cells.expand(base, variants, [0], tmp_path)
+    for cell in (done, half):
+        cell.path.mkdir(parents=True)
+    done.result.write_text(json.dumps({"splits": {"test": {"bleu": 31.25}}}))
+    failed.fail("Trouble: first line\nMemoryError: too much")
+    events = [{"step": 1, "split": "validation", "bleu": 12.5}, {"step": 1, "split": "train", "loss": 3.0}]
+    (half.path / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    runner = Runner(tmp_path, chosen, [], 60.0)
+    shown = Console(width=120, file=io.StringIO())
+    shown.print(runner.table())
+    lines = cast(io.StringIO, shown.file).getvalue().splitlines()
+    wanted = {
+        "done": "done: test BLEU 31.25",
+        "failed": "failed: MemoryError: too much",
+        "half": "1 of 2 updates, validation BLEU 12.50",
+        "new": "0 of 2 updates",
+    }
+    for name, words in wanted.items():
+        assert any(name in line and words in line for line in lines), (name, lines)
+    assert "2 of 4 cells are over" in lines[-1]
+    # What is over gives way where there are more cells than lines.
+    runner = Runner(tmp_path, chosen * 10, [], 60.0)
+    shown.print(runner.table())
+    assert not any("31.25" in line for line in cast(io.StringIO, shown.file).getvalue().splitlines()[len(lines) :])
 
 
 def test_what_another_process_works_on_is_left_to_it(base: Config, tmp_path: pathlib.Path) -> None:

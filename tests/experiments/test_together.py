@@ -15,7 +15,8 @@ from experiments import cells, together
 from experiments import run as runs
 from experiments.cells import Cell
 from experiments.run import Run
-from experiments.sweep import Runner, population_size
+from experiments.runner import Runner
+from experiments.sweep import population_size
 from transformer.spec import Spec
 from transformer.training import metrics
 from transformer.training import step as steps

@@ -1,0 +1,220 @@
+"""What works on the cells of a sweep: takes those that are free, trains them in a process, and says how it goes."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import pathlib
+import statistics
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from experiments import claims, together
+from experiments.cells import Cell
+from transformer.training import metrics
+
+_ROWS = 30  # of the table in a terminal
+_REFRESH = 2.0  # seconds between two looks at the cells that are being trained
+
+
+class Runner:
+    """Works on the cells of a sweep.
+
+    Args:
+      folder: of the sweep.
+      chosen: its cells.
+      splits: what finished runs are scored on.
+      expiry: of claims, seconds.
+      population: how many cells are trained together at most; 0: as suits the devices.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, chosen: Sequence[Cell], splits: Sequence[str], expiry: float, population: int = 0
+    ) -> None:
+        self._claims = folder / "claims"
+        self._cells, self._splits, self._expiry = chosen, splits, expiry
+        self._population = population
+        self._seconds: list[float] = []  # that each cell took
+        self._tried: set[str] = set()
+        self._alone: set[str] = set()  # cells that failed with others, and are to be tried by themselves
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def status(self, cell: Cell) -> str:
+        """Where a cell stands, in words."""
+        if cell.failed.exists():
+            return "failed: " + cell.failed.read_text(encoding="utf-8").strip().rpartition("\n")[2]
+        if cell.result.exists():
+            splits = json.loads(cell.result.read_text(encoding="utf-8"))["splits"]
+            return "done: " + ", ".join(f"{split} BLEU {scores['bleu']:.2f}" for split, scores in splits.items())
+        events = metrics.read(cell.path)
+        done = f"{events[-1]['step'] if events else 0} of {cell.spec.train.steps} updates"
+        split = cell.spec.data.validation_split
+        judged = [event["bleu"] for event in events if event["split"] == split and "bleu" in event]
+        done += f", {split} BLEU {judged[-1]:.2f}" if judged else ""
+        owner = claims.owner(self._claims, cell.name, self._expiry)
+        return f"{done}, {owner} is at it" if owner else done
+
+    def work(self) -> list[str]:
+        """Takes one group of cells after the other until none is free; the names of those that failed."""
+        self._tried.clear()
+        while free := self._free():
+            begun = time.monotonic()
+            taken = self._run(free)
+            if not taken:
+                continue
+            self._seconds += [(time.monotonic() - begun) / len(taken)] * len(taken)
+            left = sum(not cell.over for cell in self._cells)
+            for cell in taken:
+                self._line(f"{cell.name}: {self.status(cell)}")
+            self._line(
+                f"{len(taken)} cells in {(time.monotonic() - begun) / 60:.1f} minutes; {left} of {len(self._cells)} "
+                f"left, some {left * statistics.mean(self._seconds) / 60:.0f} minutes alone"
+            )
+        return [cell.name for cell in self._cells if cell.failed.exists()]
+
+    def _free(self) -> list[Cell]:
+        """Cells to begin with next, which can be trained together: not over, not tried, and nobody works on them."""
+        free = [
+            cell
+            for cell in self._cells
+            if not (cell.name in self._tried or cell.over or claims.owner(self._claims, cell.name, self._expiry))
+        ]
+        apart = [[cell] for cell in free if cell.name in self._alone]
+        others = [cell for cell in free if cell.name not in self._alone]
+        return next(iter((*apart, *together.groups(others, self._population or together.LARGEST))), [])
+
+    def _run(self, cells: list[Cell]) -> list[Cell]:
+        """Cells in a process of their own: what they do to memory and devices ends with it. Returns those it took."""
+        for cell in cells:
+            self._line(f"{cell.name}: {self.status(cell)}")
+        context = multiprocessing.get_context("spawn")
+        names = context.SimpleQueue()
+        child = context.Process(
+            target=work_on, args=(cells, self._claims, self._splits, self._expiry, self._population, names)
+        )
+        child.start()
+        try:
+            self._watch(child)
+        finally:
+            child.terminate()
+            child.join()
+        known = set() if names.empty() else set(names.get())
+        taken = [cell for cell in cells if cell.name in known]
+        undone = [cell for cell in taken if not cell.over]
+        if len(taken) > 1 and undone:
+            self._alone.update(cell.name for cell in undone)
+            self._line("that did not work together; one by one now")
+        elif child.exitcode:
+            for cell in undone or cells[:1]:
+                cell.fail(f"ended with status {child.exitcode}; {cell.log} may say why")
+        self._tried.update(cell.name for cell in (taken or cells) if cell.name not in self._alone or len(taken) == 1)
+        return taken
+
+    def _watch(self, child: Any) -> None:
+        """Waits for a process; in a terminal, with a table of all cells that follows what they have come to."""
+        if not self._console.is_terminal:
+            child.join()
+            return
+        with Live(self.table(), console=self._console, auto_refresh=False, transient=True) as live:
+            while child.is_alive():
+                child.join(_REFRESH)
+                live.update(self.table(), refresh=True)
+
+    def table(self) -> Table:
+        """Every cell and where it stands; what is done and left, and how long that may take, in the caption."""
+        done = sum(cell.over for cell in self._cells)
+        left = len(self._cells) - done
+        known = statistics.mean(self._seconds) if self._seconds else None
+        caption = f"{done} of {len(self._cells)} cells are over" + (
+            f"; some {left * known / 60:.0f} minutes left alone" if known and left else ""
+        )
+        shown = Table("cell", "seed", "where it stands", caption=caption)
+        # A screen holds some thirty lines: what is done gives way to what is not.
+        rows = [cell for cell in self._cells if not cell.over] if len(self._cells) > _ROWS else self._cells
+        for cell in rows[:_ROWS]:
+            shown.add_row(cell.variant, str(cell.seed), self.status(cell))
+        return shown
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+def work_on(
+    cells: Sequence[Cell],
+    folder: pathlib.Path,
+    splits: Sequence[str],
+    expiry: float,
+    population: int,
+    names: Any,
+) -> None:
+    """Trains and measures cells in this process, but for those that somebody else has claimed in the folder of claims.
+
+    What goes wrong with a cell that is alone is written to its failed.txt. Ends the process when a claim is lost.
+
+    Args:
+      cells: that can be trained together.
+      folder: of claims.
+      splits: what finished runs are scored on.
+      expiry: of claims, seconds.
+      population: how many cells at most; 0: as suits the devices.
+      names: a queue, is told which cells were taken.
+    """
+    from experiments import devices
+
+    devices.prepare(cells[0].spec.parallel.cpu_devices)
+    with contextlib.ExitStack() as held:
+        taken: list[Cell] = []
+        for cell in cells:
+            if len(taken) == (population or _as_suits_devices()):
+                break
+            claimed = claims.claim(folder, cell.name, expiry)
+            if claimed is not None and not cell.over:
+                held.enter_context(claimed)
+                taken.append(cell)
+        names.put([cell.name for cell in taken])
+        if not taken:
+            return
+        for cell in taken:
+            cell.log.parent.mkdir(parents=True, exist_ok=True)
+        for cell in taken[1:]:
+            with cell.log.open("a", encoding="utf-8") as log:
+                print(f"trained together with {taken[0].name}; see {taken[0].log}", file=log)
+        log = held.enter_context(taken[0].log.open("a", encoding="utf-8"))
+        os.dup2(log.fileno(), 1)  # what C++ libraries write, too
+        os.dup2(log.fileno(), 2)
+        try:
+            _train(taken, splits)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a mistake in a setting ends the program: SystemExit
+            traceback.print_exc()
+            if len(taken) == 1:
+                taken[0].fail(f"{type(error).__name__}: {error}; see {taken[0].log}")
+
+
+def _as_suits_devices() -> int:
+    """Members of a population: one a device of a CPU, where more only wait for each other; elsewhere many."""
+    import jax
+
+    return len(jax.devices()) if jax.default_backend() == "cpu" else together.LARGEST
+
+
+def _train(cells: Sequence[Cell], splits: Sequence[str]) -> None:
+    """Trains cells together, then scores and measures each."""
+    from experiments import run as runs
+    from experiments.measure import measure
+
+    begun = time.monotonic()
+    name = cells[0].name if len(cells) > 1 else ""
+    first = runs.Run(cells[0].spec, str(cells[0].path), (), time.monotonic, name)
+    members = [first, *(first.beside(cell.spec, str(cell.path), cell.name) for cell in cells[1:])]
+    runs.train(members)
+    for member in members:
+        member.finish(begun)
+        measure(member, splits)
