@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.workdir import Workdir, write_json
+from experiments.workdir import Workdir, complete, write_json
 from transformer.spec import Spec
 
 Config = Mapping[str, dict[str, Any]]  # section → key → value
@@ -116,7 +116,7 @@ def begin(
     content: dict[str, Any] = {"base": base, "variants": dict(sweep), "published": dict(published)}
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
-        if there["base"] != json.loads(json.dumps(content["base"])):
+        if complete(there["base"]) != json.loads(json.dumps(content["base"])):
             raise ValueError(f"{folder} holds a sweep of another base config; choose another --workdir")
         for name, changes in there["variants"].items():
             if name in sweep and changes != json.loads(json.dumps(sweep[name])):

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import pathlib
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -75,6 +76,11 @@ def _flag_lines() -> Iterator[str]:
     modules = flags.FLAGS.flags_by_module_dict()
     for flag in modules.get(sys.argv[0], []) + modules.get(__name__, []):
         yield f"  --{flag.name}: {flag.help}" + (f" (default: {flag.default})" if flag.default else "")
+
+
+def end_on_sigterm() -> None:
+    """Makes SIGTERM end the program as an exception does, so that what it has started ends with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def function_of(flag: str, path: str, name: str) -> Callable[..., Any]:

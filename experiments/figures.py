@@ -19,9 +19,9 @@ def by_length(parts: Mapping[str, Mapping[str, tuple[int, Mean]]], path: pathlib
     _draw(lines, path, ("words in the source sentence", "BLEU"), _with_bars)
 
 
-def learning(lines: Mapping[str, Line], path: pathlib.Path, name: str, scale: str = "linear") -> None:
+def learning(lines: Mapping[str, Line], path: pathlib.Path, name: str) -> None:
     """Draws what validation said as training went, with a band as wide as the interval over seeds."""
-    _draw(lines, path, ("updates", name), _with_bands, scale)
+    _draw(lines, path, ("updates", name), _with_bands)
 
 
 def _with_bars(axes: Any, points: Line, style: Mapping[str, Any]) -> None:
@@ -43,7 +43,6 @@ def _draw(
     path: pathlib.Path,
     labels: tuple[str, str],
     draw: Callable[[Any, Line, Mapping[str, Any]], None],
-    scale: str = "linear",
 ) -> None:
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import; no window system is touched
@@ -61,9 +60,7 @@ def _draw(
         draw(axes, points, style)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    axes.set_yscale(scale)
-    if scale == "linear":
-        axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     if below:
         figure.legend(fontsize=8, ncols=3, loc="outside lower center")

@@ -87,6 +87,7 @@ def _training(run: Run) -> dict[str, float]:
     ]
     mean = sum(flops * number for flops, number in each) / report["batches_per_epoch"]
     return {
+        "members": max(event.get("members", 1) for event in events),
         "target_tokens": sum(event["target_tokens"] for event in events),
         "training_flops": mean * batches,
         "tokens_per_second": statistics.median(

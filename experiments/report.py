@@ -26,13 +26,14 @@ from transformer.training import metrics
 _LEVEL = 0.05
 _SCORES = ("bleu", "chrf", "bleu_paper", "exact", "perplexity")
 _NAMES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %", "perplexity": "perplexity"}
-_CURVES = {"bleu": "linear", "perplexity": "log"}  # of validation, by update: how the axis goes
+_CURVES = {"bleu": "BLEU", "loss": "loss, nats a token"}  # of validation, by update
 _COSTS: dict[str, tuple[str, float, int]] = {  # of result.json: heading, unit, digits
     "parameters": ("parameters, M", 1e6, 2),
     "target_tokens": ("target tokens, M", 1e6, 2),
     "training_flops": ("training matmul PFLOP", 1e15, 3),
     "tokens_per_second": ("target tokens/s", 1.0, 0),
     "training_minutes": ("minutes of updates", 1.0, 1),
+    "members": ("runs in one program", 1.0, 0),
 }
 
 
@@ -146,6 +147,8 @@ class Report:
             if compared := self.comparisons(split):
                 parts += [f"### BLEU on {split} against {self._base}\n", _differences(compared)]
         parts += ["### Cost\n", self._costs()]
+        if any(one.get("members", 1) > 1 for seeds in self._results.values() for one in seeds):
+            parts.append("Runs in one program share its time: minutes are each one's part, tokens/s those of all.\n")
         for split in self.splits:
             parts += [f"### BLEU on {split} by source length, in words\n", self._breakdown(split, "by_source_length")]
             if any(
@@ -163,7 +166,7 @@ class Report:
             scored = [one["splits"][split] for one in seeds if split in one["splits"]]
             if not scored:
                 continue
-            row = [variant, str(len(scored)), *(text(mean([one[name] for one in scored]), 2) for name in _SCORES)]
+            row = [variant, str(len(scored)), *(_mean_text([one.get(name) for one in scored]) for name in _SCORES)]
             row += [str(self._published.get(variant, {}).get(name, "")) for name in published]
             rows.append(row)
         return table(["variant", "seeds", *heads, *(f"published {name}" for name in published)], rows)
@@ -185,7 +188,10 @@ class Report:
     def _costs(self) -> str:
         rows = [
             [variant]
-            + [text(mean([one[name] / unit for one in seeds]), digits) for name, (_, unit, digits) in _COSTS.items()]
+            + [
+                text(mean([one.get(name, 1) / unit for one in seeds]), digits)
+                for name, (_, unit, digits) in _COSTS.items()
+            ]
             for variant, seeds in self._results.items()
         ]
         return table(["variant", *(heading for heading, _, _ in _COSTS.values())], rows)
@@ -227,9 +233,9 @@ class Report:
         for variant, seeds in self._seeds.items():
             for number, one in seeds.items():
                 for name in _COSTS:
-                    yield variant, number, "training", name, one[name]
+                    yield variant, number, "training", name, one.get(name, 1)
                 for split, scores in one["splits"].items():
-                    for name in _SCORES:
+                    for name in filter(scores.__contains__, _SCORES):
                         yield variant, number, split, name, scores[name]
                     for kind in ("by_source_length", "by_phenomenon"):
                         for name, _, value in scores.get(kind, ()):
@@ -251,13 +257,11 @@ class Report:
 
     def _draw(self, folder: pathlib.Path) -> Iterable[tuple[pathlib.Path, str]]:
         """Draws everything; yields each picture's path without its ending, and what it shows."""
-        for name, scale in _CURVES.items():
+        for name, shown in _CURVES.items():
             if lines := self.curves(name):
-                figures.learning(lines, folder / f"learning_{name}", _NAMES[name], scale)
-                yield (
-                    folder / f"learning_{name}",
-                    f"{_NAMES[name]} on validation as training goes; bands: 95 % intervals",
-                )
+                figures.learning(lines, folder / f"learning_{name}", shown)
+                about = "mean of the seeds that were that far; bands: 95 % intervals"
+                yield folder / f"learning_{name}", f"{shown.partition(',')[0]} on validation as training goes, {about}"
         for split in self.splits:
             figures.by_length(self.parts(split, "by_source_length"), folder / f"length_{split}")
             yield folder / f"length_{split}", f"BLEU on {split} by the source's length; bars: 95 % intervals"
@@ -288,6 +292,12 @@ def _differences(compared: dict[str, Comparison]) -> str:
 def probability(value: float) -> str:
     """A p-value to three digits."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _mean_text(values: Sequence[float | None]) -> str:
+    """The mean, or nothing where a seed was measured before there was such a score."""
+    known = [value for value in values if value is not None]
+    return text(mean(known), 2) if len(known) == len(values) else ""
 
 
 def text(value: Mean, digits: int) -> str:

@@ -54,7 +54,6 @@ class Run:
         self.checkpoints = Checkpoints(self.workdir.checkpoints, spec.checkpoint.keep)
         self.watch = Watch(spec.train.steps, 0, name)
         self.judge: Callable[[int, dict[str, float]], None] = lambda step, values: None  # told of each evaluation
-        self.members = 1  # runs that are trained in one program, this one among them
         self._result: tuple[Params, list[int]] | None = None
 
     def beside(self, spec: Spec, path: str, name: str) -> "Run":
@@ -121,20 +120,14 @@ class Run:
         step = self.saved()
         return None if step is None else self.checkpoints.restore(step, self.system.state_shapes())
 
-    def begin(self, start: int, members: int) -> tuple[loop.Hooks, list[dict[str, Any]]]:
-        """What happens beside training from update `start` on, and what evaluations have said up to there.
-
-        `members` is how many runs are trained in one program, this one among them.
-        """
-        self.members = members
+    def begin(self, start: int) -> tuple[loop.Hooks, list[dict[str, Any]]]:
+        """What happens beside training from update `start` on, and what evaluations have said up to there."""
         self.recorder = metrics.Recorder(self.workdir.path, start)
         past = [event for event in metrics.read(self.workdir.path) if event["split"] == self.spec.data.validation_split]
         hooks = loop.Hooks(self._log, self._evaluate, self._save, self._save_best, self.watch.advance, self.clock)
         return hooks, past
 
     def _log(self, step: int, values: dict[str, float]) -> None:
-        if self.members > 1:
-            values = {**values, "members": self.members}
         self.recorder.write(step, "train", values)
         self.watch.metrics(step, values)
 
@@ -284,8 +277,9 @@ def train(runs: Sequence[Run]) -> None:
         first.watch.line(f"continuing after step {start}")
     batches = system.batches(crew.batches, position, crew.placement)
     state, numbers = (crew.placement.replicate(tree) for tree in (crew.join(states), crew.numbers))
+    del saved, states  # or a second copy would stay in memory as long as training takes
     with first.watch:
-        members = [run.begin(start, len(runs)) for run in runs]
+        members = [run.begin(start) for run in runs]
         loop.fit_together(spec, step, state, numbers, start, batches, members, crew.member)
     for run in runs:
         run.checkpoints.wait()

@@ -1,11 +1,13 @@
 """What works on the cells of a sweep: takes those that are free, trains them in a process, and says how it goes."""
 
+import concurrent.futures
 import contextlib
 import json
 import multiprocessing
 import os
 import pathlib
 import statistics
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -17,10 +19,11 @@ from rich.table import Table
 
 from experiments import claims, together
 from experiments.cells import Cell
+from experiments.workdir import Workdir
 from transformer.training import metrics
 
 _ROWS = 30  # of the table in a terminal
-_REFRESH = 2.0  # seconds between two looks at the cells that are being trained
+_REFRESH = 10.0  # seconds between two looks at the cells that are being trained
 
 
 class Runner:
@@ -40,6 +43,7 @@ class Runner:
         self._claims = folder / "claims"
         self._cells, self._splits, self._expiry = chosen, splits, expiry
         self._population = population
+        self._known: dict[str, tuple[int, str]] = {}  # of a cell, how long its metrics were, and what they said
         self._seconds: list[float] = []  # that each cell took
         self._tried: set[str] = set()
         self._alone: set[str] = set()  # cells that failed with others, and are to be tried by themselves
@@ -47,35 +51,42 @@ class Runner:
 
     def status(self, cell: Cell) -> str:
         """Where a cell stands, in words."""
-        if cell.failed.exists():
+        with contextlib.suppress(FileNotFoundError):  # another process may be trying it again
             return "failed: " + cell.failed.read_text(encoding="utf-8").strip().rpartition("\n")[2]
         if cell.result.exists():
             splits = json.loads(cell.result.read_text(encoding="utf-8"))["splits"]
             return "done: " + ", ".join(f"{split} BLEU {scores['bleu']:.2f}" for split, scores in splits.items())
-        events = metrics.read(cell.path)
-        done = f"{events[-1]['step'] if events else 0} of {cell.spec.train.steps} updates"
-        split = cell.spec.data.validation_split
-        judged = [event["bleu"] for event in events if event["split"] == split and "bleu" in event]
-        done += f", {split} BLEU {judged[-1]:.2f}" if judged else ""
         owner = claims.owner(self._claims, cell.name, self._expiry)
-        return f"{done}, {owner} is at it" if owner else done
+        return f"{self._progress(cell)}, {owner} is at it" if owner else self._progress(cell)
+
+    def _progress(self, cell: Cell) -> str:
+        """What a cell's metrics say; they are read again only when they have grown."""
+        path = Workdir(cell.path).metrics
+        size = path.stat().st_size if path.exists() else 0
+        known = self._known.get(cell.name)
+        if known is None or known[0] != size:
+            events = metrics.read(cell.path)
+            split = cell.spec.data.validation_split
+            judged = [event["bleu"] for event in events if event["split"] == split and "bleu" in event]
+            text = f"{events[-1]['step'] if events else 0} of {cell.spec.train.steps} updates"
+            known = self._known[cell.name] = (size, text + (f", {split} BLEU {judged[-1]:.2f}" if judged else ""))
+        return known[1]
 
     def work(self) -> list[str]:
         """Takes one group of cells after the other until none is free; the names of those that failed."""
         self._tried.clear()
         while free := self._free():
             begun = time.monotonic()
-            taken = self._run(free)
-            if not taken:
-                continue
-            self._seconds += [(time.monotonic() - begun) / len(taken)] * len(taken)
-            left = sum(not cell.over for cell in self._cells)
-            for cell in taken:
+            ended = self._run(free)
+            for cell in ended:
                 self._line(f"{cell.name}: {self.status(cell)}")
-            self._line(
-                f"{len(taken)} cells in {(time.monotonic() - begun) / 60:.1f} minutes; {left} of {len(self._cells)} "
-                f"left, some {left * statistics.mean(self._seconds) / 60:.0f} minutes alone"
-            )
+                self._seconds.append((time.monotonic() - begun) / len(ended))
+            if ended:
+                left = sum(not cell.over for cell in self._cells)
+                self._line(
+                    f"{(time.monotonic() - begun) / 60:.1f} minutes; {left} of {len(self._cells)} cells left, some "
+                    f"{left * statistics.mean(self._seconds) / 60:.0f} minutes alone"
+                )
         return [cell.name for cell in self._cells if cell.failed.exists()]
 
     def _free(self) -> list[Cell]:
@@ -87,16 +98,21 @@ class Runner:
         ]
         apart = [[cell] for cell in free if cell.name in self._alone]
         others = [cell for cell in free if cell.name not in self._alone]
-        return next(iter((*apart, *together.groups(others, self._population or together.LARGEST))), [])
+        alike = any(len(group) > 1 for group in together.groups(others, 2))
+        if self._population == 0 and alike:
+            self._population = as_suits_devices(others[0].spec.parallel.cpu_devices)
+        return next(iter((*apart, *together.groups(others, self._population or 1))), [])
 
     def _run(self, cells: list[Cell]) -> list[Cell]:
-        """Cells in a process of their own: what they do to memory and devices ends with it. Returns those it took."""
+        """Trains cells in a process of their own: what it does to memory and devices ends with it.
+
+        Returns those that came to an end in it. What could not be done together is left to be tried one by one.
+        """
         for cell in cells:
             self._line(f"{cell.name}: {self.status(cell)}")
-        context = multiprocessing.get_context("spawn")
-        names = context.SimpleQueue()
-        child = context.Process(
-            target=work_on, args=(cells, self._claims, self._splits, self._expiry, self._population, names)
+        before = {cell.name for cell in cells if cell.over}
+        child = multiprocessing.get_context("spawn").Process(
+            target=work_on, args=(cells, self._claims, self._splits, self._expiry)
         )
         child.start()
         try:
@@ -104,17 +120,19 @@ class Runner:
         finally:
             child.terminate()
             child.join()
-        known = set() if names.empty() else set(names.get())
-        taken = [cell for cell in cells if cell.name in known]
-        undone = [cell for cell in taken if not cell.over]
-        if len(taken) > 1 and undone:
+        # What another process works on, or has taken over, is its affair.
+        ours = [cell for cell in cells if not claims.owner(self._claims, cell.name, self._expiry)]
+        undone = [cell for cell in ours if not cell.over]
+        if child.exitcode in (0, claims.LOST):
+            self._tried.update(cell.name for cell in cells)
+        elif len(cells) > 1:
             self._alone.update(cell.name for cell in undone)
-            self._line("that did not work together; one by one now")
-        elif child.exitcode:
-            for cell in undone or cells[:1]:
+            self._line(f"that did not work together; one by one now. {cells[0].log} may say why")
+        else:
+            for cell in undone:
                 cell.fail(f"ended with status {child.exitcode}; {cell.log} may say why")
-        self._tried.update(cell.name for cell in (taken or cells) if cell.name not in self._alone or len(taken) == 1)
-        return taken
+            self._tried.update(cell.name for cell in cells)
+        return [cell for cell in ours if cell.over and cell.name not in before]
 
     def _watch(self, child: Any) -> None:
         """Waits for a process; in a terminal, with a table of all cells that follows what they have come to."""
@@ -145,39 +163,24 @@ class Runner:
         self._console.print(text, markup=False)
 
 
-def work_on(
-    cells: Sequence[Cell],
-    folder: pathlib.Path,
-    splits: Sequence[str],
-    expiry: float,
-    population: int,
-    names: Any,
-) -> None:
+def work_on(cells: Sequence[Cell], folder: pathlib.Path, splits: Sequence[str], expiry: float) -> None:
     """Trains and measures cells in this process, but for those that somebody else has claimed in the folder of claims.
 
-    What goes wrong with a cell that is alone is written to its failed.txt. Ends the process when a claim is lost.
+    What goes wrong with a cell that is alone is written to its failed.txt; with several, the process ends with status
+    1. It also ends when a claim is lost.
 
     Args:
       cells: that can be trained together.
       folder: of claims.
       splits: what finished runs are scored on.
       expiry: of claims, seconds.
-      population: how many cells at most; 0: as suits the devices.
-      names: a queue, is told which cells were taken.
     """
-    from experiments import devices
-
-    devices.prepare(cells[0].spec.parallel.cpu_devices)
     with contextlib.ExitStack() as held:
         taken: list[Cell] = []
         for cell in cells:
-            if len(taken) == (population or _as_suits_devices()):
-                break
-            claimed = claims.claim(folder, cell.name, expiry)
-            if claimed is not None and not cell.over:
+            if (claimed := claims.claim(folder, cell.name, expiry)) is not None:
                 held.enter_context(claimed)
-                taken.append(cell)
-        names.put([cell.name for cell in taken])
+                taken += [] if cell.over else [cell]
         if not taken:
             return
         for cell in taken:
@@ -194,19 +197,33 @@ def work_on(
             raise
         except BaseException as error:  # a mistake in a setting ends the program: SystemExit
             traceback.print_exc()
-            if len(taken) == 1:
-                taken[0].fail(f"{type(error).__name__}: {error}; see {taken[0].log}")
+            if len(taken) > 1:
+                sys.exit(1)
+            taken[0].fail(f"{type(error).__name__}: {error}; see {taken[0].log}")
 
 
-def _as_suits_devices() -> int:
-    """Members of a population: one a device of a CPU, where more only wait for each other; elsewhere many."""
+def as_suits_devices(cpu_devices: int) -> int:
+    """How many cells to train together: one a device of a CPU, where more only wait for each other; elsewhere many."""
+    # In a process of its own: where JAX has started, devices cannot be set up any more.
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_devices, cpu_devices).result() or together.LARGEST
+
+
+def _devices(cpu_devices: int) -> int:
+    """How many devices a CPU is divided into; 0 for other devices."""
+    from experiments import devices
+
+    devices.prepare(cpu_devices)
     import jax
 
-    return len(jax.devices()) if jax.default_backend() == "cpu" else together.LARGEST
+    return len(jax.devices()) if jax.default_backend() == "cpu" else 0
 
 
 def _train(cells: Sequence[Cell], splits: Sequence[str]) -> None:
     """Trains cells together, then scores and measures each."""
+    from experiments import devices
+
+    devices.prepare(cells[0].spec.parallel.cpu_devices)
     from experiments import run as runs
     from experiments.measure import measure
 

@@ -3,22 +3,21 @@
     python -m experiments.search --config=configs/quickstart.py --space=configs/searches/optimization.py --trials=20 \
         --workdir=runs/search
 
-Trials are judged by what validation says last; no test split is opened. One that is hopeless, worse than the median of
-the others at the same update, is given up. The same command again goes on where it was cut off; started several times,
-also on several hosts with a common folder, each process works on trials of its own. The study is a SQLite file in the
-folder; hosts that share a network file system want --storage=journal, others a database's URL.
+Trials are judged by what validation says last; no test split is opened. One whose best is worse than the median of what
+finished trials said at the same update is given up, from the fifth trial on. The same command again goes on where it
+was cut off; started several times, also on several hosts with a common folder, each process works on trials of its own.
+The study is a SQLite file in the folder; hosts that share a network file system want --storage=journal, others a
+database's URL.
 """
 
 import contextlib
 import csv
-import json
 import multiprocessing
 import os
 import pathlib
 import sys
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,11 +27,11 @@ from rich.console import Console
 
 from experiments import claims, command
 from experiments.cells import changed
+from experiments.study import DIRECTIONS, Place, begin
 
 if TYPE_CHECKING:
     import optuna
 
-_DIRECTIONS = {"bleu": "maximize", "loss": "minimize"}
 _LOCK = "drawing"  # the claim that keeps two processes from drawing one trial too many
 
 
@@ -57,7 +56,7 @@ def define() -> Flags:
         text("space", None, "what may differ; a file of configs/searches"),
         text("workdir", None, "folder of the search, made if it does not exist"),
         flags.DEFINE_integer("trials", 20, "how many there are to be in all", lower_bound=1),
-        flags.DEFINE_enum("metric", "bleu", list(_DIRECTIONS), "what validation says that counts"),
+        flags.DEFINE_enum("metric", "bleu", list(DIRECTIONS), "what validation says that counts"),
         flags.DEFINE_bool("prune", True, "give up trials that are hopeless"),
         text("storage", "sqlite", "sqlite or journal, a file in the folder; or a database's URL"),
         flags.DEFINE_float("claim_expiry", 120.0, "seconds after which a silent process is taken for dead", 5.0),
@@ -77,70 +76,14 @@ def main(given: Flags) -> None:
     with command.mistakes():
         base = given.config.value.to_dict()
         suggest = command.function_of("--space", given.space.value, "suggest")
-        changed(base, "nothing", {})  # the base itself must make sense
-        begin(folder, base, given.metric.value)
-        place = Place(folder, given.storage.value, given.metric.value, given.prune.value)
+        spec = changed(base, "--config", {})  # the base itself must make sense
+        if given.metric.value == "bleu" and spec.evaluate.sentences == 0:
+            raise ValueError("--metric=bleu: evaluate.sentences=0 translates nothing; use --metric=loss")
+        place = begin(folder, base, given.metric.value, given.storage.value, given.prune.value)
+    command.end_on_sigterm()
     search = Search(place, base, suggest, given.trials.value, given.claim_expiry.value)
     search.work()
     search.tell()
-
-
-class Place(NamedTuple):
-    """Where a study is kept, and how it judges; what each process of a search needs to open it.
-
-    Attributes:
-      folder: of the search.
-      storage: "sqlite", "journal" or a URL.
-      metric: of validation.
-      prune: whether hopeless trials are given up.
-    """
-
-    folder: pathlib.Path
-    storage: str
-    metric: str
-    prune: bool
-
-    def study(self) -> "optuna.Study":
-        """The study, made if there is none."""
-        import optuna
-
-        path = self.folder / "study"
-        if self.storage == "journal":
-            from optuna.storages.journal import JournalFileBackend
-
-            storage: Any = optuna.storages.JournalStorage(JournalFileBackend(f"{path}.log"))
-        else:
-            storage = f"sqlite:///{path}.db" if self.storage == "sqlite" else self.storage
-        made = optuna.create_study(
-            storage=storage,
-            study_name="search",
-            direction=_DIRECTIONS[self.metric],
-            load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if self.prune else optuna.pruners.NopPruner(),
-        )
-        # A trial that is under way counts as a bad one, so that no other process draws its like. What a process draws
-        # depends on how many trials there are, not on how often it was started.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            made.sampler = optuna.samplers.TPESampler(seed=len(made.trials), constant_liar=True)
-        return made
-
-    def trial(self, number: int) -> pathlib.Path:
-        """The folder of a trial, a run's."""
-        return self.folder / f"trial{number}"
-
-
-def begin(folder: pathlib.Path, base: Mapping[str, Any], metric: str) -> None:
-    """Writes search.json.
-
-    Raises:
-      ValueError: the folder holds a search from another base or for another metric.
-    """
-    path, content = folder / "search.json", {"base": base, "metric": metric}
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(content)):
-        raise ValueError(f"{folder} holds a search of another base config or metric; choose another --workdir")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 class Search:
@@ -180,6 +123,8 @@ class Search:
             finally:
                 child.terminate()
                 child.join()
+            if child.exitcode == claims.LOST:  # another process goes on with the trial
+                continue
             trial = self._place.study().trials[number]
             if child.exitcode and not trial.state.is_finished():
                 self._fail(number, f"ended with status {child.exitcode}")
@@ -192,23 +137,23 @@ class Search:
         import optuna
 
         with self._alone():
-            study = self._place.study()
-            for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-                if "changes" in trial.user_attrs and not claims.owner(
-                    self._claims, f"trial{trial.number}", self._expiry
-                ):
+            study, states = self._place.study(), optuna.trial.TrialState
+            for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+                if "changes" not in trial.user_attrs:  # whoever drew it was cut off in here
+                    study.tell(trial.number, state=states.FAIL)
+                elif not claims.owner(self._claims, f"trial{trial.number}", self._expiry):
                     return trial.number
             if len(study.trials) >= self._trials:
                 return None
             drawn = study.ask()
-            changes = self._suggest(drawn)
-            drawn.set_user_attr("changes", changes)
-            with command.mistakes():
-                try:
+            try:
+                changes = self._suggest(drawn)
+                with command.mistakes():
                     changed(self._base, f"trial {drawn.number}", changes)
-                except ValueError:
-                    study.tell(drawn, state=optuna.trial.TrialState.FAIL)
-                    raise
+            except BaseException:
+                study.tell(drawn, state=states.FAIL)
+                raise
+            drawn.set_user_attr("changes", changes)
             return drawn.number
 
     @contextlib.contextmanager
@@ -269,6 +214,8 @@ def work_on(place: Place, number: int, base: Mapping[str, dict[str, Any]], folde
         os.dup2(log.fileno(), 2)
         study = place.study()
         states = optuna.trial.TrialState
+        if study.trials[number].state.is_finished():
+            return
         try:
             value = _train(place, study, number, base)
         except optuna.TrialPruned as pruned:

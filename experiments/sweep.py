@@ -12,8 +12,6 @@ of a population: --population=auto makes it as large as there are devices on a C
 
 import pathlib
 import re
-import signal
-import sys
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -77,7 +75,7 @@ def main(given: Flags) -> None:
         return
     for cell in chosen if given.retry.value else []:
         cell.failed.unlink(missing_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that a cell's process ends with us
+    command.end_on_sigterm()
     failed = runner.work()
     if failed:
         command.refuse(f"{len(failed)} of {len(chosen)} cells failed: {', '.join(failed)}; --dry_run says why")

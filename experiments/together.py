@@ -18,7 +18,7 @@ LARGEST = 8  # members of a population, unless a number is asked for
 
 
 def kind(spec: Spec) -> str:
-    """What runs must have in common: equal for two specs exactly if they can be trained together."""
+    """What runs must have in common to be trained together over a mesh: equal for two specs that can be."""
     config = spec.to_dict()
     for key in NUMBERS:
         section, _, name = key.partition(".")
@@ -31,8 +31,9 @@ def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
     """The cells in groups of at most `size` that can be trained together and are equally far, in their order."""
     waiting: dict[object, list[Cell]] = {}
     for cell in cells:
-        # What pmap divides among devices are batches, not members.
-        alone = size < 2 or cell.spec.parallel.mode == "pmap"
+        # What pmap divides among devices are batches, not members; and under vmap a step that only adds to pending
+        # gradients would work out the update all the same.
+        alone = size < 2 or cell.spec.parallel.mode == "pmap" or cell.spec.train.accumulate > 1
         key = cell.name if alone else (kind(cell.spec), Workdir(cell.path).newest_step())
         waiting.setdefault(key, []).append(cell)
     for alike in waiting.values():

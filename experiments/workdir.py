@@ -43,6 +43,7 @@ class Workdir:
         self.best = self.path / "best"
         self.figures = self.path / "figures"
         self.result = self.path / "result.json"
+        self.metrics = self.path / "metrics.jsonl"
 
     def begin(self, spec: Spec, allowed: Iterable[str] = ()) -> None:
         """Writes config.json, or checks that the run in the folder is this one.
@@ -83,10 +84,8 @@ class Workdir:
             raise ValueError(f"{self.config}: {error}") from error
 
     def _kept_config(self) -> dict[str, dict[str, Any]]:
-        """What config.json says. A setting that it does not know yet has its base value: what was done before it."""
-        kept = json.loads(self.config.read_text(encoding="utf-8"))
-        usual = base.get_config().to_dict()
-        return {section: usual.get(section, {}) | kept.get(section, {}) for section in usual | kept}
+        """What config.json says."""
+        return complete(json.loads(self.config.read_text(encoding="utf-8")))
 
     def newest_step(self) -> int | None:
         """The step of the newest checkpoint, if there is one."""
@@ -118,6 +117,12 @@ class Workdir:
         path.parent.mkdir(exist_ok=True)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         return path
+
+
+def complete(kept: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A config that was written down. A setting it does not know yet has its base value: what was done before it."""
+    usual = base.get_config().to_dict()
+    return {section: {**usual.get(section, {}), **kept.get(section, {})} for section in usual | dict(kept)}
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:

@@ -38,7 +38,7 @@ def test_a_mean_over_seeds_stands_with_its_interval() -> None:
     report = Report({"base": {0: result(1.0), 1: result(2.0), 2: result(3.0)}, "other": {0: result(9.0)}})
     assert row(report.tables(), "Scores on test", "base")[1:3] == ["3", "2.00 ± 2.48"]
     assert row(report.tables(), "Scores on test", "other")[1:3] == ["1", "9.00"]
-    assert row(report.tables(), "Cost", "base")[1:] == ["1.25", "3.00", "2.000", "4,321", "1.5"]
+    assert row(report.tables(), "Cost", "base")[1:] == ["1.25", "3.00", "2.000", "4,321", "1.5", "1"]
     assert row(report.tables(), "BLEU on test by source length", "1-4")[1:] == ["3", "2.0 ± 2.5", "9.0"]
 
 

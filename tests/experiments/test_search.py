@@ -17,8 +17,9 @@ import optuna
 from configs import multi30k, quickstart
 from experiments import claims, command
 from experiments.cells import changed
-from experiments.search import Place, Search, begin
+from experiments.search import Search
 from experiments.search import __file__ as source
+from experiments.study import Place, begin
 
 ROOT = pathlib.Path(source).parents[1]
 Small = Callable[..., dict[str, Any]]
@@ -30,7 +31,7 @@ def suggest(trial: Any) -> dict[str, Any]:
 
 @pytest.fixture(params=["sqlite", "journal"])
 def place(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Place:
-    return Place(tmp_path, request.param, "bleu", prune=True)
+    return Place(tmp_path, request.param, "study", "bleu", prune=True)
 
 
 def make(place: Place, base: dict[str, Any], trials: int = 3, suggest: Callable[[Any], Any] = suggest) -> Search:
@@ -57,24 +58,35 @@ def test_as_many_trials_as_asked_for_are_drawn_and_what_a_dead_process_left_come
     assert make(place, small(), trials=4)._next() == 0
 
 
-def test_draws_repeat_and_do_not_depend_on_how_often_a_search_was_started(tmp_path: pathlib.Path, small: Small) -> None:
-    def drawn(name: str, restart: bool) -> list[float]:
-        place = Place(tmp_path / name, "sqlite", "loss", prune=True)
+def test_the_same_search_draws_the_same(tmp_path: pathlib.Path, small: Small) -> None:
+    def drawn(name: str) -> list[float]:
+        place = Place(tmp_path / name, "sqlite", name, "loss", prune=True)
         place.folder.mkdir()
-        search = make(place, small())
         for number in range(3):
-            search = make(place, small()) if restart else search
-            search._next()
+            make(place, small())._next()
             place.study().tell(number, float(number))
         return [trial.params["rate"] for trial in place.study().trials]
 
-    assert drawn("a", restart=False) == drawn("b", restart=True)
+    assert drawn("a") == drawn("b")
+
+
+def test_a_trial_that_was_cut_off_while_it_was_drawn_is_given_up(tmp_path: pathlib.Path, small: Small) -> None:
+    place = Place(tmp_path, "sqlite", "study", "bleu", prune=True)
+    place.study().ask()
+
+    def broken(trial: Any) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        make(place, small(), suggest=broken)._next()
+    assert make(place, small())._next() == 2
+    assert [trial.state.name for trial in place.study().trials] == ["FAIL", "FAIL", "RUNNING"]
 
 
 def test_a_draw_that_makes_no_sense_is_one_line(
     tmp_path: pathlib.Path, small: Small, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = Place(tmp_path, "sqlite", "bleu", prune=True)
+    place = Place(tmp_path, "sqlite", "study", "bleu", prune=True)
     search = make(place, small(), suggest=lambda trial: {"model.heads": trial.suggest_int("heads", 5, 5)})
     command.flags.FLAGS.unparse_flags()
     command.flags.FLAGS(["test"])
@@ -89,7 +101,7 @@ def test_a_draw_that_makes_no_sense_is_one_line(
 def test_the_best_is_told_as_flags(
     metric: str, best: int, tmp_path: pathlib.Path, small: Small, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = Place(tmp_path, "sqlite", metric, prune=True)
+    place = Place(tmp_path, "sqlite", "study", metric, prune=True)
     search = make(place, small(), trials=4)
     for number in range(4):
         search._next()
@@ -108,13 +120,23 @@ def test_the_best_is_told_as_flags(
     assert float(rows[best]["train.learning_rate"]) == rate
 
 
-def test_a_folder_keeps_one_base_and_one_metric(tmp_path: pathlib.Path, small: Small) -> None:
-    begin(tmp_path, small(), "bleu")
-    begin(tmp_path, small(), "bleu")
-    for base, metric in ((small(train__steps=7), "bleu"), (small(), "loss")):
-        with pytest.raises(ValueError, match="holds a search of another base config or metric"):
-            begin(tmp_path, base, metric)
-    assert json.loads((tmp_path / "search.json").read_text())["metric"] == "bleu"
+def test_a_folder_keeps_one_search(tmp_path: pathlib.Path, small: Small) -> None:
+    first = begin(tmp_path, small(), "bleu", "sqlite", True)
+    assert begin(tmp_path, small(), "bleu", "sqlite", False) == first._replace(prune=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["search.json"]
+    for changes, message in (
+        ((small(train__steps=7), "bleu", "sqlite"), "another base;"),
+        ((small(), "loss", "sqlite"), "another metric;"),
+        ((small(), "loss", "journal"), "another metric and storage;"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            begin(tmp_path, *changes, True)
+    assert begin(tmp_path / "other", small(), "bleu", "sqlite", True).name != first.name
+    # A setting that was added later has its base value.
+    kept = json.loads((tmp_path / "search.json").read_text())
+    del kept["base"]["model"]["dropout_word"]
+    (tmp_path / "search.json").write_text(json.dumps(kept))
+    assert begin(tmp_path, small(), "bleu", "sqlite", True) == first
 
 
 SPACES = sorted(path for path in (ROOT / "configs/searches").glob("[!_]*.py"))

@@ -10,7 +10,7 @@ import pytest
 from configs import base
 from transformer.ops.losses import LossSums
 from transformer.spec import Spec
-from transformer.training.loop import Batch, Hooks, Meter, Stopping, fit
+from transformer.training.loop import Batch, Hooks, Meter, Stopping, fit, fit_together
 from transformer.training.state import TrainState
 from transformer.training.step import StepSums
 
@@ -220,6 +220,40 @@ def test_an_improvement_starts_the_patience_anew() -> None:
     assert world.when("evaluate") == [1, 2, 3, 4, 5]
     assert world.when("best") == [1, 3]
     assert world.when("save") == [5]  # once, although it is due for two reasons
+
+
+def test_members_stop_each_for_itself_and_those_that_have_hear_nothing_more() -> None:
+    """Members of a state [2]; the second one's evaluations get no better, and it is told no more after update 2."""
+    worlds = World(losses(5.0, 4.0, 3.0)), World(losses(1.0, 1.0))
+    settings = spec(steps=3, early_stopping="loss", patience=1, evaluate=1)
+
+    def step(state: Any, source: int, target: int, numbers: Any) -> Any:
+        worlds[0].now += STEP_SECONDS
+        weights = np.array([10.0 * source, 20.0 * source])
+        sums = LossSums(*(cast(Any, each) for each in (weights * [1, 3], weights, weights)))
+        return state + np.array([1, 10]), StepSums(sums, cast(Any, np.array([0.5, 0.25])), cast(Any, np.ones(2)))
+
+    batches, runs = worlds[0].batches(), [(world.hooks(), ()) for world in worlds]
+    state = fit_together(
+        settings,
+        cast(Any, step),
+        cast(Any, np.array([0, 0])),
+        {},
+        0,
+        batches,
+        runs,
+        lambda whole, n: cast(Any, whole)[n],
+    )
+    assert cast(Any, state).tolist() == [3, 30]
+    assert [worlds[0].when(kind) for kind in ("log", "evaluate", "best", "save")] == [[1, 2, 3]] * 3 + [[3]]
+    assert [worlds[1].when(kind) for kind in ("log", "evaluate", "best", "save")] == [[1, 2], [1, 2], [1], [2]]
+    assert worlds[1].states == [("evaluate", 10), ("best", 10), ("evaluate", 20), ("save", 20)]
+    first, second = (world.logged for world in worlds)
+    assert [first[update]["loss"] for update in first] == [1.0] * 3
+    assert [second[update]["loss"] for update in second] == [3.0] * 2
+    assert [first[update]["members"] for update in first] == [2, 2, 1]
+    assert second[2]["target_tokens"] == 40
+    assert second[2]["gradient_norm"] == 0.25
 
 
 def test_without_early_stopping_nothing_stops() -> None:

@@ -35,7 +35,7 @@ class Hooks:
     """What happens beside training; each is told the number of updates made.
 
     Attributes:
-      log: receives the metrics of the steps since the last call.
+      log: receives the metrics of the steps since the last call; of several runs in step, also how many they were.
       evaluate: measures the state on the validation split.
       save: writes a checkpoint.
       best: is told when an evaluation is the best so far, if early stopping is on.
@@ -229,8 +229,9 @@ def fit_together(
         # A save begins a new window of metrics, so that a run continued from it logs what the run itself would have.
         if evaluating or saving or update % spec.train.log_every == 0:
             values = meter.report()
+            share = {"members": float(len(going))} if len(members) > 1 else {}
             for number, each in going:
-                each.hooks.log(update, values[number])
+                each.hooks.log(update, values[number] | share)
         paused = clock()
         if evaluating or saving:
             for number, each in going:

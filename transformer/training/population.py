@@ -1,14 +1,13 @@
 """Several runs trained as one: what differs among them are numbers that the compiled step takes as arguments.
 
 One program then makes a step of all of them, `jax.vmap` over states, numbers and batches. A member learns what it would
-learn alone; its state can be taken out at any time.
+learn alone, but for rounding; its state can be taken out at any time.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from transformer.spec import Spec
@@ -25,8 +24,8 @@ def numbers(specs: Sequence[Spec]) -> Numbers:
 
 
 def stack(trees: Sequence[Any]) -> Any:
-    """One tree of several alike, their leaves stacked along a new first axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    """One tree of several alike, their leaves stacked along a new first axis; on the host, for no device holds all."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
 @jax.jit
