@@ -8,10 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from transformer.ops.attention import attend, dot_product_attention, largest, sigmoid, softmax, uniform
+from transformer.ops.attention import attend, dot_scores, largest, sigmoid, softmax, uniform
 from transformer.ops.dropout import KINDS, Dropout, drop
 
 SCALE = 0.3
+
+
+def dot_product_attention(query, key, value, mask, scale, dropout=None):
+    """Eq. 1, as the layer puts it together."""
+    return attend(dot_scores(query, key, scale), value, mask, dropout)
+
+
 compiled = jax.jit(dot_product_attention)
 dropped = jax.jit(drop, static_argnums=2)
 

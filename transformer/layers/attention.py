@@ -82,7 +82,7 @@ class Largest:
 
 
 class Attention(nnx.Module):
-    """How well a key answers a query, and what comes of it; arrays as in `ops.attention.dot_product_attention`.
+    """How well a key answers a query, and what comes of it; arrays as in `ops.attention`.
 
     Args:
       scores: of each key for each query; `Dot` in the paper.

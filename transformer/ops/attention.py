@@ -13,29 +13,6 @@ Weigh = Callable[[jax.Array, jax.Array], jax.Array]  # (scores_BHTS, mask) to we
 _MINUS_INFINITY = -1e30
 
 
-def dot_product_attention(
-    query_BTHK: jax.Array,
-    key_BSHK: jax.Array,
-    value_BSHU: jax.Array,
-    mask: jax.Array,
-    scale: float,
-    dropout: Dropout | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    """softmax(Q Kᵀ · scale) V for every head at once.
-
-    Args:
-      query_BTHK, key_BSHK, value_BSHU: what asks, what is asked, and what is answered.
-      mask: bool, broadcastable to [B, H, T, S]; False where a query may not look.
-      scale: 1 / √d_k in the paper.
-      dropout: drops attention weights where it has a rate for "attention".
-
-    Returns:
-      context_BTHU and weights_BHTS, each row of which sums to one (before dropout, which acts on the context only).
-      Scores and softmax are float32 whatever the inputs are. Weights nobody uses cost nothing under `jit`.
-    """
-    return attend(dot_scores(query_BTHK, key_BSHK, scale), value_BSHU, mask, dropout)
-
-
 def dot_scores(query_BTHK: jax.Array, key_BSHK: jax.Array, scale: float) -> jax.Array:
     """Q Kᵀ · scale, float32 scores_BHTS."""
     return jnp.einsum("bthk,bshk->bhts", query_BTHK, key_BSHK, preferred_element_type=jnp.float32) * scale
@@ -77,7 +54,19 @@ def attend(
     dropout: Dropout | None = None,
     weigh: Weigh = softmax,
 ) -> tuple[jax.Array, jax.Array]:
-    """The weighted sum of the values, for any scores; arguments and results as for `dot_product_attention`."""
+    """softmax(scores) V for every head at once; with `dot_scores`, Eq. 1.
+
+    Args:
+      scores_BHTS: how well each key answers each query.
+      value_BSHU: what the keys stand for.
+      mask: bool, broadcastable to [B, H, T, S]; False where a query may not look.
+      dropout: drops attention weights where it has a rate for "attention".
+      weigh: turns scores into weights.
+
+    Returns:
+      context_BTHU and weights_BHTS, each row of which sums to one with `softmax` (before dropout, which acts on the
+      context only). Scores and softmax are float32 whatever the inputs are. Weights nobody uses cost nothing under `jit`.
+    """
     weights_BHTS = weigh(scores_BHTS, mask)
     kept_BHTS = drop(weights_BHTS, dropout, "attention").astype(value_BSHU.dtype)
     return jnp.einsum("bhts,bshu->bthu", kept_BHTS, value_BSHU), weights_BHTS
