@@ -65,7 +65,8 @@ def attend(
 
     Returns:
       context_BTHU and weights_BHTS, each row of which sums to one with `softmax` (before dropout, which acts on the
-      context only). Scores and softmax are float32 whatever the inputs are. Weights nobody uses cost nothing under `jit`.
+      context only). Scores and softmax are float32 whatever the inputs are. Weights that nobody uses cost nothing
+      under `jit`.
     """
     weights_BHTS = weigh(scores_BHTS, mask)
     kept_BHTS = drop(weights_BHTS, dropout, "attention").astype(value_BSHU.dtype)
