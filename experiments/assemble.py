@@ -118,7 +118,7 @@ class System:
         checkpoints = Checkpoints(workdir.best if early else workdir.checkpoints)
         try:
             count = 1 if early else self.spec.train.average_checkpoints
-            params, used = mean_of_last(checkpoints, count, self.state_shapes())
+            params, used = mean_of_last(checkpoints, count, self.shapes)
         finally:
             checkpoints.close()
         return self.on_devices(params), used

@@ -244,16 +244,30 @@ def test_the_mean_of_the_last(averages: tuple[float | None, ...], checkpoints: C
     for step, number, average in zip((3, 20, 100), (1.0, 2.0, 7.5), averages, strict=True):
         checkpoints.save(step, with_params(number if average is None else -1, average))
     checkpoints.wait()
-    like = jax.eval_shape(lambda: with_params(0, averages[0]))
+    like = jax.eval_shape(lambda: with_params(0).params)
     for count, value, used in ((1, 7.5, [100]), (2, 4.75, [20, 100]), (5, 3.5, [3, 20, 100])):
         mean, found = mean_of_last(checkpoints, count, like)
         assert found == used
         assert mean.keys() == {"table", "kernel"}
         for name, leaf in mean.items():
             assert leaf.dtype == np.float32
-            np.testing.assert_array_equal(leaf, np.full(like.params[name].shape, value))
+            np.testing.assert_array_equal(leaf, np.full(like[name].shape, value))
+
+
+def test_what_is_evaluated_is_read_whatever_the_optimizer_was(saved: Checkpoints) -> None:
+    like = drawn_state().params
+    found = saved.evaluated(17, like)
+    assert found.keys() == like.keys()
+    for name, leaf in drawn_state().average.items():
+        np.testing.assert_array_equal(found[name], leaf)
+    for changes, message in (
+        ({"kernel": zeros(5, 14)}, "average.kernel is float32[5, 13] there, float32[5, 14] here"),
+        ({"bias": zeros(3)}, "average.bias is absent there, float32[3] here"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            saved.evaluated(17, like | changes)
 
 
 def test_no_checkpoint_has_no_mean(checkpoints: Checkpoints) -> None:
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        mean_of_last(checkpoints, 3, drawn_state())
+        mean_of_last(checkpoints, 3, drawn_state().params)

@@ -22,7 +22,8 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
         # The handler is named so that shapes can be asked for before anything was saved or restored.
         handler = ocp.StandardCheckpointHandler()
-        self._manager = ocp.CheckpointManager(directory.absolute(), item_handlers=handler, options=options)
+        self._directory = directory.absolute()
+        self._manager = ocp.CheckpointManager(self._directory, item_handlers=handler, options=options)
 
     def steps(self) -> list[int]:
         """Steps there is a complete checkpoint of, oldest first."""
@@ -39,15 +40,35 @@ class Checkpoints:
         Raises:
           ValueError: the checkpoint is of another model or optimizer.
         """
-        self._check(step, like)
+        self._check(step, _kinds(like), self._kinds_there(step))
         wanted = _named(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like))
         return TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(wanted)))
 
-    def _check(self, step: int, like: TrainState) -> None:
+    def evaluated(self, step: int, like: Params) -> Params:
+        """`evaluated` of the state saved at `step`, as host arrays. The optimizer's part, which is larger, is not read.
+
+        Args:
+          step: there is a checkpoint of.
+          like: arrays of the shapes and dtypes that parameters have, or such shapes.
+
+        Raises:
+          ValueError: the checkpoint is of another model.
+        """
+        there = self._kinds_there(step)
+        part = "average" if any(name.startswith("average.") for name in there) else "params"
+        wanted = {part: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)}
+        self._check(step, _kinds(wanted), {name: kind for name, kind in there.items() if name.startswith(f"{part}.")})
+        arguments = ocp.args.PyTreeRestore(
+            wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
+        )
+        with ocp.CheckpointManager(self._directory, item_handlers=ocp.PyTreeCheckpointHandler()) as reader:
+            return reader.restore(step, args=arguments)[part]
+
+    def _kinds_there(self, step: int) -> dict[str, str]:
+        return {leaf.name: _kind(leaf) for leaf in jax.tree.leaves(self._manager.item_metadata(step).tree)}
+
+    def _check(self, step: int, here: dict[str, str], there: dict[str, str]) -> None:
         # Orbax would restore another shape as it is, and turn another dtype into the one that is asked for.
-        there = {leaf.name: _kind(leaf) for leaf in jax.tree.leaves(self._manager.item_metadata(step).tree)}
-        leaves = jax.tree.leaves_with_path(like)
-        here = {jax.tree_util.keystr(path, simple=True, separator="."): _kind(leaf) for path, leaf in leaves}
         differing = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
         if differing:
             first, more = differing[0], f", and {len(differing) - 1} more differ" if differing[1:] else ""
@@ -65,6 +86,11 @@ class Checkpoints:
         self._manager.close()
 
 
+def _kinds(tree: Any) -> dict[str, str]:
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): _kind(leaf) for path, leaf in leaves}
+
+
 def _kind(leaf: Any) -> str:
     return f"{np.dtype(leaf.dtype)}{list(leaf.shape)}"
 
@@ -78,17 +104,18 @@ def evaluated(state: TrainState) -> Params:
     return state.average or state.params
 
 
-def mean_of_last(checkpoints: Checkpoints, count: int, like: TrainState) -> tuple[Params, list[int]]:
+def mean_of_last(checkpoints: Checkpoints, count: int, like: Params) -> tuple[Params, list[int]]:
     """The mean of the evaluated parameters of the last `count` checkpoints, and their steps; Section 6.1.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
+      ValueError: a checkpoint is of another model.
     """
     steps = checkpoints.steps()[-count:]
     if not steps:
         raise FileNotFoundError("there is no checkpoint to evaluate")
     total: Params | None = None
     for step in steps:
-        params = evaluated(checkpoints.restore(step, like))
+        params = checkpoints.evaluated(step, like)
         total = params if total is None else jax.tree.map(np.add, total, params)
     return jax.tree.map(lambda leaf: np.asarray(leaf / np.float32(len(steps))), total), steps
