@@ -148,6 +148,24 @@ def test_members_come_out_as_if_alone_and_can_be_continued_alone(small: Small, t
                 assert event[name] == pytest.approx(expected[name], rel=1e-3)
 
 
+def test_two_runs_in_one_program_leave_what_one_leaves(small: Small, tmp_path: pathlib.Path) -> None:
+    config = small(train__steps=2, evaluate__every=2, evaluate__sentences=0, train__average_checkpoints=1)
+    first = Run(Spec.from_config(config), str(tmp_path / "0"), (), lambda: 0.0, "a")
+    config["train"]["seed"] = 1
+    both = [first, first.beside(Spec.from_config(config), str(tmp_path / "1"), "b")]
+    runs.train(both)
+    for run in both:
+        assert run.saved() == 2
+        assert [event.get("members") for event in metrics.read(run.workdir.path) if event["split"] == "train"] == [2]
+    perplexities = [metrics.read(run.workdir.path)[-1]["perplexity"] for run in both]
+    assert perplexities[0] != perplexities[1]
+    params, steps_used = both[1].result()
+    assert steps_used == [2]
+    assert any(
+        not np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (params, first.result()[0])), strict=True)
+    )
+
+
 def test_runs_that_differ_in_more_or_are_not_equally_far_are_refused(
     small: Small, trained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -160,6 +178,7 @@ def test_runs_that_differ_in_more_or_are_not_equally_far_are_refused(
         runs.train([finished, finished.beside(other, str(tmp_path / "b"), "b")])
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_seeds_together_and_measures_each(small: Small, tmp_path: pathlib.Path) -> None:
     base = small(train__steps=2, train__average_checkpoints=1, evaluate__sentences=0)
     chosen = cells.expand(base, {"base": {}, "smooth": {"train.label_smoothing": 0.3}}, range(2), tmp_path)
