@@ -53,6 +53,15 @@ PATHS = [path for path in sorted((ROOT / "configs").rglob("*.py")) if has_get_co
 VARIANTS = [(path, argument) for path in PATHS for argument in getattr(module_of(path), "ARGUMENTS", (None,))]
 VARIANT_NAMES = [name_of(path) + (f":{argument}" if argument else "") for path, argument in VARIANTS]
 every_variant = pytest.mark.parametrize(("path", "argument"), VARIANTS, ids=VARIANT_NAMES)
+# What an argument changes beside sizes is optimization and data: only each file's default takes a step in every run.
+DEFAULTS = dict(reversed(VARIANTS))
+every_variant_others_slow = pytest.mark.parametrize(
+    ("path", "argument"),
+    [
+        pytest.param(path, argument, id=name, marks=[] if DEFAULTS[path] == argument else pytest.mark.slow)
+        for (path, argument), name in zip(VARIANTS, VARIANT_NAMES, strict=True)
+    ],
+)
 
 
 def load(path: Path, argument: str | None) -> dict[str, Any]:
@@ -132,7 +141,7 @@ def unmoved(before: Any, after: Any) -> list[str]:
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path in still]
 
 
-@every_variant
+@every_variant_others_slow
 def test_config_builds_and_steps(path: Path, argument: str | None) -> None:
     spec = Spec.from_config(shrink(load(path, argument)))
     model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, spec.data.vocab_size, jax.random.key(0))))

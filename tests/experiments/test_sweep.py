@@ -80,6 +80,7 @@ def test_a_sweep_file_is_read_with_its_argument(tmp_path: pathlib.Path) -> None:
         load(str(path))
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_each_cell_once_and_goes_on_after_one_that_fails(base: Config, tmp_path: pathlib.Path) -> None:
     sweep = {"impossible": {"data.vocab_size": 5000}, "base": {}}
     chosen = cells.expand(base, sweep, [0], tmp_path)

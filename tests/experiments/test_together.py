@@ -14,6 +14,7 @@ import pytest
 from experiments import cells, together
 from experiments import run as runs
 from experiments.cells import Cell
+from experiments.measure import measure
 from experiments.run import Run
 from experiments.runner import Runner
 from experiments.sweep import population_size
@@ -159,11 +160,13 @@ def test_two_runs_in_one_program_leave_what_one_leaves(small: Small, tmp_path: p
         assert [event.get("members") for event in metrics.read(run.workdir.path) if event["split"] == "train"] == [2]
     perplexities = [metrics.read(run.workdir.path)[-1]["perplexity"] for run in both]
     assert perplexities[0] != perplexities[1]
-    params, steps_used = both[1].result()
-    assert steps_used == [2]
-    assert any(
-        not np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (params, first.result()[0])), strict=True)
-    )
+    both[1].finish(0.0)
+    result = measure(both[1])
+    assert json.loads(both[1].workdir.result.read_text()) == json.loads(json.dumps(result))
+    assert (result["updates"], result["members"], set(result["splits"])) == (2, 2, {"test"})
+    assert result["parameters"] > 1000
+    assert result["training_flops"] > 6 * result["target_tokens"] * 12 * 12
+    assert result["splits"]["test"]["perplexity"] > 1
 
 
 def test_runs_that_differ_in_more_or_are_not_equally_far_are_refused(
