@@ -83,18 +83,13 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def function_of(flag: str, path: str, name: str) -> Callable[..., Any]:
-    """The function `name` of a Python file that a flag gives.
+def module_of(flag: str, path: str, name: str) -> Any:
+    """The Python file that a flag gives, which has a function `name`.
 
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: it is not Python, or has no such function.
     """
-    return getattr(module_of(flag, path, name), name)
-
-
-def module_of(flag: str, path: str, name: str) -> Any:
-    """The Python file that a flag gives, which has a function `name`; raises as `function_of` does."""
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"{flag}: {path} does not exist")
     found = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)

@@ -78,7 +78,7 @@ def _training(run: Run) -> dict[str, float]:
 
     A run that was trained together with others has taken its share of their time.
     """
-    events = [event for event in metrics.read(run.workdir.path) if event["split"] == "train"]
+    events = [{"members": 1, **event} for event in metrics.read(run.workdir.path) if event["split"] == "train"]
     report = run.plan.report()
     batches = events[-1]["step"] * run.spec.train.accumulate
     each = [
@@ -87,13 +87,11 @@ def _training(run: Run) -> dict[str, float]:
     ]
     mean = sum(flops * number for flops, number in each) / report["batches_per_epoch"]
     return {
-        "members": max(event.get("members", 1) for event in events),
+        "members": max(event["members"] for event in events),
         "target_tokens": sum(event["target_tokens"] for event in events),
         "training_flops": mean * batches,
-        "tokens_per_second": statistics.median(
-            event["tokens_per_second"] * event.get("members", 1) for event in events
-        ),
-        "training_minutes": sum(event["seconds"] / event.get("members", 1) for event in events) / 60,
+        "tokens_per_second": statistics.median(event["tokens_per_second"] * event["members"] for event in events),
+        "training_minutes": sum(event["seconds"] / event["members"] for event in events) / 60,
     }
 
 

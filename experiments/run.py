@@ -280,7 +280,7 @@ def train(runs: Sequence[Run]) -> None:
     del saved, states  # or a second copy would stay in memory as long as training takes
     with first.watch:
         members = [run.begin(start) for run in runs]
-        loop.fit_together(spec, step, state, numbers, start, batches, members, crew.member)
+        loop.fit(spec, step, state, numbers, start, batches, members, crew.member)
     for run in runs:
         run.checkpoints.wait()
 

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from experiments import claims, together
 from experiments.cells import Cell
+from experiments.train import begin
 from experiments.workdir import Workdir
 from transformer.training import metrics
 
@@ -110,7 +111,6 @@ class Runner:
         """
         for cell in cells:
             self._line(f"{cell.name}: {self.status(cell)}")
-        before = {cell.name for cell in cells if cell.over}
         child = multiprocessing.get_context("spawn").Process(
             target=work_on, args=(cells, self._claims, self._splits, self._expiry)
         )
@@ -132,7 +132,7 @@ class Runner:
             for cell in undone:
                 cell.fail(f"ended with status {child.exitcode}; {cell.log} may say why")
             self._tried.update(cell.name for cell in cells)
-        return [cell for cell in ours if cell.over and cell.name not in before]
+        return [cell for cell in ours if cell.over]
 
     def _watch(self, child: Any) -> None:
         """Waits for a process; in a terminal, with a table of all cells that follows what they have come to."""
@@ -221,17 +221,13 @@ def _devices(cpu_devices: int) -> int:
 
 def _train(cells: Sequence[Cell], splits: Sequence[str]) -> None:
     """Trains cells together, then scores and measures each."""
-    from experiments import devices
-
-    devices.prepare(cells[0].spec.parallel.cpu_devices)
-    from experiments import run as runs
-    from experiments.measure import measure
-
     begun = time.monotonic()
-    name = cells[0].name if len(cells) > 1 else ""
-    first = runs.Run(cells[0].spec, str(cells[0].path), (), time.monotonic, name)
+    first = begin(cells[0].spec, str(cells[0].path), name=cells[0].name if len(cells) > 1 else "")
+    from experiments.measure import measure
+    from experiments.run import train
+
     members = [first, *(first.beside(cell.spec, str(cell.path), cell.name) for cell in cells[1:])]
-    runs.train(members)
+    train(members)
     for member in members:
         member.finish(begun)
         measure(member, splits)

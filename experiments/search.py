@@ -75,7 +75,7 @@ def main(given: Flags) -> None:
     folder = pathlib.Path(given.workdir.value)
     with command.mistakes():
         base = given.config.value.to_dict()
-        suggest = command.function_of("--space", given.space.value, "suggest")
+        suggest = command.module_of("--space", given.space.value, "suggest").suggest
         spec = changed(base, "--config", {})  # the base itself must make sense
         if given.metric.value == "bleu" and spec.evaluate.sentences == 0:
             raise ValueError("--metric=bleu: evaluate.sentences=0 translates nothing; use --metric=loss")
@@ -175,7 +175,8 @@ class Search:
 
     def tell(self) -> None:
         """Writes trials.csv, and prints the best trial as flags of experiments.train."""
-        trials = self._place.study().trials
+        study = self._place.study()
+        trials = study.trials
         names = list(dict.fromkeys(key for trial in trials for key in trial.user_attrs.get("changes", ())))
         with (self._place.folder / "trials.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -185,12 +186,11 @@ class Search:
                 writer.writerow(
                     (trial.number, trial.state.name.lower(), trial.value, *(changes.get(key) for key in names))
                 )
-        done = [(trial.value, trial) for trial in trials if trial.state.name == "COMPLETE" and trial.value is not None]
-        if not done:
+        if not any(trial.state.name == "COMPLETE" for trial in trials):
             command.refuse(f"none of {len(trials)} trials was trained to its end; {self._place.folder} has their logs")
-        value, best = (max if self._place.metric == "bleu" else min)(done, key=lambda each: each[0])
+        best = study.best_trial
         self._console.print(
-            f"best of {len(trials)}: trial {best.number}, {self._place.metric} {value:.3f}\n"
+            f"best of {len(trials)}: trial {best.number}, {self._place.metric} {best.value:.3f}\n"
             f"{_written(best.user_attrs['changes'])}",
             markup=False,
         )

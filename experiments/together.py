@@ -37,4 +37,4 @@ def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
         key = cell.name if alone else (kind(cell.spec), Workdir(cell.path).newest_step())
         waiting.setdefault(key, []).append(cell)
     for alike in waiting.values():
-        yield from (alike[first : first + max(size, 1)] for first in range(0, len(alike), max(size, 1)))
+        yield from (alike[first : first + size] for first in range(0, len(alike), size))

@@ -48,14 +48,14 @@ def main(given: Flags) -> None:
     run.finish(begun)
 
 
-def begin(spec: Spec, path: str, allowed: Sequence[str] = ()) -> "Run":
-    """The run of `spec` in the folder `path`; raises what `experiments.run.Run` raises."""
+def begin(spec: Spec, path: str, allowed: Sequence[str] = (), name: str = "") -> "Run":
+    """The run of `spec` in the folder `path`, once devices are set up; raises what `experiments.run.Run` raises."""
     from experiments import devices
 
     devices.prepare(spec.parallel.cpu_devices)
     from experiments.run import Run
 
-    return Run(spec, path, allowed, clock=time.monotonic)
+    return Run(spec, path, allowed, time.monotonic, name)
 
 
 def train(spec: Spec, path: str, allowed: Sequence[str] = ()) -> dict[str, float]:

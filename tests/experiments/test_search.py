@@ -145,7 +145,7 @@ SPACES = sorted(path for path in (ROOT / "configs/searches").glob("[!_]*.py"))
 @pytest.mark.parametrize("path", SPACES, ids=[path.stem for path in SPACES])
 @pytest.mark.parametrize("base", [quickstart, multi30k], ids=["quickstart", "multi30k"])
 def test_what_a_shipped_space_draws_makes_sense(path: pathlib.Path, base: Any) -> None:
-    suggest = command.function_of("--space", str(path), "suggest")
+    suggest = command.module_of("--space", str(path), "suggest").suggest
     config = base.get_config().to_dict()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [suggest(study.ask()) for _ in range(9)]

@@ -10,7 +10,7 @@ import pytest
 from configs import base
 from transformer.ops.losses import LossSums
 from transformer.spec import Spec
-from transformer.training.loop import Batch, Hooks, Meter, Stopping, fit, fit_together
+from transformer.training.loop import Batch, Hooks, Meter, Stopping, fit
 from transformer.training.state import TrainState
 from transformer.training.step import StepSums
 
@@ -97,7 +97,9 @@ class World:
         seen = start * spec.train.accumulate
         state = cast(TrainState, seen)
         batches = self.batches(seen + 1)
-        return cast(int, fit(spec, cast(Any, self.step), state, "numbers", start, batches, self.hooks(), past))
+        runs = [(self.hooks(), past)]
+        step: Any = self.step
+        return cast(int, fit(spec, step, state, "numbers", start, batches, runs, lambda whole, _: whole))
 
     def when(self, kind: str) -> list[int]:
         return [number for name, number in self.events if name == kind]
@@ -234,7 +236,7 @@ def test_members_stop_each_for_itself_and_those_that_have_hear_nothing_more() ->
         return state + np.array([1, 10]), StepSums(sums, cast(Any, np.array([0.5, 0.25])), cast(Any, np.ones(2)))
 
     batches, runs = worlds[0].batches(), [(world.hooks(), ()) for world in worlds]
-    state = fit_together(
+    state = fit(
         settings,
         cast(Any, step),
         cast(Any, np.array([0, 0])),

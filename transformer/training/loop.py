@@ -168,47 +168,23 @@ def fit(
     numbers: Any,
     start: int,
     batches: Iterator[Batch],
-    hooks: Hooks,
-    past: Iterable[dict[str, float]] = (),
+    runs: Sequence[tuple[Hooks, Iterable[dict[str, float]]]],
+    member: Callable[[TrainState, int], TrainState],
 ) -> TrainState:
     """Trains from update `start` to `spec.train.steps`, or until early stopping; returns the last state.
 
+    Several runs go in step where state, numbers and batches are all runs' in one. One that has stopped early hears
+    nothing any more, and what becomes of its part of the state is of no account; the others go on.
+
     Args:
-      spec: the experiment.
+      spec: the experiment; of several, what they have in common.
       step: the compiled step, (state, source_BS, target_BT, numbers) → (state, StepSums).
       state: on the devices; donated.
       numbers: settings on the devices, see `training.step.numbers`.
       start: updates that `state` has seen.
       batches: on the devices, from the state's position on.
-      hooks: what happens beside training.
-      past: results of earlier evaluations of this run, for early stopping.
-    """
-    return fit_together(spec, step, state, numbers, start, batches, [(hooks, past)], lambda whole, number: whole)
-
-
-def fit_together(
-    spec: Spec,
-    step: Callable[..., tuple[TrainState, StepSums]],
-    state: TrainState,
-    numbers: Any,
-    start: int,
-    batches: Iterator[Batch],
-    runs: Sequence[tuple[Hooks, Iterable[dict[str, float]]]],
-    member: Callable[[TrainState, int], TrainState],
-) -> TrainState:
-    """As `fit`, of several runs with a state, numbers and batches that are all runs' in one.
-
-    A run that has stopped early hears nothing any more, and what becomes of its part of the state is of no account;
-    the others go on.
-
-    Args:
-      spec: what the runs have in common.
-      step: the compiled step.
-      state: donated.
-      numbers: settings on the devices.
-      start: updates that the state has seen.
-      batches: from the state's position on.
-      runs: of each, what happens beside training, and results of earlier evaluations. The first one's clock counts.
+      runs: of each, what happens beside training, and results of its earlier evaluations, for early stopping. The first
+        one's clock counts.
       member: (state, number) → the state of one run.
     """
     members = [_Member(spec, hooks, past) for hooks, past in runs]

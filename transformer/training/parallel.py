@@ -81,6 +81,8 @@ class MeshPlacement:
       options: of the compiler, for every program.
     """
 
+    leading: tuple[int, ...] = ()  # axes of states, numbers and batches before their own
+
     def __init__(self, devices: Sequence[Any] | None = None, options: dict[str, Any] | None = None) -> None:
         self.options = options
         self.mesh = Mesh(np.array(devices or jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
@@ -106,7 +108,7 @@ class MeshPlacement:
 
     def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The compiled training step; its state argument is donated."""
-        whole, rows = PartitionSpec(), PartitionSpec(AXIS)
+        whole, rows = self.replicated.spec, self.by_row.spec
         step = jax.shard_map(
             self._local_step(model, train),
             mesh=self.mesh,
@@ -123,7 +125,8 @@ class MeshPlacement:
 
         `state` and `numbers` may be shapes: compiling can begin before there are parameters.
         """
-        return ShapedStep(self.compile_step(model, train), state, numbers, self.replicated, self.by_row, shapes)
+        step = self.compile_step(model, train)
+        return ShapedStep(step, state, numbers, self.replicated, self.by_row, shapes, self.leading)
 
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
@@ -202,7 +205,7 @@ class PopulationPlacement(MeshPlacement):
         self, members: int, devices: Sequence[Any] | None = None, options: dict[str, Any] | None = None
     ) -> None:
         self.options = options
-        self.members = members
+        self.leading = (members,)
         every = np.array(devices or jax.devices())
         groups = math.gcd(members, every.size)
         self.mesh = Mesh(every.reshape(groups, -1), (MEMBERS, AXIS), axis_types=(AxisType.Auto,) * 2)
@@ -218,25 +221,8 @@ class PopulationPlacement(MeshPlacement):
         """How many devices share a member's batch."""
         return self.mesh.shape[AXIS]
 
-    def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
-        """The compiled step of all members; its state argument is donated."""
-        whole, rows = PartitionSpec(MEMBERS), PartitionSpec(MEMBERS, AXIS)
-        local = self._local_step(model, train)
-        step = jax.shard_map(
-            jax.vmap(local),
-            mesh=self.mesh,
-            in_specs=(whole, rows, rows, whole),
-            out_specs=whole,
-            check_vma=False,
-        )
-        return jax.jit(step, donate_argnums=0, compiler_options=self.options)
-
-    def compile_shapes(
-        self, model: Model, train: TrainSpec, state: Any, numbers: Any, shapes: Sequence[Shape]
-    ) -> Callable[..., Any]:
-        """As `MeshPlacement.compile_shapes`; `state` and `numbers` are stacked, `shapes` are those of one member."""
-        step = self.compile_step(model, train)
-        return ShapedStep(step, state, numbers, self.replicated, self.by_row, shapes, (self.members,))
+    def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
+        return jax.vmap(super()._local_step(model, train))
 
 
 PLACEMENTS: dict[str, type[MeshPlacement]] = {"mesh": MeshPlacement, "pmap": PmapPlacement}
