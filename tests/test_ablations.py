@@ -65,8 +65,9 @@ def test_every_variant_changes_exactly_what_it_names(path: Path, argument: str) 
             f"{section}.{key}" for section, keys in config.items() for key, value in keys.items()
             if value != base[section][key]
         }  # fmt: skip
-        # A direction is always named, whatever the base's is.
-        assert differing <= set(sweep[cell.variant]) <= differing | {"data.direction"}, cell.variant
+        # A direction and a learning rate are always named, whatever the base's is.
+        named = set(sweep[cell.variant])
+        assert differing <= named <= differing | {"data.direction", "train.learning_rate"}, cell.variant
 
 
 @pytest.mark.parametrize(
