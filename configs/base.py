@@ -87,6 +87,8 @@ def get_config() -> ConfigDict:
     train.average_checkpoints = 5  # the mean of the last ones is what is tested; 1: the last; Section 6.1
     train.early_stopping = "none"  # what must improve for training to go on: none, loss, bleu (of validation)
     train.patience = 10  # evaluations without improvement before early stopping
+    train.nonfinite_limit = 5  # updates in a row without a finite gradient (each is skipped) before `on_nonfinite`
+    train.on_nonfinite = "stop"  # then: stop, rollback (to the newest checkpoint, with half the learning rate)
     train.log_every = 50  # steps between two lines of metrics
     train.loss_chunk = config_dict.placeholder(int)  # target positions whose logits exist at one time; None: all
 

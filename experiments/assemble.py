@@ -5,6 +5,7 @@ Everything imported here may import JAX; `experiments.devices.prepare` must have
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from transformer.training import step as steps
 from transformer.training.checkpoint import Checkpoints, mean_of_last
 from transformer.training.parallel import PLACEMENTS, MeshPlacement
 from transformer.training.state import Model, Params, TrainState
+
+# Batches have a multiple of this many rows, and do not depend on how many devices share them.
+_ROWS = 2
 
 
 def tokenizer_for(spec: Spec, pairs: Sequence[Pair], workdir: Workdir) -> Tokenizer:
@@ -115,7 +119,8 @@ class System:
         With early stopping, those of the best evaluation; else the mean of the last `train.average_checkpoints`.
         """
         early = self.spec.train.early_stopping != "none" and workdir.best.exists()
-        checkpoints = Checkpoints(workdir.best if early else workdir.checkpoints)
+        folder = workdir.best if early else workdir.checkpoints
+        checkpoints = Checkpoints(folder, say=lambda text: print(text, file=sys.stderr))
         try:
             count = 1 if early else self.spec.train.average_checkpoints
             params, used = mean_of_last(checkpoints, count, self.shapes)
@@ -127,7 +132,7 @@ class System:
         """What translates text with `params`."""
         compiled = self._search(decode)
         # Rows of padding fill a batch up to what the devices can share evenly.
-        rows = decode.batch_size + -decode.batch_size % self.placement.devices
+        rows = self.placement.rows(decode.batch_size)
 
         def searcher(source_BS: np.ndarray) -> Any:
             return compiled(params, self.placement.shard(source_BS))
@@ -162,7 +167,7 @@ class System:
             tokens_per_batch=data.tokens_per_batch,
             buckets=data.buckets,
             seed=self.spec.train.seed,
-            row_multiple=self.placement.devices,
+            row_multiple=_ROWS,
         )
 
     def batches(self, plan: batching.Batches, start: int, placement: MeshPlacement) -> Iterator[batching.Batch]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import os
 import pathlib
 import re
 import signal
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
+
+from experiments.interrupt import Interrupted
 
 # What a user's mistake raises, at any depth of reading flags, configs, corpora and run folders.
 _MISTAKES = (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -33,6 +36,18 @@ def mistakes() -> Iterator[None]:
         if _TRACEBACK.value:
             raise
         refuse(error)
+
+
+@contextlib.contextmanager
+def failures() -> Iterator[None]:
+    """Inside, what ends work through no mistake of the user ends the program with one line and status 1."""
+    try:
+        yield
+    except (ArithmeticError, OSError) as error:
+        if _TRACEBACK.value:
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -113,4 +128,16 @@ def run(define: Callable[[], Flags], main: Callable[[Flags], None]) -> None:
     """
     holders = define()
     logging.set_verbosity(logging.WARNING)
-    app.run(lambda _: main(holders), flags_parser=_parse)
+
+    def interruptible(_: Sequence[str]) -> None:
+        try:
+            main(holders)
+        except (Interrupted, KeyboardInterrupt) as error:
+            number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+            print(f"ended by {signal.Signals(number).name}; the same command goes on from here", file=sys.stderr)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Not sys.exit, which would wait for what is being compiled on other threads.
+            os._exit(128 + number)
+
+    app.run(interruptible, flags_parser=_parse)

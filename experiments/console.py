@@ -20,11 +20,10 @@ class Watch:
 
     Args:
       steps: updates in the whole run.
-      start: updates made before.
       name: stands before every line, where several runs share a terminal.
     """
 
-    def __init__(self, steps: int, start: int, name: str = "") -> None:
+    def __init__(self, steps: int, name: str = "") -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("training"),
@@ -37,7 +36,12 @@ class Watch:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self._steps, self._start, self._name = steps, start, name
+        self._steps, self._start, self._name = steps, 0, name
+
+    def since(self, start: int) -> "Watch":
+        """The same, for a run that `start` updates have been made of."""
+        self._start = start
+        return self
 
     def beside(self, name: str) -> "Watch":
         """The same bar, and lines of another name."""

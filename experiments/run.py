@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from experiments import assemble
 from experiments.console import Watch, number
+from experiments.interrupt import Interrupts
 from experiments.scoring import evaluate_split, picture
 from experiments.together import kind
 from experiments.workdir import Workdir
@@ -18,7 +20,7 @@ from transformer.data.tokenizer import Tokenizer
 from transformer.evaluation import bleu
 from transformer.spec import Spec
 from transformer.training import loop, metrics, population
-from transformer.training.checkpoint import Checkpoints, evaluated
+from transformer.training.checkpoint import Checkpoints, evaluated, set_aside_damaged
 from transformer.training.parallel import MeshPlacement, PopulationPlacement
 from transformer.training.state import Params, TrainState, count
 
@@ -32,27 +34,36 @@ class Run:
       allowed: settings that may differ from those the run in the folder began with.
       clock: seconds, from any origin.
       name: stands before what is printed, where several runs are trained together.
+      interrupts: what says that training is to end; nothing does by default.
 
     Raises:
       ValueError, FileNotFoundError: a setting, a corpus or the folder is not as it must be.
     """
 
     def __init__(
-        self, spec: Spec, path: str, allowed: Sequence[str], clock: Callable[[], float], name: str = ""
+        self,
+        spec: Spec,
+        path: str,
+        allowed: Sequence[str],
+        clock: Callable[[], float],
+        name: str = "",
+        interrupts: Interrupts | None = None,
     ) -> None:
         self.spec = spec
         self.clock = clock
+        self.interrupts = interrupts or Interrupts()
         self.workdir = Workdir(path)
         self.corpus = open_corpus(spec.data)
         train_pairs = self.corpus.split(spec.data.train_split)
         self.validation = self.corpus.split(spec.data.validation_split)
         self.workdir.begin(spec, allowed)
         self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, train_pairs, self.workdir))
-        self._write_versions()
         self.plan = self.system.plan(train_pairs)
+        self.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint, allowed)
+        self._write_versions()
         self.validation_batches = self.in_order(self.validation)
-        self.checkpoints = Checkpoints(self.workdir.checkpoints, spec.checkpoint.keep)
-        self.watch = Watch(spec.train.steps, 0, name)
+        self.watch = Watch(spec.train.steps, name)
+        self.checkpoints = self._open_checkpoints()
         self.judge: Callable[[int, dict[str, float]], None] = lambda step, values: None  # told of each evaluation
         self._result: tuple[Params, list[int]] | None = None
 
@@ -69,13 +80,18 @@ class Run:
             self.system.tokenizer.save(other.workdir.tokenizer)
         elif Tokenizer.load(other.workdir.tokenizer).fingerprint != self.system.tokenizer.fingerprint:
             raise ValueError(f"{other.workdir.tokenizer} is not the tokenizer of {self.workdir.path}")
+        other.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint)
         other._write_versions()
         other.system = self.system.beside(spec)
         other.plan = self.plan.reseeded(spec.train.seed)
-        other.checkpoints = Checkpoints(other.workdir.checkpoints, spec.checkpoint.keep)
         other.watch = self.watch.beside(name)
+        other.checkpoints = other._open_checkpoints()
         other._result = None
         return other
+
+    def _open_checkpoints(self) -> Checkpoints:
+        set_aside_damaged(self.workdir.checkpoints, self.watch.line)
+        return Checkpoints(self.workdir.checkpoints, self.spec.checkpoint.keep, self.watch.line)
 
     def _write_versions(self) -> None:
         self.workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
@@ -124,7 +140,16 @@ class Run:
         """What happens beside training from update `start` on, and what evaluations have said up to there."""
         self.recorder = metrics.Recorder(self.workdir.path, start)
         past = [event for event in metrics.read(self.workdir.path) if event["split"] == self.spec.data.validation_split]
-        hooks = loop.Hooks(self._log, self._evaluate, self._save, self._save_best, self.watch.advance, self.clock)
+        hooks = loop.Hooks(
+            log=self._log,
+            evaluate=self._evaluate,
+            save=self._save,
+            best=self._save_best,
+            spoiled=self._spoiled,
+            progress=self.watch.advance,
+            clock=self.clock,
+            check=self.interrupts.check,
+        )
         return hooks, past
 
     def _log(self, step: int, values: dict[str, float]) -> None:
@@ -132,7 +157,40 @@ class Run:
         self.watch.metrics(step, values)
 
     def _save(self, step: int, state: TrainState) -> None:
+        if not population.finite(evaluated(state)):
+            raise FloatingPointError(f"parameters are not finite after update {step}; they are not saved")
         self.checkpoints.save(step, state)
+
+    def _spoiled(self, update: int) -> None:
+        """Keeps the sentences of an update whose gradient was not finite."""
+        each = self.spec.train.accumulate
+        batches = {number: self.plan.batch(number) for number in range((update - 1) * each, update * each)}
+        decode = self.system.tokenizer.decode
+        path = self.workdir.spoil(
+            update,
+            {
+                number: [
+                    {"source": decode(source), "target": decode(target)}
+                    for source, target in zip(batch.source.tolist(), batch.target.tolist(), strict=True)
+                    if any(target)
+                ]
+                for number, batch in batches.items()
+            },
+        )
+        self.watch.line(f"update {update} is skipped: its gradient is not finite; its sentences are in {path}")
+
+    def learning_rate_factor(self, start: int) -> float:
+        """By what rollbacks up to update `start` have divided the learning rate."""
+        events = metrics.read(self.workdir.path)
+        return 0.5 ** sum(event["split"] == _ROLLBACK and event["step"] <= start for event in events)
+
+    def roll_back(self, reason: object) -> None:
+        """Notes that training goes on from the newest checkpoint, with half the learning rate."""
+        start = self.saved() or 0
+        factor = 0.5 * self.learning_rate_factor(start)
+        self.recorder.write(start, _ROLLBACK, {"learning_rate_factor": factor})
+        self.recorder.close()
+        self.watch.line(f"{reason}: back to update {start}, with {factor:g} times the learning rate")
 
     def _save_best(self, step: int, state: TrainState) -> None:
         best = Checkpoints(self.workdir.best, keep=1)
@@ -140,6 +198,10 @@ class Run:
         best.close()
 
     def _evaluate(self, step: int, state: TrainState) -> dict[str, float]:
+        with self.interrupts.unguarded():
+            return self._evaluated(step, state)
+
+    def _evaluated(self, step: int, state: TrainState) -> dict[str, float]:
         spec, split = self.spec, self.spec.data.validation_split
         params = self.system.on_devices(evaluated(state))
         values = self.system.loss(params, self.validation_batches)
@@ -205,6 +267,9 @@ class Run:
         return values
 
 
+_ROLLBACK = "rollback"  # the split of the event that says so
+
+
 class _Crew(NamedTuple):
     """Where and on what runs are trained: one as it is, or several stacked.
 
@@ -251,7 +316,24 @@ def train(runs: Sequence[Run]) -> None:
 
     Raises:
       ValueError: runs that cannot be trained together: they differ in more, or are not equally far.
+      DivergenceError: gradients are not finite, and the settings do not say to roll back.
     """
+    with runs[0].interrupts.guarded():
+        while True:
+            try:
+                _train(runs)
+                return
+            except loop.DivergenceError as error:
+                if runs[0].spec.train.on_nonfinite != "rollback":
+                    raise
+                runs[0].roll_back(error)
+            finally:
+                for run in runs:
+                    run.checkpoints.wait()
+
+
+def _train(runs: Sequence[Run]) -> None:
+    """Trains from the newest checkpoint to the end, or to what ends it."""
     if len({kind(run.spec) for run in runs}) > 1:
         raise ValueError("runs that differ in more than numbers cannot be trained together")
     if len({run.saved() for run in runs}) > 1:
@@ -266,23 +348,24 @@ def train(runs: Sequence[Run]) -> None:
         spec.train,
         crew.shapes(system.state_shapes()),
         crew.numbers,
-        _shapes_by_need(first.plan, position),
+        [(crew.placement.rows(rows), source, target) for rows, source, target in _shapes_by_need(first.plan, position)],
+        first.interrupts.check,
     )
     states = saved or [run.system.fresh_state() for run in runs]
     start = int(states[0].step)
+    factor = first.learning_rate_factor(start)  # of a run that is alone: populations do not roll back
+    numbers = crew.numbers | {"learning_rate": crew.numbers["learning_rate"] * np.float32(factor)}
     first.describe()
     if len(runs) > 1:
         first.watch.line(f"{len(runs)} runs are trained together")
     if saved:
         first.watch.line(f"continuing after step {start}")
     batches = system.batches(crew.batches, position, crew.placement)
-    state, numbers = (crew.placement.replicate(tree) for tree in (crew.join(states), crew.numbers))
+    state, numbers = (crew.placement.replicate(tree) for tree in (crew.join(states), numbers))
     del saved, states  # or a second copy would stay in memory as long as training takes
-    with first.watch:
+    with first.watch.since(start):
         members = [run.begin(start) for run in runs]
         loop.fit(spec, step, state, numbers, start, batches, members, crew.member)
-    for run in runs:
-        run.checkpoints.wait()
 
 
 def _shapes_by_need(plan: batching.BatchPlan, position: int) -> list[tuple[int, int, int]]:

@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import json
 import multiprocessing
-import os
 import pathlib
 import statistics
 import sys
@@ -17,8 +16,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from experiments import claims, together
+from experiments import child, claims, together
 from experiments.cells import Cell
+from experiments.interrupt import Interrupted, Interrupts
 from experiments.train import begin
 from experiments.workdir import Workdir
 from transformer.training import metrics
@@ -105,43 +105,35 @@ class Runner:
         return next(iter((*apart, *together.groups(others, self._population or 1))), [])
 
     def _run(self, cells: list[Cell]) -> list[Cell]:
-        """Trains cells in a process of their own: what it does to memory and devices ends with it.
+        """Trains cells in a process of their own.
 
         Returns those that came to an end in it. What could not be done together is left to be tried one by one.
         """
         for cell in cells:
             self._line(f"{cell.name}: {self.status(cell)}")
-        child = multiprocessing.get_context("spawn").Process(
-            target=work_on, args=(cells, self._claims, self._splits, self._expiry)
-        )
-        child.start()
-        try:
-            self._watch(child)
-        finally:
-            child.terminate()
-            child.join()
+        status = child.run(work_on, cells, self._claims, self._splits, self._expiry, wait=self._watch)
         # What another process works on, or has taken over, is its affair.
         ours = [cell for cell in cells if not claims.owner(self._claims, cell.name, self._expiry)]
         undone = [cell for cell in ours if not cell.over]
-        if child.exitcode in (0, claims.LOST):
+        if status in (0, claims.LOST):
             self._tried.update(cell.name for cell in cells)
         elif len(cells) > 1:
             self._alone.update(cell.name for cell in undone)
             self._line(f"that did not work together; one by one now. {cells[0].log} may say why")
         else:
             for cell in undone:
-                cell.fail(f"ended with status {child.exitcode}; {cell.log} may say why")
+                cell.fail(f"ended with status {status}; {cell.log} may say why")
             self._tried.update(cell.name for cell in cells)
         return [cell for cell in ours if cell.over]
 
-    def _watch(self, child: Any) -> None:
+    def _watch(self, process: Any) -> None:
         """Waits for a process; in a terminal, with a table of all cells that follows what they have come to."""
         if not self._console.is_terminal:
-            child.join()
+            process.join()
             return
         with Live(self.table(), console=self._console, auto_refresh=False, transient=True) as live:
-            while child.is_alive():
-                child.join(_REFRESH)
+            while process.is_alive():
+                process.join(_REFRESH)
                 live.update(self.table(), refresh=True)
 
     def table(self) -> Table:
@@ -183,17 +175,14 @@ def work_on(cells: Sequence[Cell], folder: pathlib.Path, splits: Sequence[str], 
                 taken += [] if cell.over else [cell]
         if not taken:
             return
-        for cell in taken:
-            cell.log.parent.mkdir(parents=True, exist_ok=True)
         for cell in taken[1:]:
+            cell.log.parent.mkdir(parents=True, exist_ok=True)
             with cell.log.open("a", encoding="utf-8") as log:
                 print(f"trained together with {taken[0].name}; see {taken[0].log}", file=log)
-        log = held.enter_context(taken[0].log.open("a", encoding="utf-8"))
-        os.dup2(log.fileno(), 1)  # what C++ libraries write, too
-        os.dup2(log.fileno(), 2)
+        interrupts = held.enter_context(child.logging_to(taken[0].log))
         try:
-            _train(taken, splits)
-        except KeyboardInterrupt:
+            _train(taken, splits, interrupts)
+        except (KeyboardInterrupt, Interrupted):
             raise
         except BaseException as error:  # a mistake in a setting ends the program: SystemExit
             traceback.print_exc()
@@ -219,10 +208,11 @@ def _devices(cpu_devices: int) -> int:
     return len(jax.devices()) if jax.default_backend() == "cpu" else 0
 
 
-def _train(cells: Sequence[Cell], splits: Sequence[str]) -> None:
+def _train(cells: Sequence[Cell], splits: Sequence[str], interrupts: Interrupts) -> None:
     """Trains cells together, then scores and measures each."""
     begun = time.monotonic()
-    first = begin(cells[0].spec, str(cells[0].path), name=cells[0].name if len(cells) > 1 else "")
+    name = cells[0].name if len(cells) > 1 else ""
+    first = begin(cells[0].spec, str(cells[0].path), name=name, interrupts=interrupts)
     from experiments.measure import measure
     from experiments.run import train
 

@@ -12,8 +12,6 @@ database's URL.
 
 import contextlib
 import csv
-import multiprocessing
-import os
 import pathlib
 import sys
 import time
@@ -25,8 +23,9 @@ from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from experiments import claims, command
+from experiments import child, claims, command
 from experiments.cells import changed
+from experiments.interrupt import Interrupted, Interrupts
 from experiments.study import DIRECTIONS, Place, begin
 
 if TYPE_CHECKING:
@@ -114,20 +113,12 @@ class Search:
         """Takes one trial after the other until there are enough and none is left by a process that died."""
         while (number := self._next()) is not None:
             self._console.print(f"trial {number}: {_written(self._changes(number))}", markup=False)
-            child = multiprocessing.get_context("spawn").Process(
-                target=work_on, args=(self._place, number, self._base, self._claims, self._expiry)
-            )
-            child.start()
-            try:
-                child.join()
-            finally:
-                child.terminate()
-                child.join()
-            if child.exitcode == claims.LOST:  # another process goes on with the trial
+            status = child.run(work_on, self._place, number, self._base, self._claims, self._expiry)
+            if status == claims.LOST:  # another process goes on with the trial
                 continue
             trial = self._place.study().trials[number]
-            if child.exitcode and not trial.state.is_finished():
-                self._fail(number, f"ended with status {child.exitcode}")
+            if status and not trial.state.is_finished():
+                self._fail(number, f"ended with status {status}")
                 trial = self._place.study().trials[number]
             value = "" if trial.value is None else f", {self._place.metric} {trial.value:.3f}"
             self._console.print(f"trial {number}: {trial.state.name.lower()}{value}", markup=False)
@@ -209,19 +200,17 @@ def work_on(place: Place, number: int, base: Mapping[str, dict[str, Any]], folde
     if claimed is None:
         return
     path = place.trial(number)
-    with claimed, path.with_suffix(".log").open("a", encoding="utf-8") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    with claimed, child.logging_to(path.with_suffix(".log")) as interrupts:
         study = place.study()
         states = optuna.trial.TrialState
         if study.trials[number].state.is_finished():
             return
         try:
-            value = _train(place, study, number, base)
+            value = _train(place, study, number, base, interrupts)
         except optuna.TrialPruned as pruned:
             print(pruned)
             study.tell(number, state=states.PRUNED)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted):
             raise
         except BaseException:  # a mistake in a setting ends the program: SystemExit
             traceback.print_exc()
@@ -231,7 +220,9 @@ def work_on(place: Place, number: int, base: Mapping[str, dict[str, Any]], folde
             study.tell(number, value)
 
 
-def _train(place: Place, study: "optuna.Study", number: int, base: Mapping[str, dict[str, Any]]) -> float:
+def _train(
+    place: Place, study: "optuna.Study", number: int, base: Mapping[str, dict[str, Any]], interrupts: Interrupts
+) -> float:
     """Trains a trial to its end, or until it is hopeless; returns what validation said last."""
     import optuna
 
@@ -239,7 +230,8 @@ def _train(place: Place, study: "optuna.Study", number: int, base: Mapping[str, 
     trial = optuna.trial.Trial(study, kept._trial_id)
     from experiments.train import begin as run_in
 
-    run = run_in(changed(base, f"trial {number}", kept.user_attrs["changes"]), str(place.trial(number)))
+    spec = changed(base, f"trial {number}", kept.user_attrs["changes"])
+    run = run_in(spec, str(place.trial(number)), interrupts=interrupts)
     said: dict[int, float] = {}
 
     def judge(step: int, values: Mapping[str, float]) -> None:

@@ -1,14 +1,16 @@
 """The folder of a run: what it was asked to do, with what it was done, and what came out."""
 
+import contextlib
 import importlib.metadata
 import json
 import pathlib
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from configs import base
+from experiments import claims
 from transformer.spec import Spec
 
 # Settings that may differ when a run is continued: they say how fast or how often, not what is learned.
@@ -16,6 +18,10 @@ MAY_CHANGE = (
     "data.directory", "data.raw_directory", "data.workers", "data.prefetch", "train.log_every",
     "decode", "evaluate.samples", "parallel", "checkpoint.keep",
 )  # fmt: skip
+
+_LOCK = "lock"
+_EXPIRY = 120.0  # seconds without a sign of life after which a process on another host is taken for dead
+_SPOILED = 20  # files at most: sentences of updates that were skipped
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "sentencepiece", "sacrebleu", "numpy")
 
@@ -53,10 +59,59 @@ class Workdir:
         """
         if self.config.exists():
             self._check(spec, (*MAY_CHANGE, *allowed))
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(path for path in self.path.iterdir() if path.stem != _LOCK):
             raise ValueError(f"{self.path}: is not empty and holds no config.json of a run; choose another --workdir")
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.config, spec.to_dict())
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, no other process trains in the folder.
+
+        Raises:
+          ValueError: one does; the message says which.
+        """
+        new = not self.path.exists()
+        lock = claims.claim(self.path, _LOCK, _EXPIRY)
+        if lock is None:
+            owner = claims.owner(self.path, _LOCK, _EXPIRY) or "another process, which has just begun"
+            raise ValueError(f"{self.path}: a run is being trained here by {owner}")
+        try:
+            with lock:
+                yield
+        finally:
+            if new and not any(self.path.iterdir()):
+                self.path.rmdir()
+
+    def begin_with(self, vocabulary: str, corpus: str, allowed: Iterable[str] = ()) -> None:
+        """Writes to data.json what the run learns from, or checks that it is what the run in the folder learnt from.
+
+        Args:
+          vocabulary: fingerprint of the tokenizer.
+          corpus: fingerprint of the training split.
+          allowed: "vocabulary" or "corpus", if it may be another.
+
+        Raises:
+          ValueError: it is not (the message names which).
+        """
+        path, here = self.path / "data.json", {"vocabulary": vocabulary, "corpus": corpus}
+        there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else here
+        differing = [
+            f"{name} (SHA-256 {there.get(name, '')[:12]} there, {here[name][:12]} here)"
+            for name in here
+            if there.get(name) != here[name] and name not in allowed
+        ]
+        if differing:
+            raise ValueError(f"{self.path} holds a run of another {' and another '.join(differing)}")
+        write_json(path, here)
+
+    def spoil(self, update: int, content: Mapping[Any, Any]) -> pathlib.Path:
+        """Writes what an update was made of that was skipped, unless there are many such files; returns the path."""
+        path = self.path / "nonfinite" / f"{update}.json"
+        path.parent.mkdir(exist_ok=True)
+        if sum(1 for _ in path.parent.iterdir()) < _SPOILED:
+            write_json(path, content)
+        return path
 
     def _check(self, spec: Spec, allowed: tuple[str, ...]) -> None:
         there, here = _flat(self._kept_config()), _flat(spec.to_dict())

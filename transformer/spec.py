@@ -223,15 +223,18 @@ class TrainSpec(Section):
     average_checkpoints: int
     early_stopping: str
     patience: int
+    nonfinite_limit: int
+    on_nonfinite: str
     log_every: int
     loss_chunk: int | None
 
     def __post_init__(self) -> None:
         _positive("train", self, "steps", "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
-        _positive("train", self, "average_checkpoints", "patience", "log_every", "loss_chunk")
+        _positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
         _rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
         _require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")
         _one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
+        _one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
 
 
 @dataclasses.dataclass(frozen=True)

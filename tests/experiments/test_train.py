@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +76,9 @@ def test_a_run_that_was_cut_off_continues_bit_for_bit(
         patch.setattr(Run, "_log", stop)
         with pytest.raises(KeyboardInterrupt):
             cut.train()
-    assert cut.checkpoints.steps() == [3]
+    assert cut.checkpoints.steps() == [3, 4]
+    cut.checkpoints.close()
+    shutil.rmtree(parts / "checkpoints/4")  # as if it had been killed: nothing was saved on the way out
     Run(spec, str(parts), (), clock=lambda: 0.0).train()
 
     for one, other in zip(

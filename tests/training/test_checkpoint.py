@@ -15,8 +15,9 @@ from configs import base
 from tests.training.bag import Bag
 from transformer.ops.losses import LossSums
 from transformer.spec import Spec
+from transformer.training import manifest
 from transformer.training import step as steps
-from transformer.training.checkpoint import Checkpoints, evaluated, mean_of_last
+from transformer.training.checkpoint import Checkpoints, evaluated, mean_of_last, set_aside_damaged
 from transformer.training.parallel import PLACEMENTS, MeshPlacement
 from transformer.training.state import Model, TrainState
 
@@ -271,3 +272,99 @@ def test_what_is_evaluated_is_read_whatever_the_optimizer_was(saved: Checkpoints
 def test_no_checkpoint_has_no_mean(checkpoints: Checkpoints) -> None:
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         mean_of_last(checkpoints, 3, drawn_state().params)
+
+
+def spoil(folder: Path) -> None:
+    """Flips a bit of the largest file."""
+    largest = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 3] ^= 16
+    largest.write_bytes(content)
+
+
+def test_a_checkpoint_has_its_manifest_when_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not later: there is no moment at which a process can be killed and leave a checkpoint without one."""
+    names: list[list[str]] = []
+    write = manifest.write
+
+    def spy(folder: Path) -> None:
+        names.append([path.name for path in tmp_path.iterdir() if path.name.isdecimal()])
+        write(folder)
+
+    monkeypatch.setattr(manifest, "write", spy)
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, with_params(step))
+    checkpoints.close()
+    assert names == [[], ["1"]]
+    for step in ("1", "2"):
+        assert manifest.damage(tmp_path / step) is None
+        listed = (tmp_path / step / manifest.NAME).read_text(encoding="utf-8")
+        assert "default/" in listed
+        assert "_CHECKPOINT_METADATA" not in listed  # it is written again on commit
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Path:
+    """A folder with checkpoints 1 to 4, whose parameters are all 1 to 4."""
+    writer = Checkpoints(tmp_path)
+    for step in (1, 2, 3, 4):
+        writer.save(step, with_params(step))
+    writer.close()
+    return tmp_path
+
+
+def test_damaged_checkpoints_are_passed_over_and_told_of(four: Path) -> None:
+    spoil(four / "4")
+    spoil(four / "2")
+    said: list[str] = []
+    checkpoints = Checkpoints(four, say=said.append)
+    assert checkpoints.sound() == [3]
+    assert checkpoints.sound(2) == [1, 3]
+    assert any(f"DAMAGED CHECKPOINT {four / '4'}: default/" in text for text in said)
+    params, used = mean_of_last(checkpoints, 2, with_params(0).params)
+    assert (used, float(params["table"][0, 0])) == ([1, 3], 2.0)
+    checkpoints.close()
+
+
+def test_a_damaged_step_is_set_aside_and_saved_again(four: Path) -> None:
+    spoil(four / "4")
+    spoil(four / "1")  # older than one that is whole: in nobody's way
+    said: list[str] = []
+    set_aside_damaged(four, said.append)
+    assert [path.name for path in sorted(four.iterdir())] == ["1", "2", "3", "4.damaged1"]
+    assert said[-1] == f"it is {four / '4.damaged1'} now; training goes on from checkpoint 3"
+    checkpoints = Checkpoints(four)
+    checkpoints.save(4, with_params(44))
+    checkpoints.wait()
+    assert checkpoints.sound() == [4]
+    assert checkpoints.restore(4, with_params(0)).params["table"][0, 0] == 44
+    checkpoints.close()
+    spoil(four / "4")
+    set_aside_damaged(four, said.append)
+    assert (four / "4.damaged2").exists()
+
+
+def test_nothing_undamaged_is_no_reason_to_begin_anew(four: Path) -> None:
+    for step in "1234":
+        spoil(four / step)
+    with pytest.raises(ValueError, match=r"no checkpoint is undamaged .*restore one from a copy, or remove"):
+        set_aside_damaged(four, print)
+    assert len(list(four.iterdir())) == 4
+    checkpoints = Checkpoints(four)
+    with pytest.raises(ValueError, match="no checkpoint is undamaged"):
+        mean_of_last(checkpoints, 1, with_params(0).params)
+    checkpoints.close()
+
+
+def test_checkpoints_from_before_there_were_manifests_are_used(four: Path) -> None:
+    for step in "1234":
+        (four / step / manifest.NAME).unlink()
+    said: list[str] = []
+    checkpoints = Checkpoints(four, say=said.append)
+    assert checkpoints.sound(2) == [3, 4]
+    assert "checkpoint 4 has no manifest.sha256: it is used" in said[0]
+    checkpoints.save(5, with_params(5))
+    checkpoints.wait()
+    assert checkpoints.sound() == [5]
+    checkpoints.close()

@@ -1,7 +1,7 @@
 """The loop with everything around it faked: what it does, when, and on which numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from configs import base
 from transformer.ops.losses import LossSums
 from transformer.spec import Spec
-from transformer.training.loop import Batch, Hooks, Meter, Stopping, fit
+from transformer.training.loop import Batch, DivergenceError, Hooks, Meter, Stopping, fit
 from transformer.training.state import TrainState
 from transformer.training.step import StepSums
 
@@ -42,6 +42,9 @@ class World:
         self.logged: dict[int, dict[str, float]] = {}
         self.states: list[tuple[str, int]] = []
         self.evaluations = iter(evaluations)
+        self.ends: dict[str, Callable[[int], None]] = {}  # what happens besides, by place
+        self.spoiled_batches: set[int] = set()
+        self.accumulate = 1
         self.now = 1e6
 
     def batches(self, first: int = 1) -> Iterator[Batch]:
@@ -51,6 +54,7 @@ class World:
 
     def step(self, state: int, source: int, target: int, numbers: str) -> tuple[int, StepSums]:
         assert (target, numbers) == (-source, "numbers")
+        self.ends.get("dispatch", lambda batch: None)(source)
         self.events.append(("dispatch", source))
         self.now += STEP_SECONDS
         weight, world = 10 * source, self
@@ -66,7 +70,8 @@ class World:
                 return float(self.__array__())
 
         sums = LossSums(cast(Any, weight * source), cast(Any, weight * source / 2), cast(Any, Weight()))
-        return state + 1, StepSums(sums, cast(Any, source / 7), cast(Any, source / 1000))
+        norm = math.nan if source in self.spoiled_batches else 0.0 if source % self.accumulate else source / 7
+        return state + 1, StepSums(sums, cast(Any, norm), cast(Any, source / 1000))
 
     def hooks(self) -> Hooks:
         def log(update: int, values: dict[str, float]) -> None:
@@ -74,6 +79,7 @@ class World:
             self.logged[update] = values
 
         def evaluate(update: int, state: Any) -> dict[str, float]:
+            self.ends.get("evaluate", lambda update: None)(update)
             self.events.append(("evaluate", update))
             self.states.append(("evaluate", state))
             self.now += EVALUATE_SECONDS
@@ -91,9 +97,16 @@ class World:
         def progress(update: int) -> None:
             self.events.append(("progress", update))
 
-        return Hooks(log, evaluate, save, best, progress, clock=lambda: self.now)
+        def spoiled(update: int) -> None:
+            self.events.append(("spoiled", update))
+
+        def check() -> None:
+            self.ends.get("check", lambda update: None)(self.when("progress")[-1])
+
+        return Hooks(log, evaluate, save, best, spoiled, progress, clock=lambda: self.now, check=check)
 
     def fit(self, spec: Spec, start: int = 0, past: tuple[dict[str, float], ...] = ()) -> int:
+        self.accumulate = spec.train.accumulate
         seen = start * spec.train.accumulate
         state = cast(TrainState, seen)
         batches = self.batches(seen + 1)
@@ -271,10 +284,58 @@ def test_patience_is_rebuilt_from_past_evaluations() -> None:
     whole = World(results)
     assert whole.fit(settings) == 6
     for start in range(1, 7):
-        part = World(results[start:])
-        assert part.fit(settings, start, results[:start]) == 6
+        part, past = World(results[start:]), tuple({**values, "step": at} for at, values in enumerate(results, start=1))
+        assert part.fit(settings, start, past[:start]) == 6
         assert part.when("best") == [update for update in (1, 2, 4) if update > start]
         assert part.when("dispatch") == list(range(start + 1, 7))
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for() -> None:
+    world = World()
+    assert world.fit(spec(steps=6, evaluate=2), 4, ({"loss": 1.0, "step": 2},)) == 6
+    assert world.events[:2] == [("evaluate", 4), ("dispatch", 5)]
+    assert world.when("evaluate") == [4, 6]
+
+
+@pytest.mark.parametrize(
+    ("where", "when", "accumulate", "saved"),
+    [
+        ("check", 4, 1, 4), ("evaluate", 4, 1, 4), ("dispatch", 4, 1, 3),
+        ("check", 4, 3, 4), ("evaluate", 4, 3, 4), ("dispatch", 4, 3, 1), ("dispatch", 5, 3, None),
+    ],
+)  # fmt: skip
+def test_what_ends_training_leaves_a_checkpoint(where: str, when: int, accumulate: int, saved: int | None) -> None:
+    """Of all that was made, and with its metrics; but none while gradients of half an update are pending."""
+    world = World()
+
+    def end(number: int) -> None:
+        if number == when:
+            raise KeyboardInterrupt
+
+    world.ends[where] = end
+    with pytest.raises(KeyboardInterrupt):
+        world.fit(spec(steps=9, evaluate=2, accumulate=accumulate))
+    assert world.when("save") == [saved] * (saved is not None)
+    if saved is not None:
+        assert world.states[-1] == ("save", saved * accumulate)
+        assert max(world.logged) == saved
+
+
+def test_updates_without_a_finite_gradient_are_told_of_and_end_training_when_there_are_too_many() -> None:
+    world = World()
+    world.spoiled_batches = {2, 4, 5, 8, 9, 10}
+    with pytest.raises(DivergenceError, match="in 3 updates in a row, the last of them 10"):
+        world.fit(spec(steps=20, nonfinite_limit=3))
+    assert world.when("spoiled") == [2, 4, 5, 8, 9, 10]
+    assert world.when("save") == []  # or it would be the newest checkpoint, to which one goes back
+
+
+def test_an_update_of_several_batches_is_spoiled_once() -> None:
+    world = World()
+    world.spoiled_batches = {4, 6}  # the last of updates 2 and 3; a step that only adds up has norm 0
+    with pytest.raises(DivergenceError, match="in 2 updates in a row, the last of them 3"):
+        world.fit(spec(steps=20, nonfinite_limit=2, accumulate=2))
+    assert world.when("spoiled") == [2, 3]
 
 
 def test_a_loss_that_is_no_number_is_no_improvement() -> None:

@@ -7,6 +7,7 @@ which pairs are together, not which shape comes when: runs that differ in their 
 """
 
 import copy
+import hashlib
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, SupportsIndex
@@ -100,6 +101,15 @@ class BatchPlan:
         """Batch k; depends on the pairs, the settings, the seed and k, and on nothing that was asked for before."""
         shape, indices = self._rows(k)
         return self._pairs.batch(indices, shape.source, shape.target)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the pairs as ids, in hexadecimal; it does not depend on the seed."""
+        digest = hashlib.sha256()
+        for side in (self._pairs.source, self._pairs.target):
+            for array in (side.tokens, side.offsets):
+                digest.update(np.ascontiguousarray(array).astype("<i8").tobytes())
+        return digest.hexdigest()
 
     @property
     def padding_efficiency(self) -> float:

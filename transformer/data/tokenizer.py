@@ -106,7 +106,11 @@ class Tokenizer:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the model; SentencePiece's own programs read it too."""
-        pathlib.Path(path).write_bytes(self._model)
+        # Under another name first: a file that was cut off would be taken for the run's vocabulary.
+        path = pathlib.Path(path)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(self._model)
+        temporary.replace(path)
 
     @property
     def vocab_size(self) -> int:

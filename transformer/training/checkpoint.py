@@ -1,13 +1,26 @@
-"""Checkpoints: everything a run needs to go on, saved by Orbax while training continues."""
+"""Checkpoints: everything a run needs to go on, saved by Orbax while training continues.
 
+Orbax writes a checkpoint under another name and renames it when it is whole. The SHA-256 of its files are written just
+before that: every checkpoint has them, and one that was damaged later is found before it is used.
+"""
+
+import itertools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from transformer.training import manifest
 from transformer.training.state import Params, TrainState
+
+Say = Callable[[str], None]
+
+
+def _silent(text: str) -> None:
+    """Says nothing."""
 
 
 class Checkpoints:
@@ -16,23 +29,45 @@ class Checkpoints:
     Args:
       directory: made if it does not exist.
       keep: how many of the newest stay.
+      say: is told of checkpoints that are passed over.
     """
 
-    def __init__(self, directory: pathlib.Path, keep: int | None = None) -> None:
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
+    def __init__(self, directory: pathlib.Path, keep: int | None = None, say: Say = _silent) -> None:
+        asynchronous = ocp.AsyncOptions(post_finalization_callback=self._seal)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=True, enable_async_checkpointing=True, async_options=asynchronous
+        )
         # The handler is named so that shapes can be asked for before anything was saved or restored.
         handler = ocp.StandardCheckpointHandler()
         self._directory = directory.absolute()
+        self._say = say
+        self._saving = -1
         self._manager = ocp.CheckpointManager(self._directory, item_handlers=handler, options=options)
 
     def steps(self) -> list[int]:
         """Steps there is a complete checkpoint of, oldest first."""
         return sorted(self._manager.all_steps())
 
+    def sound(self, count: int = 1) -> list[int]:
+        """The newest steps whose files are what was written, at most `count` of them, oldest first.
+
+        Raises:
+          ValueError: there are checkpoints, and all are damaged.
+        """
+        return sound(self._directory, self.steps(), count, self._say)
+
     def save(self, step: int, state: TrainState) -> None:
         """Copies `state` off the devices and writes it in the background; does nothing for a step that is saved."""
         if step not in self._manager.all_steps():
+            self.wait()
+            self._saving = step
             self._manager.save(step, args=ocp.args.StandardSave(_named(state)), force=True)
+
+    def _seal(self) -> None:
+        """Adds the manifest to what was just written, before it gets the name that makes it a checkpoint."""
+        if jax.process_index() == 0:
+            for folder in self._directory.glob(f"{self._saving}.*tmp*"):
+                manifest.write(folder)
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state saved at `step`, as host arrays, checked against the shapes and dtypes of `like`.
@@ -86,6 +121,50 @@ class Checkpoints:
         self._manager.close()
 
 
+def sound(directory: pathlib.Path, steps: list[int], count: int, say: Say) -> list[int]:
+    """Of `steps` in `directory`, the newest that are as they were written; see `Checkpoints.sound`."""
+    found: list[int] = []
+    damaged: list[str] = []
+    # Checkpoints of earlier versions have no manifest: where none has one, they are taken as they are.
+    unsealed = not any(manifest.there(directory / str(step)) for step in steps)
+    for step in sorted(steps, reverse=True):
+        if len(found) == count:
+            break
+        folder = directory / str(step)
+        fault = manifest.damage(folder)
+        if fault is None:
+            found.append(step)
+        elif unsealed and any(folder.iterdir()):
+            say(f"checkpoint {step} has no {manifest.NAME}: it is used, but nothing says that it is undamaged")
+            found.append(step)
+        else:
+            damaged.append(f"{folder}: {fault}")
+    for text in damaged:
+        say(f"DAMAGED CHECKPOINT {text}")
+    if steps and not found:
+        raise ValueError(
+            f"no checkpoint is undamaged ({'; '.join(damaged)}); "
+            f"restore one from a copy, or remove {directory} to begin anew"
+        )
+    return found[::-1]
+
+
+def set_aside_damaged(directory: pathlib.Path, say: Say) -> None:
+    """Renames damaged checkpoints that are newer than the newest undamaged one, so that their steps can be saved again.
+
+    Raises:
+      ValueError: there are checkpoints, and all are damaged; nothing is renamed.
+    """
+    steps = [int(path.name) for path in directory.glob("*") if path.name.isdecimal()]
+    newest = max(sound(directory, steps, 1, say), default=None)
+    for step in sorted(steps):
+        if newest is not None and step > newest:
+            names = (directory / f"{step}.damaged{number}" for number in itertools.count(1))
+            aside = next(path for path in names if not path.exists())
+            (directory / str(step)).rename(aside)
+            say(f"it is {aside} now; training goes on from checkpoint {newest}")
+
+
 def _kinds(tree: Any) -> dict[str, str]:
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): _kind(leaf) for path, leaf in leaves}
@@ -109,9 +188,9 @@ def mean_of_last(checkpoints: Checkpoints, count: int, like: Params) -> tuple[Pa
 
     Raises:
       FileNotFoundError: there is no checkpoint.
-      ValueError: a checkpoint is of another model.
+      ValueError: a checkpoint is of another model, or all are damaged.
     """
-    steps = checkpoints.steps()[-count:]
+    steps = checkpoints.sound(count)
     if not steps:
         raise FileNotFoundError("there is no checkpoint to evaluate")
     total: Params | None = None

@@ -3,6 +3,7 @@
 It drives one run, or several that go in step: a population, see `training/population.py`.
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,27 +40,43 @@ class Hooks:
       evaluate: measures the state on the validation split.
       save: writes a checkpoint.
       best: is told when an evaluation is the best so far, if early stopping is on.
+      spoiled: is told of an update that was skipped, for its gradient was not finite.
       progress: is told of every step's dispatch.
       clock: seconds, from any origin.
+      check: raises, at the end of any step, what is to end training there.
     """
 
     log: Callable[[int, dict[str, float]], None]
     evaluate: Callable[[int, TrainState], dict[str, float]]
     save: Callable[[int, TrainState], None]
     best: Callable[[int, TrainState], None]
+    spoiled: Callable[[int], None]
     progress: Callable[[int], None]
     clock: Callable[[], float]
+    check: Callable[[], None] = lambda: None
+
+
+class DivergenceError(ArithmeticError):
+    """Too many updates in a row had no finite gradient; the state is that before the first of them."""
 
 
 class Meter:
     """Adds up the sums of steps, and turns them into means when asked.
 
     Sums are scalars, or have an axis of members that make their steps together.
+
+    Args:
+      clock: seconds, from any origin.
+      look: is given (update, gradient norm of each member) of every step once it is read.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], look: Callable[[int, np.ndarray], None] = lambda update, norms: None
+    ) -> None:
         self._clock = clock
+        self._look = look
         self._latest: StepSums | None = None
+        self._update = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -67,17 +84,19 @@ class Meter:
         self._since = self._clock()
         self._paused = 0.0
 
-    def add(self, step: StepSums) -> None:
+    def add(self, step: StepSums, update: int = 0) -> None:
         """Takes a step that was just dispatched, and reads the one before it: the device never waits for the host."""
-        self._read()
-        self._latest = step
+        before, self._latest = self._latest, step
+        of, self._update = self._update, update
+        self._read(before, of)
 
-    def _read(self) -> None:
-        if self._latest is None:
+    def _read(self, step: StepSums | None, update: int) -> None:
+        if step is None:
             return
-        sums = jax.device_get(self._latest.sums)
+        sums, norm = jax.device_get((step.sums, step.gradient_norm))
         each = (np.asarray(value, np.float64) for value in (sums.loss, sums.nll, sums.weight))
         self._sums = self._sums + np.stack([np.atleast_1d(value) for value in each])
+        self._look(update, np.atleast_1d(norm))
 
     def pause(self, seconds: float) -> None:
         """Leaves `seconds` spent on something else out of the speed."""
@@ -91,8 +110,8 @@ class Meter:
         """
         if self._latest is None:
             raise ValueError("no step to report on")
-        self._read()
         last, self._latest = self._latest, None
+        self._read(last, self._update)
         seconds = max(self._clock() - self._since - self._paused, 1e-9)
         facts = np.stack([np.atleast_1d(np.asarray(fact)) for fact in (last.gradient_norm, last.learning_rate)])
         reports = []
@@ -148,9 +167,13 @@ class _Member:
     def __init__(self, spec: Spec, hooks: Hooks, past: Iterable[dict[str, float]]) -> None:
         self.hooks = hooks
         self._stopping = Stopping(spec.train.early_stopping, spec.train.patience)
+        self.evaluated = 0
         for values in past:
             self._stopping.improved(values)
+            self.evaluated = int(values.get("step", 0))
         self.over = self._stopping.stop
+        self._limit = spec.train.nonfinite_limit
+        self._spoiled = 0  # updates in a row
 
     def look(self, update: int, state: TrainState, evaluating: bool, saving: bool) -> None:
         """Evaluates and saves what is due."""
@@ -159,6 +182,77 @@ class _Member:
         self.over = self._stopping.stop
         if saving or self.over:
             self.hooks.save(update, state)
+
+    def check_gradient(self, update: int, norm: float) -> None:
+        """Takes note of an update's gradient norm; 0 says that gradients were only added up."""
+        if math.isfinite(norm):
+            self._spoiled = 0 if norm > 0 else self._spoiled
+            return
+        self._spoiled += 1
+        self.hooks.spoiled(update)
+        if self._spoiled >= self._limit:
+            raise DivergenceError(f"no finite gradient in {self._spoiled} updates in a row, the last of them {update}")
+
+
+class _Members:
+    """The runs in the loop, and what is due for them."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        runs: Sequence[tuple[Hooks, Iterable[dict[str, float]]]],
+        member: Callable[[TrainState, int], TrainState],
+    ) -> None:
+        self._every = spec.evaluate.every
+        self._members = [_Member(spec, hooks, past) for hooks, past in runs]
+        self._member = member
+        self._clock = self._members[0].hooks.clock
+        self.meter = Meter(self._clock, self._check_gradients)
+
+    def _check_gradients(self, update: int, norms: np.ndarray) -> None:
+        for each, norm in zip(self._members, norms.tolist(), strict=True):
+            if not each.over:
+                each.check_gradient(update, norm)
+
+    def going(self) -> list[tuple[int, _Member]]:
+        """Those that have not stopped early, and their numbers."""
+        return [(number, each) for number, each in enumerate(self._members) if not each.over]
+
+    def catch_up(self, start: int, state: TrainState) -> None:
+        """Makes up for an evaluation that a run was cut off before."""
+        for number, each in self.going():
+            if start > each.evaluated and start % self._every == 0:
+                each.look(start, self._member(state, number), evaluating=True, saving=False)
+
+    def progress(self, update: int) -> None:
+        """Tells all of an update."""
+        for _, each in self.going():
+            each.hooks.progress(update)
+
+    def log(self, update: int) -> None:
+        """Gives each its metrics."""
+        values, going = self.meter.report(), self.going()
+        share = {"members": float(len(going))} if len(self._members) > 1 else {}
+        for number, each in going:
+            each.hooks.log(update, values[number] | share)
+
+    def look(self, update: int, state: TrainState, evaluating: bool, saving: bool) -> None:
+        """Evaluates and saves what is due."""
+        paused = self._clock()
+        for number, each in self.going():
+            each.look(update, self._member(state, number), evaluating, saving)
+        self.meter.pause(self._clock() - paused)
+
+    def rescue(self, update: int, state: TrainState) -> None:
+        """Saves what there is, unless the devices have it no more."""
+        if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)):
+            with contextlib.suppress(ValueError):  # nothing to report since the last save
+                self.log(update)
+            self.look(update, state, evaluating=False, saving=True)
+
+    def check(self) -> None:
+        """Raises what is to end training."""
+        self._members[0].hooks.check()
 
 
 def fit(
@@ -186,31 +280,36 @@ def fit(
       runs: of each, what happens beside training, and results of its earlier evaluations, for early stopping. The first
         one's clock counts.
       member: (state, number) → the state of one run.
+
+    Raises:
+      DivergenceError: updates had no finite gradient, `train.nonfinite_limit` in a row.
     """
-    members = [_Member(spec, hooks, past) for hooks, past in runs]
-    clock = members[0].hooks.clock
-    meter = Meter(clock)
-    for update in range(start + 1, spec.train.steps + 1):
-        going = [(number, each) for number, each in enumerate(members) if not each.over]
-        if not going:
-            break
-        for _ in range(spec.train.accumulate):
-            batch = next(batches)
-            state, sums = step(state, batch.source, batch.target, numbers)
-            meter.add(sums)
-        for _, each in going:
-            each.hooks.progress(update)
-        last = update == spec.train.steps
-        evaluating, saving = (last or update % every == 0 for every in (spec.evaluate.every, spec.checkpoint.every))
-        # A save begins a new window of metrics, so that a run continued from it logs what the run itself would have.
-        if evaluating or saving or update % spec.train.log_every == 0:
-            values = meter.report()
-            share = {"members": float(len(going))} if len(members) > 1 else {}
-            for number, each in going:
-                each.hooks.log(update, values[number] | share)
-        paused = clock()
-        if evaluating or saving:
-            for number, each in going:
-                each.look(update, member(state, number), evaluating, saving)
-        meter.pause(clock() - paused)
+    members = _Members(spec, runs, member)
+    made, whole = start, True  # updates, and whether no gradients of a further one are pending
+    try:
+        members.catch_up(start, state)
+        for update in range(start + 1, spec.train.steps + 1):
+            if not members.going():
+                break
+            for _ in range(spec.train.accumulate):
+                batch = next(batches)
+                state, sums = step(state, batch.source, batch.target, numbers)
+                whole = False
+                members.meter.add(sums, update)
+            made, whole = update, True
+            members.progress(update)
+            last = update == spec.train.steps
+            evaluating, saving = (last or update % every == 0 for every in (spec.evaluate.every, spec.checkpoint.every))
+            # A save begins a new window of metrics, so that a run continued from it logs what it itself would have.
+            if evaluating or saving or update % spec.train.log_every == 0:
+                members.log(update)
+            if evaluating or saving:
+                members.look(update, state, evaluating, saving)
+            members.check()
+    except DivergenceError:
+        raise
+    except BaseException:  # whatever ends training
+        if made > start and whole:
+            members.rescue(made, state)
+        raise
     return state

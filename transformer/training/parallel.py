@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from transformer.spec import TrainSpec
+from transformer.spec import PAD, TrainSpec
 from transformer.training.state import Model
 from transformer.training.step import make_step
 
+_LOOK = 0.2  # seconds between two looks at whether to go on waiting
 AXIS = "data"
 MEMBERS = "member"
 
@@ -32,6 +33,7 @@ class ShapedStep:
       whole, by_row: how these and a batch lie on the devices.
       shapes: all there will be, the first needed first.
       leading: axes of a batch before its rows.
+      check: is called several times a second while a program is waited for, and may raise.
       threads: how many programs are compiled at a time.
     """
 
@@ -44,6 +46,7 @@ class ShapedStep:
         by_row: NamedSharding,
         shapes: Sequence[Shape],
         leading: tuple[int, ...] = (),
+        check: Callable[[], None] = lambda: None,
         threads: int = 2,
     ) -> None:
         def abstract(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -59,6 +62,7 @@ class ShapedStep:
         pool = concurrent.futures.ThreadPoolExecutor(threads)
         state, numbers = jax.tree.map(abstract, (state, numbers))
         self._programs = {shape: pool.submit(compiled, shape) for shape in shapes}
+        self._check = check
         pool.shutdown(wait=False)
 
     def __call__(self, state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
@@ -70,7 +74,10 @@ class ShapedStep:
         shape = (source_BS.shape[-2], source_BS.shape[-1], target_BT.shape[-1])
         if shape not in self._programs:
             raise ValueError(f"batch of shape {shape}, which is none of the {len(self._programs)} compiled for")
-        return self._programs[shape].result()(state, source_BS, target_BT, numbers)
+        while not (program := self._programs[shape]).done():
+            self._check()
+            concurrent.futures.wait([program], timeout=_LOOK)
+        return program.result()(state, source_BS, target_BT, numbers)
 
 
 class MeshPlacement:
@@ -98,8 +105,18 @@ class MeshPlacement:
         """The tree on every device. Its arrays are copies: donating them leaves the originals alone."""
         return jax.tree.map(lambda leaf: jax.device_put(jnp.copy(leaf), self.replicated), tree)
 
+    def rows(self, count: int) -> int:
+        """How many rows there are of `count` once they divide among the devices."""
+        return count + -count % self.devices
+
     def shard(self, rows: np.ndarray) -> jax.Array:
-        """An array divided among the devices by its first axis."""
+        """A batch [..., rows, width] divided among the devices by its rows; rows of PAD fill it up.
+
+        What a batch holds then does not depend on how many devices there are.
+        """
+        missing = self.rows(rows.shape[-2]) - rows.shape[-2]
+        if missing:
+            rows = np.pad(rows, [*((0, 0) for _ in self.leading), (0, missing), (0, 0)], constant_values=PAD)
         return jax.device_put(rows, self.by_row)
 
     def host(self, tree: Any) -> Any:
@@ -119,14 +136,21 @@ class MeshPlacement:
         return jax.jit(step, donate_argnums=0, compiler_options=self.options)
 
     def compile_shapes(
-        self, model: Model, train: TrainSpec, state: Any, numbers: Any, shapes: Sequence[Shape]
+        self,
+        model: Model,
+        train: TrainSpec,
+        state: Any,
+        numbers: Any,
+        shapes: Sequence[Shape],
+        check: Callable[[], None] = lambda: None,
     ) -> Callable[..., Any]:
         """The compiled step for batches of `shapes` only, each compiled in the background before it is needed.
 
-        `state` and `numbers` may be shapes: compiling can begin before there are parameters.
+        `state` and `numbers` may be shapes: compiling can begin before there are parameters. `check` is called now and
+        then while a program is waited for, and may raise.
         """
         step = self.compile_step(model, train)
-        return ShapedStep(step, state, numbers, self.replicated, self.by_row, shapes, self.leading)
+        return ShapedStep(step, state, numbers, self.replicated, self.by_row, shapes, self.leading, check)
 
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
@@ -183,7 +207,13 @@ class PmapPlacement(MeshPlacement):
         return run
 
     def compile_shapes(
-        self, model: Model, train: TrainSpec, state: Any, numbers: Any, shapes: Sequence[Shape]
+        self,
+        model: Model,
+        train: TrainSpec,
+        state: Any,
+        numbers: Any,
+        shapes: Sequence[Shape],
+        check: Callable[[], None] = lambda: None,
     ) -> Callable[..., Any]:
         """The step under `jax.pmap`, which compiles a shape when it first meets it."""
         return self.compile_step(model, train)

@@ -20,7 +20,7 @@ Numbers = dict[str, Any]
 class StepSums(NamedTuple):
     """What a step reports: sums that add up over devices, and two facts about the update."""
 
-    sums: LossSums
+    sums: LossSums  # zero where the loss is not finite
     gradient_norm: jax.Array  # of the mean gradient, before clipping; 0 while gradients accumulate
     learning_rate: jax.Array
 
@@ -96,7 +96,10 @@ def _update(
     numbers: Numbers,
     divide: optimizer.Divide,
 ) -> tuple[TrainState, jax.Array, jax.Array]:
-    """One update from summed gradients; also returns the gradient's norm and the learning rate."""
+    """One update from summed gradients; also returns the gradient's norm and the learning rate.
+
+    Where the norm is not finite, all stays as it was but for the number of the update.
+    """
     mean = jax.tree.map(lambda gradient: gradient / jnp.maximum(weight, 1), gradients)
     step = state.step + 1
     fraction = schedule.SCHEDULES[train.schedule]
@@ -108,8 +111,12 @@ def _update(
         # Early on the average follows faster, so that the initial parameters are soon forgotten.
         decay = jnp.minimum(numbers["ema_decay"], (1.0 + step) / (10.0 + step))
         average = jax.tree.map(lambda old, new: new + decay * (old - new), average, params)
-    state = state._replace(step=step, params=params, optimizer=optimizer_state, average=average)
-    return state, optax.tree.norm(mean), rate
+    norm = optax.tree.norm(mean)
+    kept = (state.params, state.optimizer, state.average)
+    new = (params, optimizer_state, average)
+    # One comparison a number of what is written in any case, and no second program for the case that never comes.
+    params, optimizer_state, average = jax.tree.map(lambda one, old: jnp.where(jnp.isfinite(norm), one, old), new, kept)
+    return state._replace(step=step, params=params, optimizer=optimizer_state, average=average), norm, rate
 
 
 def make_step(
@@ -148,9 +155,10 @@ def make_step(
 
         gradients, sums = reduce(jax.grad(summed, has_aux=True)(state.params))
         state = state._replace(batch=state.batch + 1)
+        reported = jax.tree.map(lambda each: jnp.where(jnp.isfinite(sums.loss), each, 0), sums)
         if train.accumulate == 1:
             state, norm, rate = _update(train, state, gradients, sums.weight, numbers, divide)
-            return state, StepSums(sums, norm, rate)
+            return state, StepSums(reported, norm, rate)
 
         gradients, total = jax.tree.map(jnp.add, state.pending, (gradients, sums))
 
@@ -163,6 +171,6 @@ def make_step(
             return state._replace(pending=(gradients, total)), zero, zero
 
         state, norm, rate = jax.lax.cond(state.batch % train.accumulate == 0, update, wait, state)
-        return state, StepSums(sums, norm, rate)
+        return state, StepSums(reported, norm, rate)
 
     return step

@@ -1,0 +1,50 @@
+"""Work in a process of its own: what it does to memory and devices ends with it, and its output goes to a log."""
+
+import contextlib
+import multiprocessing
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from experiments.interrupt import GRACE, Interrupted, Interrupts
+
+
+def run(target: Callable[..., None], *args: Any, wait: Callable[[Any], None] = lambda child: child.join()) -> int:
+    """Calls `target(*args)` in a new process; returns its exit status.
+
+    Whatever ends this process ends that one, too, which saves what it can first. `wait` is given the process.
+    """
+    child = multiprocessing.get_context("spawn").Process(target=_in_child, args=(target, args))
+    child.start()
+    try:
+        wait(child)
+    except KeyboardInterrupt:
+        child.join(GRACE + 5)  # a terminal has told the child, too; a second signal would cut off what it saves
+        raise
+    finally:
+        child.terminate()
+        child.join()
+    return child.exitcode or 0
+
+
+def _in_child(target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    try:
+        target(*args)
+    except (Interrupted, KeyboardInterrupt) as error:
+        print(error, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not sys.exit, which would wait for what is being compiled on other threads.
+        os._exit(error.status if isinstance(error, Interrupted) else 130)
+
+
+@contextlib.contextmanager
+def logging_to(path: pathlib.Path) -> Iterator[Interrupts]:
+    """In a child: inside, output goes to the end of a file, and the signals to end are handled."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as log, Interrupts() as interrupts:
+        os.dup2(log.fileno(), 1)  # what C++ libraries write, too
+        os.dup2(log.fileno(), 2)
+        yield interrupts
