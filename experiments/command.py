@@ -43,7 +43,7 @@ def failures() -> Iterator[None]:
     """Inside, what ends work through no mistake of the user ends the program with one line and status 1."""
     try:
         yield
-    except (ArithmeticError, OSError) as error:
+    except (ArithmeticError, MemoryError, OSError) as error:
         if _TRACEBACK.value:
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

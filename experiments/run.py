@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import assemble
+from experiments import assemble, preflight
 from experiments.console import Watch, number
 from experiments.interrupt import Interrupts
 from experiments.scoring import evaluate_split, picture
@@ -21,7 +21,7 @@ from transformer.evaluation import bleu
 from transformer.spec import Spec
 from transformer.training import loop, metrics, population
 from transformer.training.checkpoint import Checkpoints, evaluated, set_aside_damaged
-from transformer.training.parallel import MeshPlacement, PopulationPlacement
+from transformer.training.parallel import MeshPlacement, PopulationPlacement, Shape, ShapedStep
 from transformer.training.state import Params, TrainState, count
 
 
@@ -90,6 +90,7 @@ class Run:
         return other
 
     def _open_checkpoints(self) -> Checkpoints:
+        preflight.disk(self.workdir.checkpoints, self.system.state_shapes(), self.spec.checkpoint.keep)
         set_aside_damaged(self.workdir.checkpoints, self.watch.line)
         return Checkpoints(self.workdir.checkpoints, self.spec.checkpoint.keep, self.watch.line)
 
@@ -342,13 +343,14 @@ def _train(runs: Sequence[Run]) -> None:
     system, spec = first.system, first.spec
     saved = [state for state in (run.restored() for run in runs) if state is not None]
     position = int(saved[0].batch) if saved else 0
+    shapes = _shapes_by_need(first.plan, position, crew.placement)
     # The first shapes are being compiled while parameters are drawn.
     step = crew.placement.compile_shapes(
         system.model,
         spec.train,
         crew.shapes(system.state_shapes()),
         crew.numbers,
-        [(crew.placement.rows(rows), source, target) for rows, source, target in _shapes_by_need(first.plan, position)],
+        shapes,
         first.interrupts.check,
     )
     states = saved or [run.system.fresh_state() for run in runs]
@@ -364,13 +366,16 @@ def _train(runs: Sequence[Run]) -> None:
     state, numbers = (crew.placement.replicate(tree) for tree in (crew.join(states), numbers))
     del saved, states  # or a second copy would stay in memory as long as training takes
     with first.watch.since(start):
+        if isinstance(step, ShapedStep):
+            preflight.memory(step, shapes, spec.data.tokens_per_batch, first.watch.line)
         members = [run.begin(start) for run in runs]
         loop.fit(spec, step, state, numbers, start, batches, members, crew.member)
 
 
-def _shapes_by_need(plan: batching.BatchPlan, position: int) -> list[tuple[int, int, int]]:
-    """The plan's shapes, those of the next batches first."""
+def _shapes_by_need(plan: batching.BatchPlan, position: int, placement: MeshPlacement) -> list[Shape]:
+    """The plan's shapes as they are on devices: that of the next batch, the largest, and those of the batches after."""
     epoch = plan.batches_per_epoch()
     near = (plan.shape(number) for number in range(position, position + epoch))
-    shapes = dict.fromkeys((*near, *plan.shapes))
-    return [(shape.rows, shape.source, shape.target) for shape in shapes]
+    largest = max(plan.shapes, key=lambda shape: shape.cells)
+    shapes = dict.fromkeys((plan.shape(position), largest, *near, *plan.shapes))
+    return [(placement.rows(shape.rows), shape.source, shape.target) for shape in shapes]

@@ -74,10 +74,19 @@ class ShapedStep:
         shape = (source_BS.shape[-2], source_BS.shape[-1], target_BT.shape[-1])
         if shape not in self._programs:
             raise ValueError(f"batch of shape {shape}, which is none of the {len(self._programs)} compiled for")
+        return self._program(shape)(state, source_BS, target_BT, numbers)
+
+    def _program(self, shape: Shape) -> Any:
         while not (program := self._programs[shape]).done():
             self._check()
             concurrent.futures.wait([program], timeout=_LOOK)
-        return program.result()(state, source_BS, target_BT, numbers)
+        return program.result()
+
+    def memory(self, shape: Shape) -> tuple[int, int]:
+        """Bytes on a device for a batch of `shape`: of the state and other arguments, and of what is worked out."""
+        sizes = self._program(shape).memory_analysis()
+        fixed = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+        return fixed, sizes.temp_size_in_bytes
 
 
 class MeshPlacement:
