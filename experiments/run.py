@@ -95,6 +95,7 @@ class Run:
         return Checkpoints(self.workdir.checkpoints, self.spec.checkpoint.keep, self.watch.line)
 
     def _write_versions(self) -> None:
+        self.devices_before = len(self.workdir.devices())
         self.workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
 
     def in_order(self, pairs: Sequence[Pair]) -> list[batching.Batch]:
@@ -361,7 +362,9 @@ def _train(runs: Sequence[Run]) -> None:
     if len(runs) > 1:
         first.watch.line(f"{len(runs)} runs are trained together")
     if saved:
-        first.watch.line(f"continuing after step {start}")
+        before, now = first.devices_before, len(jax.devices())
+        elsewhere = f" on {now} devices, before on {before}: the same batches, sums in another order"
+        first.watch.line(f"continuing after step {start}" + (elsewhere if before not in (0, now) else ""))
     batches = system.batches(crew.batches, position, crew.placement)
     state, numbers = (crew.placement.replicate(tree) for tree in (crew.join(states), numbers))
     del saved, states  # or a second copy would stay in memory as long as training takes

@@ -147,6 +147,11 @@ class Workdir:
         names = (path.name for path in self.checkpoints.glob("*"))  # one that is being written has a longer name
         return max((int(name) for name in names if name.isdecimal()), default=None)
 
+    def devices(self) -> list[str]:
+        """What the run in the folder was last done with; empty for a new one."""
+        path = self.path / "versions.json"
+        return json.loads(path.read_text(encoding="utf-8"))["devices"] if path.exists() else []
+
     def write_versions(self, devices: Iterable[str]) -> None:
         """Records in versions.json what the run is done with."""
         versions = {

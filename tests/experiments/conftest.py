@@ -67,3 +67,33 @@ def trained(small: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("runs") / "trained"
     train(Spec.from_config(small()), str(folder))
     return folder
+
+
+_SURVIVED = pytest.StashKey[dict[str, list[bool]]]()
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest) -> Callable[[str], Callable[[], None]]:
+    """Counts a fault that is tried; what it returns is called once it was survived. Shown at the end, as a table."""
+    table = request.config.stash.setdefault(_SURVIVED, {})
+
+    def tried(name: str) -> Callable[[], None]:
+        each = table.setdefault(name, [])
+        each.append(False)
+
+        def survived() -> None:
+            each[-1] = True
+
+        return survived
+
+    return tried
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    table = config.stash.get(_SURVIVED, {})
+    if table:
+        terminalreporter.section("faults")
+        terminalreporter.line("| fault | tried | survived |")
+        terminalreporter.line("|---|---|---|")
+        for fault, each in sorted(table.items()):
+            terminalreporter.line(f"| {fault} | {len(each)} | {sum(each)} |")

@@ -268,3 +268,27 @@ def test_an_unknown_schedule_is_refused_with_those_there_are() -> None:
     train = dataclasses.replace(make_spec().train, schedule="cosinus")
     with pytest.raises(ValueError, match=r"^train\.schedule: 'cosinus' is none of inverse_sqrt, linear, constant$"):
         steps.make_step(cast(Model, Bag), train)
+
+
+def test_an_update_without_a_finite_gradient_leaves_all_as_it_was(everything: Trainer) -> None:
+    """But for the counters: the next batch is another one, and the schedule goes on."""
+    before, _ = everything(everything.state)
+    after, sums = everything(before, label_smoothing=np.float32(np.nan))
+    assert (int(after.step), int(after.batch)) == (2, 2)
+    assert same(after._replace(step=before.step, batch=before.batch), before)
+    assert not np.isfinite(sums.gradient_norm)
+    assert [float(each) for each in sums.sums] == [0, 0, 0]  # or the mean of a hundred losses would be no number
+    moved, sums = everything(after)
+    assert np.isfinite(sums.gradient_norm)
+    assert not same(moved.params, before.params)
+
+
+def test_half_a_batch_without_a_finite_gradient_spoils_the_update_and_not_the_next(plain: Trainer) -> None:
+    parted = Trainer(accumulate=2)
+    before = parted.state
+    state, _ = parted(before, slice(0, 3, 2), label_smoothing=np.float32(np.inf))
+    state, sums = parted(state, slice(1, 4, 2))
+    assert not np.isfinite(sums.gradient_norm)
+    assert int(sums.sums.weight) == 3
+    assert (int(state.step), int(state.batch)) == (1, 2)
+    assert same((state.params, state.optimizer, state.pending), (before.params, before.optimizer, before.pending))
