@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from experiments.doctor import examine
+from experiments.run import Run
 from transformer.spec import Spec
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -100,3 +101,17 @@ def test_the_generated_corpus_is_examined_by_index(capsys: pytest.CaptureFixture
     assert {finding["kind"] for finding in report["findings"]} <= {"duplicate"}
     assert report["pairs"] == {"train": 2000, "validation": 1000}
     assert "train: 2,000 pairs" in capsys.readouterr().out
+
+
+def test_training_starts_with_warnings_and_stops_at_errors(
+    small: Small, damaged: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = small(data__path=str(damaged), data__test_split="absent")  # which the fast form does not open
+    run = Run(Spec.from_config(config), str(tmp_path / "run"), (), clock=lambda: 0.0)
+    run.describe()
+    assert f"{tmp_path}/train.en:5: warning: lines of white space alone: 1 of 61" in capsys.readouterr().out
+    for code in ("fr", "en"):
+        (tmp_path / f"validation.{code}").write_bytes((tmp_path / f"train.{code}").read_bytes())
+    with pytest.raises(ValueError, match=r"validation.fr:1: error: most pairs are another split's: 6\d of 61 \["):
+        Run(Spec.from_config(config), str(tmp_path / "other"), (), clock=lambda: 0.0)
+    assert not (tmp_path / "other").exists()
