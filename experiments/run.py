@@ -14,7 +14,7 @@ from experiments.interrupt import Interrupts
 from experiments.scoring import evaluate_split, picture
 from experiments.together import kind
 from experiments.workdir import Workdir
-from transformer.data import batching
+from transformer.data import batching, doctor
 from transformer.data.corpus import Pair, open_corpus
 from transformer.data.tokenizer import Tokenizer
 from transformer.evaluation import bleu
@@ -56,6 +56,7 @@ class Run:
         self.corpus = open_corpus(spec.data)
         train_pairs = self.corpus.split(spec.data.train_split)
         self.validation = self.corpus.split(spec.data.validation_split)
+        self.faults = doctor.at_start(train_pairs, self.validation, spec.data)
         self.workdir.begin(spec, allowed)
         self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, train_pairs, self.workdir))
         self.plan = self.system.plan(train_pairs)
@@ -124,6 +125,8 @@ class Run:
             f"{report['tokens_per_batch']:,.0f} tokens a batch, both sides",
         )
         self.watch.line("; ".join(facts))
+        for fault in self.faults:
+            self.watch.line(fault.headline())
 
     def train(self) -> None:
         """Trains from the newest checkpoint, or from the start, to the end."""

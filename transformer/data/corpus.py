@@ -11,7 +11,7 @@ from transformer.data.lines import read_lines
 from transformer.data.pairs import Pair, first
 from transformer.spec import DataSpec
 
-__all__ = ["Corpus", "Pair", "open_corpus", "phenomena", "read_parallel"]
+__all__ = ["Corpus", "Pair", "file_of", "open_corpus", "phenomena", "read_parallel"]
 
 _HELD_OUT = 1000  # pairs in each generated split other than train
 
@@ -48,6 +48,14 @@ def read_parallel(source_path: str | pathlib.Path, target_path: str | pathlib.Pa
             "line i of one must translate line i of the other"
         )
     return [Pair(*lines) for lines in zip(source, target, strict=True)]
+
+
+def file_of(spec: DataSpec, split: str, language: str) -> pathlib.Path:
+    """The file of one side of a split by `data.path`: the one with .gz after its name, if only that exists."""
+    # Not str.format: any other brace in a path is just a character.
+    path = pathlib.Path(spec.path.replace("{split}", split).replace("{language}", language))
+    compressed = path.with_name(path.name + ".gz")
+    return compressed if compressed.exists() and not path.exists() else path
 
 
 def phenomena(split: str, size: int) -> list[frozenset[str]]:
@@ -89,11 +97,9 @@ class _Files:
         return first(pairs, self._spec.train_pairs if name == self._spec.train_split else None, name)
 
     def _find(self, split: str, language: str) -> pathlib.Path:
-        # Not str.format: any other brace in a path is just a character.
-        path = pathlib.Path(self._spec.path.replace("{split}", split).replace("{language}", language))
-        for candidate in (path, path.with_name(path.name + ".gz")):
-            if candidate.exists():
-                return candidate
+        path = file_of(self._spec, split, language)
+        if path.exists():
+            return path
         hint = "" if path.suffix == ".gz" else ", nor with .gz"
         raise FileNotFoundError(f"{path}: no such file{hint}; data.path={self._spec.path} wants it for split {split!r}")
 

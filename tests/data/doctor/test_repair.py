@@ -1,0 +1,154 @@
+"""Cleaned copies: what they hold, and that the originals stay as they were."""
+
+import gzip
+import hashlib
+import pathlib
+
+import pytest
+
+from configs.base import get_config
+from transformer.data import grammar
+from transformer.data.corpus import open_corpus
+from transformer.data.doctor import Examination, Finding, repair
+from transformer.data.lines import read_lines
+from transformer.spec import DataSpec
+
+SIZE = 131
+# Line → what stands there, and what should stand in the copy.
+MENDED = {
+    1: (b"\xef\xbb\xbfLe caf\xc3\xa9 ferme.", "Le café ferme."),
+    5: ("Le cafÃ© est fermÃ©, dit-elle.".encode(), "Le café est fermé, dit-elle."),
+    6: ("Il est Ã\u0192Â\u00a0 nous.".encode(), "Il est à nous."),  # encoded wrongly twice
+    7: (b"L&amp;#39;homme est l&agrave;.", "L'homme est là."),
+    8: (b"Le <b>grand</b> homme est ici.<br/>", "Le grand homme est ici."),
+    9: (b"  Elle\tdort   encore. \r", "Elle dort encore."),
+    10: ("Elle dort\u2028dans\u2003la\u200b cave\0.".encode(), "Elle dort dans la cave."),
+    11: ("De\u0301ja\u0300 vu dans cette ville.".encode(), "Déjà vu dans cette ville."),
+    12: ("L'été est fini pour nous.".encode("cp1252"), "L'été est fini pour nous."),
+    13: ("«\u00a0Oui\u00a0», dit-il avec elle.".encode(), "«\u00a0Oui\u00a0», dit-il avec elle."),
+}
+# Line → what stands there, and why its pair is left out.
+LEFT_OUT = {
+    20: (b"", "empty-line"),
+    21: (b"   ", "empty-line"),  # once its white space is gone
+    22: ("L'homme \ufffd est parti.".encode(), "replacement-character"),
+    23: (b"L'homme \xff\x81 est parti.", "invalid-utf-8"),
+    24: (b"Der alte Mann steht heute vor dem neuen Haus und wartet.", "wrong-language"),
+    25: (b"na " * 30, "repetition"),
+}
+
+
+@pytest.fixture(scope="module")
+def pairs() -> dict[str, list[tuple[str, str]]]:
+    def unlike(split: str, size: int) -> list[tuple[str, str]]:
+        examples = [grammar.generate(split, index) for index in range(size + 9)]
+        return list(dict.fromkeys((example.french, example.english) for example in examples))[:size]
+
+    return {"train": unlike("train", SIZE), "test": unlike("test", 29)}
+
+
+@pytest.fixture
+def spec(pairs: dict[str, list[tuple[str, str]]], tmp_path: pathlib.Path) -> DataSpec:
+    """A training split with every damage that can be mended, and a test split that has some of it."""
+    folder = tmp_path / "corpus"
+    files = {
+        f"{split}.{code}": [pair[side].encode() for pair in pairs[split]]
+        for split in pairs
+        for side, code in enumerate(("fr", "en"))
+    }
+    for line, (text, _) in (MENDED | LEFT_OUT).items():
+        files["train.fr"][line - 1] = text
+    for name in ("train.fr", "train.en"):
+        files[name][30] = files[name][40]  # a duplicate
+        files[name][31] = files[name.replace("train", "test")][3]
+    files["train.en"][32] = files["train.fr"][32]  # a copy
+    files["test.en"][6] += b" &lt;"
+    files["test.fr"][7] = b""
+    for name, lines in files.items():
+        split, code = name.split(".")
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        data = b"\r\n".join(lines)
+        (folder / split / f"{code}.txt").write_bytes(data)
+    return make_spec(folder)
+
+
+def make_spec(folder: pathlib.Path) -> DataSpec:
+    changes = {"source": "files", "path": f"{folder}/{{split}}/{{language}}.txt"}
+    return DataSpec.from_config({**get_config().to_dict()["data"], **changes})
+
+
+def examined(spec: DataSpec) -> list[Finding]:
+    examination = Examination(spec, limit=5)
+    for split in ("train", "test"):
+        examination.files(split)
+    examination.overlaps()
+    return examination.findings()
+
+
+def fingerprint(folder: pathlib.Path) -> dict[str, tuple[str, int]]:
+    return {
+        str(path): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*.txt*")
+    }
+
+
+def test_copies_are_healthy_and_originals_untouched(
+    spec: DataSpec, pairs: dict[str, list[tuple[str, str]]], tmp_path: pathlib.Path
+) -> None:
+    before = fingerprint(tmp_path / "corpus")
+    train, test = repair.write(spec, ["train", "test"], examined(spec), tmp_path / "clean")
+    assert fingerprint(tmp_path / "corpus") == before
+
+    left_out = [kind for _, kind in LEFT_OUT.values()]
+    reasons = {kind: left_out.count(kind) for kind in left_out} | {"duplicate": 1, "overlap": 1, "copy": 1}
+    assert train.left_out == reasons
+    assert (train.read, train.written) == (SIZE, SIZE - len(LEFT_OUT) - 3)
+    assert (test.read, test.written, test.changed) == (29, 29, 1)
+    assert "left out: none" in test.text()
+    assert train.files[0] == f"{tmp_path}/clean/train/fr.txt"
+
+    copies = make_spec(tmp_path / "clean")
+    french = read_lines(tmp_path / "clean/train/fr.txt")
+    for line, (_, wanted) in MENDED.items():
+        assert french[line - 1] == wanted
+    findings = examined(copies)
+    assert [(finding.kind, finding.split) for finding in findings] == [("empty-line", "test")]  # as it was
+    kept = open_corpus(copies).split("train")
+    assert len(kept) == train.written
+    assert kept[-90:] == pairs["train"][-90:]  # still paired
+
+
+def test_what_was_compressed_stays_so(spec: DataSpec, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "corpus"
+    for code in ("fr", "en"):
+        plain = folder / "train" / f"{code}.txt"
+        (folder / "train" / f"{code}.txt.gz").write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    first, second = (
+        repair.write(spec, ["train"], examined(spec), tmp_path / name)[0].files[0] for name in ("one", "two")
+    )
+    assert first == f"{tmp_path}/one/train/fr.txt.gz"
+    assert gzip.decompress(pathlib.Path(first).read_bytes()).decode().startswith("Le café ferme.\n")
+    assert pathlib.Path(first).read_bytes() == pathlib.Path(second).read_bytes()
+    assert pathlib.Path(first).read_bytes()[4:8] == bytes(4)  # where gzip puts the time
+
+
+def test_what_cannot_be_mended_is_not_copied(spec: DataSpec, tmp_path: pathlib.Path) -> None:
+    with (tmp_path / "corpus/train/en.txt").open("ab") as file:
+        file.write(b"\nOne more.\n")
+    train, test = repair.write(spec, ["train", "test"], examined(spec), tmp_path / "clean")
+    assert "no copy: " in train.text()
+    assert "131 source lines and 132 target lines" in train.refused
+    assert test.written == 29
+    assert not (tmp_path / "clean/train").exists()
+
+
+def test_nothing_is_written_over(spec: DataSpec, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match=r"--fix: .*corpus exists and is not an empty folder"):
+        repair.write(spec, ["train"], [], tmp_path / "corpus")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match=r"--fix: .*file exists and is not an empty folder"):
+        repair.write(spec, ["train"], [], tmp_path / "file")
+    generated = DataSpec.from_config({**get_config().to_dict()["data"], "source": "grammar", "train_pairs": 1})
+    with pytest.raises(ValueError, match=r"--fix mends parallel text files alone; data.source is grammar"):
+        repair.write(generated, ["train"], [], tmp_path / "new")
