@@ -66,6 +66,7 @@ def get_config() -> ConfigDict:
     data.max_length = 100  # tokens, end symbol included; longer training sentences are left out and counted
     data.tokens_per_batch = 25_000  # rows × width of a batch, on its wider side; Section 5.1
     data.buckets = 8  # shapes a batch can have: each is compiled once
+    data.examine = "stop"  # what errors of the doctor's fast checks do when training begins: stop, warn; off: no checks
     data.workers = 0  # processes that assemble batches; 0: threads of this one
     data.prefetch = 16  # batches ready ahead of the training step
 

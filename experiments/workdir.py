@@ -15,7 +15,7 @@ from transformer.spec import Spec
 
 # Settings that may differ when a run is continued: they say how fast or how often, not what is learned.
 MAY_CHANGE = (
-    "data.directory", "data.raw_directory", "data.workers", "data.prefetch", "train.log_every",
+    "data.directory", "data.raw_directory", "data.examine", "data.workers", "data.prefetch", "train.log_every",
     "decode", "evaluate.samples", "parallel", "checkpoint.keep",
 )  # fmt: skip
 

@@ -19,7 +19,11 @@ SETTINGS = {
 
 # Two simulated devices: what only holds on one device must not pass. Tests compile much and compute little: optimising
 # what is compiled would cost more than it saves.
-XLA_FLAGS = ("--xla_force_host_platform_device_count=2", "--xla_backend_optimization_level=0")
+XLA_FLAGS = (
+    "--xla_force_host_platform_device_count=2",
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+)
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"
 

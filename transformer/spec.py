@@ -167,6 +167,7 @@ class DataSpec(Section):
     max_length: int
     tokens_per_batch: int
     buckets: int
+    examine: str
     workers: int
     prefetch: int
 
@@ -174,6 +175,7 @@ class DataSpec(Section):
         _one_of("data.source", self.source, ("grammar", "tfds", "files"))
         _one_of("data.tokenizer", self.tokenizer, ("bpe", "unigram"))
         _one_of("data.direction", self.direction, ("fr-en", "en-fr"))
+        _one_of("data.examine", self.examine, ("stop", "warn", "off"))
         _positive("data", self, "train_pairs", "vocab_size", "max_length", "tokens_per_batch", "buckets", "prefetch")
         _require(self.workers >= 0, f"data.workers: {self.workers} is negative")
         _require(

@@ -1,6 +1,8 @@
 """Every kind of damage in a corpus: what the doctor says of it, and where."""
 
 import bz2
+import dataclasses
+import functools
 import gzip
 import pathlib
 import re
@@ -423,6 +425,9 @@ def test_the_fast_form_warns_and_refuses() -> None:
     ]
     with pytest.raises(ValueError, match=r"^train: error: each side is in the other's language: 100%.*exchange"):
         at_start([Pair(*pair[::-1]) for pair in TRAIN], TEST, spec)
+    turned, spec_of = [Pair(*pair[::-1]) for pair in TRAIN], functools.partial(dataclasses.replace, spec)
+    assert "in the other's language" in at_start(turned, TEST, spec_of(examine="warn"))[0].headline()
+    assert at_start(turned, TEST, spec_of(examine="off")) == []
     with pytest.raises(ValueError, match=r"^validation:0: error: most pairs are another split's: 99 of 99 \["):
         at_start(TRAIN, TRAIN[:99], spec)
     targets = [pair.target for pair in TRAIN]
