@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STATUSES = tuple(128 + number for number in SIGNALS)
 GRACE = 25.0  # seconds for an orderly end; clouds give 30 from the first notice to the end of the machine
 IDLE_GRACE = 3.0  # seconds where there is nothing to save
 

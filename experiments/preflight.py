@@ -12,7 +12,6 @@ import numpy as np
 
 from transformer.training.parallel import Shape, ShapedStep
 
-_GIB = 1 << 30
 _SPARE = 0.95  # of the memory that there is, what a program may take
 _PIECE = 1 << 24  # bytes written at a time
 
@@ -37,8 +36,8 @@ def disk(folder: pathlib.Path, state: Any, keep: int) -> None:
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise ValueError(
-                f"{folder}: {needed / _GIB:.2f} GiB are needed for {keep} checkpoints and one that is being written, "
-                f"{free / _GIB:.2f} GiB are free; choose another --workdir, or a smaller checkpoint.keep"
+                f"{folder}: {_size(needed)} are needed for {keep} checkpoints and one that is being written, "
+                f"{_size(free)} are free; choose another --workdir, or a smaller checkpoint.keep"
             )
         try:
             _write(probe, size)
@@ -46,7 +45,7 @@ def disk(folder: pathlib.Path, state: Any, keep: int) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
-            f"{folder}: a checkpoint of {size / _GIB:.2f} GiB cannot be written here ({error.strerror or error})"
+            f"{folder}: a checkpoint of {_size(size)} cannot be written here ({error.strerror or error})"
         ) from error
 
 
@@ -77,20 +76,23 @@ def memory(step: ShapedStep, shapes: list[Shape], tokens_per_batch: int, say: Ca
     rows, source, target = largest
     what = f"the largest batch ({rows} × {source} and {target} tokens)"
     if there is None:
-        say(f"memory: {(fixed + working) / _GIB:.2f} GiB a device for {what}")
+        say(f"memory: {_size(fixed + working)} a device for {what}")
         return
     # What a batch takes grows with its tokens; what the state takes does not.
     room = there * _SPARE - fixed
     fitting = int(tokens_per_batch * room / max(working, 1)) // 256 * 256
     if fixed + working > there * _SPARE:
         remedy = f"data.tokens_per_batch={fitting} would fit" if fitting > 0 else "the model alone is too large"
-        raise MemoryError(
-            f"{what} needs {(fixed + working) / _GIB:.2f} GiB on a device that has {there / _GIB:.2f} GiB; {remedy}"
-        )
+        raise MemoryError(f"{what} needs {_size(fixed + working)} on a device that has {_size(there)}; {remedy}")
     say(
-        f"memory: {(fixed + working) / _GIB:.2f} of {there / _GIB:.2f} GiB a device for {what}; "
+        f"memory: {_size(fixed + working)} of {_size(there)} a device for {what}; "
         f"data.tokens_per_batch up to some {fitting:,} would fit"
     )
+
+
+def _size(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 2**30:.2f} GiB" if count >= 1 << 30 else f"{count / 2**20:.1f} MiB"
 
 
 def available() -> int | None:

@@ -375,7 +375,11 @@ def _train(runs: Sequence[Run]) -> None:
         if isinstance(step, ShapedStep):
             preflight.memory(step, shapes, spec.data.tokens_per_batch, first.watch.line)
         members = [run.begin(start) for run in runs]
-        loop.fit(spec, step, state, numbers, start, batches, members, crew.member)
+        try:
+            loop.fit(spec, step, state, numbers, start, batches, members, crew.member)
+        finally:
+            for run in runs:
+                run.recorder.flush()
 
 
 def _shapes_by_need(plan: batching.BatchPlan, position: int, placement: MeshPlacement) -> list[Shape]:

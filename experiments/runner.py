@@ -18,7 +18,7 @@ from rich.table import Table
 
 from experiments import child, claims, together
 from experiments.cells import Cell
-from experiments.interrupt import Interrupted, Interrupts
+from experiments.interrupt import STATUSES, Interrupted, Interrupts
 from experiments.train import begin
 from experiments.workdir import Workdir
 from transformer.training import metrics
@@ -115,7 +115,7 @@ class Runner:
         # What another process works on, or has taken over, is its affair.
         ours = [cell for cell in cells if not claims.owner(self._claims, cell.name, self._expiry)]
         undone = [cell for cell in ours if not cell.over]
-        if status in (0, claims.LOST):
+        if status in (0, claims.LOST, *STATUSES):
             self._tried.update(cell.name for cell in cells)
         elif len(cells) > 1:
             self._alone.update(cell.name for cell in undone)
@@ -181,6 +181,8 @@ def work_on(cells: Sequence[Cell], folder: pathlib.Path, splits: Sequence[str], 
                 print(f"trained together with {taken[0].name}; see {taken[0].log}", file=log)
         interrupts = held.enter_context(child.logging_to(taken[0].log))
         try:
+            for cell in taken:
+                held.enter_context(Workdir(cell.path).held())
             _train(taken, splits, interrupts)
         except (KeyboardInterrupt, Interrupted):
             raise

@@ -48,15 +48,14 @@ def main(given: Flags) -> None:
     if not given.config.value or not given.workdir.value:
         command.refuse("--config and --workdir are needed: --config=configs/quickstart.py --workdir=runs/quickstart")
     begun = time.monotonic()
-    with contextlib.ExitStack() as held:
+    with command.failures(), contextlib.ExitStack() as held:
         interrupts = held.enter_context(Interrupts())
         with command.mistakes():
             spec = Spec.from_config(given.config.value)
             held.enter_context(Workdir(given.workdir.value).held())
             run = begin(spec, given.workdir.value, given.allow.value, interrupts=interrupts)
-        with command.failures():
-            run.train()
-            run.finish(begun)
+        run.train()
+        run.finish(begun)
 
 
 def begin(

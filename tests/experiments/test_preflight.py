@@ -38,7 +38,7 @@ def test_a_disk_that_turns_out_to_be_full_is_named(tmp_path: pathlib.Path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(ValueError, match=r"a checkpoint of 0\.00 GiB cannot be written here \(No space left"):
+    with pytest.raises(ValueError, match=r"a checkpoint of 1\.0 MiB cannot be written here \(No space left"):
         preflight.disk(tmp_path, STATE, keep=1)
     assert list(tmp_path.iterdir()) == []
 
@@ -62,7 +62,7 @@ class Compiled:
         (None, "memory: 3.00 GiB a device for the largest batch (100 × 10 and 10 tokens)"),
         (
             10 * GIB,
-            "memory: 3.00 of 10.00 GiB a device for the largest batch (100 × 10 and 10 tokens); "
+            "memory: 3.00 GiB of 10.00 GiB a device for the largest batch (100 × 10 and 10 tokens); "
             "data.tokens_per_batch up to some 4,096 would fit",
         ),
     ],

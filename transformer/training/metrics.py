@@ -36,8 +36,12 @@ class Recorder:
         """Shows a text in TensorBoard."""
         self._writer.add_text(name, markdown, step)
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Writes out what is buffered."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Writes out what is buffered, and ends."""
         self._writer.close()
 
 
