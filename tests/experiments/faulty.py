@@ -39,6 +39,12 @@ def once_more_than(count: int) -> Callable[..., bool]:
     return lambda *_: next(calls) >= count
 
 
+def only(count: int) -> Callable[..., bool]:
+    """True at call number `count` alone, counted from 0."""
+    calls = iter(range(1 << 30))
+    return lambda *_: next(calls) == count
+
+
 def _cut_manifest(folder: pathlib.Path) -> None:
     (folder / f"{manifest.NAME}.tmp").write_text("half a li")
     kill()
@@ -89,7 +95,7 @@ def send_at(point: str, number: int) -> None:
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
     if point == "compile":
-        parallel.ShapedStep._program = before(parallel.ShapedStep._program, signal_soon, once_more_than(0))
+        parallel.ShapedStep._program = before(parallel.ShapedStep._program, signal_soon, only(0))
         lower = parallel.ShapedStep.__init__
 
         def slowly(self: Any, step: Any, *args: Any, **kwargs: Any) -> None:
@@ -102,11 +108,11 @@ def send_at(point: str, number: int) -> None:
 
         parallel.ShapedStep.__init__ = slowly
     elif point == "step":
-        run.Run._log = before(run.Run._log, signal_soon, lambda _, step, values: step >= 4)
+        run.Run._log = before(run.Run._log, signal_soon, only(1))
     elif point == "evaluation":
-        run.Run._evaluated = before(run.Run._evaluated, signal_soon, once_more_than(1))
+        run.Run._evaluated = before(run.Run._evaluated, signal_soon, only(1))
     elif point == "save":
-        manifest.write = before(manifest.write, lambda _: [signal_soon(), time.sleep(0.3)], once_more_than(1))
+        manifest.write = before(manifest.write, lambda _: [signal_soon(), time.sleep(0.3)], only(1))
     elif point == "decoding":
         # Long enough that the signal comes while it lasts.
         run.evaluate_split = before(scoring.evaluate_split, lambda *_: [signal_soon(), time.sleep(2)], lambda *_: True)

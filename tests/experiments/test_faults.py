@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -31,7 +32,7 @@ from transformer.training.checkpoint import Checkpoints
 pytestmark = pytest.mark.slow
 
 TIMES = ("seconds", "tokens_per_second")  # of an event, what no two runs have in common
-STEPS = 4000
+STEPS = 2400
 Small = Callable[..., dict[str, Any]]
 Fault = Callable[[str], Callable[[], None]]  # names what is tried; what it returns is called once it was survived
 
@@ -41,7 +42,7 @@ def config_of(small: Small, **changes: Any) -> dict[str, Any]:
     return small(
         **{
             "train__steps": STEPS, "train__ema_decay": 0.9, "train__log_every": 10, "train__schedule": "constant",
-            "train__learning_rate": 1e-3, "evaluate__every": 100, "evaluate__sentences": 0, "checkpoint__every": 20,
+            "train__learning_rate": 1e-3, "evaluate__every": 100, "evaluate__sentences": 0, "checkpoint__every": 40,
             "checkpoint__keep": 3, "train__average_checkpoints": 1, "model__dropout_word": 0.1,
         } | changes
     )  # fmt: skip
@@ -125,21 +126,21 @@ def undisturbed(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Train
     return training
 
 
-POINTS = {"during the manifest": 7, "between write and commit": 7, "while an old step is deleted": 7}
-MID_WRITE, ANY_INSTANT = 8, 24
+POINTS = {"during the manifest": 4, "between write and commit": 4, "while an old step is deleted": 4}
+MID_WRITE, ANY_INSTANT = 4, 12
 
 
+@pytest.mark.parametrize("seed", [0, 1])
 def test_kill_9_costs_no_more_than_the_time_since_the_last_save(
-    undisturbed: Training, tmp_path: pathlib.Path, fault: Fault
+    undisturbed: Training, tmp_path: pathlib.Path, fault: Fault, seed: int
 ) -> None:
-    """Over fifty kills of one run; then it ends as the run that nothing happened to, bit for bit."""
-    chance = random.Random(0)
+    """Dozens of kills of one run; then it ends as the run that nothing happened to, bit for bit."""
+    chance = random.Random(seed)
     training = Training(undisturbed.config, tmp_path / "run")
     faults = [("kill -9 in the middle of a write", None)] * MID_WRITE
     faults += [("kill -9 at any instant", None)] * ANY_INSTANT
     faults += [(f"kill -9 {point}", point) for point, count in POINTS.items() for _ in range(count)]
     chance.shuffle(faults)
-    assert len(faults) >= 50
     newest = 0
     for name, point in faults:
         survived, said = fault(name), len(training.said())
@@ -170,9 +171,15 @@ def test_kill_9_costs_no_more_than_the_time_since_the_last_save(
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "transformer": {},
-    "rnnsearch": {"model__architecture": "rnnsearch", "model__heads": 1, "model__cross_score": "additive"},
-    "seq2seq": {"model__architecture": "seq2seq", "model__heads": 1, "model__reverse_source": True},
-}
+    "rnnsearch": {
+        "model__architecture": "rnnsearch", "model__heads": 1, "model__cross_score": "additive", "model__cell": "gru",
+        "model__dropout_attention": 0.0, "model__dropout_feed_forward": 0.0,
+    },
+    "seq2seq": {
+        "model__architecture": "seq2seq", "model__heads": 1, "model__reverse_source": True,
+        "model__dropout_attention": 0.0, "model__dropout_feed_forward": 0.0,
+    },
+}  # fmt: skip
 EVERYTHING = {
     "train__steps": 60, "checkpoint__every": 15, "evaluate__every": 20, "data__buckets": 3, "train__accumulate": 2,
     "train__clip_norm": 1.0, "model__dropout_feed_forward": 0.1, "model__dropout_attention": 0.1,
@@ -213,7 +220,7 @@ def test_a_run_goes_on_with_other_devices(small: Small, tmp_path: pathlib.Path, 
         pairs = zip(other.events(), whole.events(), strict=True)
         for found, expected in pairs:
             assert (found["step"], found["split"]) == (expected["step"], expected["split"])
-            assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+            assert found.get("loss", 0.0) == pytest.approx(expected.get("loss", 0.0), rel=1e-5)  # the test has none
         survived()
 
 
@@ -311,11 +318,13 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(
     small: Small, tmp_path: pathlib.Path, fault: Fault
 ) -> None:
     survived = fault("disk full during a save")
-    training = Training(config_of(small, train__steps=100), tmp_path / "run")
-    status = training.end(training.start(limited, 2000))
+    training = Training(config_of(small, train__steps=100, checkpoint__every=20, model__d_model=48), tmp_path / "run")
+    status = training.end(training.start(limited, 60_000))
     assert status == 1, training.said()
-    assert "Traceback" not in training.said()
-    assert "error: " in training.said().splitlines()[-1]
+    message = (
+        r"error: checkpoint 40 could not be written to .* MiB are needed and .* MiB free there; .* whole one is 20"
+    )
+    assert re.search(message, training.said())
     assert training.sound() == training.steps() != []
     assert training.end(training.start()) == 0, training.said()
     survived()

@@ -6,6 +6,7 @@ before that: every checkpoint has them, and one that was damaged later is found 
 
 import itertools
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +42,8 @@ class Checkpoints:
         handler = ocp.StandardCheckpointHandler()
         self._directory = directory.absolute()
         self._say = say
-        self._saving = -1
+        self._saving, self._size = -1, 0
+        self._failure: OSError | None = None
         self._manager = ocp.CheckpointManager(self._directory, item_handlers=handler, options=options)
 
     def steps(self) -> list[int]:
@@ -60,7 +62,7 @@ class Checkpoints:
         """Copies `state` off the devices and writes it in the background; does nothing for a step that is saved."""
         if step not in self._manager.all_steps():
             self.wait()
-            self._saving = step
+            self._saving, self._size = step, sum(leaf.nbytes for leaf in jax.tree.leaves(state))
             self._manager.save(step, args=ocp.args.StandardSave(_named(state)), force=True)
 
     def _seal(self) -> None:
@@ -113,8 +115,25 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Returns when everything that was saved is on disk."""
-        self._manager.wait_until_finished()
+        """Returns when everything that was saved is on disk.
+
+        Raises:
+          OSError: it could not be written; the message says what there is.
+        """
+        if self._failure is not None:  # trying again on a full disk would hide what was wrong first
+            raise self._failure
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # of any kind: what was wrong with a file comes through several layers of C++
+            free = shutil.disk_usage(self._directory).free / 2**20
+            left = [step for step in self.steps() if step != self._saving]
+            why = str(error).splitlines()[0][:200]
+            self._failure = OSError(
+                f"checkpoint {self._saving} could not be written to {self._directory}: {why}; "
+                f"{self._size / 2**20:.1f} MiB are needed and {free:.1f} MiB free there; "
+                + (f"the newest whole one is {left[-1]}" if left else "there is no other")
+            )
+            raise self._failure from error
 
     def close(self) -> None:
         """Waits and lets go of the folder."""

@@ -33,6 +33,13 @@ def there(folder: pathlib.Path) -> bool:
 def damage(folder: pathlib.Path) -> str | None:
     """The first thing that is wrong with the files in `folder`, or None."""
     try:
+        return _damage(folder)
+    except OSError as error:  # also of a file that is deleted meanwhile
+        return f"{error.filename} cannot be read ({error.strerror})"
+
+
+def _damage(folder: pathlib.Path) -> str | None:
+    try:
         text = (folder / NAME).read_text(encoding="utf-8")
     except FileNotFoundError:
         return f"{NAME} is missing" if any(folder.iterdir()) else "the folder is empty"
