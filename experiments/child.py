@@ -4,11 +4,10 @@ import contextlib
 import multiprocessing
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from experiments.interrupt import GRACE, Interrupted, Interrupts
+from experiments.interrupt import GRACE, Interrupted, Interrupts, end
 
 
 def run(target: Callable[..., None], *args: Any, wait: Callable[[Any], None] = lambda child: child.join()) -> int:
@@ -33,11 +32,7 @@ def _in_child(target: Callable[..., None], args: tuple[Any, ...]) -> None:
     try:
         target(*args)
     except (Interrupted, KeyboardInterrupt) as error:
-        print(error, file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Not sys.exit, which would wait for what is being compiled on other threads.
-        os._exit(error.status if isinstance(error, Interrupted) else 130)
+        end(error)
 
 
 @contextlib.contextmanager

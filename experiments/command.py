@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import os
 import pathlib
 import re
 import signal
@@ -12,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
-from experiments.interrupt import Interrupted
+from experiments import interrupt
 
 # What a user's mistake raises, at any depth of reading flags, configs, corpora and run folders.
 _MISTAKES = (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -132,12 +131,7 @@ def run(define: Callable[[], Flags], main: Callable[[Flags], None]) -> None:
     def interruptible(_: Sequence[str]) -> None:
         try:
             main(holders)
-        except (Interrupted, KeyboardInterrupt) as error:
-            number = error.number if isinstance(error, Interrupted) else signal.SIGINT
-            print(f"ended by {signal.Signals(number).name}; the same command goes on from here", file=sys.stderr)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            # Not sys.exit, which would wait for what is being compiled on other threads.
-            os._exit(128 + number)
+        except (interrupt.Interrupted, KeyboardInterrupt) as error:
+            interrupt.end(error, "; the same command goes on from here")
 
     app.run(interruptible, flags_parser=_parse)

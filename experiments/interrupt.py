@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType, TracebackType
+from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STATUSES = tuple(128 + number for number in SIGNALS)
@@ -127,6 +128,15 @@ class Interrupts:
             yield
         finally:
             self._guarded = before
+
+
+def end(error: Interrupted | KeyboardInterrupt, more: str = "") -> NoReturn:
+    """Ends the process with the signal's status, after a line on why; not by sys.exit, which waits for compilation."""
+    number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+    print(f"ended by {signal.Signals(number).name}{more}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + number)
 
 
 def _tell(text: str) -> None:

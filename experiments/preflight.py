@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from transformer.training import manifest
 from transformer.training.parallel import Shape, ShapedStep
 
 _SPARE = 0.95  # of the memory that there is, what a program may take
@@ -31,8 +32,7 @@ def disk(folder: pathlib.Path, state: Any, keep: int) -> None:
     probe = folder / "preflight.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        there = sum(path.name.isdecimal() for path in folder.iterdir())
-        needed = size * max(1, keep + 1 - there)
+        needed = size * max(1, keep + 1 - len(manifest.steps(folder)))
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise ValueError(

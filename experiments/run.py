@@ -22,7 +22,7 @@ from transformer.spec import Spec
 from transformer.training import loop, metrics, population
 from transformer.training.checkpoint import Checkpoints, evaluated, set_aside_damaged
 from transformer.training.parallel import MeshPlacement, PopulationPlacement, Shape, ShapedStep
-from transformer.training.state import Params, TrainState, count
+from transformer.training.state import Params, TrainState, count, finite
 
 
 class Run:
@@ -162,7 +162,7 @@ class Run:
         self.watch.metrics(step, values)
 
     def _save(self, step: int, state: TrainState) -> None:
-        if not population.finite(evaluated(state)):
+        if not finite(evaluated(state)):
             raise FloatingPointError(f"parameters are not finite after update {step}; they are not saved")
         self.checkpoints.save(step, state)
 

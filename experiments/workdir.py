@@ -12,6 +12,7 @@ from typing import Any
 from configs import base
 from experiments import claims
 from transformer.spec import Spec
+from transformer.training import manifest
 
 # Settings that may differ when a run is continued: they say how fast or how often, not what is learned.
 MAY_CHANGE = (
@@ -144,8 +145,7 @@ class Workdir:
 
     def newest_step(self) -> int | None:
         """The step of the newest checkpoint, if there is one."""
-        names = (path.name for path in self.checkpoints.glob("*"))  # one that is being written has a longer name
-        return max((int(name) for name in names if name.isdecimal()), default=None)
+        return max(manifest.steps(self.checkpoints), default=None)
 
     def devices(self) -> list[str]:
         """What the run in the folder was last done with; empty for a new one."""

@@ -4,8 +4,8 @@ import gzip
 import pathlib
 import zlib
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _content(path: pathlib.Path) -> bytes:
@@ -17,14 +17,14 @@ def _content(path: pathlib.Path) -> bytes:
     data = path.read_bytes()
     if not data:
         raise ValueError(f"{path}: the file is empty")
-    if path.suffix == ".gz" or data.startswith(_GZIP_MAGIC):
+    if path.suffix == ".gz" or data.startswith(GZIP):
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path}: not a complete gzip file ({error})") from error
         if not data:
             raise ValueError(f"{path}: the file is empty once decompressed")
-    return data.removeprefix(_BYTE_ORDER_MARK)
+    return data.removeprefix(BYTE_ORDER_MARK)
 
 
 def read_lines(path: str | pathlib.Path) -> list[str]:

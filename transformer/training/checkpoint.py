@@ -174,7 +174,7 @@ def set_aside_damaged(directory: pathlib.Path, say: Say) -> None:
     Raises:
       ValueError: there are checkpoints, and all are damaged; nothing is renamed.
     """
-    steps = [int(path.name) for path in directory.glob("*") if path.name.isdecimal()]
+    steps = manifest.steps(directory)
     newest = max(sound(directory, steps, 1, say), default=None)
     for step in sorted(steps):
         if newest is not None and step > newest:

@@ -20,9 +20,13 @@ def write(folder: pathlib.Path) -> None:
             f"{digest}  {path.relative_to(folder).as_posix()}\n"
             for path, digest in zip(files, pool.map(_digest, files), strict=True)
         ]
-    temporary = folder / f"{NAME}.tmp"
-    temporary.write_text("".join(lines), encoding="utf-8")
-    temporary.replace(folder / NAME)
+    # At once: the folder is no checkpoint yet, and what is cut off here never becomes one.
+    (folder / NAME).write_text("".join(lines), encoding="utf-8")
+
+
+def steps(folder: pathlib.Path) -> list[int]:
+    """Numbers of the checkpoints in `folder`, in no order; what is half written or set aside has a longer name."""
+    return [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
 
 
 def there(folder: pathlib.Path) -> bool:

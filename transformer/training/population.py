@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from transformer.spec import Spec
@@ -33,12 +32,6 @@ def stack(trees: Sequence[Any]) -> Any:
 def member(tree: Any, number: jax.Array | int) -> Any:
     """The tree of one of those that were stacked."""
     return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), tree)
-
-
-@jax.jit
-def finite(tree: Any) -> jax.Array:
-    """Whether all numbers of the tree are finite; bool []."""
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def shapes(one: Any, count: int) -> Any:

@@ -61,3 +61,9 @@ def count(params: Params) -> int:
 def zeros_like(tree: Any) -> Any:
     """The tree with every array zero."""
     return jax.tree.map(jnp.zeros_like, tree)
+
+
+@jax.jit
+def finite(tree: Any) -> jax.Array:
+    """Whether all numbers of the tree are finite; bool []."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

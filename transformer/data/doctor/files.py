@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import IO, cast
 
 from transformer.data.doctor import block
+from transformer.data.lines import BYTE_ORDER_MARK, GZIP
 
-_GZIP = b"\x1f\x8b"
 _OTHER_ARCHIVES = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\x00": "xz",
@@ -29,7 +29,6 @@ _WIDE_MARKS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
-_MARK = b"\xef\xbb\xbf"
 _HEAD = 1 << 12  # bytes that tell what a file is
 
 
@@ -61,7 +60,7 @@ class Head:
                 raw = file.read(_HEAD)
         except OSError as error:
             return cls(path, error.strerror or str(error))
-        if not raw.startswith(_GZIP):
+        if not raw.startswith(GZIP):
             return cls(path, "", raw, raw)
         with _decompressed(path) as stream:
             try:
@@ -116,12 +115,12 @@ def other_archive(head: Head) -> str:
 
 def gzip_without_name(head: Head) -> str:
     """Finds a gzip file whose name does not say so."""
-    return "compressed" if head.raw.startswith(_GZIP) and head.path.suffix != ".gz" else ""
+    return "compressed" if head.raw.startswith(GZIP) and head.path.suffix != ".gz" else ""
 
 
 def only_named_gzip(head: Head) -> str:
     """Finds a file that is called .gz and is none."""
-    return "plain text" if head.raw and not head.raw.startswith(_GZIP) and head.path.suffix == ".gz" else ""
+    return "plain text" if head.raw and not head.raw.startswith(GZIP) and head.path.suffix == ".gz" else ""
 
 
 def wide_encoding(head: Head) -> str:
@@ -152,14 +151,14 @@ class Raw:
 
     def decoded(self) -> list[str]:
         r"""The lines without line ends and byte order mark; a byte that is not UTF-8 is shown as \xe9."""
-        data = self.data.removeprefix(_MARK) if self.first == 0 else self.data
+        data = self.data.removeprefix(BYTE_ORDER_MARK) if self.first == 0 else self.data
         lines = data.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n") if self.lines else []
         return [line.removesuffix("\r") for line in lines]
 
 
 def byte_order_mark(raw: Raw) -> Iterator[tuple[int, str]]:
     """Finds a byte order mark at the start of a file."""
-    if raw.first == 0 and raw.data.startswith(_MARK):
+    if raw.first == 0 and raw.data.startswith(BYTE_ORDER_MARK):
         yield 0, ""
 
 
@@ -218,7 +217,7 @@ def batches(head: Head) -> Iterator[Raw]:
 
 
 def _opened(head: Head) -> IO[bytes]:
-    return _decompressed(head.path) if head.raw.startswith(_GZIP) else head.path.open("rb")
+    return _decompressed(head.path) if head.raw.startswith(GZIP) else head.path.open("rb")
 
 
 def _decompressed(path: pathlib.Path) -> IO[bytes]:
