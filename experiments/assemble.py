@@ -70,7 +70,9 @@ class System:
           ValueError: settings that fit no model.
         """
         model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, jax.random.key(0))))
-        return cls(spec, tokenizer, model, shapes, PLACEMENTS[spec.parallel.mode](options=devices.compiler_options()))
+        where = spec.parallel
+        placement = PLACEMENTS[where.mode](options=devices.compiler_options(), fsdp=where.fsdp, tensor=where.tensor)
+        return cls(spec, tokenizer, model, shapes, placement)
 
     def beside(self, spec: Spec) -> "System":
         """The system of a spec that differs in numbers alone; programs that were compiled serve both."""
@@ -90,7 +92,7 @@ class System:
     @functools.cached_property
     def initial(self) -> Params:
         """The parameters before training; they depend on `train.seed` alone."""
-        return self._draw(jax.random.fold_in(jax.random.key(self.spec.train.seed), 0))
+        return self._draw(self._seed)
 
     @functools.cached_property
     def numbers(self) -> Any:
@@ -98,8 +100,20 @@ class System:
         return steps.numbers(self.spec.train, self.spec.model)
 
     def fresh_state(self) -> TrainState:
-        """The state before the first step, on the host's default device."""
+        """The state before the first step, on the host's default device; on all where no device is to have it whole."""
+        if self.placement.divided:
+            return self._divided_state()
         return self._state(self.initial)
+
+    def _divided_state(self) -> TrainState:
+        shardings = self.placement.shardings(self.state_shapes())
+        make = jax.jit(lambda data: self._state(self._draw(jax.random.wrap_key_data(data))), out_shardings=shardings)
+        return make(np.asarray(jax.random.key_data(self._seed)))  # from the host: every process has it
+
+    @property
+    def _seed(self) -> jax.Array:
+        """The key that parameters are drawn with."""
+        return jax.random.fold_in(jax.random.key(self.spec.train.seed), 0)
 
     def state_shapes(self) -> TrainState:
         """Shapes and dtypes of a state."""
@@ -110,8 +124,8 @@ class System:
         return steps.initial_state(params, self.spec.train, self.numbers, key)
 
     def on_devices(self, params: Params) -> Params:
-        """Parameters for evaluation and search, on every device."""
-        return jax.device_put(params, self.placement.replicated)
+        """Parameters for evaluation and search."""
+        return self.placement.place(params)
 
     def result(self, workdir: Workdir) -> tuple[Params, list[int]]:
         """The parameters that stand for a finished run, and the steps they come from.
@@ -173,6 +187,8 @@ class System:
     def batches(self, plan: batching.Batches, start: int, placement: MeshPlacement) -> Iterator[batching.Batch]:
         """Batches from number `start` on, each on the devices before it is asked for."""
         shard = placement.shard
+        if jax.process_count() > 1:  # each puts together the rows that its own devices see
+            plan, shard = batching.OfProcess(plan, *placement.share, placement.devices), placement.shard_part
         waiting: list[batching.Batch] = []
         for _, batch in batching.batches(plan, start, self.spec.data.workers, self.spec.data.prefetch):
             waiting.append(batch._replace(source=shard(batch.source), target=shard(batch.target)))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from transformer.training import manifest
-from transformer.training.parallel import Shape, ShapedStep
+from transformer.training.shaped import Shape, ShapedStep
 
 _SPARE = 0.95  # of the memory that there is, what a program may take
 _PIECE = 1 << 24  # bytes written at a time

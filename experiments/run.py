@@ -21,7 +21,8 @@ from transformer.evaluation import bleu
 from transformer.spec import Spec
 from transformer.training import loop, metrics, population
 from transformer.training.checkpoint import Checkpoints, evaluated, set_aside_damaged
-from transformer.training.parallel import MeshPlacement, PopulationPlacement, Shape, ShapedStep
+from transformer.training.parallel import MeshPlacement, PopulationPlacement
+from transformer.training.shaped import Shape, ShapedStep
 from transformer.training.state import Params, TrainState, count, finite
 
 
@@ -369,7 +370,7 @@ def _train(runs: Sequence[Run]) -> None:
         elsewhere = f" on {now} devices, before on {before}: the same batches, sums in another order"
         first.watch.line(f"continuing after step {start}" + (elsewhere if before not in (0, now) else ""))
     batches = system.batches(crew.batches, position, crew.placement)
-    state, numbers = (crew.placement.replicate(tree) for tree in (crew.join(states), numbers))
+    state, numbers = (crew.placement.distribute(tree) for tree in (crew.join(states), numbers))
     del saved, states  # or a second copy would stay in memory as long as training takes
     with first.watch.since(start):
         if isinstance(step, ShapedStep):

@@ -31,11 +31,12 @@ def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
     """The cells in groups of at most `size` that can be trained together and are equally far, in their order."""
     waiting: dict[object, list[Cell]] = {}
     for cell in cells:
-        # What pmap divides among devices are batches, not members; under vmap a step that only adds up
+        # What pmap and a divided model share among devices is not members; under vmap a step that only adds up
         # gradients works out the update all the same; and going back is for one alone.
         spec = cell.spec
-        pmap, accumulates = spec.parallel.mode == "pmap", spec.train.accumulate > 1
-        alone = size < 2 or pmap or accumulates or spec.train.on_nonfinite == "rollback"
+        where = spec.parallel
+        divided = where.mode == "pmap" or where.fsdp * where.tensor > 1
+        alone = size < 2 or divided or spec.train.accumulate > 1 or spec.train.on_nonfinite == "rollback"
         key = cell.name if alone else (kind(cell.spec), Workdir(cell.path).newest_step())
         waiting.setdefault(key, []).append(cell)
     for alike in waiting.values():

@@ -152,7 +152,7 @@ def test_config_builds_and_steps(path: Path, argument: str | None) -> None:
 
     placement, numbers = MeshPlacement(), steps.numbers(spec.train, spec.model)
     state = steps.initial_state(params, spec.train, numbers, jax.random.key_data(jax.random.key(1)))
-    state, numbers = placement.replicate(state), placement.replicate(numbers)
+    state, numbers = placement.distribute(state), placement.distribute(numbers)
     arrays = placement.shard(source_BS), placement.shard(target_BT)
     jitted: Any = placement.compile_step(model, spec.train)
     step = jitted.lower(state, *arrays, numbers).compile(QUICKLY)

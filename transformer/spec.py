@@ -279,10 +279,20 @@ class ParallelSpec(Section):
     """How one batch is shared among devices."""
 
     mode: str
+    fsdp: int
+    tensor: int
+    distributed: str
     cpu_devices: int
 
     def __post_init__(self) -> None:
         _one_of("parallel.mode", self.mode, ("mesh", "pmap"))
+        _positive("parallel", self, "fsdp", "tensor")
+        _require(
+            self.mode == "mesh" or self.fsdp == self.tensor == 1,
+            f"parallel.mode=pmap divides data alone: parallel.fsdp={self.fsdp} and "
+            f"parallel.tensor={self.tensor} need parallel.mode=mesh",
+        )
+        _one_of("parallel.distributed", self.distributed, ("auto", "on", "off"))
         _require(self.cpu_devices >= 0, f"parallel.cpu_devices: {self.cpu_devices} is negative")
 
 

@@ -89,14 +89,14 @@ def on_devices(count: int) -> None:
 def send_at(point: str, number: int) -> None:
     """Arranges for a signal to reach the process where it is busy with `point`."""
     from experiments import run, scoring
-    from transformer.training import parallel
+    from transformer.training import shaped
 
     def signal_soon(*_: Any) -> None:
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
     if point == "compile":
-        parallel.ShapedStep._program = before(parallel.ShapedStep._program, signal_soon, only(0))
-        lower = parallel.ShapedStep.__init__
+        shaped.ShapedStep._program = before(shaped.ShapedStep._program, signal_soon, only(0))
+        lower = shaped.ShapedStep.__init__
 
         def slowly(self: Any, step: Any, *args: Any, **kwargs: Any) -> None:
             class Slow:
@@ -106,7 +106,7 @@ def send_at(point: str, number: int) -> None:
 
             lower(self, Slow(), *args, **kwargs)
 
-        parallel.ShapedStep.__init__ = slowly
+        shaped.ShapedStep.__init__ = slowly
     elif point == "step":
         run.Run._log = before(run.Run._log, signal_soon, only(1))
     elif point == "evaluation":

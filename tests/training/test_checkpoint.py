@@ -171,7 +171,7 @@ def test_a_save_is_of_the_moment_although_the_state_is_donated_at_once(place: st
     # Some megabytes, so that writing takes longer than a step. The test itself looks at nothing on the devices before
     # the end: jax keeps memory that somebody has a view of from being overwritten.
     copy = jax.device_get(drawn_state(width=50_021))
-    state = placement.replicate(copy)
+    state = placement.distribute(copy)
     step = jax.jit(lambda state: jax.tree.map(lambda leaf: leaf + 1, state), donate_argnums=0)
     checkpoints.save(1, placement.host(state))
     for _ in range(5):
@@ -192,11 +192,11 @@ class Trainer:
     def __init__(self, placement: MeshPlacement) -> None:
         self.placement = placement
         self.step: Callable[..., Any] = placement.compile_step(cast(Model, Bag), SPEC.train)
-        self.numbers = placement.replicate(NUMBERS)
+        self.numbers = placement.distribute(NUMBERS)
 
     def train(self, state: TrainState, batches: int) -> TrainState:
         """The state after some batches, as it is on the devices."""
-        first, state = int(state.batch), self.placement.replicate(state)
+        first, state = int(state.batch), self.placement.distribute(state)
         for number in range(first, first + batches):
             arrays = map(self.placement.shard, batch(number))
             state, _ = self.step(state, *arrays, self.numbers)

@@ -83,7 +83,7 @@ class Trained(NamedTuple):
 def train(place: str, model: Any, params: Any, settings: TrainSpec = SPEC.train) -> Trained:
     placement, counted = PLACES[place](), Counted(model)
     step = placement.compile_step(cast(Model, counted), settings)
-    state, numbers = placement.replicate(fresh_state(params, settings)), placement.replicate(NUMBERS)
+    state, numbers = placement.distribute(fresh_state(params, settings)), placement.distribute(NUMBERS)
     losses = []
     for number in range(STEPS):
         source_BS, target_BT = batch(number)
@@ -169,12 +169,12 @@ def test_a_step_is_compiled_once_for_each_shape(place: str, runs: dict[str, Trai
     run = runs[place]
     assert run.model.traces == 1
     placement = run.placement
-    state = placement.replicate(run.state)
+    state = placement.distribute(run.state)
     for number, (rows, width) in enumerate([(6, 5), (2, 7), (6, 5), (2, 7)]):
         source_BS, target_BT = batch(number, rows, width)
         changed = NUMBERS | {"learning_rate": np.float32(0.01 * number)}
         arrays = placement.shard(source_BS), placement.shard(target_BT)
-        state, sums = run.step(state, *arrays, placement.replicate(changed))
+        state, sums = run.step(state, *arrays, placement.distribute(changed))
         assert np.isfinite(sums.sums.loss)
     assert run.model.traces == 2
     if place != "pmap":
@@ -185,7 +185,7 @@ def test_a_step_is_compiled_once_for_each_shape(place: str, runs: dict[str, Trai
 def test_shapes_that_are_known_are_compiled_ahead(place: str, runs: dict[str, Trained]) -> None:
     """The same steps; on a mesh, each program is made before its batch comes, and no other is made later."""
     placement, model = runs[place].placement, Counted(Bag)
-    state, numbers = placement.replicate(fresh_state(bag_params(VOCABULARY))), placement.replicate(NUMBERS)
+    state, numbers = placement.distribute(fresh_state(bag_params(VOCABULARY))), placement.distribute(NUMBERS)
     shapes = [(2, 7, 7), (6, 5, 5)]
     step = placement.compile_shapes(cast(Model, model), SPEC.train, state, numbers, shapes)
     losses = []
@@ -207,9 +207,9 @@ def test_the_state_is_donated_and_what_it_was_made_from_is_not(place: str, runs:
     run = runs[place]
     placement = run.placement
     original = jax.tree.map(jnp.asarray, run.state)
-    state = placement.replicate(original)
+    state = placement.distribute(original)
     arrays = [placement.shard(rows) for rows in batch(0)]
-    numbers = placement.replicate(NUMBERS)
+    numbers = placement.distribute(NUMBERS)
     run.step(state, *arrays, numbers)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.optimizer, state.average)))
     for leaf in jax.tree.leaves((original, arrays, numbers)):
@@ -219,10 +219,10 @@ def test_the_state_is_donated_and_what_it_was_made_from_is_not(place: str, runs:
 
 
 @every_place
-def test_replicate_and_back(place: str, runs: dict[str, Trained]) -> None:
+def test_distribute_and_back(place: str, runs: dict[str, Trained]) -> None:
     """Every device holds everything; `host` gives back the arrays that went in, whatever the devices hold."""
     placement, tree = runs[place].placement, {"x": np.arange(7, dtype=np.float32), "y": (np.int32(3),)}
-    replicated = placement.replicate(tree)
+    replicated = placement.distribute(tree)
     for leaf in jax.tree.leaves(replicated):
         assert len(leaf.addressable_shards) == placement.devices
         assert len({shard.data.shape for shard in leaf.addressable_shards}) == 1

@@ -61,7 +61,7 @@ def alone(specs: list[Spec]) -> list[tuple[list[float], TrainState]]:
     for one in specs:
         place = MeshPlacement(jax.devices()[:1])
         step, numbers = place.compile_step(BAG, one.train), steps.numbers(one.train, one.model)
-        state, losses = place.replicate(fresh(one)), []
+        state, losses = place.distribute(fresh(one)), []
         for number in range(STEPS):
             state, sums = step(state, *batch(one.train.seed, number), numbers)
             losses.append(float(sums.sums.loss))
@@ -78,7 +78,7 @@ def test_a_member_learns_what_it_learns_alone(specs, alone, members: int, device
     shapes = population.shapes(jax.eval_shape(lambda: fresh(specs[0])), members)
     numbers = population.numbers(specs)
     step = place.compile_shapes(BAG, specs[0].train, shapes, numbers, [(ROWS, WIDTH, WIDTH)])
-    state, numbers = place.replicate(population.stack([fresh(one) for one in specs])), place.replicate(numbers)
+    state, numbers = place.distribute(population.stack([fresh(one) for one in specs])), place.distribute(numbers)
     losses = []
     for number in range(STEPS):
         sides = np.stack([batch(one.train.seed, number) for one in specs], axis=1)

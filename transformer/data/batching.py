@@ -18,10 +18,12 @@ from transformer.data.allotment import allot
 from transformer.data.shapes import Shape
 from transformer.data.tokenized import Batch, TokenizedPairs, TokenizedSide, tokenize
 from transformer.data.unshuffled import grid_width, ordered_batches, source_batches
+from transformer.spec import PAD
 
 __all__ = [
     "Batch",
     "BatchPlan",
+    "OfProcess",
     "Shape",
     "SideBySide",
     "TokenizedPairs",
@@ -97,10 +99,13 @@ class BatchPlan:
         """The pairs of batch k, one a row; -1 marks a row that fills the batch up."""
         return self._rows(k)[1]
 
-    def batch(self, k: int) -> Batch:
-        """Batch k; depends on the pairs, the settings, the seed and k, and on nothing that was asked for before."""
+    def batch(self, k: int, rows: slice = slice(None)) -> Batch:
+        """Batch k; depends on the pairs, the settings, the seed and k, and on nothing that was asked for before.
+
+        Of `rows`, if not all are wanted, only those that there are.
+        """
         shape, indices = self._rows(k)
-        return self._pairs.batch(indices, shape.source, shape.target)
+        return self._pairs.batch(indices[rows], shape.source, shape.target)
 
     @property
     def fingerprint(self) -> str:
@@ -192,6 +197,28 @@ class SideBySide(NamedTuple):
         """Batch k of every plan."""
         each = [plan.batch(k) for plan in self.plans]
         return Batch(*(np.stack(sides) for sides in zip(*each, strict=True)))
+
+
+class OfProcess(NamedTuple):
+    """What one of several processes needs of a plan's batches: some of the parts into which rows are divided.
+
+    Attributes:
+      plan: the whole batches.
+      first, last: which parts, from the first up to the last.
+      parts: how many there are. A batch is filled up with rows of PAD to a multiple of them.
+    """
+
+    plan: BatchPlan
+    first: int
+    last: int
+    parts: int
+
+    def batch(self, k: int) -> Batch:
+        """The part of batch k; nothing else of it is put together."""
+        each = -(-self.plan.shape(k).rows // self.parts)
+        found = self.plan.batch(k, slice(self.first * each, self.last * each))
+        missing = (self.last - self.first) * each - len(found.source)
+        return Batch(*(np.pad(side, [(0, missing), (0, 0)], constant_values=PAD) for side in found))
 
 
 class _From:

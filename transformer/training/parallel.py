@@ -1,118 +1,90 @@
 """Where arrays live and how a pure step is compiled: `jit` over a mesh, or `pmap`.
 
-Both see the same global batch and give the same sums; only the way the work is shared differs.
+Both see the same global batch and give the same sums; only the way the work is shared differs. Devices may belong to
+several processes, each of which runs the same program and holds its devices' part of every array.
 """
 
-import concurrent.futures
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from transformer.spec import PAD, TrainSpec
+from transformer.training.shaped import Shape, ShapedStep
+from transformer.training.sharding import AXES, DATA, FSDP, partitions
 from transformer.training.state import Model
 from transformer.training.step import make_step
 
-_LOOK = 0.2  # seconds between two looks at whether to go on waiting
-AXIS = "data"
 MEMBERS = "member"
-
-Shape = tuple[int, int, int]  # rows, source width, target width of a batch
-
-
-class ShapedStep:
-    """A compiled step with one program for each shape of batch, compiled on threads before it is needed.
-
-    Args:
-      step: a jitted step, (state, source_BS, target_BT, numbers) → (state, sums).
-      state, numbers: arguments of the step, or their shapes.
-      whole, by_row: how these and a batch lie on the devices.
-      shapes: all there will be, the first needed first.
-      leading: axes of a batch before its rows.
-      check: is called several times a second while a program is waited for, and may raise.
-      threads: how many programs are compiled at a time.
-    """
-
-    def __init__(
-        self,
-        step: Any,
-        state: Any,
-        numbers: Any,
-        whole: NamedSharding,
-        by_row: NamedSharding,
-        shapes: Sequence[Shape],
-        leading: tuple[int, ...] = (),
-        check: Callable[[], None] = lambda: None,
-        threads: int = 2,
-    ) -> None:
-        def abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole)
-
-        def compiled(shape: Shape) -> Callable[..., Any]:
-            rows, *widths = shape
-            sizes = [(*leading, rows, width) for width in widths]
-            batch = [jax.ShapeDtypeStruct(size, jnp.int32, sharding=by_row) for size in sizes]
-            return step.lower(state, *batch, numbers).compile()
-
-        # Threads and not processes: XLA compiles outside of the interpreter lock.
-        pool = concurrent.futures.ThreadPoolExecutor(threads)
-        state, numbers = jax.tree.map(abstract, (state, numbers))
-        self._programs = {shape: pool.submit(compiled, shape) for shape in shapes}
-        self._check = check
-        pool.shutdown(wait=False)
-
-    def __call__(self, state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
-        """Runs the program of the batch's shape, as soon as it is compiled.
-
-        Raises:
-          ValueError: a batch of another shape than was announced.
-        """
-        shape = (source_BS.shape[-2], source_BS.shape[-1], target_BT.shape[-1])
-        if shape not in self._programs:
-            raise ValueError(f"batch of shape {shape}, which is none of the {len(self._programs)} compiled for")
-        return self._program(shape)(state, source_BS, target_BT, numbers)
-
-    def _program(self, shape: Shape) -> Any:
-        while not (program := self._programs[shape]).done():
-            self._check()
-            concurrent.futures.wait([program], timeout=_LOOK)
-        return program.result()
-
-    def memory(self, shape: Shape) -> tuple[int, int]:
-        """Bytes on a device for a batch of `shape`: of the state and other arguments, and of what is worked out."""
-        sizes = self._program(shape).memory_analysis()
-        fixed = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-        return fixed, sizes.temp_size_in_bytes
 
 
 class MeshPlacement:
     """One program over a mesh of devices; XLA divides it by how its arguments are sharded.
 
+    Rows of a batch are divided over `data` × `fsdp`, parameters over `fsdp` and `tensor` as `training/sharding.py` says.
+    Where every device has all parameters, what it does with its rows is written out, and gradients are added up once.
+
     Args:
       devices: which devices share each batch; default: all.
       options: of the compiler, for every program.
+      fsdp: over how many devices each stored parameter is divided.
+      tensor: over how many devices the work of a layer is divided; what is left of the devices divides the rows.
+
+    Raises:
+      ValueError: the devices do not divide so.
     """
 
     leading: tuple[int, ...] = ()  # axes of states, numbers and batches before their own
 
-    def __init__(self, devices: Sequence[Any] | None = None, options: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        devices: Sequence[Any] | None = None,
+        options: dict[str, Any] | None = None,
+        fsdp: int = 1,
+        tensor: int = 1,
+    ) -> None:
         self.options = options
-        self.mesh = Mesh(np.array(devices or jax.devices()), (AXIS,), axis_types=(AxisType.Auto,))
+        every = list(devices or jax.devices())
+        if len(every) % (fsdp * tensor):
+            raise ValueError(f"parallel.fsdp={fsdp} × parallel.tensor={tensor} do not divide {len(every)} devices")
+        # Where links between chips differ, the order in which the mesh takes them matters: make_mesh knows.
+        sizes = (len(every) // (fsdp * tensor), fsdp, tensor)
+        self.mesh = jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * 3, devices=every)
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
-        self.by_row = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        self.by_row = NamedSharding(self.mesh, PartitionSpec((DATA, FSDP)))
+        self.divided = fsdp * tensor > 1
 
     @property
     def devices(self) -> int:
-        """How many devices share a batch: its rows must divide by this."""
-        return self.mesh.size
+        """Into how many parts a batch is divided by its rows."""
+        return self.mesh.shape[DATA] * self.mesh.shape.get(FSDP, 1)
 
-    def replicate(self, tree: Any) -> Any:
-        """The tree on every device. Its arrays are copies: donating them leaves the originals alone."""
-        return jax.tree.map(lambda leaf: jax.device_put(jnp.copy(leaf), self.replicated), tree)
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which of these parts this process has on its devices: from the first number up to the second."""
+        rows = self.by_row.addressable_devices_indices_map((self.devices,)).values()
+        bounds = [each.indices(self.devices) for (each,) in cast(Any, rows)]
+        return min(first for first, *_ in bounds), max(last for _, last, _ in bounds)
+
+    def shardings(self, tree: Any) -> Any:
+        """How the arrays of a state, of parameters or of numbers lie on the devices."""
+        if not self.divided:
+            return jax.tree.map(lambda _: self.replicated, tree)
+        parts = partitions(tree, self.mesh.shape)
+        # A partition is a tuple, and so would be taken for a tree itself.
+        return jax.tree.map(lambda _, part: NamedSharding(self.mesh, part), tree, parts)
+
+    def place(self, tree: Any) -> Any:
+        """Parameters on the devices, for evaluation and search."""
+        return jax.tree.map(_put, tree, self.shardings(tree))
+
+    def distribute(self, tree: Any) -> Any:
+        """The tree on the devices. Its arrays are copies: donating them leaves the originals alone."""
+        return self.place(jax.tree.map(jnp.copy, tree))
 
     def rows(self, count: int) -> int:
         """How many rows there are of `count` once they divide among the devices."""
@@ -126,7 +98,19 @@ class MeshPlacement:
         missing = self.rows(rows.shape[-2]) - rows.shape[-2]
         if missing:
             rows = np.pad(rows, [*((0, 0) for _ in self.leading), (0, missing), (0, 0)], constant_values=PAD)
-        return jax.device_put(rows, self.by_row)
+        return _put(rows, self.by_row)
+
+    def shard_part(self, rows: np.ndarray) -> jax.Array:
+        """A batch of which this process has its `share` of the rows, filled up to what the devices divide."""
+        first, last = self.share
+        each = rows.shape[0] // (last - first)
+        shape = (each * self.devices, *rows.shape[1:])
+
+        def part(index: tuple[slice, ...]) -> np.ndarray:
+            begin, end, _ = index[0].indices(shape[0])
+            return rows[begin - first * each : end - first * each]
+
+        return jax.make_array_from_callback(shape, self.by_row, part)
 
     def host(self, tree: Any) -> Any:
         """The tree as one array a leaf, whatever the devices hold."""
@@ -134,15 +118,41 @@ class MeshPlacement:
 
     def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The compiled training step; its state argument is donated."""
+        step = self._divided_step(model, train) if self.divided else self._mapped_step(model, train)
+        return jax.jit(step, donate_argnums=0, compiler_options=self.options)
+
+    def _mapped_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
+        """The step as what each device does with its rows."""
         whole, rows = self.replicated.spec, self.by_row.spec
-        step = jax.shard_map(
+        return jax.shard_map(
             self._local_step(model, train),
             mesh=self.mesh,
             in_specs=(whole, rows, rows, whole),
             out_specs=whole,
             check_vma=False,
         )
-        return jax.jit(step, donate_argnums=0, compiler_options=self.options)
+
+    def _divided_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
+        """The step as it is for one device; XLA works out who does what from where parameters and rows lie."""
+
+        def reduce(found: tuple[Any, Any]) -> tuple[Any, Any]:
+            gradients, sums = found
+            return jax.lax.with_sharding_constraint(gradients, self.shardings(gradients)), sums
+
+        step = make_step(cast(Model, lambda params: model(self._gathered(params))), train, reduce)
+
+        def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
+            state, sums = step(state, source_BS, target_BT, numbers)
+            state = jax.lax.with_sharding_constraint(state, self.shardings(state))
+            return state, jax.lax.with_sharding_constraint(sums, jax.tree.map(lambda _: self.replicated, sums))
+
+        return run
+
+    def _gathered(self, params: Any) -> Any:
+        """Parameters as layers use them: stored in parts, put together; what is divided by `tensor` stays so."""
+        parts = partitions(params, dict(self.mesh.shape) | {FSDP: 1})
+        whole = jax.tree.map(lambda _, part: NamedSharding(self.mesh, part), params, parts)
+        return jax.lax.with_sharding_constraint(params, whole)
 
     def compile_shapes(
         self,
@@ -159,16 +169,16 @@ class MeshPlacement:
         then while a program is waited for, and may raise.
         """
         step = self.compile_step(model, train)
-        return ShapedStep(step, state, numbers, self.replicated, self.by_row, shapes, self.leading, check)
+        return ShapedStep(step, state, numbers, self.shardings, self.by_row, shapes, self.leading, check)
 
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
         if self.devices == 1:
             return make_step(model, train)
-        step = make_step(model, train, lambda tree: jax.lax.psum(tree, AXIS), self._divide)
+        step = make_step(model, train, lambda tree: jax.lax.psum(tree, DATA), self._divide)
 
         def local(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
-            first_row = jax.lax.axis_index(AXIS) * source_BS.shape[0]
+            first_row = jax.lax.axis_index(DATA) * source_BS.shape[0]
             return step(state, source_BS, target_BT, numbers, first_row)
 
         return local
@@ -177,36 +187,65 @@ class MeshPlacement:
         """`function(stack)`, of which each device works out some rows; the last one's may be zeros that fill up."""
         rows = -(-len(stack) // self.devices)
         padding = [(0, rows * self.devices - len(stack)), *((0, 0) for _ in stack.shape[1:])]
-        mine = jax.lax.dynamic_slice_in_dim(jnp.pad(stack, padding), jax.lax.axis_index(AXIS) * rows, rows)
-        return jax.lax.all_gather(function(mine), AXIS, tiled=True)[: len(stack)]
+        mine = jax.lax.dynamic_slice_in_dim(jnp.pad(stack, padding), jax.lax.axis_index(DATA) * rows, rows)
+        return jax.lax.all_gather(function(mine), DATA, tiled=True)[: len(stack)]
 
     def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiles a function of (params, arrays by row ...) for evaluation and search."""
-        return jax.jit(function, compiler_options=self.options)
+        """Compiles a function of (params, arrays by row ...) for evaluation and search.
+
+        With several processes each has the whole result, which none could read otherwise.
+        """
+        whole = self.replicated if jax.process_count() > 1 else None
+        if not self.divided:
+            return jax.jit(function, compiler_options=self.options, out_shardings=whole)
+
+        def gathered(params: Any, *arrays: Any) -> Any:
+            return function(self._gathered(params), *arrays)
+
+        return jax.jit(gathered, compiler_options=self.options, out_shardings=whole)
 
 
 class PmapPlacement(MeshPlacement):
     """A program a device, on its part of the batch, with sums exchanged explicitly."""
 
-    def replicate(self, tree: Any) -> Any:
+    def __init__(
+        self,
+        devices: Sequence[Any] | None = None,
+        options: dict[str, Any] | None = None,
+        fsdp: int = 1,
+        tensor: int = 1,
+    ) -> None:
+        super().__init__(devices, options, fsdp, tensor)
+        # The one axis that pmap itself gives its results: a state that comes back is no reason to compile again.
+        self.mesh = Mesh(self.mesh.devices.reshape(-1), (DATA,), axis_types=(AxisType.Auto,))
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
+        self.by_row = NamedSharding(self.mesh, PartitionSpec(DATA))
+
+    def distribute(self, tree: Any) -> Any:
         """The tree with a leading axis of devices."""
-        count = self.devices
-        return jax.tree.map(
-            lambda leaf: jax.device_put(
-                jnp.broadcast_to(jnp.asarray(leaf)[None], (count, *jnp.shape(leaf))), self.by_row
-            ),
-            tree,
-        )
+
+        def one(leaf: Any) -> jax.Array:
+            # Several processes cannot compute on arrays of one of them.
+            array = np.asarray(leaf) if jax.process_count() > 1 else jnp.asarray(leaf)
+            library = np if jax.process_count() > 1 else jnp
+            return _put(library.broadcast_to(array[None], (self.devices, *array.shape)), self.by_row)
+
+        return jax.tree.map(one, tree)
 
     def host(self, tree: Any) -> Any:
-        """The first device's copy."""
-        return jax.tree.map(lambda leaf: leaf[0], tree)
+        """What all devices have, without the axis of devices."""
+
+        def one(leaf: jax.Array) -> jax.Array:
+            parts = [shard.data[0] for shard in leaf.addressable_shards]
+            return jax.make_array_from_single_device_arrays(leaf.shape[1:], self.replicated, parts)
+
+        return jax.tree.map(one, tree)
 
     def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The compiled training step under `jax.pmap`; its state argument is donated."""
         devices = list(self.mesh.devices.flat)
         local = self._local_step(model, train)
-        compiled = jax.pmap(local, axis_name=AXIS, in_axes=(0, 0, 0, 0), donate_argnums=0, devices=devices)
+        compiled = jax.pmap(local, axis_name=DATA, in_axes=(0, 0, 0, 0), donate_argnums=0, devices=devices)
 
         def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
             parts = (rows.reshape(self.devices, -1, *rows.shape[1:]) for rows in (source_BS, target_BT))
@@ -247,21 +286,30 @@ class PopulationPlacement(MeshPlacement):
         self.leading = (members,)
         every = np.array(devices or jax.devices())
         groups = math.gcd(members, every.size)
-        self.mesh = Mesh(every.reshape(groups, -1), (MEMBERS, AXIS), axis_types=(AxisType.Auto,) * 2)
+        self.mesh = Mesh(every.reshape(groups, -1), (MEMBERS, DATA), axis_types=(AxisType.Auto,) * 2)
         self.replicated = NamedSharding(self.mesh, PartitionSpec(MEMBERS))
-        self.by_row = NamedSharding(self.mesh, PartitionSpec(MEMBERS, AXIS))
+        self.by_row = NamedSharding(self.mesh, PartitionSpec(MEMBERS, DATA))
+        self.divided = False
 
-    def replicate(self, tree: Any) -> Any:
+    def distribute(self, tree: Any) -> Any:
         """Each member's part on its devices. Arrays are copies: donating them leaves the originals alone."""
         return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), self.replicated, may_alias=False), tree)
 
-    @property
-    def devices(self) -> int:
-        """How many devices share a member's batch."""
-        return self.mesh.shape[AXIS]
-
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         return jax.vmap(super()._local_step(model, train))
+
+
+def _put(leaf: Any, sharding: Sharding) -> jax.Array:
+    """An array on the devices, of which each process puts what its own devices hold."""
+    if jax.process_count() == 1 or (isinstance(leaf, jax.Array) and not leaf.is_fully_addressable):
+        return jax.device_put(leaf, sharding)
+    array = np.asarray(leaf)
+    # Not device_put, which would compare the array with that of every other process.
+    parts = [
+        jax.device_put(array[index], device, may_alias=False)
+        for device, index in sharding.addressable_devices_indices_map(array.shape).items()
+    ]
+    return jax.make_array_from_single_device_arrays(array.shape, sharding, parts)
 
 
 PLACEMENTS: dict[str, type[MeshPlacement]] = {"mesh": MeshPlacement, "pmap": PmapPlacement}
