@@ -113,7 +113,7 @@ def get_config() -> ConfigDict:
     parallel.mode = "mesh"  # mesh (jit over a mesh), pmap
     parallel.fsdp = 1  # devices among which each stored parameter is divided; they divide batches too
     parallel.tensor = 1  # devices among which heads, inner units and words are divided; the rest divide batches alone
-    parallel.distributed = "auto"  # several processes of one run: auto (JAX_COORDINATOR_ADDRESS, SLURM), on (a pod), off
+    parallel.distributed = "auto"  # several processes of a run: auto (JAX_COORDINATOR_ADDRESS, SLURM), on (a pod), off
     parallel.cpu_devices = 2  # devices a CPU is divided into, a core each; 0: one device with all cores
 
     checkpoint = config.checkpoint = ConfigDict()

@@ -188,6 +188,8 @@ class System:
         """Batches from number `start` on, each on the devices before it is asked for."""
         shard = placement.shard
         if jax.process_count() > 1:  # each puts together the rows that its own devices see
+            if not isinstance(plan, batching.BatchPlan):
+                raise ValueError("runs are trained together by one process alone")
             plan, shard = batching.OfProcess(plan, *placement.share, placement.devices), placement.shard_part
         waiting: list[batching.Batch] = []
         for _, batch in batching.batches(plan, start, self.spec.data.workers, self.spec.data.prefetch):

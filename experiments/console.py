@@ -21,10 +21,11 @@ class Watch:
     Args:
       steps: updates in the whole run.
       name: stands before every line, where several runs share a terminal.
+      quiet: prints nothing.
     """
 
-    def __init__(self, steps: int, name: str = "") -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, steps: int, name: str = "", quiet: bool = False) -> None:
+        self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -34,7 +35,7 @@ class Watch:
             TimeRemainingColumn(),
             TextColumn("{task.fields[now]}"),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
         )
         self._steps, self._start, self._name = steps, 0, name
 

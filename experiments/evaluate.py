@@ -41,7 +41,7 @@ def define() -> Flags:
 
 def main(given: Flags) -> None:
     """Translates, prints the scores."""
-    from experiments import devices
+    from experiments import devices, hosts
     from experiments.workdir import Workdir
 
     paths, split, source, reference, output = (flag.value for flag in given)
@@ -52,21 +52,24 @@ def main(given: Flags) -> None:
     if source and split:
         command.refuse("--split and --source: give one of them")
     with command.mistakes():
-        devices.prepare(Workdir(paths[0]).spec().parallel.cpu_devices)
+        parallel = Workdir(paths[0]).spec().parallel
+        devices.prepare(parallel.cpu_devices)
+        hosts.join(parallel.distributed)
         scores = evaluate(paths, split, source, reference, output)
-    print(json.dumps(scores, ensure_ascii=False))
+    if hosts.leader():
+        print(json.dumps(scores, ensure_ascii=False))
 
 
 def evaluate(
     paths: Sequence[str], split: str | None, source: str | None, reference: str | None, output: str | None
 ) -> dict[str, Any]:
     """Scores a run, or the ensemble of several, on a split or on a pair of files; returns what `main` prints."""
-    from experiments import trained
+    from experiments import hosts, trained
     from experiments.scoring import evaluate_split
     from experiments.workdir import Workdir
     from transformer.data.corpus import open_corpus, read_parallel
 
-    workdir = Workdir(paths[0])
+    workdir = Workdir(paths[0], hosts.leader())
     spec = workdir.spec()
     name = split or spec.data.test_split
     if source is not None and reference is not None:
@@ -78,7 +81,7 @@ def evaluate(
     scores, texts = evaluate_split(system, params, pairs, spec.decode)
     if output is None:
         workdir.write_translations(name if len(paths) == 1 else f"{name}.ensemble", steps[0][-1], texts)
-    else:
+    elif hosts.leader():
         pathlib.Path(output).write_text("".join(text + "\n" for text in texts), encoding="utf-8")
     return {"split": name, **scores, "checkpoints": dict(zip(paths, steps, strict=True))}
 

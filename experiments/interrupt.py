@@ -12,9 +12,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import NoReturn
+
+from experiments import hosts
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STATUSES = tuple(128 + number for number in SIGNALS)
@@ -49,6 +51,7 @@ class Interrupts:
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
         self._number: int | None = None
+        self._notified: Callable[[int], bool] | None = None
         self._guarded = 0
         self._over = threading.Event()
 
@@ -70,7 +73,20 @@ class Interrupts:
             signal.signal(number, handler)
         self._waking.close()
 
+    def among_others(self, notified: Callable[[int], bool]) -> None:
+        """From now on several processes end together, after an update that all have made.
+
+        JAX handles SIGTERM then, and tells all processes when one has received it; Ctrl-C takes the same way.
+
+        Args:
+          notified: of an update's number, whether all end after it; asked in every process.
+        """
+        self._notified = notified
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._notified is not None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         if self._number is None:
             self._number = number
         if not self._guarded:
@@ -110,6 +126,13 @@ class Interrupts:
         if self._number is not None:
             raise Interrupted(self._number)
 
+    def after(self, update: int) -> None:
+        """Raises Interrupted if the run is to end after this update."""
+        if self._notified is None:
+            self.check()
+        elif self._notified(update):
+            raise Interrupted(signal.SIGTERM)
+
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
         """Inside, signals do not raise; `come` says that one came. For what would be lost or half done."""
@@ -136,6 +159,8 @@ def end(error: Interrupted | KeyboardInterrupt, more: str = "") -> NoReturn:
     print(f"ended by {signal.Signals(number).name}{more}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
+    with contextlib.suppress(Exception):  # another may have gone without a word
+        hosts.leave()
     os._exit(128 + number)
 
 

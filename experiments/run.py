@@ -3,26 +3,22 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 
-from experiments import assemble, preflight
+from experiments import assemble, crew, hosts, preflight
 from experiments.console import Watch, number
 from experiments.interrupt import Interrupts
 from experiments.scoring import evaluate_split, picture
-from experiments.together import kind
 from experiments.workdir import Workdir
 from transformer.data import batching, doctor
 from transformer.data.corpus import Pair, open_corpus
 from transformer.data.tokenizer import Tokenizer
 from transformer.evaluation import bleu
 from transformer.spec import Spec
-from transformer.training import loop, metrics, population
+from transformer.training import loop, metrics
 from transformer.training.checkpoint import Checkpoints, evaluated, set_aside_damaged
-from transformer.training.parallel import MeshPlacement, PopulationPlacement
-from transformer.training.shaped import Shape, ShapedStep
 from transformer.training.state import Params, TrainState, count, finite
 
 
@@ -53,18 +49,20 @@ class Run:
         self.spec = spec
         self.clock = clock
         self.interrupts = interrupts or Interrupts()
-        self.workdir = Workdir(path)
-        self.corpus = open_corpus(spec.data)
-        train_pairs = self.corpus.split(spec.data.train_split)
-        self.validation = self.corpus.split(spec.data.validation_split)
-        self.faults = doctor.at_start(train_pairs, self.validation, spec.data)
-        self.workdir.begin(spec, allowed)
-        self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, train_pairs, self.workdir))
-        self.plan = self.system.plan(train_pairs)
-        self.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint, allowed)
-        self._write_versions()
+        self.workdir = Workdir(path, hosts.leader())
+        self.watch = Watch(spec.train.steps, name, quiet=not hosts.leader())
+        with hosts.leader_first():
+            self.corpus = open_corpus(spec.data)
+            train_pairs = self.corpus.split(spec.data.train_split)
+            self.validation = self.corpus.split(spec.data.validation_split)
+            self.faults = doctor.at_start(train_pairs, self.validation, spec.data)
+            self.workdir.begin(spec, allowed)
+            self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, train_pairs, self.workdir))
+            self.plan = self.system.plan(train_pairs)
+            self.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint, allowed)
+            self._write_versions()
+            self._prepare_checkpoints()
         self.validation_batches = self.in_order(self.validation)
-        self.watch = Watch(spec.train.steps, name)
         self.checkpoints = self._open_checkpoints()
         self.judge: Callable[[int, dict[str, float]], None] = lambda step, values: None  # told of each evaluation
         self._result: tuple[Params, list[int]] | None = None
@@ -87,13 +85,18 @@ class Run:
         other.system = self.system.beside(spec)
         other.plan = self.plan.reseeded(spec.train.seed)
         other.watch = self.watch.beside(name)
+        other._prepare_checkpoints()
         other.checkpoints = other._open_checkpoints()
         other._result = None
         return other
 
+    def _prepare_checkpoints(self) -> None:
+        """Makes sure that checkpoints can be written, and that damaged ones are in nobody's way."""
+        if self.workdir.writes:
+            preflight.disk(self.workdir.checkpoints, self.system.state_shapes(), self.spec.checkpoint.keep)
+            set_aside_damaged(self.workdir.checkpoints, self.watch.line)
+
     def _open_checkpoints(self) -> Checkpoints:
-        preflight.disk(self.workdir.checkpoints, self.system.state_shapes(), self.spec.checkpoint.keep)
-        set_aside_damaged(self.workdir.checkpoints, self.watch.line)
         return Checkpoints(self.workdir.checkpoints, self.spec.checkpoint.keep, self.watch.line)
 
     def _write_versions(self) -> None:
@@ -116,7 +119,7 @@ class Run:
             f"{self.spec.model.architecture}, {count(system.shapes):,} parameters",
             f"{data.direction} of {corpus}",
             f"vocabulary {system.tokenizer.vocab_size}",
-            f"{system.placement.devices} × {jax.devices()[0].device_kind} ({self.spec.parallel.mode})",
+            _devices(self.spec),
         )
         self.watch.line("; ".join(facts))
         facts = (
@@ -131,7 +134,7 @@ class Run:
 
     def train(self) -> None:
         """Trains from the newest checkpoint, or from the start, to the end."""
-        train([self])
+        crew.train([self])
 
     def saved(self) -> int | None:
         """The step of the newest checkpoint, if there is one."""
@@ -144,7 +147,7 @@ class Run:
 
     def begin(self, start: int) -> tuple[loop.Hooks, list[dict[str, Any]]]:
         """What happens beside training from update `start` on, and what evaluations have said up to there."""
-        self.recorder = metrics.Recorder(self.workdir.path, start)
+        self.recorder = metrics.Recorder(self.workdir.path, start) if self.workdir.writes else metrics.Unrecorded()
         past = [event for event in metrics.read(self.workdir.path) if event["split"] == self.spec.data.validation_split]
         hooks = loop.Hooks(
             log=self._log,
@@ -154,7 +157,8 @@ class Run:
             spoiled=self._spoiled,
             progress=self.watch.advance,
             clock=self.clock,
-            check=self.interrupts.check,
+            check=self.interrupts.after,
+            alone=not hosts.several(),
         )
         return hooks, past
 
@@ -264,7 +268,9 @@ class Run:
         self.recorder.close()
         self.checkpoints.close()
         drawn = self.workdir.figures / "cross_attention.png"
-        if picture(self.system, params, pairs, drawn):
+        if hosts.several():
+            self.watch.line("no attention picture: it is drawn by a process that is alone")
+        elif picture(self.system, params, pairs, drawn):
             self.watch.line(f"attention picture: {drawn}")
         self.watch.line(
             f"{split}: " + ", ".join(number(*item) for item in values.items()) + f" ({scores['signature']})"
@@ -273,120 +279,12 @@ class Run:
         return values
 
 
+def _devices(spec: Spec) -> str:
+    """All devices, and how they share the work, in words."""
+    where, every = spec.parallel, jax.devices()
+    axes = (where.mode, f"fsdp {where.fsdp}" * (where.fsdp > 1), f"tensor {where.tensor}" * (where.tensor > 1))
+    of = f" in {jax.process_count()} processes" if hosts.several() else ""
+    return f"{len(every)} × {every[0].device_kind}{of} ({', '.join(filter(None, axes))})"
+
+
 _ROLLBACK = "rollback"  # the split of the event that says so
-
-
-class _Crew(NamedTuple):
-    """Where and on what runs are trained: one as it is, or several stacked.
-
-    Attributes:
-      placement: the devices.
-      numbers: settings that are arguments of the compiled step.
-      batches: by number.
-      shapes: of one run's state → of the whole.
-      join: the states of all runs → the whole.
-      member: (whole, number) → the state of one run.
-    """
-
-    placement: MeshPlacement
-    numbers: Any
-    batches: batching.Batches
-    shapes: Callable[[Any], Any]
-    join: Callable[[Sequence[TrainState]], Any]
-    member: Callable[[Any, int], TrainState]
-
-
-def _crew(runs: Sequence[Run]) -> _Crew:
-    first, placement = runs[0], runs[0].system.placement
-    if len(runs) == 1:
-        return _Crew(
-            placement,
-            first.system.numbers,
-            first.plan,
-            shapes=lambda one: one,
-            join=lambda states: states[0],
-            member=lambda whole, _: placement.host(whole),
-        )
-    return _Crew(
-        PopulationPlacement(len(runs), options=placement.options),
-        population.numbers([run.spec for run in runs]),
-        batching.SideBySide(tuple(run.plan for run in runs)),
-        shapes=lambda one: population.shapes(one, len(runs)),
-        join=population.stack,
-        member=population.member,
-    )
-
-
-def train(runs: Sequence[Run]) -> None:
-    """Trains a run, or several that differ in numbers alone in one program, from their newest checkpoint to the end.
-
-    Raises:
-      ValueError: runs that cannot be trained together: they differ in more, or are not equally far.
-      DivergenceError: gradients are not finite, and the settings do not say to roll back.
-    """
-    with runs[0].interrupts.guarded():
-        while True:
-            try:
-                _train(runs)
-                return
-            except loop.DivergenceError as error:
-                if runs[0].spec.train.on_nonfinite != "rollback":
-                    raise
-                runs[0].roll_back(error)
-            finally:
-                for run in runs:
-                    run.checkpoints.wait()
-
-
-def _train(runs: Sequence[Run]) -> None:
-    """Trains from the newest checkpoint to the end, or to what ends it."""
-    if len({kind(run.spec) for run in runs}) > 1:
-        raise ValueError("runs that differ in more than numbers cannot be trained together")
-    if len({run.saved() for run in runs}) > 1:
-        raise ValueError("runs that are not equally far cannot be trained together")
-    first, crew = runs[0], _crew(runs)
-    system, spec = first.system, first.spec
-    saved = [state for state in (run.restored() for run in runs) if state is not None]
-    position = int(saved[0].batch) if saved else 0
-    shapes = _shapes_by_need(first.plan, position, crew.placement)
-    # The first shapes are being compiled while parameters are drawn.
-    step = crew.placement.compile_shapes(
-        system.model,
-        spec.train,
-        crew.shapes(system.state_shapes()),
-        crew.numbers,
-        shapes,
-        first.interrupts.check,
-    )
-    states = saved or [run.system.fresh_state() for run in runs]
-    start = int(states[0].step)
-    factor = first.learning_rate_factor(start)  # of a run that is alone: populations do not roll back
-    numbers = crew.numbers | {"learning_rate": crew.numbers["learning_rate"] * np.float32(factor)}
-    first.describe()
-    if len(runs) > 1:
-        first.watch.line(f"{len(runs)} runs are trained together")
-    if saved:
-        before, now = first.devices_before, len(jax.devices())
-        elsewhere = f" on {now} devices, before on {before}: the same batches, sums in another order"
-        first.watch.line(f"continuing after step {start}" + (elsewhere if before not in (0, now) else ""))
-    batches = system.batches(crew.batches, position, crew.placement)
-    state, numbers = (crew.placement.distribute(tree) for tree in (crew.join(states), numbers))
-    del saved, states  # or a second copy would stay in memory as long as training takes
-    with first.watch.since(start):
-        if isinstance(step, ShapedStep):
-            preflight.memory(step, shapes, spec.data.tokens_per_batch, first.watch.line)
-        members = [run.begin(start) for run in runs]
-        try:
-            loop.fit(spec, step, state, numbers, start, batches, members, crew.member)
-        finally:
-            for run in runs:
-                run.recorder.flush()
-
-
-def _shapes_by_need(plan: batching.BatchPlan, position: int, placement: MeshPlacement) -> list[Shape]:
-    """The plan's shapes as they are on devices: that of the next batch, the largest, and those of the batches after."""
-    epoch = plan.batches_per_epoch()
-    near = (plan.shape(number) for number in range(position, position + epoch))
-    largest = max(plan.shapes, key=lambda shape: shape.cells)
-    shapes = dict.fromkeys((plan.shape(position), largest, *near, *plan.shapes))
-    return [(placement.rows(shape.rows), shape.source, shape.target) for shape in shapes]

@@ -215,8 +215,8 @@ def _train(cells: Sequence[Cell], splits: Sequence[str], interrupts: Interrupts)
     begun = time.monotonic()
     name = cells[0].name if len(cells) > 1 else ""
     first = begin(cells[0].spec, str(cells[0].path), name=name, interrupts=interrupts)
+    from experiments.crew import train
     from experiments.measure import measure
-    from experiments.run import train
 
     members = [first, *(first.beside(cell.spec, str(cell.path), cell.name) for cell in cells[1:])]
     train(members)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command
+from experiments import command, devices, hosts
 from experiments.interrupt import Interrupts
 from experiments.workdir import Workdir
 from transformer.spec import Spec
@@ -52,7 +52,12 @@ def main(given: Flags) -> None:
         interrupts = held.enter_context(Interrupts())
         with command.mistakes():
             spec = Spec.from_config(given.config.value)
-            held.enter_context(Workdir(given.workdir.value).held())
+            devices.prepare(spec.parallel.cpu_devices)
+            hosts.join(spec.parallel.distributed)
+            if hosts.several():
+                interrupts.among_others(hosts.notified)
+            if hosts.leader():
+                held.enter_context(Workdir(given.workdir.value).held())
             run = begin(spec, given.workdir.value, given.allow.value, interrupts=interrupts)
         run.train()
         run.finish(begun)
@@ -62,8 +67,6 @@ def begin(
     spec: Spec, path: str, allowed: Sequence[str] = (), name: str = "", interrupts: Interrupts | None = None
 ) -> "Run":
     """The run of `spec` in the folder `path`, once devices are set up; raises what `experiments.run.Run` raises."""
-    from experiments import devices
-
     devices.prepare(spec.parallel.cpu_devices)
     from experiments.run import Run
 

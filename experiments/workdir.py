@@ -40,10 +40,12 @@ class Workdir:
 
     Args:
       path: the folder; made when the run begins.
+      writes: False where another process of the run writes to it: everything is checked, and nothing written.
     """
 
-    def __init__(self, path: str | pathlib.Path) -> None:
+    def __init__(self, path: str | pathlib.Path, writes: bool = True) -> None:
         self.path = pathlib.Path(path)
+        self.writes = writes
         self.config = self.path / "config.json"
         self.tokenizer = self.path / "tokenizer.model"
         self.checkpoints = self.path / "checkpoints"
@@ -60,10 +62,18 @@ class Workdir:
         """
         if self.config.exists():
             self._check(spec, (*MAY_CHANGE, *allowed))
+        elif not self.writes:
+            raise ValueError(
+                f"{self.path}: holds no config.json of the run's first process; all processes need to see one --workdir"
+            )
         elif self.path.exists() and any(path for path in self.path.iterdir() if path.stem != _LOCK):
             raise ValueError(f"{self.path}: is not empty and holds no config.json of a run; choose another --workdir")
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.config, spec.to_dict())
+        self._write(self.config, spec.to_dict())
+
+    def _write(self, path: pathlib.Path, content: Mapping[str, Any]) -> None:
+        if self.writes:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, content)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -104,14 +114,13 @@ class Workdir:
         ]
         if differing:
             raise ValueError(f"{self.path} holds a run of another {' and another '.join(differing)}")
-        write_json(path, here)
+        self._write(path, here)
 
     def spoil(self, update: int, content: Mapping[Any, Any]) -> pathlib.Path:
         """Writes what an update was made of that was skipped, unless there are many such files; returns the path."""
         path = self.path / "nonfinite" / f"{update}.json"
-        path.parent.mkdir(exist_ok=True)
-        if sum(1 for _ in path.parent.iterdir()) < _SPOILED:
-            write_json(path, content)
+        if not path.parent.exists() or sum(1 for _ in path.parent.iterdir()) < _SPOILED:
+            self._write(path, content)
         return path
 
     def _check(self, spec: Spec, allowed: tuple[str, ...]) -> None:
@@ -161,11 +170,11 @@ class Workdir:
             "devices": list(devices),
             "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         }
-        write_json(self.path / "versions.json", versions)
+        self._write(self.path / "versions.json", versions)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes result.json, the sign that a run is done and measured."""
-        write_json(self.result, result)
+        self._write(self.result, result)
 
     def translations(self, split: str, step: int | str) -> pathlib.Path:
         """The file translations/SPLIT.STEP.txt; "reference" in place of a step has what the split's own targets are."""
@@ -174,8 +183,9 @@ class Workdir:
     def write_translations(self, split: str, step: int | str, lines: Iterable[str]) -> pathlib.Path:
         """Writes translations/SPLIT.STEP.txt, a line each."""
         path = self.translations(split, step)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        if self.writes:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         return path
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from transformer.data.batching import Batch, BatchPlan, SideBySide, TokenizedPairs, TokenizedSide, batches
+from transformer.data.batching import Batch, BatchPlan, OfProcess, SideBySide, TokenizedPairs, TokenizedSide, batches
 from transformer.spec import EOS, PAD
 
 PAIRS = 1009
@@ -135,6 +135,19 @@ def test_a_tiny_corpus_works(count):
     plan = BatchPlan(make_pairs(count), tokens_per_batch=2048, buckets=8, seed=0)
     assert plan.batches_per_epoch() == len(plan.shapes) == 1
     assert sorted(plan.indices(9).tolist()) == [*[-1] * (-count % 8), *range(count)]
+
+
+@pytest.mark.parametrize("bounds", [(0, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5), (0, 0, 5)])
+def test_processes_put_together_what_one_does(plan, bounds):
+    """Five parts, which no number of rows here is a multiple of; one process may have none of them."""
+    for k in (0, 3, 1000):
+        whole = plan.batch(k)
+        parts = [OfProcess(plan, first, last, 5).batch(k) for first, last in itertools.pairwise(bounds)]
+        for side, expected in zip(zip(*parts, strict=True), whole, strict=True):
+            found = np.concatenate(side)
+            assert len(found) == -(-len(expected) // 5) * 5 > len(expected)
+            assert (found[: len(expected)] == expected).all()
+            assert (found[len(expected) :] == PAD).all()
 
 
 def test_a_negative_number_is_an_error(plan):

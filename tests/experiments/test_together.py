@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import cells, together
-from experiments import run as runs
+from experiments import crew as runs
 from experiments.cells import Cell
 from experiments.measure import measure
 from experiments.run import Run

@@ -1,4 +1,4 @@
-"""Trains and searches on eight simulated devices, in ways named on the command line: `FILE ARCHITECTURE DATA.FSDP.TENSOR ...`.
+"""Trains and searches on eight simulated devices, in the ways of the arguments: FILE ARCHITECTURE DATA.FSDP.TENSOR ...
 
 Writes to FILE, under each way, what came of it. "pmap" and "one" are ways too.
 """
@@ -61,7 +61,9 @@ def train(spec: Spec, way: str) -> dict[str, Any]:
     generator = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: generator.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
     numbers = steps.numbers(spec.train, spec.model)
-    state = placement.distribute(steps.initial_state(params, spec.train, numbers, np.array([0, 7], np.uint32)))
+    state = placement.distribute(
+        steps.initial_state(params, spec.train, numbers, jax.random.key_data(jax.random.key(7)))
+    )
     numbers = placement.distribute(numbers)
     source_BS, target_BT = map(placement.shard, batch(0))
     shape = (source_BS.shape[0], source_BS.shape[1], target_BT.shape[1])

@@ -100,8 +100,9 @@ class World:
         def spoiled(update: int) -> None:
             self.events.append(("spoiled", update))
 
-        def check() -> None:
-            self.ends.get("check", lambda update: None)(self.when("progress")[-1])
+        def check(update: int) -> None:
+            assert update == self.when("progress")[-1]
+            self.ends.get("check", lambda update: None)(update)
 
         return Hooks(log, evaluate, save, best, spoiled, progress, clock=lambda: self.now, check=check)
 

@@ -43,7 +43,8 @@ class Hooks:
       spoiled: is told of an update that was skipped, for its gradient was not finite.
       progress: is told of every step's dispatch.
       clock: seconds, from any origin.
-      check: raises, at the end of any step, what is to end training there.
+      check: raises, at the end of any update, what is to end training there.
+      alone: whether no other process takes part, which could not join in saving what is left when this one fails.
     """
 
     log: Callable[[int, dict[str, float]], None]
@@ -53,7 +54,8 @@ class Hooks:
     spoiled: Callable[[int], None]
     progress: Callable[[int], None]
     clock: Callable[[], float]
-    check: Callable[[], None] = lambda: None
+    check: Callable[[int], None] = lambda update: None
+    alone: bool = True
 
 
 class DivergenceError(ArithmeticError):
@@ -243,16 +245,18 @@ class _Members:
             each.look(update, self._member(state, number), evaluating, saving)
         self.meter.pause(self._clock() - paused)
 
-    def rescue(self, update: int, state: TrainState) -> None:
-        """Saves what there is, unless the devices have it no more."""
-        if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)):
+    def rescue(self, update: int, state: TrainState, error: BaseException) -> None:
+        """Saves what there is, unless the devices have it no more, or an error in this process alone ends training."""
+        arrays = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)]
+        together = self._members[0].hooks.alone or not isinstance(error, Exception)
+        if together and not any(leaf.is_deleted() for leaf in arrays):
             with contextlib.suppress(ValueError):  # nothing to report since the last save
                 self.log(update)
             self.look(update, state, evaluating=False, saving=True)
 
-    def check(self) -> None:
+    def check(self, update: int) -> None:
         """Raises what is to end training."""
-        self._members[0].hooks.check()
+        self._members[0].hooks.check(update)
 
 
 def fit(
@@ -305,11 +309,11 @@ def fit(
                 members.log(update)
             if evaluating or saving:
                 members.look(update, state, evaluating, saving)
-            members.check()
+            members.check(update)
     except DivergenceError:
         raise
-    except BaseException:  # whatever ends training
+    except BaseException as error:  # whatever ends training
         if made > start and whole:
-            members.rescue(made, state)
+            members.rescue(made, state, error)
         raise
     return state

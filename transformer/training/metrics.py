@@ -45,6 +45,24 @@ class Recorder:
         self._writer.close()
 
 
+class Unrecorded(Recorder):
+    """Records nothing: for a process beside the one that does."""
+
+    def __init__(self) -> None: ...
+
+    def write(self, step: int, split: str, values: dict[str, float]) -> None:
+        """Does nothing."""
+
+    def text(self, step: int, name: str, markdown: str) -> None:
+        """Does nothing."""
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def read(directory: pathlib.Path) -> list[dict[str, Any]]:
     """The events of a run so far, oldest first; a last line that was cut off is left out."""
     path = directory / "metrics.jsonl"

@@ -25,7 +25,7 @@ MEMBERS = "member"
 class MeshPlacement:
     """One program over a mesh of devices; XLA divides it by how its arguments are sharded.
 
-    Rows of a batch are divided over `data` × `fsdp`, parameters over `fsdp` and `tensor` as `training/sharding.py` says.
+    Rows of a batch are divided over `data` × `fsdp`, parameters over `fsdp` × `tensor` as `training/sharding.py` says.
     Where every device has all parameters, what it does with its rows is written out, and gradients are added up once.
 
     Args:
@@ -106,7 +106,7 @@ class MeshPlacement:
         each = rows.shape[0] // (last - first)
         shape = (each * self.devices, *rows.shape[1:])
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: Any) -> np.ndarray:
             begin, end, _ = index[0].indices(shape[0])
             return rows[begin - first * each : end - first * each]
 

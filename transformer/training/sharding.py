@@ -44,8 +44,8 @@ def partition(name: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> Pa
     names = next((names for pattern, names in NAMES if re.search(pattern, name)), ())
     if len(names) != len(shape):
         return PartitionSpec()
-    axes = [RULES.get(each) if each else None for each in names]
-    kept = [axis if axis and sizes[axis] > 1 and size % sizes[axis] == 0 else None for axis, size in zip(axes, shape)]
+    axes = zip((RULES.get(each or "") for each in names), shape, strict=True)
+    kept = [axis if axis and sizes[axis] > 1 and size % sizes[axis] == 0 else None for axis, size in axes]
     return PartitionSpec(*kept) if any(kept) else PartitionSpec()
 
 

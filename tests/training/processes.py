@@ -1,0 +1,69 @@
+"""One of several processes that train the smallest model there is: FOLDER MODE. Writes FOLDER/NUMBER.json."""
+
+import json
+import pathlib
+import sys
+from typing import Any, cast
+
+import jax
+import numpy as np
+
+from experiments import hosts
+from tests.training.bag import Bag, bag_params
+from tests.training.test_parallel import NUMBERS, SPEC, STEPS, VOCABULARY, batch, fresh_state
+from transformer.data import batching
+from transformer.training import step as steps
+from transformer.training.checkpoint import Checkpoints
+from transformer.training.parallel import PLACEMENTS
+from transformer.training.state import Model
+
+
+class Plan:
+    """Batches of which some rows are asked for; what was not asked for is not there."""
+
+    def shape(self, k: int) -> batching.Shape:
+        return batching.Shape(6, 5, 5)
+
+    def batch(self, k: int, rows: slice) -> batching.Batch:
+        return batching.Batch(*(side[rows] for side in batch(k)))
+
+
+def main(path: str, mode: str) -> None:
+    hosts.join("auto")
+    folder, placement = pathlib.Path(path), PLACEMENTS[mode]()
+    step = placement.compile_step(cast(Model, Bag), SPEC.train)
+    state, numbers = (placement.distribute(tree) for tree in (fresh_state(bag_params(VOCABULARY)), NUMBERS))
+    plan = batching.OfProcess(cast(Any, Plan()), *placement.share, placement.devices)
+    losses = []
+    for number in range(STEPS):
+        state, sums = step(state, *map(placement.shard_part, plan.batch(number)), numbers)
+        losses.append([float(sums.sums.loss), float(sums.sums.nll), float(sums.gradient_norm)])
+    ended = placement.host(state)
+    with hosts.leader_first():
+        if hosts.leader():
+            (folder / "made first").touch()
+        seen = (folder / "made first").exists()
+    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints.save(STEPS, ended)
+    checkpoints.wait()
+    kept = checkpoints.restore(STEPS, jax.eval_shape(lambda: fresh_state(bag_params(VOCABULARY))))
+    checkpoints.close()
+
+    def sums_of(params: Any, source_BS: jax.Array, target_BT: jax.Array) -> Any:
+        return steps.loss_sums(cast(Model, Bag), params, source_BS, target_BT, 0.0, None), source_BS
+
+    evaluated, rows = placement.compile_rows(sums_of)(placement.place(kept.params), *map(placement.shard, batch(5)))
+    found = {
+        "losses": losses,
+        "share": placement.share,
+        "devices": len(jax.devices()),
+        "leader": hosts.leader(),
+        "seen": seen,
+        "evaluated": [float(each) for each in evaluated],
+        "rows": np.asarray(rows)[:6].tolist(),
+    }
+    (folder / f"{jax.process_index()}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
