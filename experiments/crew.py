@@ -84,11 +84,10 @@ def _train(runs: "Sequence[Run]") -> None:
     """Trains from the newest checkpoint to the end, or to what ends it."""
     if len({kind(run.spec) for run in runs}) > 1:
         raise ValueError("runs that differ in more than numbers cannot be trained together")
-    if len({run.saved() for run in runs}) > 1:
-        raise ValueError("runs that are not equally far cannot be trained together")
+    newest = _common_step(runs)
     first, crew = runs[0], _crew(runs)
     system, spec = first.system, first.spec
-    saved = [state for state in (run.restored() for run in runs) if state is not None]
+    saved = [] if newest is None else [run.restored(newest) for run in runs]
     position = int(saved[0].batch) if saved else 0
     shapes = _shapes_by_need(first.plan, position, crew.placement)
     # The first shapes are being compiled while parameters are drawn.
@@ -123,6 +122,19 @@ def _train(runs: "Sequence[Run]") -> None:
         finally:
             for run in runs:
                 run.recorder.flush()
+
+
+def _common_step(runs: "Sequence[Run]") -> int | None:
+    """The newest step that all have a checkpoint of; one may have been killed between the saves of two of them.
+
+    Raises:
+      ValueError: some have checkpoints, but none of the same step.
+    """
+    steps = [set(run.checkpoints.steps()) for run in runs]
+    common = set.intersection(*steps)
+    if any(steps) and not common:
+        raise ValueError("runs that are not equally far cannot be trained together: no checkpoints of one step")
+    return max(common, default=None)
 
 
 def _shapes_by_need(plan: batching.BatchPlan, position: int, placement: MeshPlacement) -> list[Shape]:

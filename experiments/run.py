@@ -140,10 +140,9 @@ class Run:
         """The step of the newest checkpoint, if there is one."""
         return max(self.checkpoints.steps(), default=None)
 
-    def restored(self) -> TrainState | None:
-        """The newest checkpoint's state, if there is one."""
-        step = self.saved()
-        return None if step is None else self.checkpoints.restore(step, self.system.state_shapes())
+    def restored(self, step: int) -> TrainState:
+        """The state of a checkpoint."""
+        return self.checkpoints.restore(step, self.system.state_shapes())
 
     def begin(self, start: int) -> tuple[loop.Hooks, list[dict[str, Any]]]:
         """What happens beside training from update `start` on, and what evaluations have said up to there."""

@@ -28,8 +28,8 @@ def kind(spec: Spec) -> str:
 
 
 def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
-    """The cells in groups of at most `size` that can be trained together and are equally far, in their order."""
-    waiting: dict[object, list[Cell]] = {}
+    """The cells in groups of at most `size` that can be trained together from one step on, in their order."""
+    waiting: dict[object, list[tuple[set[int], list[Cell]]]] = {}
     for cell in cells:
         # What pmap and a divided model share among devices is not members; under vmap a step that only adds up
         # gradients works out the update all the same; and going back is for one alone.
@@ -37,7 +37,14 @@ def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
         where = spec.parallel
         divided = where.mode == "pmap" or where.fsdp * where.tensor > 1
         alone = size < 2 or divided or spec.train.accumulate > 1 or spec.train.on_nonfinite == "rollback"
-        key = cell.name if alone else (kind(cell.spec), Workdir(cell.path).newest_step())
-        waiting.setdefault(key, []).append(cell)
-    for alike in waiting.values():
-        yield from (alike[first : first + size] for first in range(0, len(alike), size))
+        steps = Workdir(cell.path).steps()
+        alike = waiting.setdefault(cell.name if alone else kind(cell.spec), [])
+        for common, group in alike:
+            # New ones go with new ones, others with those that have a checkpoint of one step.
+            if len(group) < size and (common & steps or not (common or steps)):
+                common &= steps
+                group.append(cell)
+                break
+        else:
+            alike.append((steps, [cell]))
+    yield from (group for alike in waiting.values() for _, group in alike)

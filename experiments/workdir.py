@@ -152,9 +152,9 @@ class Workdir:
         """What config.json says."""
         return complete(json.loads(self.config.read_text(encoding="utf-8")))
 
-    def newest_step(self) -> int | None:
-        """The step of the newest checkpoint, if there is one."""
-        return max(manifest.steps(self.checkpoints), default=None)
+    def steps(self) -> set[int]:
+        """Steps there are checkpoints of."""
+        return set(manifest.steps(self.checkpoints))
 
     def devices(self) -> list[str]:
         """What the run in the folder was last done with; empty for a new one."""

@@ -46,7 +46,7 @@ def only(count: int) -> Callable[..., bool]:
 
 
 def _cut_manifest(folder: pathlib.Path) -> None:
-    (folder / f"{manifest.NAME}.tmp").write_text("half a li")
+    (folder / manifest.NAME).write_text("half a li")
     kill()
 
 
@@ -120,11 +120,30 @@ def send_at(point: str, number: int) -> None:
         raise ValueError(point)
 
 
-def train(config: dict[str, Any], path: str, log: str, prepare: Callable[..., None] | None, *args: Any) -> None:
-    """Trains in this process as `experiments.train` does, after `prepare(*args)`; ends with its exit status."""
-    with open(log, "a", encoding="utf-8") as file:
+def log_to(path: str) -> None:
+    """Sends what is printed to the end of a file."""
+    with open(path, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+
+
+def train_two(config: dict[str, Any], path: str, log: str, prepare: Callable[..., None] | None, *args: Any) -> None:
+    """Trains two seeds in one program, in `path` and in `path` with "-other" at its end, after `prepare(*args)`."""
+    log_to(log)
+    from experiments import crew
+    from experiments.train import begin
+    from transformer.spec import Spec
+
+    if prepare is not None:
+        prepare(*args)
+    other = config | {"train": config["train"] | {"seed": 1}}
+    first = begin(Spec.from_config(config), path)
+    crew.train([first, first.beside(Spec.from_config(other), f"{path}-other", "other")])
+
+
+def train(config: dict[str, Any], path: str, log: str, prepare: Callable[..., None] | None, *args: Any) -> None:
+    """Trains in this process as `experiments.train` does, after `prepare(*args)`; ends with its exit status."""
+    log_to(log)
     from absl import flags
 
     from experiments import command, train

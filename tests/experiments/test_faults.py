@@ -54,15 +54,15 @@ class Training:
     # A server that has imported everything and computed nothing forks faster than Python starts.
     context = multiprocessing.get_context("forkserver")
 
-    def __init__(self, config: dict[str, Any], path: pathlib.Path) -> None:
-        self.config, self.path = config, path
+    def __init__(self, config: dict[str, Any], path: pathlib.Path, target: Callable[..., None] = faulty.train) -> None:
+        self.config, self.path, self.target = config, path, target
         self.log = path.with_suffix(".log")
         self.workdir = Workdir(path)
 
     def start(self, prepare: Callable[..., None] | None = None, *args: Any) -> Any:
         self.context.set_forkserver_preload(["experiments.run", "tests.experiments.faulty"])
         process = self.context.Process(
-            target=faulty.train, args=(self.config, str(self.path), str(self.log), prepare, *args)
+            target=self.target, args=(self.config, str(self.path), str(self.log), prepare, *args)
         )
         process.start()
         return process
@@ -98,6 +98,10 @@ class Training:
                 process.kill()
                 pytest.fail(f"that never came:\n{self.said()[-2000:]}")
             time.sleep(0.005)
+
+    def other(self) -> "Training":
+        """The second of two seeds that are trained together."""
+        return Training(self.config, self.path.with_name(f"{self.path.name}-other"))
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every leaf of the newest checkpoint."""
@@ -201,6 +205,23 @@ def test_steps_in_two_processes_are_those_of_one(
     assert "continuing after step 30\n" in parts.said()
     assert parts.digests() == whole.digests()
     assert parts.events() == whole.events()
+    survived()
+
+
+def test_a_population_in_two_processes_is_that_of_one(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
+    """Two seeds in one program, each with checkpoints of its own; cut while the second one's is written."""
+    survived = fault("cut into two processes: two seeds in one program")
+    config = config_of(small, **EVERYTHING | {"train__accumulate": 1})
+    whole, parts = (Training(config, tmp_path / name, faulty.train_two) for name in ("whole", "parts"))
+    assert whole.end(whole.start()) == 0, whole.said()
+    # Each seed saves at update 15 and 30: the fourth of the manifests is the second one's at 30.
+    assert parts.end(parts.start(faulty.at_named_point, "during the manifest", 3)) == -signal.SIGKILL
+    assert (max(parts.sound()), max(parts.other().sound())) in ((30, 15), (15, 30))
+    assert parts.end(parts.start()) == 0, parts.said()
+    for one, other in ((whole, parts), (whole.other(), parts.other())):
+        assert one.digests() == other.digests()
+        assert one.events() == other.events()
+    assert whole.digests() != whole.other().digests()
     survived()
 
 
