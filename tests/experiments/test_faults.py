@@ -213,11 +213,11 @@ def test_a_population_in_two_processes_is_that_of_one(small: Small, tmp_path: pa
     survived = fault("cut into two processes: two seeds in one program")
     config = config_of(small, **EVERYTHING | {"train__accumulate": 1})
     whole, parts = (Training(config, tmp_path / name, faulty.train_two) for name in ("whole", "parts"))
-    assert whole.end(whole.start()) == 0, whole.said()
+    assert whole.end(whole.start(), 300) == 0, whole.said()
     # Each seed saves at update 15 and 30: the fourth of the manifests is the second one's at 30.
     assert parts.end(parts.start(faulty.at_named_point, "during the manifest", 3)) == -signal.SIGKILL
     assert (max(parts.sound()), max(parts.other().sound())) in ((30, 15), (15, 30))
-    assert parts.end(parts.start()) == 0, parts.said()
+    assert parts.end(parts.start(), 300) == 0, parts.said()
     for one, other in ((whole, parts), (whole.other(), parts.other())):
         assert one.digests() == other.digests()
         assert one.events() == other.events()
