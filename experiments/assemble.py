@@ -70,8 +70,9 @@ class System:
           ValueError: settings that fit no model.
         """
         model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, jax.random.key(0))))
-        where = spec.parallel
-        placement = PLACEMENTS[where.mode](options=devices.compiler_options(), fsdp=where.fsdp, tensor=where.tensor)
+        placement = PLACEMENTS[spec.parallel.mode](
+            options=devices.compiler_options(), fsdp=spec.parallel.fsdp, tensor=spec.parallel.tensor
+        )
         return cls(spec, tokenizer, model, shapes, placement)
 
     def beside(self, spec: Spec) -> "System":
@@ -81,13 +82,13 @@ class System:
         other.__dict__.update(shared)
         return other
 
+    def _drawn(self, key: jax.Array) -> Params:
+        return states.split(build(self.spec.model, self.tokenizer.vocab_size, key))[1]
+
     @functools.cached_property
     def _draw(self) -> Callable[[jax.Array], Params]:
-        def draw(key: jax.Array) -> Params:
-            return states.split(build(self.spec.model, self.tokenizer.vocab_size, key))[1]
-
         # One compiled program: faster than op by op.
-        return jax.jit(draw, compiler_options=self.placement.options)
+        return jax.jit(self._drawn, compiler_options=self.placement.options)
 
     @functools.cached_property
     def initial(self) -> Params:
@@ -107,7 +108,11 @@ class System:
 
     def _divided_state(self) -> TrainState:
         shardings = self.placement.shardings(self.state_shapes())
-        make = jax.jit(lambda data: self._state(self._draw(jax.random.wrap_key_data(data))), out_shardings=shardings)
+        make = jax.jit(
+            lambda data: self._state(self._drawn(jax.random.wrap_key_data(data))),
+            out_shardings=shardings,
+            compiler_options=self.placement.options,
+        )
         return make(np.asarray(jax.random.key_data(self._seed)))  # from the host: every process has it
 
     @property

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -179,27 +178,6 @@ def test_a_step_is_compiled_once_for_each_shape(place: str, runs: dict[str, Trai
     assert run.model.traces == 2
     if place != "pmap":
         assert cast(Any, run.step)._cache_size() == 2
-
-
-@every_place
-def test_shapes_that_are_known_are_compiled_ahead(place: str, runs: dict[str, Trained]) -> None:
-    """The same steps; on a mesh, each program is made before its batch comes, and no other is made later."""
-    placement, model = runs[place].placement, Counted(Bag)
-    state, numbers = placement.distribute(fresh_state(bag_params(VOCABULARY))), placement.distribute(NUMBERS)
-    shapes = [(2, 7, 7), (6, 5, 5)]
-    step = placement.compile_shapes(cast(Model, model), SPEC.train, state, numbers, shapes)
-    losses = []
-    for number in range(STEPS):
-        arrays = map(placement.shard, batch(number))
-        state, sums = step(state, *arrays, numbers)
-        losses.append([float(sums.sums.loss), float(sums.sums.nll), float(sums.gradient_norm)])
-    np.testing.assert_allclose(losses, runs[place].losses, rtol=1e-6)
-    state, sums = step(state, *map(placement.shard, batch(0, 2, 7)), numbers)
-    assert np.isfinite(sums.sums.loss)
-    assert model.traces == len(shapes)
-    if place != "pmap":
-        with pytest.raises(ValueError, match=re.escape("batch of shape (4, 5, 5), which is none of the 2")):
-            step(state, *map(placement.shard, batch(0, 4, 5)), numbers)
 
 
 @every_place
