@@ -203,7 +203,10 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 
 
 def commit() -> str:
-    """The source's git commit, with "+" where files differ from it; "unknown" outside a repository."""
+    """The source's git commit, with "+" where files differ from it; "unknown" outside a repository.
+
+    Where `launch.slice` copied the source to, the file `.commit` says it.
+    """
     root = pathlib.Path(__file__).parent
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
@@ -215,5 +218,6 @@ def commit() -> str:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        noted = root.parent / ".commit"
+        return noted.read_text(encoding="utf-8").strip() if noted.exists() else "unknown"
     return head.stdout.strip() + ("+" if status.stdout.strip() else "")
