@@ -49,6 +49,7 @@ def get_config() -> ConfigDict:
     model.dropout_feed_forward = 0.0  # after the activation; not in the paper
     model.dropout_word = 0.0  # of whole words as they are read, their positions stay; Sennrich, Haddow & Birch 2016
     model.dtype = "float32"  # arithmetic: float32, bfloat16 (parameters, softmax and norms stay float32)
+    model.attention_kernel = "xla"  # on a TPU: xla, splash (a kernel; where lengths are multiples of 128)
 
     data = config.data = ConfigDict()
     data.source = "tfds"  # tfds, files, grammar (generated)

@@ -170,7 +170,8 @@ class System:
     def _loss_sums(self) -> Callable[..., Any]:
         chunk = self.spec.train.loss_chunk
         return self.placement.compile_rows(
-            lambda params, source_BS, target_BT: steps.loss_sums(self.model, params, source_BS, target_BT, 0.0, chunk)
+            lambda params, source_BS, target_BT: steps.loss_sums(self.model, params, source_BS, target_BT, 0.0, chunk),
+            summed=True,
         )
 
     def loss(self, params: Params, batches: Sequence[batching.Batch]) -> dict[str, float]:

@@ -89,6 +89,7 @@ class ModelSpec(Section):
     dropout_feed_forward: float
     dropout_word: float
     dtype: str
+    attention_kernel: str
 
     def __post_init__(self) -> None:
         _positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
@@ -324,6 +325,11 @@ class Spec(Section):
             self.checkpoint.keep >= self.train.average_checkpoints,
             f"checkpoint.keep: {self.checkpoint.keep} checkpoints cannot give the mean of "
             f"train.average_checkpoints={self.train.average_checkpoints}",
+        )
+        _require(
+            self.model.attention_kernel == "xla" or self.parallel.fsdp == self.parallel.tensor == 1,
+            f"model.attention_kernel: {self.model.attention_kernel} cannot be divided as parallel.fsdp="
+            f"{self.parallel.fsdp} and parallel.tensor={self.parallel.tensor} want; set it to xla, or both to 1",
         )
         _require(
             self.train.early_stopping != "bleu" or self.evaluate.sentences != 0,

@@ -173,12 +173,37 @@ def test_additive_scores_are_those_of_cross_attention(make, batch) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["architecture", "score_scale", "cross_score", "weights", "cross_memory", "positions", "norm_kind", "activation"],
+    [
+        *("architecture", "score_scale", "cross_score", "weights", "cross_memory", "positions", "norm_kind"),
+        *("activation", "attention_kernel"),
+    ],
 )
 def test_an_unknown_name_says_what_there_is(make_spec, key: str) -> None:
     known = getattr(make_spec(), key)
     with pytest.raises(ValueError, match=rf"^model\.{key}: 'zeta' is none of .*\b{re.escape(known)}\b"):
         size(make_spec(**{key: "zeta"}), 23)
+
+
+def test_a_kernel_computes_what_the_reference_does(make, batch) -> None:
+    """These widths are too short for it, and this is a CPU; tests/ops/test_splash.py compares the kernel itself."""
+    net, kernel = make(dropout_attention=0.0), make(dropout_attention=0.0, attention_kernel="splash")
+    assert set(kernel.params) == set(net.params)
+    np.testing.assert_allclose(kernel(*batch).decoded.hidden_BTD, net(*batch).decoded.hidden_BTD, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": "sigmoid"}, "has no model.weights=sigmoid; set it to softmax"),
+        ({"dropout_attention": 0.1}, "has no model.dropout_attention=0.1; set it to 0.0"),
+        ({"score_scale": "learned"}, "has dot products times a number as scores"),
+        ({"cross_score": "additive"}, "has dot products times a number as scores"),
+        ({"architecture": "rnnsearch"}, "splash changes nothing in a rnnsearch model"),
+    ],
+)
+def test_a_kernel_has_eq_1_alone(make_spec, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^model\.attention_kernel.*{message}"):
+        size(make_spec(**{"attention_kernel": "splash", "dropout_attention": 0.0} | changes), 23)
 
 
 def test_parameters_of_the_base_model_stay_where_they_are(make) -> None:

@@ -224,7 +224,7 @@ def test_evaluation_is_shared_among_devices(runs: dict[str, Trained]) -> None:
 
         params = jax.device_put(runs["pmap"].state.params, placement.replicated)
         arrays = placement.shard(source_BS), placement.shard(target_BT)
-        found.append([float(each) for each in placement.compile_rows(sums)(params, *arrays)])
+        found.append([float(each) for each in placement.compile_rows(sums, summed=True)(params, *arrays)])
     assert found[0][0] == found[0][1]  # no smoothing
     assert found[0][2] == (target_BT != PAD).sum()
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-5)

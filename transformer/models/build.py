@@ -11,7 +11,16 @@ from flax import nnx
 
 from transformer.layers import recurrent
 from transformer.layers.additive import Additive
-from transformer.layers.attention import Attention, Dot, Largest, LearnedDot, MultiHeadAttention, Rotate, Scores
+from transformer.layers.attention import (
+    Attention,
+    Dot,
+    Largest,
+    LearnedDot,
+    MultiHeadAttention,
+    Rotate,
+    Scores,
+    SplashAttention,
+)
 from transformer.layers.embedding import Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
@@ -93,8 +102,33 @@ def _additive(spec: ModelSpec, rngs: nnx.Rngs) -> Scores:
 SCORES: dict[str, Callable[[ModelSpec, nnx.Rngs], Scores]] = {"dot": _dot, "additive": _additive}
 
 
-def _attention(spec: ModelSpec, scores: str, rngs: nnx.Rngs) -> Attention:
-    return Attention(choose("model.cross_score", scores, SCORES)(spec, rngs), _weigh(spec))
+def _attention(spec: ModelSpec, scores: str, rngs: nnx.Rngs, causal: bool = False) -> Attention:
+    make = choose("model.attention_kernel", spec.attention_kernel, KERNELS)
+    return make(spec, choose("model.cross_score", scores, SCORES)(spec, rngs), causal)
+
+
+def _reference(spec: ModelSpec, scores: Scores, causal: bool) -> Attention:
+    del causal
+    return Attention(scores, _weigh(spec))
+
+
+def _splash(spec: ModelSpec, scores: Scores, causal: bool) -> Attention:
+    """Attention by a kernel, which computes Eq. 1 and nothing else."""
+    for name, usual in (("weights", "softmax"), ("dropout_attention", 0.0)):
+        if (value := getattr(spec, name)) != usual:
+            raise ValueError(
+                f"model.attention_kernel=splash has no model.{name}={value}; set it to {usual}, or the kernel to xla"
+            )
+    if not isinstance(scores, Dot):
+        raise ValueError(
+            "model.attention_kernel=splash has dot products times a number as scores, not model.score_scale=learned or "
+            "model.cross_score=additive; set the kernel to xla"
+        )
+    return SplashAttention(scores, causal)
+
+
+# By model.attention_kernel.
+KERNELS: dict[str, Callable[[ModelSpec, Scores, bool], Attention]] = {"xla": _reference, "splash": _splash}
 
 
 def choose(key: str, name: str, choices: dict[str, Value], more: str = "") -> Value:
@@ -135,8 +169,8 @@ def _transformer(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> Transforme
         "decoder": choose("model.decoder_positions", spec.decoder_positions or spec.positions, POSITIONS),
     }
 
-    def attention(scores: str, rotate: Rotate, rngs: nnx.Rngs) -> MultiHeadAttention:
-        inner = _attention(spec, scores, rngs)
+    def attention(scores: str, rotate: Rotate, rngs: nnx.Rngs, causal: bool = False) -> MultiHeadAttention:
+        inner = _attention(spec, scores, rngs, causal)
         sizes = (spec.d_model, spec.heads, spec.key_size, spec.value_size)
         return MultiHeadAttention(*sizes, attention=inner, rotate=rotate, dtype=dtype, rngs=rngs)
 
@@ -146,7 +180,9 @@ def _transformer(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> Transforme
 
     norm = functools.partial(choose("model.norm_kind", spec.norm_kind, NORMS), spec.d_model)
     parts = Parts(
-        self_attention=lambda stack, rngs: attention("dot", places[stack][1], rngs),
+        self_attention=lambda stack, rngs: attention(
+            "dot", places[stack][1], rngs, causal=stack == "decoder" and spec.causal_mask
+        ),
         cross_attention=functools.partial(attention, spec.cross_score, positions.unrotated),
         feed_forward=feed_forward,
         sublayer=lambda kind: Sublayer(spec.wiring(kind), norm),
@@ -249,4 +285,8 @@ def build(spec: ModelSpec, vocab_size: int, key: jax.Array) -> Seq2Seq:
       ValueError: a name that is not known, or numbers that do not fit together.
     """
     make = choose("model.architecture", spec.architecture, ARCHITECTURES)
+    if spec.attention_kernel != "xla" and spec.architecture != "transformer":
+        raise ValueError(
+            f"model.attention_kernel: {spec.attention_kernel} changes nothing in a {spec.architecture} model; set xla"
+        )
     return make(spec, vocab_size, nnx.Rngs(params=key))  # type: ignore[return-value]

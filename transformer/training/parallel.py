@@ -190,19 +190,38 @@ class MeshPlacement:
         mine = jax.lax.dynamic_slice_in_dim(jnp.pad(stack, padding), jax.lax.axis_index(DATA) * rows, rows)
         return jax.lax.all_gather(function(mine), DATA, tiled=True)[: len(stack)]
 
-    def compile_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile_rows(self, function: Callable[..., Any], summed: bool = False) -> Callable[..., Any]:
         """Compiles a function of (params, arrays by row ...) for evaluation and search.
 
-        With several processes each has the whole result, which none could read otherwise.
+        Where every device has all parameters, each does what the function says with its own rows: a search of one does
+        not wait for the others. With several processes each has the whole result, which none could read otherwise.
+
+        Args:
+          function: what it makes of a row must not depend on the other rows.
+          summed: its results are sums over rows; else they are arrays by row.
         """
         whole = self.replicated if jax.process_count() > 1 else None
-        if not self.divided:
-            return jax.jit(function, compiler_options=self.options, out_shardings=whole)
+
+        def mapped(params: Any, *arrays: Any) -> Any:
+            def local(params: Any, *arrays: Any) -> Any:
+                found = function(params, *arrays)
+                return jax.lax.psum(found, DATA) if summed else found
+
+            rows = self.by_row.spec
+            step = jax.shard_map(
+                local,
+                mesh=self.mesh,
+                in_specs=(PartitionSpec(), *(rows for _ in arrays)),
+                out_specs=PartitionSpec() if summed else rows,
+                check_vma=False,
+            )
+            return step(params, *arrays)
 
         def gathered(params: Any, *arrays: Any) -> Any:
             return function(self._gathered(params), *arrays)
 
-        return jax.jit(gathered, compiler_options=self.options, out_shardings=whole)
+        run = gathered if self.divided else mapped if self.devices > 1 else function
+        return jax.jit(run, compiler_options=self.options, out_shardings=whole)
 
 
 class PmapPlacement(MeshPlacement):

@@ -1,0 +1,76 @@
+"""Scaled dot-product attention as one TPU kernel that writes no scores to memory: Pallas's splash attention."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+LANES = 128  # lengths of queries and keys must be multiples of this
+_BLOCK = 512  # queries or keys at a time; the largest multiple of LANES up to here that divides a length
+
+
+def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, mask: jax.Array, causal: bool) -> bool:
+    """Whether the kernel can do what `mask` says, from shapes alone.
+
+    It can hide padding, of which the mask is [B, 1, 1, S], and, where `causal` says so, the future, of which it is
+    [1, 1, T, T]. The masks of a search step, [B, 1, N, T · N], are neither.
+    """
+    lengths = query_BTHK.shape[1], key_BSHK.shape[1]
+    hides_padding = mask.shape[1:3] == (1, 1)
+    hides_future = causal and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] == lengths[0] == lengths[1]
+    return not any(length % LANES for length in lengths) and (hides_padding or hides_future)
+
+
+def splash(
+    query_BTHK: jax.Array,
+    key_BSHK: jax.Array,
+    value_BSHU: jax.Array,
+    mask: jax.Array,
+    scale: float,
+    interpret: bool = False,
+) -> jax.Array:
+    """softmax(Q Kᵀ · scale) V, Eq. 1, where `allows` holds; returns context_BTHU.
+
+    Where the reference gives the mean of the values, because a sentence has no token that may be seen, this gives what
+    comes of seeing all of them; both are finite, and neither has any weight.
+
+    Args:
+      query_BTHK: queries; T a multiple of 128.
+      key_BSHK: keys; S a multiple of 128.
+      value_BSHU: what the keys stand for.
+      mask: [B, 1, 1, S] of tokens to see, or [1, 1, T, T], which stands for `masks.causal`.
+      scale: 1 / √d_k in the paper.
+      interpret: run it step by step on any device: for tests.
+    """
+    from jax.experimental.pallas.ops.tpu import splash_attention as pallas  # takes a while, and few use it
+
+    target, heads = query_BTHK.shape[1:3]
+    source = key_BSHK.shape[1]
+    hides_padding = mask.shape[2] == 1
+    each = pallas.FullMask((target, source)) if hides_padding else pallas.CausalMask((target, source))
+    kernel: Any = pallas.make_splash_mha(
+        pallas.MultiHeadMask([each] * heads),
+        block_sizes=pallas.BlockSizes(**_blocks(target, source)),
+        head_shards=1,
+        q_seq_shards=1,
+        interpret=interpret,
+    )
+    arrays = [x.swapaxes(1, 2) for x in (query_BTHK * scale, key_BSHK, value_BSHU)]
+    if not hides_padding:
+        return jax.vmap(kernel)(*arrays).swapaxes(1, 2)
+    seen_BS = jnp.broadcast_to(mask[:, 0, 0], (query_BTHK.shape[0], source))
+    seen_BS |= ~jnp.any(seen_BS, axis=-1, keepdims=True)
+    segments = pallas.SegmentIds(jnp.ones((query_BTHK.shape[0], target), jnp.int32), seen_BS.astype(jnp.int32))
+    return jax.vmap(kernel)(*arrays, segments).swapaxes(1, 2)
+
+
+def _blocks(target: int, source: int) -> dict[str, Any]:
+    """How many queries and keys the kernel takes at a time, forwards and for either gradient."""
+    sizes = [
+        max(block for block in range(LANES, _BLOCK + 1, LANES) if length % block == 0) for length in (target, source)
+    ]
+    return {
+        f"block_{side}{kind}": size
+        for side, size in zip(("q", "kv"), sizes, strict=True)
+        for kind in ("", "_dkv", "_dq")
+    }
