@@ -112,7 +112,6 @@ def measure(config: dict[str, Any], count: int, updates: int, folder: str) -> di
         tokens = float(sums.sums.weight)
         speeds.append(tokens / (time.monotonic() - begun))
         losses.append(float(sums.sums.loss) / tokens)
-    batches.close()
     return {
         "tokens_per_second": round(statistics.median(speeds[_FIRST:])),
         "parameter_bytes_a_device": held,

@@ -50,9 +50,11 @@ def main(path: str, mode: str) -> None:
     checkpoints.close()
 
     def sums_of(params: Any, source_BS: jax.Array, target_BT: jax.Array) -> Any:
-        return steps.loss_sums(cast(Model, Bag), params, source_BS, target_BT, 0.0, None), source_BS
+        return steps.loss_sums(cast(Model, Bag), params, source_BS, target_BT, 0.0, None)
 
-    evaluated, rows = placement.compile_rows(sums_of)(placement.place(kept.params), *map(placement.shard, batch(5)))
+    params, (source_BS, target_BT) = placement.place(kept.params), map(placement.shard, batch(5))
+    evaluated = placement.compile_rows(sums_of, summed=True)(params, source_BS, target_BT)
+    rows = placement.compile_rows(lambda params, source_BS: source_BS)(params, source_BS)
     found = {
         "losses": losses,
         "share": placement.share,
