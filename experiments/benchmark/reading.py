@@ -14,7 +14,7 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -57,7 +57,7 @@ def main(given: Flags) -> None:
         print(json.dumps(apart(measure, folder, given.tokens.value, given.batches.value)))
 
 
-def measure(folder: str, tokens_per_batch: int, batches: int) -> dict[str, object]:
+def measure(folder: str, tokens_per_batch: int, batches: int) -> dict[str, Any]:
     """Reads batches cold, and then others warm."""
     from transformer.data.batching import BatchPlan
     from transformer.data.prepared import Prepared

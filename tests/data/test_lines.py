@@ -119,7 +119,9 @@ def test_a_lazy_line_that_is_not_utf_8_is_named(tmp_path, monkeypatch):
         lazy.at([8])
 
 
-@pytest.mark.parametrize("data", [b"", gzip.compress(b"un\n" * 999)[:-9], gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "data", [b"", gzip.compress(b"un\n" * 999)[:-9], gzip.compress(b"")], ids=["empty", "cut off", "nothing"]
+)
 def test_a_damaged_file_has_no_lazy_lines(tmp_path, data):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(data)
