@@ -62,8 +62,10 @@ def get_config() -> ConfigDict:
     data.validation_split = "validation"  # what choices are made on
     data.test_split = "test"  # opened once, at the end
     data.train_pairs = config_dict.placeholder(int)  # first pairs of the training split; None: all of it
+    data.prepared = ""  # folder of experiments.prepare's tokenised training split; empty: tokenised at each start
     data.vocab_size = 8000  # joint SentencePiece vocabulary, the four special symbols included
     data.tokenizer = "bpe"  # SentencePiece's model type: bpe, unigram
+    data.vocab_sentences = 4_000_000  # sentences it is learnt from, at most; more take tens of gigabytes
     data.max_length = 100  # tokens, end symbol included; longer training sentences are left out and counted
     data.tokens_per_batch = 25_000  # rows × width of a batch, on its wider side; Section 5.1
     data.buckets = 8  # shapes a batch can have: each is compiled once

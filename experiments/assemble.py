@@ -16,7 +16,6 @@ from flax import nnx
 from experiments import devices
 from experiments.workdir import Workdir
 from transformer.data import batching
-from transformer.data.corpus import Pair
 from transformer.data.tokenizer import Tokenizer
 from transformer.decoding.search import search
 from transformer.decoding.translate import Translator
@@ -31,16 +30,6 @@ from transformer.training.state import Model, Params, TrainState
 
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
 _ROWS = 2
-
-
-def tokenizer_for(spec: Spec, pairs: Sequence[Pair], workdir: Workdir) -> Tokenizer:
-    """The tokenizer in the folder, or else one learnt from `pairs`, the training split, which is kept there."""
-    if workdir.tokenizer.exists():
-        return Tokenizer.load(workdir.tokenizer)
-    texts = (text for pair in pairs for text in pair)
-    tokenizer = Tokenizer.train(texts, spec.data.vocab_size, spec.data.tokenizer)
-    tokenizer.save(workdir.tokenizer)
-    return tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,11 +168,11 @@ class System:
         shard = self.placement.shard
         return evaluator.loss(lambda batch: self._loss_sums(params, shard(batch.source), shard(batch.target)), batches)
 
-    def plan(self, pairs: Sequence[Pair]) -> batching.BatchPlan:
+    def plan(self, pairs: batching.TokenizedPairs) -> batching.BatchPlan:
         """The batches of a training split."""
         data = self.spec.data
         return batching.BatchPlan(
-            batching.tokenize(pairs, self.tokenizer, data.max_length),
+            pairs,
             tokens_per_batch=data.tokens_per_batch,
             buckets=data.buckets,
             seed=self.spec.train.seed,

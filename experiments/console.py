@@ -1,9 +1,12 @@
 """What a person watching sees: a progress bar in a terminal, plain lines elsewhere."""
 
 import copy
+import time
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_TELL_EVERY = 10.0  # seconds
 
 
 def number(name: str, value: float) -> str:
@@ -13,6 +16,60 @@ def number(name: str, value: float) -> str:
     if name == "learning_rate":
         return f"learning rate {value:.2e}"
     return f"{name.replace('_', ' ')} {value:.2f}" if abs(value) >= 10 else f"{name.replace('_', ' ')} {value:.3f}"
+
+
+class Work:
+    """Shows how far some work is: a bar in a terminal, elsewhere a line every ten seconds; use as a context manager.
+
+    Args:
+      what: is being done.
+      total: of the things that it is done to.
+      things: their name.
+      done: how many of them were done before.
+    """
+
+    def __init__(self, what: str, total: int, things: str, done: int = 0) -> None:
+        self._what, self._total, self._things = what, total, things
+        self._before = self._done = done
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._bar = _bar(self._console, what)
+
+    def __enter__(self) -> "Work":
+        self._bar.start()
+        self._bar.add_task(self._what, total=self._total, completed=self._done, now="")
+        self._begun = self._told = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, count: int) -> None:
+        """Notes that `count` more are done."""
+        self._done += count
+        now = time.monotonic()
+        speed = (self._done - self._before) / max(now - self._begun, 1e-9)
+        self._bar.update(self._bar.task_ids[-1], completed=self._done, now=f"{speed:,.0f} {self._things}/s")
+        if not self._console.is_terminal and (now - self._told > _TELL_EVERY or self._done >= self._total):
+            self._told = now
+            left = (self._total - self._done) / max(speed, 1e-9)
+            self._console.print(
+                f"{self._what}: {self._done:,} of {self._total:,} {self._things}, {speed:,.0f}/s, {left:,.0f} s left",
+                markup=False,
+            )
+
+
+def _bar(console: Console, what: str, quiet: bool = False) -> Progress:
+    return Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}"),
+        console=console,
+        disable=quiet or not console.is_terminal,
+    )
 
 
 class Watch:
@@ -26,17 +83,7 @@ class Watch:
 
     def __init__(self, steps: int, name: str = "", quiet: bool = False) -> None:
         self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[now]}"),
-            console=self.console,
-            disable=quiet or not self.console.is_terminal,
-        )
+        self._bar = _bar(self.console, "training", quiet)
         self._steps, self._start, self._name = steps, 0, name
 
     def since(self, start: int) -> "Watch":

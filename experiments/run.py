@@ -11,6 +11,7 @@ from experiments import assemble, crew, hosts, preflight
 from experiments.console import Watch, number
 from experiments.interrupt import Interrupts
 from experiments.scoring import evaluate_split, picture
+from experiments.training_split import TrainingSplit
 from experiments.workdir import Workdir
 from transformer.data import batching, doctor
 from transformer.data.corpus import Pair, open_corpus
@@ -53,12 +54,12 @@ class Run:
         self.watch = Watch(spec.train.steps, name, quiet=not hosts.leader())
         with hosts.leader_first():
             self.corpus = open_corpus(spec.data)
-            train_pairs = self.corpus.split(spec.data.train_split)
+            split = TrainingSplit.of(spec.data, self.corpus)
             self.validation = self.corpus.split(spec.data.validation_split)
-            self.faults = doctor.at_start(train_pairs, self.validation, spec.data)
+            self.faults = doctor.at_start(split.pairs, self.validation, spec.data)
             self.workdir.begin(spec, allowed)
-            self.system = assemble.System.make(spec, assemble.tokenizer_for(spec, train_pairs, self.workdir))
-            self.plan = self.system.plan(train_pairs)
+            self.system = assemble.System.make(spec, split.tokenizer(self.workdir))
+            self.plan = self.system.plan(split.tokenized(self.system.tokenizer))
             self.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint, allowed)
             self._write_versions()
             self._prepare_checkpoints()

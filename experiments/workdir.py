@@ -16,8 +16,8 @@ from transformer.training import manifest
 
 # Settings that may differ when a run is continued: they say how fast or how often, not what is learned.
 MAY_CHANGE = (
-    "data.directory", "data.raw_directory", "data.examine", "data.workers", "data.prefetch", "train.log_every",
-    "decode", "evaluate.samples", "parallel", "checkpoint.keep",
+    "data.directory", "data.raw_directory", "data.prepared", "data.examine", "data.workers", "data.prefetch",
+    "train.log_every", "decode", "evaluate.samples", "parallel", "checkpoint.keep",
 )  # fmt: skip
 
 _LOCK = "lock"

@@ -163,8 +163,10 @@ class DataSpec(Section):
     validation_split: str
     test_split: str
     train_pairs: int | None
+    prepared: str
     vocab_size: int
     tokenizer: str
+    vocab_sentences: int
     max_length: int
     tokens_per_batch: int
     buckets: int
@@ -177,7 +179,8 @@ class DataSpec(Section):
         _one_of("data.tokenizer", self.tokenizer, ("bpe", "unigram"))
         _one_of("data.direction", self.direction, ("fr-en", "en-fr"))
         _one_of("data.examine", self.examine, ("stop", "warn", "off"))
-        _positive("data", self, "train_pairs", "vocab_size", "max_length", "tokens_per_batch", "buckets", "prefetch")
+        _positive("data", self, "train_pairs", "vocab_size", "vocab_sentences", "max_length", "tokens_per_batch")
+        _positive("data", self, "buckets", "prefetch")
         _require(self.workers >= 0, f"data.workers: {self.workers} is negative")
         _require(
             self.tokens_per_batch >= self.max_length,

@@ -10,7 +10,6 @@ update's loss to that on one device, and a table at the end.
 import json
 import multiprocessing
 import os
-import pathlib
 import statistics
 import tempfile
 import time
@@ -88,16 +87,16 @@ def measure(config: dict[str, Any], count: int, updates: int, folder: str) -> di
     import jax
 
     from experiments import assemble
+    from experiments.training_split import TrainingSplit
     from experiments.workdir import Workdir
     from transformer.data.corpus import open_corpus
 
     if len(jax.devices()) != count:
         raise ValueError(f"--counts: there are {len(jax.devices())} devices, not {count}")
     spec = Spec.from_config(config)
-    pairs = open_corpus(spec.data).split(spec.data.train_split)
-    workdir = Workdir(pathlib.Path(folder))
-    system = assemble.System.make(spec, assemble.tokenizer_for(spec, pairs, workdir))
-    plan, placement = system.plan(pairs), system.placement
+    split = TrainingSplit.of(spec.data, open_corpus(spec.data))
+    system = assemble.System.make(spec, split.tokenizer(Workdir(folder)))
+    plan, placement = system.plan(split.tokenized(system.tokenizer)), system.placement
     shapes = list(dict.fromkeys(plan.shape(number) for number in range(updates)))
     shapes = [(placement.rows(shape.rows), shape.source, shape.target) for shape in shapes]
     step = placement.compile_shapes(system.model, spec.train, system.state_shapes(), system.numbers, shapes)

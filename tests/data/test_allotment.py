@@ -101,6 +101,20 @@ def test_a_corpus_of_less_than_a_batch_has_one_shape_with_just_its_rows():
     assert allot(lengths, 4096, 8).shapes == (Shape(16, 5, 7),)
 
 
+def test_a_table_that_would_be_too_large_is_not_made(monkeypatch):
+    lengths = lengths_of(1009)
+    expected = allot(lengths, 1024, 6)
+    for stretch, table in ((101, 1 << 22), (1 << 20, 7)):  # counted in several stretches; sorted
+        monkeypatch.setattr(module, "_STRETCH", stretch)
+        monkeypatch.setattr(module, "_TABLE", table)
+        found = allot(lengths, 1024, 6)
+        assert (found.shapes, found.batches) == (expected.shapes, expected.batches)
+        assert all((one == other).all() for one, other in zip(found.members, expected.members, strict=True))
+    monkeypatch.setattr(module, "_TABLE", 1 << 22)
+    far = (np.array([3, 60_000]), np.array([60_000, 3]))  # places of 3.6 thousand millions
+    assert [members.tolist() for members in allot_to(far, [Shape(2, 60_000, 60_000)]).members] == [[0, 1]]
+
+
 def test_the_choice_does_not_depend_on_the_order_of_pairs():
     lengths = lengths_of(1009)
     order = np.random.default_rng(1).permutation(1009)

@@ -96,6 +96,12 @@ def test_a_batch_is_a_pure_function_of_seed_and_number(plan):
     assert equal(make_plan(seed=-1).batch(0), make_plan(seed=-1).batch(0))
 
 
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(3, 8), slice(5, None), slice(1, None, 2), slice(4, 4)])
+def test_some_rows_of_a_batch_are_rows_of_the_whole(plan, rows):
+    for k in (0, 5, 10**6):
+        assert equal(plan.batch(k, rows), Batch(*(side[rows] for side in plan.batch(k))))
+
+
 def test_the_order_is_the_published_one():
     # A change of this line changes every run: what was trained before cannot be continued or repeated.
     assert make_plan().indices(3)[:7].tolist() == [466, 95, 450, 746, 45, 294, 211]

@@ -1,6 +1,6 @@
 import pytest
 
-from transformer.data.pairs import LazyPairs, Pair, first
+from transformer.data.pairs import LazyPairs, Pair, first, sampled
 
 
 def test_lazy_pairs_are_a_sequence():
@@ -29,3 +29,26 @@ def test_first_pairs_of_a_split(pairs):
     assert len(first(pairs, None, "train")) == 5
     with pytest.raises(ValueError, match=r"data.train_pairs: 6 asked for, but split 'train' has 5 pairs"):
         first(pairs, 6, "train")
+
+
+def test_pairs_at_places_are_read_many_at_a_time():
+    asked = []
+
+    def read(indices):
+        asked.append(len(indices))
+        return [Pair(str(i), "") for i in indices]
+
+    places = list(range(0, 9000, 7))
+    assert [pair.source for pair in LazyPairs(9001, read).at(places)] == list(map(str, places))
+    assert asked == [1024, len(places) - 1024]
+
+
+def test_a_sample_is_from_all_over_and_the_same_each_time():
+    listed = [Pair(str(i), "") for i in range(10_007)]
+    lazy = LazyPairs(len(listed), lambda indices: [listed[i] for i in indices])
+    places = [int(pair.source) for pair in sampled(listed, 101)]
+    assert places == [int(pair.source) for pair in sampled(lazy, 101)]
+    assert all(10_007 * n // 101 <= place < 10_007 * (n + 1) // 101 for n, place in enumerate(places))
+    assert len({place - 10_007 * n // 101 for n, place in enumerate(places)}) > 50  # anywhere in a stretch
+    for size in (10_007, 10**9):
+        assert list(sampled(listed, size)) == listed

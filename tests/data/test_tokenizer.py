@@ -1,11 +1,14 @@
+import dataclasses
+import pickle
 import re
 import unicodedata
 
 import pytest
 
-from transformer.data import tokenizer as module
+from configs.base import get_config
+from transformer.data.pairs import Pair, sampled
 from transformer.data.tokenizer import Tokenizer
-from transformer.spec import BOS, EOS, PAD, UNK
+from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
 
 FRENCH = "le chat noir dort sur la chaise près de l'œuvre\u00a0; où est le garçon\u202f? l’été  arrive déjà".split(" ")
 ENGLISH = "the black cat sleeps on the chair near the work; where is the boy? it's summer already".split(" ")
@@ -119,10 +122,26 @@ def test_no_text_is_an_error(texts):
         Tokenizer.train(texts, SIZE, "bpe")
 
 
-def test_of_many_texts_an_even_sample_is_used(monkeypatch):
-    monkeypatch.setattr(module, "_TRAINING_TEXTS", 101)
-    sample = [int(text) for text in module._sample(str(i) for i in range(10_007))]
-    assert len(set(sample)) == 101
-    assert sample == [int(text) for text in module._sample(str(i) for i in range(10_007))]
-    assert 4000 < sum(sample) / 101 < 6000  # mean of an even sample: 5003 ± 290
-    assert module._sample(map(str, range(7))) == list("0123456")
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+def test_a_vocabulary_does_not_depend_on_the_order_of_texts(model_type):
+    # Which is why both directions of a corpus have the same.
+    orders = (TEXTS, TEXTS[::-1], TEXTS[1::2] + TEXTS[::2])
+    assert len({Tokenizer.train(texts, SIZE, model_type).fingerprint for texts in orders}) == 1
+
+
+def test_of_many_sentences_some_are_learnt_from():
+    pairs = [Pair(*words) for words in zip(FRENCH, ENGLISH, strict=False)]
+    spec = DataSpec.from_config({**get_config().to_dict()["data"], "vocab_size": 41, "vocab_sentences": 2 * 11})
+    chosen = [text for pair in sampled(pairs, 11) for text in pair]
+    every = [text for pair in pairs for text in pair]
+    assert len(chosen) == 22 < len(every)
+    some, all_of_them = (Tokenizer.train(texts, 41, "bpe").fingerprint for texts in (chosen, every))
+    assert some != all_of_them
+    assert Tokenizer.learnt(pairs, spec).fingerprint == some
+    assert Tokenizer.learnt([Pair(target, source) for source, target in pairs], spec).fingerprint == some
+    many = dataclasses.replace(spec, vocab_sentences=4_000_000)
+    assert Tokenizer.learnt(pairs, many).fingerprint == all_of_them
+
+
+def test_a_pickled_tokenizer_is_the_same(tokenizer):
+    assert pickle.loads(pickle.dumps(tokenizer)).encode_batch(TEXTS, threads=1) == tokenizer.encode_batch(TEXTS)

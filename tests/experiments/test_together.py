@@ -104,9 +104,9 @@ def test_population_s_size() -> None:
 
 
 def last_state(run: Run) -> Any:
-    state = run.restored()
-    assert state is not None
-    return state
+    step = run.saved()
+    assert step is not None
+    return run.restored(step)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ batches.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,6 +22,8 @@ _SHORTEST_BATCH = 0.9
 _TUNED_BATCHES = 64
 # Trials × places of tuning: some three seconds at most. Multi30k, twelve shapes, needs up to 400,000.
 _TUNING_WORK = 600_000
+_STRETCH = 1 << 20  # pairs counted at a time
+_TABLE = 1 << 22  # places that are counted in a table: 32 MiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,18 +153,46 @@ def _tuned(places: Cells, corners: list[Corner], rows: Callable[[Corner], int], 
 
 
 def _histogram(lengths: tuple[np.ndarray, np.ndarray], unit: int) -> tuple[Cells, np.ndarray]:
-    """The places with pairs, lengths counted in units of `unit` tokens, and each pair's place."""
-    source, target = (-(-side.astype(np.int64) // unit) for side in lengths)
+    """The places with pairs, lengths counted in units of `unit` tokens, and each pair's place.
+
+    Counts into a table of all places, a stretch of the pairs at a time: sorting them, as `np.unique` does, takes
+    several times the memory of the lengths, and ten times as long. That is left for sentences so long that the table
+    would be large.
+    """
+    source, target = (np.arange(0, side.max() + unit, dtype=np.int64) for side in lengths)
+    source, target = -(-source // unit), -(-target // unit)  # units of each length
     span = int(target.max()) + 1
-    places, place_of_pair, pairs = np.unique(source * span + target, return_inverse=True, return_counts=True)
-    return Cells(places // span, places % span, pairs), place_of_pair
+    if (int(source.max()) + 1) * span > _TABLE:
+        keys, place_of_pair, pairs = np.unique(
+            source[lengths[0]] * span + target[lengths[1]], return_inverse=True, return_counts=True
+        )
+        return Cells(keys // span, keys % span, pairs), place_of_pair
+    table = np.zeros((int(source.max()) + 1) * span, np.int64)
+
+    def stretches() -> Iterator[tuple[slice, np.ndarray]]:
+        for start in range(0, len(lengths[0]), _STRETCH):
+            part = slice(start, start + _STRETCH)
+            yield part, source[lengths[0][part]] * span + target[lengths[1][part]]
+
+    for _, found in stretches():
+        table += np.bincount(found, minlength=len(table))
+    keys = np.flatnonzero(table)
+    number = np.zeros(len(table), np.uint16 if len(keys) <= 1 << 16 else np.int32)
+    number[keys] = np.arange(len(keys))
+    place_of_pair = np.empty(len(lengths[0]), number.dtype)
+    for part, found in stretches():
+        place_of_pair[part] = number[found]
+    return Cells(keys // span, keys % span, table[keys]), place_of_pair
 
 
 def _distributed(place_of_pair: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
     """The pairs of each shape, ascending: at a place the first `counts[place, 0]` go into shape 0, and so on."""
-    by_place = np.argsort(place_of_pair, kind="stable")
-    shape_of_pair = np.empty(len(place_of_pair), np.int32)
-    shape_of_pair[by_place] = np.repeat(np.tile(np.arange(counts.shape[1]), len(counts)), counts.ravel())
+    shape_of_pair = counts.argmax(1).astype(np.int16)[place_of_pair]
+    # Only at few places do pairs go into several shapes, so that only few need to be sorted.
+    divided = np.flatnonzero((np.count_nonzero(counts, axis=1) > 1)[place_of_pair])
+    by_place = divided[np.argsort(place_of_pair[divided], kind="stable")]
+    several = counts[np.count_nonzero(counts, axis=1) > 1]
+    shape_of_pair[by_place] = np.repeat(np.tile(np.arange(counts.shape[1]), len(several)), several.ravel())
     return [np.flatnonzero(shape_of_pair == number).astype(np.int32) for number in range(counts.shape[1])]
 
 

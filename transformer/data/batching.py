@@ -7,7 +7,6 @@ which pairs are together, not which shape comes when: runs that differ in their 
 """
 
 import copy
-import hashlib
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, SupportsIndex
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, SupportsIndex
 import numpy as np
 
 from transformer.data.allotment import allot
+from transformer.data.order import stable_order
 from transformer.data.shapes import Shape
 from transformer.data.tokenized import Batch, TokenizedPairs, TokenizedSide, tokenize
 from transformer.data.unshuffled import grid_width, ordered_batches, source_batches
@@ -110,11 +110,7 @@ class BatchPlan:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the pairs as ids, in hexadecimal; it does not depend on the seed."""
-        digest = hashlib.sha256()
-        for side in (self._pairs.source, self._pairs.target):
-            for array in (side.tokens, side.offsets):
-                digest.update(np.ascontiguousarray(array).astype("<i8").tobytes())
-        return digest.hexdigest()
+        return self._pairs.fingerprint
 
     @property
     def padding_efficiency(self) -> float:
@@ -176,8 +172,8 @@ class _Epoch:
         pairs, shapes = (
             np.random.Philox(key=np.array([key, number], np.uint64)) for key in (seed % (1 << 64), _SHAPES)
         )
-        self.members = tuple(member[np.argsort(pairs.random_raw(len(member)), kind="stable")] for member in members)
-        self.order = np.argsort(shapes.random_raw(batches), kind="stable")
+        self.members = tuple(member[stable_order(pairs.random_raw(len(member)))] for member in members)
+        self.order = stable_order(shapes.random_raw(batches))
 
 
 class Batches(Protocol):

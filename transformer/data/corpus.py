@@ -4,11 +4,12 @@ Nothing is normalised: a pair holds the text of its source without the line end.
 """
 
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
-from transformer.data.lines import read_lines
-from transformer.data.pairs import Pair, first
+from transformer.data.identity import content_of, excerpt
+from transformer.data.lines import LazyLines, read_lines
+from transformer.data.pairs import LazyPairs, Pair, first
 from transformer.spec import DataSpec
 
 __all__ = ["Corpus", "Pair", "file_of", "open_corpus", "phenomena", "read_parallel"]
@@ -28,6 +29,24 @@ class Corpus(Protocol):
         """
         ...
 
+    def lazily(self, name: str, places: pathlib.Path | None = None) -> LazyPairs:
+        """The same pairs, made when asked for, and to be made in other processes, too.
+
+        Args:
+          name: of the split.
+          places: an existing folder that may keep what it takes long to find out, for the next time.
+        """
+        ...
+
+    def identity(self, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What a split is made of, found out without reading all of it: of other pairs it is another; for JSON.
+
+        Args:
+          name: of the split.
+          known: an earlier answer, or nothing; the content of a file that is as it was then is not looked at again.
+        """
+        ...
+
 
 def open_corpus(spec: DataSpec) -> Corpus:
     """The corpus that `spec` describes; `data.direction` and `data.train_pairs` are applied to what it yields."""
@@ -42,12 +61,16 @@ def read_parallel(source_path: str | pathlib.Path, target_path: str | pathlib.Pa
       ValueError: a file is empty, damaged or not UTF-8, or the files differ in their number of lines.
     """
     source, target = read_lines(source_path), read_lines(target_path)
-    if len(source) != len(target):
+    _check_sizes((source_path, len(source)), (target_path, len(target)))
+    return [Pair(*lines) for lines in zip(source, target, strict=True)]
+
+
+def _check_sizes(source: tuple[str | pathlib.Path, int], target: tuple[str | pathlib.Path, int]) -> None:
+    if source[1] != target[1]:
         raise ValueError(
-            f"{source_path} has {len(source)} lines but {target_path} has {len(target)}; "
+            f"{source[0]} has {source[1]} lines but {target[0]} has {target[1]}; "
             "line i of one must translate line i of the other"
         )
-    return [Pair(*lines) for lines in zip(source, target, strict=True)]
 
 
 def file_of(spec: DataSpec, split: str, language: str) -> pathlib.Path:
@@ -72,6 +95,9 @@ class _Generated:
         self._spec = spec
 
     def split(self, name: str) -> Sequence[Pair]:
+        return list(self.lazily(name))
+
+    def lazily(self, name: str, places: pathlib.Path | None = None) -> LazyPairs:
         from transformer.data import grammar  # lazily: a lexicon and rules that the other sources do without
 
         if name not in grammar.SPLITS:
@@ -79,8 +105,23 @@ class _Generated:
         size = self._spec.train_pairs if name == "train" else _HELD_OUT
         if size is None:  # DataSpec refuses this too
             raise ValueError("data.train_pairs: the generated corpus has no end of its own; say how many pairs to draw")
-        examples = (grammar.generate(name, index) for index in range(size))
-        if self._spec.source_language == "fr":
+        return LazyPairs(size, _Generator(name, self._spec.source_language == "fr"))
+
+    def identity(self, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        return {"source": "grammar", **excerpt(self.lazily(name), self._spec)}
+
+
+class _Generator(NamedTuple):
+    """Makes pairs of a split of the generated corpus."""
+
+    split: str
+    from_french: bool
+
+    def __call__(self, indices: Sequence[int]) -> list[Pair]:
+        from transformer.data import grammar
+
+        examples = [grammar.generate(self.split, index) for index in indices]
+        if self.from_french:
             return [Pair(example.french, example.english) for example in examples]
         return [Pair(example.english, example.french) for example in examples]
 
@@ -92,9 +133,32 @@ class _Files:
         self._spec = spec
 
     def split(self, name: str) -> Sequence[Pair]:
+        pairs = read_parallel(*self._paths(name))
+        return first(pairs, self._limit(name), name)
+
+    def lazily(self, name: str, places: pathlib.Path | None = None) -> LazyPairs:
         languages = (self._spec.source_language, self._spec.target_language)
-        pairs = read_parallel(*(self._find(name, language) for language in languages))
-        return first(pairs, self._spec.train_pairs if name == self._spec.train_split else None, name)
+        sides = [
+            LazyLines(path, places / f"lines.{language}.npy" if places else None)
+            for path, language in zip(self._paths(name), languages, strict=True)
+        ]
+        _check_sizes(*(zip(self._paths(name), map(len, sides), strict=True)))
+        pairs: Sequence[Pair] = LazyPairs(len(sides[0]), _Lines(*sides))
+        return cast(LazyPairs, first(pairs, self._limit(name), name))
+
+    def identity(self, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        languages = (self._spec.source_language, self._spec.target_language)
+        contents = {
+            language: content_of(path, known.get("content", {}).get(language, {}))
+            for language, path in zip(languages, self._paths(name), strict=True)
+        }
+        return {"source": "files", "content": contents}
+
+    def _limit(self, name: str) -> int | None:
+        return self._spec.train_pairs if name == self._spec.train_split else None
+
+    def _paths(self, name: str) -> list[pathlib.Path]:
+        return [self._find(name, code) for code in (self._spec.source_language, self._spec.target_language)]
 
     def _find(self, split: str, language: str) -> pathlib.Path:
         path = file_of(self._spec, split, language)
@@ -102,6 +166,16 @@ class _Files:
             return path
         hint = "" if path.suffix == ".gz" else ", nor with .gz"
         raise FileNotFoundError(f"{path}: no such file{hint}; data.path={self._spec.path} wants it for split {split!r}")
+
+
+class _Lines(NamedTuple):
+    """Makes pairs of the lines of two files."""
+
+    source: LazyLines
+    target: LazyLines
+
+    def __call__(self, indices: Sequence[int]) -> list[Pair]:
+        return [Pair(*lines) for lines in zip(self.source.at(indices), self.target.at(indices), strict=True)]
 
 
 def _open_tfds(spec: DataSpec) -> Corpus:

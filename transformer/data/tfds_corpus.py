@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import tensorflow_datasets as tfds
@@ -15,6 +15,7 @@ from tensorflow_datasets.core.registered import DatasetNotFoundError
 
 from transformer.data import multi30k
 from transformer.data.download import unreachable
+from transformer.data.identity import excerpt
 from transformer.data.pairs import LazyPairs, Pair, first
 from transformer.spec import DataSpec
 
@@ -39,6 +40,12 @@ class TfdsCorpus:
 
     def split(self, name: str) -> Sequence[Pair]:
         """The pairs of a split; one of TFDS's slices, such as "train[:1%]", is a split too."""
+        pairs = self.lazily(name)
+        # Decoding a record takes 60 µs, and training visits each pair twice; this dataset is small enough to keep.
+        return list(pairs) if self._is_multi30k else pairs
+
+    def lazily(self, name: str, places: pathlib.Path | None = None) -> LazyPairs:
+        """The same pairs, made when asked for."""
         base, bracket, part = name.partition("[")
         if self._is_multi30k:
             base = _MULTI30K_ALIASES.get(base, base)
@@ -50,16 +57,16 @@ class TfdsCorpus:
                 if not self._is_ready(base):
                     self._prepare(base)
         self._check_split(base)
-        records = self._records(base + bracket + part)
-        sides = (self._spec.source_language, self._spec.target_language)
+        records = _Records(self._spec, base + bracket + part, self._builder)
+        pairs = first(
+            LazyPairs(len(records), records), self._spec.train_pairs if name == self._spec.train_split else None, name
+        )
+        return cast(LazyPairs, pairs)
 
-        def read(indices: Sequence[int]) -> list[Pair]:
-            return [Pair(*(record[side].decode() for side in sides)) for record in records.__getitems__(list(indices))]
-
-        pairs: Sequence[Pair] = LazyPairs(len(records), read)
-        pairs = first(pairs, self._spec.train_pairs if name == self._spec.train_split else None, name)
-        # Decoding a record takes 60 µs, and training visits each pair twice; this dataset is small enough to keep.
-        return list(pairs) if self._is_multi30k else pairs
+    def identity(self, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        """The dataset's name and version, and what some of its pairs are."""
+        pairs = self.lazily(name)
+        return {"source": "tfds", "name": self._builder.info.full_name, **excerpt(pairs, self._spec)}
 
     @property
     def _is_multi30k(self) -> bool:
@@ -75,12 +82,6 @@ class TfdsCorpus:
         if split not in known:
             hint = f": {multi30k.advice((split,))}" if self._is_multi30k else ""
             raise ValueError(f"{self._builder.info.full_name} has no split {split!r}; it has {', '.join(known)}{hint}")
-
-    def _records(self, split: str) -> Any:
-        try:
-            return cast(Any, self._builder).as_data_source(split=split)
-        except ValueError as error:
-            raise ValueError(f"{self._builder.info.full_name}: split {split!r}: {_one_line(error)}") from error
 
     def _prepare(self, split: str) -> None:
         """Downloads and converts the dataset; raises ValueError or FileNotFoundError that says what to do."""
@@ -109,6 +110,33 @@ class TfdsCorpus:
         except (OSError, RuntimeError, AssertionError, tfds.download.DownloadError, NonMatchingChecksumError) as error:
             raise ValueError(f"cannot prepare {name}: {_one_line(error)}") from error
         self._builder = _builder(self._spec)
+
+
+class _Records:
+    """Makes pairs of the records of a split; when it is pickled, another process opens the dataset for itself."""
+
+    def __init__(self, spec: DataSpec, split: str, builder: Any) -> None:
+        self._spec, self._split = spec, split
+        try:
+            self._records = builder.as_data_source(split=split)
+        except ValueError as error:
+            raise ValueError(f"{builder.info.full_name}: split {split!r}: {_one_line(error)}") from error
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __call__(self, indices: Sequence[int]) -> list[Pair]:
+        sides = (self._spec.source_language, self._spec.target_language)
+        return [
+            Pair(*(record[side].decode() for side in sides)) for record in self._records.__getitems__(list(indices))
+        ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _records, (self._spec, self._split)
+
+
+def _records(spec: DataSpec, split: str) -> _Records:
+    return _Records(spec, split, _builder(spec))
 
 
 def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:

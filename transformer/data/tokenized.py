@@ -4,7 +4,9 @@ Two million pairs of thirty tokens a side take 270 MB; as Python lists they woul
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import hashlib
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from transformer.data.pairs import Pair
 from transformer.data.tokenizer import Tokenizer
 from transformer.spec import EOS, PAD
 
+_HASHED = 1 << 18  # numbers hashed at a time
 _CHUNK = 8192  # pairs encoded at a time: enough to keep SentencePiece's threads busy
 
 
@@ -38,7 +41,8 @@ class TokenizedSide:
     @property
     def lengths(self) -> np.ndarray:
         """Tokens in each sentence, EOS included; int32."""
-        return np.diff(self.offsets).astype(np.int32)
+        # As int32 from the first: of tens of millions of sentences, differences of 64 bits are not made room for.
+        return np.subtract(self.offsets[1:], self.offsets[:-1], dtype=np.int32, casting="unsafe")
 
     def row(self, index: int) -> np.ndarray:
         """The ids of a sentence, EOS included."""
@@ -85,6 +89,16 @@ class TokenizedPairs:
         """Source and target lengths in tokens, EOS included."""
         return self.source.lengths, self.target.lengths
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the pairs as ids, in hexadecimal."""
+        digest = hashlib.sha256()
+        for side in (self.source, self.target):
+            for array in (side.tokens, side.offsets):
+                for start in range(0, len(array), _HASHED):
+                    digest.update(array[start : start + _HASHED].astype("<i8").tobytes())
+        return digest.hexdigest()
+
     def batch(self, indices: np.ndarray, source: int, target: int) -> Batch:
         """The pairs `indices`, `source` and `target` tokens wide; index -1 makes a row of PAD."""
         return Batch(self.source.padded(indices, source), self.target.padded(indices, target))
@@ -96,33 +110,43 @@ def tokenize(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None
     Raises:
       ValueError: no pair is left.
     """
+    found = encoded(pairs, range(len(pairs)), tokenizer, max_length)
+    require_some(len(found), len(pairs), max_length)
+    return found
+
+
+def encoded(
+    pairs: Sequence[Pair], part: range, tokenizer: Tokenizer, max_length: int | None, threads: int = -1
+) -> TokenizedPairs:
+    """The same of some neighbouring pairs, by a number of threads (-1: one a core); perhaps none is left."""
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
     tokens: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     lengths: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    positions = []
-    for start, chunk in _chunks(pairs):
-        sides = [tokenizer.encode_batch(texts) for texts in zip(*chunk, strict=True)]
+    positions = [np.zeros(0, np.int64)]
+    for start in range(part.start, part.stop, _CHUNK):
+        chunk = pairs[start : min(start + _CHUNK, part.stop)]
+        sides = [tokenizer.encode_batch(texts, threads) for texts in zip(*chunk, strict=True)]
         sizes = [np.fromiter(map(len, side), np.int32, len(chunk)) + 1 for side in sides]
         kept = (sizes[0] > 1) & (sizes[1] > 1)
         if max_length is not None:
             kept &= (sizes[0] <= max_length) & (sizes[1] <= max_length)
         positions.append(start + np.flatnonzero(kept))
         for side, size, all_tokens, all_lengths in zip(sides, sizes, tokens, lengths, strict=True):
-            flat = [token for ids, keep in zip(side, kept, strict=True) if keep for token in (*ids, EOS)]
-            all_tokens.append(np.array(flat, dtype))
+            flat = itertools.chain.from_iterable((*ids, EOS) for ids in itertools.compress(side, kept))
+            all_tokens.append(np.fromiter(flat, dtype, int(size[kept].sum())))
             all_lengths.append(size[kept])
-    kept_positions = np.concatenate(positions) if positions else np.zeros(0, np.int64)
-    if not len(kept_positions):
-        raise ValueError(
-            f"none of {len(pairs)} pairs is left: all are empty on a side or longer than {max_length} tokens"
-        )
     source, target = (
-        TokenizedSide(np.concatenate(side), np.concatenate([[0], np.cumsum(np.concatenate(size), dtype=np.int64)]))
+        TokenizedSide(
+            np.concatenate([np.zeros(0, dtype), *side]),
+            np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int32), *size]), dtype=np.int64)]),
+        )
         for side, size in zip(tokens, lengths, strict=True)
     )
-    return TokenizedPairs(source, target, kept_positions, len(pairs) - len(kept_positions))
+    kept_positions = np.concatenate(positions)
+    return TokenizedPairs(source, target, kept_positions, len(part) - len(kept_positions))
 
 
-def _chunks(pairs: Sequence[Pair]) -> Iterator[tuple[int, Sequence[Pair]]]:
-    for start in range(0, len(pairs), _CHUNK):
-        yield start, pairs[start : start + _CHUNK]
+def require_some(kept: int, pairs: int, max_length: int | None) -> None:
+    """Raises ValueError when none of `pairs` pairs was kept."""
+    if not kept:
+        raise ValueError(f"none of {pairs} pairs is left: all are empty on a side or longer than {max_length} tokens")

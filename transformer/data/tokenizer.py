@@ -7,21 +7,20 @@ vocabulary".
 import hashlib
 import io
 import pathlib
-import random
 import re
 from collections.abc import Iterable, Sequence
 from typing import Self
 
 import sentencepiece
 
-from transformer.spec import BOS, EOS, PAD, UNK
+from transformer.data.pairs import Pair, sampled
+from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
 
 _QUIET = 2  # SentencePiece's log level "errors only"; its progress report is of no use to a user
 _LONGEST_SENTENCE = 1 << 20  # bytes; SentencePiece leaves longer ones out of its training without a word
 # The model file records the number of threads, and the unigram trainer sums its counts thread by thread: a number taken
 # from the machine would give another model on another machine.
 _THREADS = 16
-_TRAINING_TEXTS = 4_000_000  # more make SentencePiece slow and large (tens of gigabytes), and the vocabulary no better
 _ERRORS = (
     (
         re.compile(r"Vocabulary size too high \(\d+\)\. Please set it to a value <= (\d+)"),
@@ -59,7 +58,7 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], vocab_size: int, model_type: str) -> Self:
         """A vocabulary of `vocab_size` pieces, special symbols included, learnt from `texts`; deterministic.
 
-        Of more than four million texts an even sample of that size is used. A character outside the sample is UNK.
+        It does not depend on their order. A character outside of them is UNK.
 
         Raises:
           ValueError: the texts support no vocabulary of this size (the message says which they do), or are all empty.
@@ -67,7 +66,7 @@ class Tokenizer:
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(_sample(texts)),
+                sentence_iterator=iter(texts),
                 model_writer=model,
                 vocab_size=vocab_size,
                 model_type=model_type,
@@ -94,6 +93,12 @@ class Tokenizer:
         return cls(model.getvalue())
 
     @classmethod
+    def learnt(cls, pairs: Sequence[Pair], spec: DataSpec) -> Self:
+        """The vocabulary of a training split, the same in both directions; raises what `train` raises."""
+        texts = (text for pair in sampled(pairs, max(1, spec.vocab_sentences // 2)) for text in pair)
+        return cls.train(texts, spec.vocab_size, spec.tokenizer)
+
+    @classmethod
     def load(cls, path: str | pathlib.Path) -> Self:
         """Reads what `save` wrote; raises FileNotFoundError or ValueError naming the path."""
         path = pathlib.Path(path)
@@ -112,6 +117,9 @@ class Tokenizer:
         temporary.write_bytes(self._model)
         temporary.replace(path)
 
+    def __reduce__(self) -> tuple[type[Self], tuple[bytes]]:
+        return type(self), (self._model,)
+
     @property
     def vocab_size(self) -> int:
         """Number of pieces, the four special symbols included."""
@@ -126,9 +134,9 @@ class Tokenizer:
         """The ids of `text`, without BOS and EOS."""
         return self._processor.encode(text)
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` of each text, on all cores."""
-        return self._processor.encode(list(texts))
+    def encode_batch(self, texts: Sequence[str], threads: int = -1) -> list[list[int]]:
+        """`encode` of each text, by a number of threads, or on all cores."""
+        return self._processor.encode(list(texts), num_threads=threads)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
@@ -144,15 +152,3 @@ class Tokenizer:
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The piece of every id, special symbols included, for labels and tables."""
         return [self._processor.id_to_piece(int(token)) for token in ids]
-
-
-def _sample(texts: Iterable[str]) -> list[str]:
-    """All the texts, or `_TRAINING_TEXTS` of them, each equally likely to be among these; the same ones every time."""
-    kept: list[str] = []
-    chance = random.Random(0)
-    for count, text in enumerate(texts):
-        if count < _TRAINING_TEXTS:
-            kept.append(text)
-        elif (place := int(chance.random() * (count + 1))) < _TRAINING_TEXTS:  # random() never changes between Pythons
-            kept[place] = text
-    return kept
