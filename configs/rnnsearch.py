@@ -39,7 +39,8 @@ def get_config(scale: str = "quickstart") -> ConfigDict:
 
     if scale != "published":
         config.model.d_state = 192
-        config.train.learning_rate = 2e-3
+        config.train.optimizer = "muon"
+        config.train.learning_rate = 4e-3
         return config
 
     config.model.d_model = 620  # m

@@ -36,7 +36,9 @@ def get_config(scale: str = "quickstart") -> ConfigDict:
     config.train.clip_norm = 5.0  # "if s > 5, we set g = 5g/s"
 
     if scale != "published":
-        config.train.learning_rate = 2e-3
+        # With Adam a deep LSTM has hardly begun to learn after so few updates, at any learning rate: experiments/LOG.md.
+        config.train.optimizer = "muon"
+        config.train.learning_rate = 8e-3
         return config
 
     config.model.d_model = 1000
