@@ -36,7 +36,7 @@ def get_config(scale: str = "quickstart") -> ConfigDict:
     config.train.clip_norm = 5.0  # "if s > 5, we set g = 5g/s"
 
     if scale != "published":
-        # With Adam a deep LSTM has hardly begun to learn after so few updates, at any learning rate: experiments/LOG.md.
+        # With Adam a deep LSTM has hardly begun to learn after so few updates, at any rate: experiments/LOG.md.
         config.train.optimizer = "muon"
         config.train.learning_rate = 8e-3
         return config

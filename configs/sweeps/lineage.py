@@ -1,8 +1,8 @@
 """Three generations: LSTMs of 2014 (source as it is, and reversed), attention of 2015, the Transformer of 2017.
 
 Each with the same corpus, the same batches in the same order, the same number of target tokens, and about the same
-number of parameters, and all with Muon, without which the LSTMs do not begin to learn in so few updates. The base is the
-Transformer of the same scale.
+number of parameters, and all with Muon, without which the LSTMs do not begin to learn in so few updates. The base is
+the Transformer of the same scale.
 
     python -m experiments.sweep --config=configs/quickstart.py --config.train.optimizer=muon \
         --sweep=configs/sweeps/lineage.py --seeds=3 --splits=test,long --workdir=runs/lineage

@@ -1,4 +1,10 @@
-from experiments.benchmark import batch_plan, generated, reading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.benchmark import batch_plan, devices, generated, reading
 from transformer.data.prepared import Prepared
 
 
@@ -24,3 +30,16 @@ def test_plan_and_reading_are_measured(tmp_path):
         assert way["batches"] == 5
         # Tokens are the full ones of the cells.
         assert 0.5 < way["tokens_per_second"] / way["cells_per_second"] <= 1
+
+
+@pytest.mark.slow
+def test_devices_that_share_lose_what_one_loses(small: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    found = []
+    for count, changes in ((1, {}), (4, {"mode": "pmap"}), (4, {"fsdp": 2, "tensor": 2})):
+        config = small(data__examine="off", model__d_model=24)
+        config["parallel"] |= changes
+        found.append({"devices": count, "way": "a way", "off": 0.0} | devices.apart(config, count, 5, str(tmp_path)))
+    for each in found[1:]:
+        assert each["losses"] == pytest.approx(found[0]["losses"], rel=1e-5)
+    assert found[2]["parameter_bytes_a_device"] < 0.4 * found[0]["parameter_bytes_a_device"]
+    assert len(devices.table(found).splitlines()) == 2 + len(found)
