@@ -152,6 +152,7 @@ def test_members_come_out_as_if_alone_and_can_be_continued_alone(small: Small, t
                 assert event[name] == pytest.approx(expected[name], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_program_leave_what_one_leaves(small: Small, tmp_path: pathlib.Path) -> None:
     config = small(train__steps=2, evaluate__every=2, evaluate__sentences=0, train__average_checkpoints=1)
     first = Run(Spec.from_config(config), str(tmp_path / "0"), (), lambda: 0.0, "a")

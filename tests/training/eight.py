@@ -1,4 +1,4 @@
-"""Trains and searches on eight simulated devices, in the ways of the arguments: FILE ARCHITECTURE DATA.FSDP.TENSOR ...
+"""Trains and searches on eight simulated devices, as arguments say: FILE train|find ARCHITECTURE DATA.FSDP.TENSOR ...
 
 Writes to FILE, under each way, what came of it. "pmap" and "one" are ways too.
 """
@@ -15,7 +15,6 @@ from configs import base
 from transformer.decoding.search import search
 from transformer.models.build import build
 from transformer.spec import PAD, Spec
-from transformer.training import sharding
 from transformer.training import state as states
 from transformer.training import step as steps
 from transformer.training.parallel import MeshPlacement, PmapPlacement
@@ -55,11 +54,15 @@ def placed(way: str) -> MeshPlacement:
     return found
 
 
-def train(spec: Spec, way: str) -> dict[str, Any]:
-    placement = placed(way)
+def drawn(spec: Spec) -> tuple[states.Model, Any]:
     model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, VOCABULARY, jax.random.key(0))))
     generator = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: generator.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
+    return model, jax.tree.map(lambda leaf: generator.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
+
+
+def train(spec: Spec, way: str) -> dict[str, Any]:
+    placement = placed(way)
+    model, params = drawn(spec)
     numbers = steps.numbers(spec.train, spec.model)
     state = placement.distribute(
         steps.initial_state(params, spec.train, numbers, jax.random.key_data(jax.random.key(7)))
@@ -76,23 +79,27 @@ def train(spec: Spec, way: str) -> dict[str, Any]:
         first = first or jax.tree.map(np.asarray, placement.host(state).optimizer)
     held = [shard.data.nbytes for leaf in jax.tree.leaves(state.params) for shard in leaf.addressable_shards[:1]]
     ended = placement.host(state)
-    found = placement.compile_rows(lambda params, source_BS: search(model(params), source_BS, spec.decode))(
-        placement.place(ended.params), placement.shard(batch(5)[0])
-    )
     return {
         "losses": np.array(losses),
         "first": first,
         "params": jax.tree.map(np.asarray, ended.params),
-        "tokens": np.asarray(found.tokens_BNT)[:11],
-        "scores": np.asarray(found.scores_BN)[:11],
         "held": sum(held),
-        "axes": list(sharding.AXES),
     }
 
 
-def main(path: str, architecture: str, *ways: str) -> None:
+def find(spec: Spec, way: str) -> dict[str, Any]:
+    """What a beam search makes of random parameters."""
+    placement = placed(way)
+    model, params = drawn(spec)
+    search_rows = placement.compile_rows(lambda params, source_BS: search(model(params), source_BS, spec.decode))
+    found = search_rows(placement.place(params), placement.shard(batch(5)[0]))
+    return {"tokens": np.asarray(found.tokens_BNT)[:11], "scores": np.asarray(found.scores_BN)[:11]}
+
+
+def main(path: str, what: str, architecture: str, *ways: str) -> None:
     assert len(jax.devices()) == 8
-    found = {way: train(spec_of(architecture), way) for way in ways}
+    do, spec = {"train": train, "find": find}[what], spec_of(architecture)
+    found = {way: do(spec, way) for way in ways}
     with open(path, "wb") as file:
         pickle.dump(found, file)
 

@@ -21,10 +21,10 @@ MESHES = ("8.1.1", "1.8.1", "1.1.8", "4.2.1", "2.1.4", "1.2.4", "pmap")
 WAYS = {"transformer": MESHES, "rnnsearch": ("8.1.1", "1.8.1", "2.2.2"), "seq2seq": ("8.1.1", "1.8.1", "2.2.2")}
 
 
-def run(path: pathlib.Path, architecture: str, *ways: str) -> dict[str, dict[str, Any]]:
+def run(path: pathlib.Path, what: str, architecture: str, *ways: str) -> dict[str, dict[str, Any]]:
     flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"  # the last one counts
     subprocess.run(
-        [sys.executable, "-m", "tests.training.eight", str(path / "found"), architecture, "one", *ways],
+        [sys.executable, "-m", "tests.training.eight", str(path / "found"), what, architecture, "one", *ways],
         env=os.environ | {"XLA_FLAGS": flags},
         cwd=ROOT,
         check=True,
@@ -40,12 +40,10 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
         assert jax.tree.structure(other[part]) == jax.tree.structure(one[part])
         for found, expected in zip(jax.tree.leaves(other[part]), jax.tree.leaves(one[part]), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * largest)
-    np.testing.assert_array_equal(other["tokens"], one["tokens"])
-    np.testing.assert_allclose(other["scores"], one["scores"], rtol=1e-4)
 
 
 def test_a_mesh_of_three_axes_is_one_device(tmp_path: pathlib.Path) -> None:
-    found = run(tmp_path, "transformer", "2.2.2")
+    found = run(tmp_path, "train", "transformer", "2.2.2")
     assert_same(found["one"], found["2.2.2"])
     # Vectors along the model's width are whole everywhere, all else is in quarters.
     assert found["2.2.2"]["held"] < 0.4 * found["one"]["held"]
@@ -54,11 +52,20 @@ def test_a_mesh_of_three_axes_is_one_device(tmp_path: pathlib.Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", WAYS)
 def test_every_mesh_is_one_device(architecture: str, tmp_path: pathlib.Path) -> None:
-    found = run(tmp_path, architecture, *WAYS[architecture])
+    found = run(tmp_path, "train", architecture, *WAYS[architecture])
     for way in WAYS[architecture]:
         assert_same(found["one"], found[way])
     assert found["8.1.1"]["held"] == found["one"]["held"]
     assert found["1.8.1"]["held"] < 0.3 * found["one"]["held"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", WAYS)
+def test_every_mesh_finds_what_one_device_finds(architecture: str, tmp_path: pathlib.Path) -> None:
+    found = run(tmp_path, "find", architecture, "8.1.1", "1.8.1", "2.2.2")
+    for way in ("8.1.1", "1.8.1", "2.2.2"):
+        np.testing.assert_array_equal(found[way]["tokens"], found["one"]["tokens"])
+        np.testing.assert_allclose(found[way]["scores"], found["one"]["scores"], rtol=1e-4)
 
 
 SIZES = {"data": 1, "fsdp": 2, "tensor": 3}
