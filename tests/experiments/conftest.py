@@ -69,28 +69,28 @@ def trained(small: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempP
     return folder
 
 
-_SURVIVED = pytest.StashKey[dict[str, list[bool]]]()
-
-
 @pytest.fixture
 def fault(request: pytest.FixtureRequest) -> Callable[[str], Callable[[], None]]:
     """Counts a fault that is tried; what it returns is called once it was survived. Shown at the end, as a table."""
-    table = request.config.stash.setdefault(_SURVIVED, {})
 
     def tried(name: str) -> Callable[[], None]:
-        each = table.setdefault(name, [])
-        each.append(False)
+        each = [name, False]
+        request.node.user_properties.append(("fault", each))  # which also reaches the report from another process
 
         def survived() -> None:
-            each[-1] = True
+            each[1] = True
 
         return survived
 
     return tried
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    table = config.stash.get(_SURVIVED, {})
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    table: dict[str, list[bool]] = {}
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for kind, each in report.user_properties if report.when == "call" else ():
+            if kind == "fault":
+                table.setdefault(each[0], []).append(each[1])
     if table:
         terminalreporter.section("faults")
         terminalreporter.line("| fault | tried | survived |")

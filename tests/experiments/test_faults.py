@@ -1,6 +1,6 @@
 """Faults of all kinds are put in the way of training; afterwards it is what it would have been without them.
 
-`python -m pytest -m slow tests/experiments/test_faults.py` ends with a table of what was tried and what survived.
+`python -m pytest -n 2 -m slow tests/experiments/test_faults.py` ends with a table of what was tried and what survived.
 """
 
 import functools
@@ -67,7 +67,7 @@ class Training:
         process.start()
         return process
 
-    def end(self, process: Any, within: float = 120.0) -> int:
+    def end(self, process: Any, within: float = 400.0) -> int:
         """The status with which the process ends by itself."""
         process.join(within)
         if process.exitcode is None:
@@ -91,7 +91,7 @@ class Training:
     def is_beyond(self, step: int) -> bool:
         return max(self.sound(), default=0) > step
 
-    def wait_for(self, process: Any, what: Callable[[], bool], within: float = 120.0) -> None:
+    def wait_for(self, process: Any, what: Callable[[], bool], within: float = 400.0) -> None:
         end = time.monotonic() + within
         while not what():
             if not process.is_alive() or time.monotonic() > end:
