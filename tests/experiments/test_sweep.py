@@ -136,6 +136,7 @@ def test_what_another_process_works_on_is_left_to_it(base: Config, tmp_path: pat
     assert runner.status(cell) == f"0 of 2 updates, {claims.owner(tmp_path / 'claims', cell.name, 60)} is at it"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_cut_off_leaves_no_process_and_no_claim(
     base: Config, small: Small, tmp_path: pathlib.Path
 ) -> None:

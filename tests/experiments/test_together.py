@@ -173,6 +173,7 @@ def test_two_runs_in_one_program_leave_what_one_leaves(small: Small, tmp_path: p
     assert result["splits"]["test"]["perplexity"] > 1
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_more_or_are_not_equally_far_are_refused(
     small: Small, trained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -14,6 +14,7 @@ def nets(make_architecture):
     return [make_architecture(name) for name in ARCHITECTURES]
 
 
+@pytest.mark.slow
 def test_the_mean_of_probabilities(nets, compiled, batch) -> None:
     def run(params, source_BS, target_BT):
         model = Ensemble([net.model(each) for net, each in zip(nets, params, strict=True)])
