@@ -107,7 +107,18 @@ class Cloud:
     def delete(self, name: str) -> None:
         self._read(name)
         self._signal(name, signal.SIGKILL)
-        shutil.rmtree(self.node(name))
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        # Moved first: a slice is there or is not, also for who looks while its files are being deleted.
+        gone = self.folder / "gone" / f"{name}-{time.monotonic_ns()}"
+        gone.parent.mkdir(exist_ok=True)
+        self.node(name).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)  # a process killed just now may still write
+
+    def end(self) -> None:
+        """Kills all that was ever started here, also on slices that are gone."""
+        self._kill(self._marked(f"STANDIN_NODE={self.node('')}/".encode()), signal.SIGKILL)
 
     def preempt(self, name: str, grace: float = 30.0) -> None:
         """Takes a slice away: its processes are told, and killed in the end."""
@@ -120,13 +131,16 @@ class Cloud:
         request = self.folder / "requests" / name
         if request.exists():
             request.write_text(json.dumps(json.loads(request.read_text()) | {"state": "SUSPENDED"}))
-            shutil.rmtree(self.node(name))
+            self._remove(name)
         else:
             self._write(name, **(known | {"state": "PREEMPTED"}))
 
     def processes(self, name: str) -> list[int]:
         """Whatever was started on a worker of the slice, found by its environment."""
-        mark, found = f"STANDIN_NODE={self.node(name)}\0".encode(), []
+        return self._marked(f"STANDIN_NODE={self.node(name)}\0".encode())
+
+    def _marked(self, mark: bytes) -> list[int]:
+        found: list[int] = []
         for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (path / "environ").read_bytes():
@@ -136,7 +150,10 @@ class Cloud:
         return found
 
     def _signal(self, name: str, number: int) -> None:
-        for process in self.processes(name):
+        self._kill(self.processes(name), number)
+
+    def _kill(self, processes: list[int], number: int) -> None:
+        for process in processes:
             try:
                 os.kill(process, number)
             except ProcessLookupError:

@@ -26,8 +26,7 @@ def make_cloud(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
     yield make
     for cloud in made:
-        for node in (cloud.folder / "nodes").glob("*"):
-            cloud.delete(node.name)
+        cloud.end()
 
 
 @pytest.fixture

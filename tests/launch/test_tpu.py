@@ -363,7 +363,9 @@ def test_a_run_that_is_going_on_is_looked_after(tmp_path: pathlib.Path, capsys: 
 def test_what_somebody_deleted_is_not_made_anew(cloud: Cloud, tmp_path: pathlib.Path) -> None:
     made, start = begin(tmp_path / "run", accelerator="v5litepod-8")
     start()
-    threading.Timer(0.3, cloud.delete, ["pod"]).start()
+    somebody = threading.Timer(0.3, cloud.delete, ["pod"])
+    somebody.start()
     with pytest.raises(MissingError):
         watch.watch(made, start, "", poll=0.02)
+    somebody.join()
     assert cloud.calls.read_text().splitlines().count("tpu-vm create pod") == 1
