@@ -29,7 +29,7 @@ from transformer.training.parallel import PLACEMENTS, MeshPlacement
 from transformer.training.state import Model, Params, TrainState
 
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
-_ROWS = 2
+ROWS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,14 @@ class System:
     _searches: dict[DecodeSpec, Callable[..., Any]] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def make(cls, spec: Spec, tokenizer: Tokenizer) -> "System":
-        """Builds the model, without its parameters.
+    def make(cls, spec: Spec, tokenizer: Tokenizer, placement: MeshPlacement | None = None) -> "System":
+        """Builds the model, without its parameters, for a placement; default: all devices, as the settings say.
 
         Raises:
           ValueError: settings that fit no model.
         """
         model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, jax.random.key(0))))
-        placement = PLACEMENTS[spec.parallel.mode](
+        placement = placement or PLACEMENTS[spec.parallel.mode](
             options=devices.compiler_options(), fsdp=spec.parallel.fsdp, tensor=spec.parallel.tensor
         )
         return cls(spec, tokenizer, model, shapes, placement)
@@ -176,7 +176,7 @@ class System:
             tokens_per_batch=data.tokens_per_batch,
             buckets=data.buckets,
             seed=self.spec.train.seed,
-            row_multiple=_ROWS,
+            row_multiple=ROWS,
         )
 
     def batches(self, plan: batching.Batches, start: int, placement: MeshPlacement) -> Iterator[batching.Batch]:

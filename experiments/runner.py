@@ -1,9 +1,7 @@
 """What works on the cells of a sweep: takes those that are free, trains them in a process, and says how it goes."""
 
-import concurrent.futures
 import contextlib
 import json
-import multiprocessing
 import pathlib
 import statistics
 import sys
@@ -196,8 +194,7 @@ def work_on(cells: Sequence[Cell], folder: pathlib.Path, splits: Sequence[str], 
 def as_suits_devices(cpu_devices: int) -> int:
     """How many cells to train together: one a device of a CPU, where more only wait for each other; elsewhere many."""
     # In a process of its own: where JAX has started, devices cannot be set up any more.
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_devices, cpu_devices).result() or together.LARGEST
+    return child.result_of(_devices, cpu_devices) or together.LARGEST
 
 
 def _devices(cpu_devices: int) -> int:

@@ -10,22 +10,17 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
-from experiments.assemble import System
+from experiments.assemble import ROWS, System
 from experiments.measure import shape_flops
 from launch.hlo import Moved, Program
 from transformer.data.shapes import rows_of
 from transformer.data.tokenizer import Tokenizer
 from transformer.decoding.search import search
-from transformer.models.build import build
 from transformer.models.interface import Memory
 from transformer.ops.flops import matmul_flops
 from transformer.spec import Spec
-from transformer.training import state as states
 from transformer.training.parallel import MeshPlacement
-
-_ROWS = 2  # as in training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +84,8 @@ def system(spec: Spec, devices: Sequence[Any]) -> System:
         raise ValueError(f"parallel.mode: {spec.parallel.mode} compiles a step when it is first made; plan with mesh")
     # No corpus is read, so no tokenizer is learnt: all that is asked of it here is how many tokens it knows.
     tokenizer = cast(Tokenizer, SimpleNamespace(vocab_size=spec.data.vocab_size))
-    model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, jax.random.key(0))))
     where = spec.parallel
-    return System(spec, tokenizer, model, shapes, MeshPlacement(devices, fsdp=where.fsdp, tensor=where.tensor))
+    return System.make(spec, tokenizer, MeshPlacement(devices, fsdp=where.fsdp, tensor=where.tensor))
 
 
 def training_shape(spec: Spec, width: int) -> tuple[int, int, int]:
@@ -100,7 +94,7 @@ def training_shape(spec: Spec, width: int) -> tuple[int, int, int]:
     Raises:
       ValueError: not even two rows fit.
     """
-    return rows_of((width, width), spec.data.tokens_per_batch, _ROWS), width, width
+    return rows_of((width, width), spec.data.tokens_per_batch, ROWS), width, width
 
 
 def training(system: System, shape: tuple[int, int, int]) -> Compiled:
@@ -112,7 +106,7 @@ def training(system: System, shape: tuple[int, int, int]) -> Compiled:
     place = system.placement
     rows, *widths = place.rows(shape[0]), *shape[1:]
     batch = [jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=place.by_row) for width in widths]
-    state, numbers = (_laid(tree, place) for tree in (system.state_shapes(), system.numbers))
+    state, numbers = (place.laid(tree) for tree in (system.state_shapes(), system.numbers))
     step: Any = place.compile_step(system.model, system.spec.train)
     flops = shape_flops(system, (rows, widths[0], widths[1]))
     return _compiled(lambda: step.lower(state, *batch, numbers).compile(), flops, place.mesh.size)[0]
@@ -129,7 +123,7 @@ def decoding(system: System, width: int) -> Search:
     beams = decode.beam_size if decode.method == "beam" else 1
     begin, each = _search_flops(system, rows, width, beams, steps)
     source = jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=place.by_row)
-    params = _laid(system.shapes, place)
+    params = place.laid(system.shapes)
     run: Any = place.compile_rows(lambda params, source_BS: search(system.model(params), source_BS, decode))
     flops = begin + steps * each
     whole, program = _compiled(lambda: run.lower(params, source).compile(), flops, place.mesh.size, steps)
@@ -149,15 +143,6 @@ def _search_flops(system: System, rows: int, width: int, beams: int, steps: int)
     token, position = jax.ShapeDtypeStruct((rows, beams), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
     step = matmul_flops(lambda params, *given: system.model(params).step(*given), system.shapes, state, token, position)
     return matmul_flops(start, system.shapes, source), step
-
-
-def _laid(tree: Any, place: MeshPlacement) -> Any:
-    """Shapes that lie on the devices."""
-
-    def laid(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-    return jax.tree.map(laid, tree, place.shardings(tree))
 
 
 def _compiled(compile: Callable[[], Any], flops: int, devices: int, rounds: int = 1) -> tuple[Compiled, Program]:

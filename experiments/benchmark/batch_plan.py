@@ -9,18 +9,18 @@ system takes back when it needs them. "own_gib" (Linux) is in all without those.
 """
 
 import json
-import multiprocessing
 import pathlib
 import resource
 import sys
 import tempfile
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from absl import flags
 
 from experiments import command
+from experiments.child import result_of
 
 _LATE = 1000  # epochs
 
@@ -50,16 +50,10 @@ def main(given: Flags) -> None:
     with command.failures(), command.mistakes(), tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(given.folder.value or temporary)
         settings = (str(folder), given.tokens.value, given.buckets.value)
-        apart(make, str(folder), given.pairs.value)
-        first = apart(measure, *settings, 0)
-        late = apart(measure, *settings, _LATE)
+        result_of(make, str(folder), given.pairs.value)
+        first = result_of(measure, *settings, 0)
+        late = result_of(measure, *settings, _LATE)
         print(json.dumps({"pairs": given.pairs.value, "first": first, "late": late, "epochs_until_late": _LATE}))
-
-
-def apart(function: Any, *args: Any) -> Any:
-    """What `function` returns in a process of its own, whose memory nobody else has used."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, args)
 
 
 def make(folder: str, pairs: int) -> None:

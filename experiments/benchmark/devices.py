@@ -8,7 +8,6 @@ update's loss to that on one device, and a table at the end.
 """
 
 import json
-import multiprocessing
 import os
 import statistics
 import tempfile
@@ -19,6 +18,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import command
+from experiments.child import result_of
 from transformer.spec import Spec
 
 # Ways to share among n devices: changes of `parallel`. What is not divided by fsdp or tensor divides batches alone.
@@ -63,7 +63,7 @@ def main(given: Flags) -> None:
                 divided = config["parallel"]["fsdp"] * config["parallel"]["tensor"]
                 if (count == 1 and changes) or divided > count:
                     continue
-                each = {"devices": count, "way": way} | apart(config, count, given.updates.value, folder)
+                each = {"devices": count, "way": way} | result_of(measure, config, count, given.updates.value, folder)
                 found.append(each)
                 expected = found[0]["losses"]
                 off = max(abs(one / other - 1) for one, other in zip(each["losses"], expected, strict=True))
@@ -72,14 +72,8 @@ def main(given: Flags) -> None:
         print(table(found))
 
 
-def apart(config: dict[str, Any], count: int, updates: int, folder: str) -> dict[str, Any]:
-    """`measure` in a process of its own, with `count` devices where they can be simulated."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (config, count, updates, folder))
-
-
 def measure(config: dict[str, Any], count: int, updates: int, folder: str) -> dict[str, Any]:
-    """Trains, and says how fast, with what losses, and what a device had to hold."""
+    """Trains on `count` devices; says how fast, with what losses, and what a device had to hold. In a new process."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
     from experiments import devices
 

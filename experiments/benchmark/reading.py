@@ -20,7 +20,8 @@ import numpy as np
 from absl import flags
 
 from experiments import command
-from experiments.benchmark.batch_plan import apart, make
+from experiments.benchmark.batch_plan import make
+from experiments.child import result_of
 from transformer.spec import PAD
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def main(given: Flags) -> None:
     command.end_on_sigterm()
     with command.failures(), command.mistakes(), tempfile.TemporaryDirectory() as temporary:
         folder = given.folder.value or temporary
-        apart(make, folder, given.pairs.value)
-        print(json.dumps(apart(measure, folder, given.tokens.value, given.batches.value)))
+        result_of(make, folder, given.pairs.value)
+        print(json.dumps(result_of(measure, folder, given.tokens.value, given.batches.value)))
 
 
 def measure(folder: str, tokens_per_batch: int, batches: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 In a module of its own, which a new process imports without any test.
 """
 
-import json
 import os
 import pathlib
 import shutil
@@ -14,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests import pod
 from transformer.training import manifest
 
 
@@ -148,12 +148,7 @@ def train(config: dict[str, Any], path: str, log: str, prepare: Callable[..., No
 
     from experiments import command, train
 
-    path_of_config = pathlib.Path(path).with_suffix(".config.py")
-    path_of_config.write_text(
-        "import json\nfrom ml_collections import ConfigDict\n"
-        f"def get_config():\n    return ConfigDict(json.loads({json.dumps(json.dumps(config))}), type_safe=False)\n",
-        encoding="utf-8",
-    )
+    path_of_config = pod.write_config(pathlib.Path(path).with_suffix(".config.py"), config)
     flags.FLAGS.unparse_flags()
     sys.argv = ["train", f"--config={path_of_config}", f"--workdir={path}"]
     if prepare is not None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from experiments.benchmark import batch_plan, devices, generated, reading
+from experiments.child import result_of
 from transformer.data.prepared import Prepared
 
 
@@ -38,7 +39,9 @@ def test_devices_that_share_lose_what_one_loses(small: Callable[..., dict[str, A
     for count, changes in ((1, {}), (4, {"mode": "pmap"}), (4, {"fsdp": 2, "tensor": 2})):
         config = small(data__examine="off", model__d_model=24)
         config["parallel"] |= changes
-        found.append({"devices": count, "way": "a way", "off": 0.0} | devices.apart(config, count, 5, str(tmp_path)))
+        found.append(
+            {"devices": count, "way": "a way", "off": 0.0} | result_of(devices.measure, config, count, 5, str(tmp_path))
+        )
     for each in found[1:]:
         assert each["losses"] == pytest.approx(found[0]["losses"], rel=1e-5)
     assert found[2]["parameter_bytes_a_device"] < 0.4 * found[0]["parameter_bytes_a_device"]

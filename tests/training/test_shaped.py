@@ -59,7 +59,7 @@ def test_who_waits_for_a_program_looks_up_now_and_then() -> None:
             raise KeyboardInterrupt
 
     zero = np.zeros((), np.float32)
-    step = ShapedStep(Slow(), zero, zero, placement.shardings, placement.by_row, [(2, 3, 3)], check=check)
+    step = ShapedStep(Slow(), zero, zero, placement.laid, placement.by_row, [(2, 3, 3)], check=check)
     rows = placement.shard(np.zeros((2, 3), np.int32))
     with pytest.raises(KeyboardInterrupt):
         step(zero, rows, rows, zero)

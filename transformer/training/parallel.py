@@ -5,7 +5,7 @@ several processes, each of which runs the same program and holds its devices' pa
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -74,9 +74,20 @@ class MeshPlacement:
         """How the arrays of a state, of parameters or of numbers lie on the devices."""
         if not self.divided:
             return jax.tree.map(lambda _: self.replicated, tree)
-        parts = partitions(tree, self.mesh.shape)
-        # A partition is a tuple, and so would be taken for a tree itself.
-        return jax.tree.map(lambda _, part: NamedSharding(self.mesh, part), tree, parts)
+        return self._named(tree, self.mesh.shape)
+
+    def _named(self, tree: Any, sizes: Mapping[str, int]) -> Any:
+        """The table's partitions of a tree, for axes of such sizes, on the mesh."""
+        # With the tree itself first: a partition is a tuple, and so would be taken for a part of a tree.
+        return jax.tree.map(lambda _, part: NamedSharding(self.mesh, part), tree, partitions(tree, sizes))
+
+    def laid(self, tree: Any) -> Any:
+        """Shapes and dtypes of a tree of arrays, or of shapes, as they lie on the devices."""
+        return jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            tree,
+            self.shardings(tree),
+        )
 
     def place(self, tree: Any) -> Any:
         """Parameters on the devices, for evaluation and search."""
@@ -150,9 +161,7 @@ class MeshPlacement:
 
     def _gathered(self, params: Any) -> Any:
         """Parameters as layers use them: stored in parts, put together; what is divided by `tensor` stays so."""
-        parts = partitions(params, dict(self.mesh.shape) | {FSDP: 1})
-        whole = jax.tree.map(lambda _, part: NamedSharding(self.mesh, part), params, parts)
-        return jax.lax.with_sharding_constraint(params, whole)
+        return jax.lax.with_sharding_constraint(params, self._named(params, dict(self.mesh.shape) | {FSDP: 1}))
 
     def compile_shapes(
         self,
@@ -169,7 +178,7 @@ class MeshPlacement:
         then while a program is waited for, and may raise.
         """
         step = self.compile_step(model, train)
-        return ShapedStep(step, state, numbers, self.shardings, self.by_row, shapes, self.leading, check)
+        return ShapedStep(step, state, numbers, self.laid, self.by_row, shapes, self.leading, check)
 
     def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""

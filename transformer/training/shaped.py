@@ -19,7 +19,7 @@ class ShapedStep:
     Args:
       step: a jitted step, (state, source_BS, target_BT, numbers) → (state, sums).
       state, numbers: arguments of the step, or their shapes.
-      shardings: of such a tree, how it lies on the devices.
+      laid: of such a tree, its shapes as they lie on the devices.
       by_row: how a batch does.
       shapes: all there will be, the first needed first.
       leading: axes of a batch before its rows.
@@ -32,16 +32,13 @@ class ShapedStep:
         step: Any,
         state: Any,
         numbers: Any,
-        shardings: Callable[[Any], Any],
+        laid: Callable[[Any], Any],
         by_row: NamedSharding,
         shapes: Sequence[Shape],
         leading: tuple[int, ...] = (),
         check: Callable[[], None] = lambda: None,
         threads: int = 2,
     ) -> None:
-        def abstract(leaf: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
         def compiled(shape: Shape) -> Callable[..., Any]:
             rows, *widths = shape
             sizes = [(*leading, rows, width) for width in widths]
@@ -50,7 +47,7 @@ class ShapedStep:
 
         # Threads and not processes: XLA compiles outside of the interpreter lock.
         pool = concurrent.futures.ThreadPoolExecutor(threads)
-        state, numbers = (jax.tree.map(abstract, tree, shardings(tree)) for tree in (state, numbers))
+        state, numbers = laid(state), laid(numbers)
         self._programs = {shape: pool.submit(compiled, shape) for shape in shapes}
         self._check = check
         pool.shutdown(wait=False)
