@@ -133,13 +133,13 @@ class Shards:
 
 def fingerprints(folder: Prepared) -> dict[str, str]:
     """`TokenizedPairs.fingerprint` of both directions, from the folder's arrays."""
-
-    def one(direction: str) -> str:
+    # Loaded outside of the threads: NumPy reads a header with `ast`, which Python before 3.11.8 cannot do in several.
+    pairs: list[TokenizedPairs] = []
+    for direction in directions():
         sides = (TokenizedSide(*(folder.array(f"{code}.{what}") for what in ARRAYS)) for code in direction.split("-"))
-        return TokenizedPairs(*sides, positions=np.zeros(0, np.int64), dropped=0).fingerprint
-
+        pairs.append(TokenizedPairs(*sides, positions=np.zeros(0, np.int64), dropped=0))
     with ThreadPoolExecutor() as pool:
-        return dict(zip(directions(), pool.map(one, directions()), strict=True))
+        return dict(zip(directions(), pool.map(lambda each: each.fingerprint, pairs), strict=True))
 
 
 def damage(folder: Prepared) -> str | None:
