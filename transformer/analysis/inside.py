@@ -100,7 +100,7 @@ def _at(module: Any, path: Sequence[Any]) -> Any:
 
 
 def _name(path: Sequence[Any]) -> str:
-    """("decoder", 1, "cross_attention", "attention") is "cross/1"; an attention that is a model's only one "cross/0"."""
+    """("decoder", 1, "cross_attention", "attention") is "cross/1"; a model's only attention is "cross/0"."""
     if len(path) == 1:
         return "cross/0"
     stack, layer, kind, *_ = path
