@@ -7,8 +7,8 @@
 
 Of sentences (--text, --file or --split) it draws every attention, PNG and SVG, and writes attention.html, which needs
 no network: hover a word and see where each head looks, and how that follows score by score from queries and keys.
-Studies measure on a split; --contrast says of each line SOURCE, tab, RIGHT, tab, WRONG which translation is the more probable;
---against compares two runs. Everything is written to the run's analysis/, or to --output.
+Studies measure on a split; --contrast says of each line SOURCE, tab, RIGHT, tab, WRONG which translation is the more
+probable; --against compares two runs. Everything is written to the run's analysis/, or to --output.
 """
 
 import pathlib
@@ -82,7 +82,7 @@ def main(given: Flags) -> None:
 
 def analyze(asked: dict[str, Any]) -> list[str]:
     """Does what flags by these names ask for; returns what `main` prints."""
-    from experiments import sentences
+    from experiments import sentences, studied
     from experiments.subject import Subject
 
     subject = Subject(asked["workdir"])
@@ -92,7 +92,28 @@ def analyze(asked: dict[str, Any]) -> list[str]:
     if asked["text"] or asked["file"] or (asked["split"] and not (asked["study"] or asked["against"])):
         chosen = sentences.chosen(subject, asked)
         printed += [str(path) for path in sentences.show(subject, chosen, folder, asked["beam_size"])]
+    if studies := _studies(subject, asked, folder):
+        title = f"Analysis of {subject.workdir.path.absolute().name}"
+        printed += [study.markdown for study in studies]
+        printed += [str(path) for path in studied.write(studies, title, folder)]
     return printed
+
+
+def _studies(subject: Any, asked: dict[str, Any], folder: pathlib.Path) -> list[Any]:
+    """Everything that is measured."""
+    from experiments import alignment_study, head_study, phenomena_study
+    from transformer.data.corpus import open_corpus
+
+    found = []
+    if asked["study"]:
+        split = asked["split"] or subject.spec.data.validation_split
+        pairs = list(open_corpus(subject.spec.data).split(split)[: asked["sentences"]])
+        named = {"heads": head_study, "alignment": alignment_study, "phenomena": phenomena_study}
+        found += [named[name].study(subject, split, pairs, folder) for name in asked["study"]]
+    if asked["contrast"]:
+        contrasts = phenomena_study.read_contrasts(asked["contrast"])
+        found.append(phenomena_study.contrast(subject, contrasts, pathlib.Path(asked["contrast"]).name))
+    return found
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -35,7 +36,7 @@ def test_probabilities_are_those_of_the_target_s_tokens(architecture: str, make:
         (rank,) = np.flatnonzero(reading.likely[place] == token)
         assert reading.likely_log_probability[place, rank] == pytest.approx(reading.log_probability_T[place], abs=1e-5)
     source_BS, input_BT = teacher_forced(SOURCE, TARGET)
-    batch = log_probabilities(model, source_BS, input_BT, np.array([TARGET], np.int32))
+    batch = log_probabilities(model, source_BS, input_BT, jnp.array([TARGET]))
     np.testing.assert_allclose(batch[0], reading.log_probability_T, rtol=1e-4, atol=1e-5)
 
 
