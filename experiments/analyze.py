@@ -12,6 +12,7 @@ probable; --against compares two runs. Everything is written to the run's analys
 """
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -86,30 +87,34 @@ def analyze(asked: dict[str, Any]) -> list[str]:
     from experiments.subject import Subject
 
     subject = Subject(asked["workdir"])
+    subjects = [subject, *([Subject(asked["against"])] if asked["against"] else [])]
     folder = pathlib.Path(asked["output"] or subject.workdir.path / "analysis")
     folder.mkdir(parents=True, exist_ok=True)
     printed: list[str] = []
-    if asked["text"] or asked["file"] or (asked["split"] and not (asked["study"] or asked["against"])):
+    studies = _studies(subjects, asked, folder)
+    if asked["text"] or asked["file"] or not studies:
         chosen = sentences.chosen(subject, asked)
-        printed += [str(path) for path in sentences.show(subject, chosen, folder, asked["beam_size"])]
-    if studies := _studies(subject, asked, folder):
-        title = f"Analysis of {subject.workdir.path.absolute().name}"
+        printed += [str(path) for path in sentences.show(subjects, chosen, folder, asked["beam_size"])]
+    if studies:
+        title = f"Analysis of {' and '.join(map(sentences.run_name, subjects))}"
         printed += [study.markdown for study in studies]
         printed += [str(path) for path in studied.write(studies, title, folder)]
     return printed
 
 
-def _studies(subject: Any, asked: dict[str, Any], folder: pathlib.Path) -> list[Any]:
+def _studies(subjects: Sequence[Any], asked: dict[str, Any], folder: pathlib.Path) -> list[Any]:
     """Everything that is measured."""
-    from experiments import alignment_study, head_study, phenomena_study
+    from experiments import alignment_study, comparison, head_study, phenomena_study
     from transformer.data.corpus import open_corpus
 
-    found = []
-    if asked["study"]:
-        split = asked["split"] or subject.spec.data.validation_split
+    subject, found = subjects[0], []
+    split = asked["split"] or subject.spec.data.validation_split
+    compares = len(subjects) > 1 and not (asked["text"] or asked["file"])
+    if asked["study"] or compares:
         pairs = list(open_corpus(subject.spec.data).split(split)[: asked["sentences"]])
         named = {"heads": head_study, "alignment": alignment_study, "phenomena": phenomena_study}
         found += [named[name].study(subject, split, pairs, folder) for name in asked["study"]]
+        found += [comparison.study(*subjects, split, pairs)] if compares else []
     if asked["contrast"]:
         contrasts = phenomena_study.read_contrasts(asked["contrast"])
         found.append(phenomena_study.contrast(subject, contrasts, pathlib.Path(asked["contrast"]).name))

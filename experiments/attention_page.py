@@ -61,6 +61,7 @@ class Shown(NamedTuple):
     likely: Sequence[Sequence[str]]  # pieces of `reading.likely`
     inside: Mapping[str, Inside]
     causal: bool
+    beam: Sequence[Mapping[str, Any]]  # text, score, rank of each hypothesis, best first
 
 
 class Sentence(NamedTuple):
@@ -68,16 +69,12 @@ class Sentence(NamedTuple):
 
     text: str
     shown: Sequence[Shown]
-    beam: Sequence[Mapping[str, Any]]  # text, score, rank of each hypothesis, best first
 
 
 def attention_page(title: str, sentences: Sequence[Sentence]) -> str:
     """The whole HTML; it needs no other file and no network."""
     data = {
-        "sentences": [
-            {"text": each.text, "beam": list(each.beam), "readings": [_reading(shown) for shown in each.shown]}
-            for each in sentences
-        ]
+        "sentences": [{"text": each.text, "readings": [_reading(shown) for shown in each.shown]} for each in sentences]
     }
     return document(title, _BODY, STYLE, SCRIPT, data)
 
@@ -86,6 +83,7 @@ def _reading(shown: Shown) -> dict[str, Any]:
     reading = shown.reading
     return {
         "title": shown.title,
+        "beam": list(shown.beam),
         "source": _text(shown.source),
         "target": _text(shown.target),
         "read": _text(["<s>", *shown.target[:-1]]),

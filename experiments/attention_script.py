@@ -230,7 +230,7 @@ function translation() {
     class: "word token", type: "button", w: read.probability[place].toFixed(3),
     onmouseenter: () => token(place), onfocus: () => token(place), onclick: () => token(place),
   }, piece, make("small", {}, " " + number(read.probability[place])))));
-  const beam = data.sentences[state.sentence].beam;
+  const beam = read.beam;
   const heading = ["translation", "log-probability", "rank score"];
   at("beam").replaceChildren(make("thead", {}, make("tr", {}, ...heading.map((name) =>
     make("th", { scope: "col" }, name)))), make("tbody", {}, ...beam.map((each) => make("tr", {},

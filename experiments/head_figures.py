@@ -22,7 +22,7 @@ def grid(values: Mapping[str, np.ndarray], path: pathlib.Path, label: str) -> pa
     drawn = axes.imshow(table, cmap="viridis", aspect="auto")
     for (row, column), value in np.ndenumerate(table):
         if np.isfinite(value):
-            dark = drawn.norm(value) < 0.6
+            dark = float(np.asarray(drawn.norm(value))) < 0.6
             shown = f"{value:.2g}" if abs(value) < 1 else f"{value:.2f}"
             axes.text(column, row, shown, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(heads), [f"head {head + 1}" for head in range(heads)], fontsize=8)
@@ -33,7 +33,7 @@ def grid(values: Mapping[str, np.ndarray], path: pathlib.Path, label: str) -> pa
 
 
 def pruning(losses: Sequence[float], bleu: Mapping[int, float], path: pathlib.Path) -> pathlib.Path:
-    """Draws loss, and BLEU where it was measured, by the number of heads that are gone. PNG and SVG; returns the SVG."""
+    """Draws loss, and BLEU where it was measured, by the number of heads gone. PNG and SVG; returns the SVG."""
     figure, axes = _figure(7, 4)
     axes.plot(range(len(losses)), losses, color="tab:blue", marker=".", label="loss, nats a token")
     axes.set_xlabel("heads taken out")

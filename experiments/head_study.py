@@ -20,7 +20,9 @@ from transformer.data.corpus import Pair
 from transformer.evaluation import bleu
 from transformer.spec import BOS, EOS, PAD
 
-_SHORTLIST = 8  # heads that are tried at each step of pruning
+_FEW = 32  # heads of which each is tried at each step of pruning; with more, only some are:
+_SHORTLIST = 8
+_PRONOUNS = 600  # pairs of the split in which sentences with pronouns are looked for
 _POINTS = 6  # of the pruning curve, at which sentences are translated
 _TRANSLATED = 100  # sentences at most
 
@@ -36,9 +38,9 @@ def study(subject: Subject, split: str, pairs: Sequence[Pair], folder: pathlib.P
         text = f"### Heads on {split}\n\nThis model has no heads that could be taken out.\n\n{_roles_text(roles)}"
         return Study("heads", text, {"roles": _roles_numbers(roles)})
     measured = _Measured(subject, pairs, batches)
-    questions = Questions.of_coreference(subject, split, len(pairs)) if _generated(subject) else None
+    questions = Questions.of_coreference(subject, split, _PRONOUNS) if _generated(subject) else None
     rows, numbers = [], {}
-    importance = {name: np.abs(each).mean(axis=0) for name, each in subject.slopes(batches).items()}
+    importance = measured.importance(subject.scales)
     classes = roles.classes()
     for name, head in heads.every(subject.scales):
         gone = heads.without(subject.scales, (name, head))
@@ -104,13 +106,15 @@ class _Measured:
         found = self._subject.translator(greedy, scales).translate([pair.source for pair in self._pairs])
         return bleu.bleu([each[0].text for each in found], [pair.target for pair in self._pairs])
 
-    def _slope(self, scales: heads.Scales) -> heads.Scales:
-        slopes = self._subject.slopes(self._batches[:2], scales)  # a shortlist needs no more than some sentences
-        return {name: each.sum(axis=0) for name, each in slopes.items()}
+    def importance(self, scales: heads.Scales) -> heads.Scales:
+        """The mean of |d loss / d scale| over sentences, [H] by name; Michel et al. 2019."""
+        return {name: np.abs(each).mean(axis=0) for name, each in self._subject.slopes(self._batches, scales).items()}
 
     def pruned(self) -> tuple[Sequence[heads.Pruned], dict[int, float]]:
         """The curve, and BLEU at some of its points."""
-        curve = heads.prune(self.loss, self._slope, self._subject.scales, _SHORTLIST)
+        count = len(heads.every(self._subject.scales))
+        shortlist = count if count <= _FEW else _SHORTLIST
+        curve = heads.prune(self.loss, self.importance, self._subject.scales, shortlist)
         places = np.unique(np.linspace(0, len(curve) - 1, _POINTS).round().astype(int)).tolist()
         return curve, {place: self.bleu(curve[place].scales) for place in places}
 
@@ -131,7 +135,7 @@ def _roles(subject: Subject, split: str, pairs: Sequence[Pair], batches: Sequenc
             columns = one.input_BT if name.startswith("decoder") else one.source_BS
             roles.add(name, weights, columns.tolist())
             if link is not None:
-                places = _places(name, link, weights.shape[1:])
+                places = _places(name, link, (weights.shape[1], weights.shape[2]))
                 visible = np.tri(*places.shape) if name.startswith("decoder") else None
                 roles.mark(name, "coreference", weights, places, visible)
     return roles
@@ -160,7 +164,7 @@ def _coreference(subject: Subject, split: str, index: int, one: Batch) -> dict[s
     return marked
 
 
-def _places(name: str, link: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+def _places(name: str, link: dict[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """From the pronoun's pieces to the noun's: 1 there; [rows, columns]."""
     kind = name.partition("/")[0]
     places = np.zeros(shape)
@@ -170,7 +174,7 @@ def _places(name: str, link: dict[str, np.ndarray], shape: tuple[int, ...]) -> n
     rows, columns = np.flatnonzero(link[f"{row_side} pronoun"]), np.flatnonzero(link[f"{column_side} noun"])
     columns = columns + (kind == "decoder")  # BOS stands first
     places[np.ix_(rows, columns)] = 1
-    return places * np.tri(*shape) if kind == "decoder" else places
+    return places * np.tri(*places.shape) if kind == "decoder" else places
 
 
 def _heads(questions: Questions | None) -> list[str]:
@@ -189,7 +193,7 @@ def _about(measured: _Measured, questions: Questions | None) -> str:
         f"With all heads: loss {measured.base_loss:.4f} nats a token, BLEU {measured.base_bleu:.2f} of "
         f"{measured.translated} greedy translations. Of each head: what both gain when it is gone; the mean of "
         "|d loss / d scale| a sentence, in nats (Michel et al. 2019); what it looks at more than an even share would, "
-        f"with lift (weight - even) / (1 - even) of at least {LEAST}."
+        f"with lift (weight - even) / (1 - even) of at least {LEAST}. Small differences in BLEU are chance."
     )
     if questions and questions.contrasts:
         text += (
@@ -204,7 +208,10 @@ def _pruning_text(curve: Sequence[heads.Pruned], points: dict[int, float]) -> st
         [str(place), head_name(*each.head) if each.head else "–", f"{each.loss:.4f}", _bleu(points, place)]
         for place, each in enumerate(curve)
     ]
-    about = f"Each time, of the {_SHORTLIST} heads that the gradient calls cheapest, the one without which the loss is lowest."
+    about = (
+        f"Each time the one without which the loss is lowest; of more than {_FEW} heads, one of the {_SHORTLIST} whose "
+        "gradient is least."
+    )
     return f"{about}\n\n{table(['heads gone', 'the last', 'loss', 'BLEU'], shown)}"
 
 
@@ -223,14 +230,17 @@ def _roles_text(roles: Roles) -> str:
     scores = roles.scores()
     names = sorted({role for found in scores.values() for role in found})
     rows = [
-        [
-            head_name(name, head),
-            *(f"{found[role][0][head]:.2f} ({found[role][1]:.2f})" if role in found else "" for role in names),
-        ]
+        [head_name(name, head), *(_share(found[role], head) if role in found else "" for role in names)]
         for name, found in scores.items()
         for head in range(len(next(iter(found.values()))[0]))
     ]
-    return f"### What heads look at\n\nMean weight, and what an even share would be.\n\n{table(['head', *names], rows)}"
+    about = "Mean weight, and what an even share would be."
+    return f"### What heads look at\n\n{about}\n\n{table(['head', *names], rows)}"
+
+
+def _share(found: tuple[np.ndarray, float], head: int) -> str:
+    weight, even = found
+    return f"{weight[head]:.2f} ({even:.2f})"
 
 
 def _draw(

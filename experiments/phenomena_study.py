@@ -86,8 +86,8 @@ def read_contrasts(path: str) -> list[Contrast]:
         cells = line.split("\t")
         if len(cells) not in (3, 4) or not all(cells[:3]):
             raise ValueError(
-                f"{path}:{number}: {len(cells)} columns; a line has source, right and wrong translation with tabs between, "
-                "and maybe a kind"
+                f"{path}:{number}: {len(cells)} columns; a line has source, right and wrong translation with tabs "
+                "between, and maybe a kind"
             )
         if cells[1] == cells[2]:
             raise ValueError(f"{path}:{number}: the right and the wrong translation are the same")

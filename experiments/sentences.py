@@ -40,49 +40,63 @@ def chosen(subject: Subject, asked: Mapping[str, Any]) -> list[Chosen]:
 
 
 def show(
-    subject: Subject, sentences: Sequence[Chosen], folder: pathlib.Path, beam_size: int | None = None
+    subjects: Sequence[Subject], sentences: Sequence[Chosen], folder: pathlib.Path, beam_size: int | None = None
 ) -> list[pathlib.Path]:
     """Draws the attention of each sentence and writes attention.html for all; returns the files.
 
     A model without attention gets a page with its translations' probabilities, and no pictures.
+
+    Args:
+      subjects: runs, side by side in the page; the first one's attention is drawn.
+      sentences: what they translate.
+      folder: for the files.
+      beam_size: hypotheses a sentence; default: as each is configured.
     """
     shown, written = [], []
     for number, each in enumerate(sentences):
-        sentence = _sentence(subject, each, beam_size)
-        shown.append(sentence)
-        one = sentence.shown[0]
+        readings = [one for subject in subjects for one in _shown(subject, each, beam_size, len(subjects) > 1)]
+        shown.append(Sentence(each.source, readings))
+        one = readings[0]
         source, target = _labels(one.source), _labels(one.target)
         rows = {"encoder": source, "decoder": target, "cross": target}
         columns = {"encoder": source, "decoder": ["<s>", *target[:-1]], "cross": source}
         place = folder if len(sentences) == 1 else folder / f"sentence{number + 1}"
         written += maps.draw_all(one.reading.attention, rows, columns, place) if one.reading.attention else []
     page = folder / "attention.html"
-    page.write_text(attention_page(f"Attention in {subject.workdir.path.absolute().name}", shown), encoding="utf-8")
+    names = " and ".join(run_name(subject) for subject in subjects)
+    page.write_text(attention_page(f"Attention in {names}", shown), encoding="utf-8")
     return [*written, page]
+
+
+def run_name(subject: Subject) -> str:
+    """What a run is called: its folder."""
+    return subject.workdir.path.absolute().name
 
 
 def _labels(pieces: Sequence[str]) -> list[str]:
     return [words.text([piece]) for piece in pieces]
 
 
-def _sentence(subject: Subject, chosen: Chosen, beam_size: int | None) -> Sentence:
+def _shown(subject: Subject, chosen: Chosen, beam_size: int | None, named: bool) -> list[Shown]:
+    """A run's own translation and the reference, as it reads them."""
     found = subject.translate(chosen.source, beam_size)
+    beam = [{"text": each.text, "score": round(each.score, 4), "rank": round(rank, 4)} for each, rank in found]
     targets = {"translation": list(found[0][0].tokens)}
     if chosen.reference is not None:
         targets["reference"] = [*subject.tokenizer.encode(chosen.reference), EOS]
-    beam = [{"text": each.text, "score": round(each.score, 4), "rank": round(rank, 4)} for each, rank in found]
-    return Sentence(chosen.source, [_shown(subject, chosen.source, *each) for each in targets.items()], beam)
-
-
-def _shown(subject: Subject, source: str, title: str, target: Sequence[int]) -> Shown:
-    reading, inside = subject.read(source, target)
-    pieces = subject.tokenizer.pieces
-    return Shown(
-        title,
-        pieces([*subject.tokenizer.encode(source), EOS]),
-        pieces(target),
-        reading,
-        [pieces(row) for row in reading.likely.tolist()],
-        inside,
-        subject.spec.model.causal_mask,
-    )
+    pieces, shown = subject.tokenizer.pieces, []
+    for title, target in targets.items():
+        reading, inside = subject.read(chosen.source, target)
+        shown.append(
+            Shown(
+                f"{run_name(subject)}: {title}" if named else title,
+                pieces([*subject.tokenizer.encode(chosen.source), EOS]),
+                pieces(target),
+                reading,
+                [pieces(row) for row in reading.likely.tolist()],
+                inside,
+                subject.spec.model.causal_mask,
+                beam,
+            )
+        )
+    return shown

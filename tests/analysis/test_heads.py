@@ -98,7 +98,7 @@ COST = {("a", 0): 0.5, ("a", 1): 3.0, ("b", 0): -1.0, ("b", 1): 2.0, ("b", 2): 0
 
 
 def pruned(shortlist: int, **limit: int) -> tuple[list[heads.Head | None], list[float], int]:
-    """Heads with known costs, but "b" 2 costs 9 more once "a" 0 is gone. The slope knows nothing of that."""
+    """Heads with known costs, but "b" 2 costs 9 more once "a" 0 is gone. Importance knows nothing of that."""
     calls = 0
 
     def loss(scales: heads.Scales) -> float:
@@ -107,10 +107,10 @@ def pruned(shortlist: int, **limit: int) -> tuple[list[heads.Head | None], list[
         gone = {head for head in COST if scales[head[0]][head[1]] == 0}
         return 10 + sum(COST[head] for head in gone) + 9 * ({("a", 0), ("b", 2)} <= gone)
 
-    def slope(scales: heads.Scales) -> heads.Scales:
-        return {name: np.array([-COST[name, head] for head in range(len(each))]) for name, each in scales.items()}
+    def importance(scales: heads.Scales) -> heads.Scales:
+        return {name: np.array([COST[name, head] for head in range(len(each))]) for name, each in scales.items()}
 
-    curve = heads.prune(loss, slope, {"a": np.ones(2), "b": np.ones(3)}, shortlist, **limit)
+    curve = heads.prune(loss, importance, {"a": np.ones(2), "b": np.ones(3)}, shortlist, **limit)
     return [each.head for each in curve], [each.loss for each in curve], calls
 
 

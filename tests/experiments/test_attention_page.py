@@ -37,9 +37,9 @@ def page(attention: bool = True) -> str:
     best = np.log(np.array([[0.5, 0.1]] * 3, np.float32))
     reading = Reading(weights if attention else {}, log, np.zeros((3, 2), np.int32), best)
     likely = [["▁a", "▁</script>"]] * 3
-    shown = Shown("translation", SOURCE, TARGET, reading, likely, {"cross/0": inside} if attention else {}, True)
     beam = [{"text": "a cat", "score": -2.0, "rank": -1.5}, {"text": "the <b>cat", "score": -3.0, "rank": -2.5}]
-    return attention_page("Attention & <more>", [Sentence("<un chat", [shown], beam)])
+    shown = Shown("translation", SOURCE, TARGET, reading, likely, {"cross/0": inside} if attention else {}, True, beam)
+    return attention_page("Attention & <more>", [Sentence("<un chat", [shown])])
 
 
 def test_the_page_needs_nothing_beside_it() -> None:

@@ -102,19 +102,19 @@ class Pruned(NamedTuple):
 
 def prune(
     loss: Callable[[Scales], float],
-    slope: Callable[[Scales], Scales],
+    importance: Callable[[Scales], Scales],
     scales: Scales,
     shortlist: int,
     limit: int | None = None,
 ) -> Sequence[Pruned]:
     """Takes out, one after the other, the head without which the loss is lowest.
 
-    Of the heads that are left, those that the gradient calls cheapest are tried; with a shortlist as long as there are
-    heads, all of them.
+    Of the heads that are left, those of least importance are tried; with a shortlist as long as there are heads, all of
+    them, and importance is not asked for.
 
     Args:
       loss: with heads scaled so.
-      slope: d loss / d scale, [H] by name: to first order, a head's removal adds minus that to the loss.
+      importance: [H] by name; what is quicker to find out than the loss without each head.
       scales: where to begin.
       shortlist: how many heads are tried at each step.
       limit: how many heads to take out; None: all.
@@ -124,8 +124,8 @@ def prune(
     for _ in range(count):
         left = every(scales)
         if len(left) > shortlist:
-            slopes = slope(scales)
-            left = sorted(left, key=lambda head: -float(slopes[head[0]][head[1]]))[:shortlist]
+            found = importance(scales)
+            left = sorted(left, key=lambda head: float(found[head[0]][head[1]]))[:shortlist]
         tried = [Pruned(head, loss(without(scales, head)), without(scales, head)) for head in left]
         best = min(tried, key=lambda each: each.loss)
         scales = best.scales
