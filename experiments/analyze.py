@@ -19,7 +19,7 @@ from absl import flags
 
 from experiments import command
 
-STUDIES = ("heads", "alignment", "phenomena")
+STUDIES = ("heads", "alignment", "phenomena", "training")
 
 
 class Flags(NamedTuple):
@@ -104,7 +104,7 @@ def analyze(asked: dict[str, Any]) -> list[str]:
 
 def _studies(subjects: Sequence[Any], asked: dict[str, Any], folder: pathlib.Path) -> list[Any]:
     """Everything that is measured."""
-    from experiments import alignment_study, comparison, head_study, phenomena_study
+    from experiments import alignment_study, comparison, head_study, phenomena_study, training_study
     from transformer.data.corpus import open_corpus
 
     subject, found = subjects[0], []
@@ -112,9 +112,10 @@ def _studies(subjects: Sequence[Any], asked: dict[str, Any], folder: pathlib.Pat
     compares = len(subjects) > 1 and not (asked["text"] or asked["file"])
     if asked["study"] or compares:
         pairs = list(open_corpus(subject.spec.data).split(split)[: asked["sentences"]])
-        named = {"heads": head_study, "alignment": alignment_study, "phenomena": phenomena_study}
+        modules = (head_study, alignment_study, phenomena_study, training_study)
+        named = dict(zip(STUDIES, modules, strict=True))
         found += [named[name].study(subject, split, pairs, folder) for name in asked["study"]]
-        found += [comparison.study(*subjects, split, pairs)] if compares else []
+        found += [comparison.study(subject, subjects[1], split, pairs)] if compares else []
     if asked["contrast"]:
         contrasts = phenomena_study.read_contrasts(asked["contrast"])
         found.append(phenomena_study.contrast(subject, contrasts, pathlib.Path(asked["contrast"]).name))

@@ -44,9 +44,9 @@ def study(one: Subject, other: Subject, split: str, pairs: Sequence[Pair]) -> St
     compared = compare([texts[0]], [texts[1]], references)
     differences = _sentence_scores(texts[1], references) - _sentence_scores(texts[0], references)
     far = [index for index in np.argsort(-np.abs(differences), kind="stable") if texts[0][index] != texts[1][index]]
-    better = {
-        name: [i for i in far if sign * differences[i] > 0][:_SHOWN] for name, sign in zip(names, (-1, 1), strict=True)
-    }
+    signed = zip(names, (-differences, differences), strict=True)
+    signed = zip(names, (-differences, differences), strict=True)
+    better = {name: [i for i in far if gain[i] > 0][:_SHOWN] for name, gain in signed}
     numbers: dict[str, Any] = {
         "split": split,
         "sentences": len(pairs),
@@ -63,16 +63,16 @@ def study(one: Subject, other: Subject, split: str, pairs: Sequence[Pair]) -> St
     rows = [[name, *(f"{value:.2f}" for value in each.values())] for name, each in scores.items()]
     parts = [
         f"### {names[0]} and {names[1]} on {split}\n",
-        f"{len(pairs)} sentences, of which {numbers['same']} have the same translation. BLEU of {names[1]} minus that of "
-        f"{names[0]}: {compared.difference.value:+.2f}, p = {probability(compared.p)} (approximate randomisation over "
-        "sentences; one seed says nothing of other seeds).\n",
+        f"{len(pairs)} sentences, of which {numbers['same']} have the same translation. BLEU of {names[1]} minus that "
+        f"of {names[0]}: {compared.difference.value:+.2f}, p = {probability(compared.p)} (approximate "
+        "randomisation over sentences; one seed says nothing of other seeds).\n",
         table(heads, rows),
     ]
     for name, chosen in better.items():
         shown = [
             [pairs[i].source, pairs[i].target, texts[0][i], texts[1][i], f"{abs(differences[i]):.1f}"] for i in chosen
         ]
-        parts += [f"### Where {name} is better\n", table(["source", "reference", *names, "chrF"], shown)]
+        parts += [f"### Where {name} is better\n", table(["source", "reference", *names, "chrF"], shown, 4)]
     return Study("comparison", "\n".join(parts), numbers)
 
 

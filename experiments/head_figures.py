@@ -48,6 +48,22 @@ def pruning(losses: Sequence[float], bleu: Mapping[int, float], path: pathlib.Pa
     return _save(figure, path)
 
 
+def curves(lines: Mapping[str, Sequence[tuple[int, float]]], path: pathlib.Path, label: str) -> pathlib.Path:
+    """Draws a value of each attention by the number of updates. PNG and SVG; returns the SVG."""
+    figure, axes = _figure(7, 4.2)
+    styles = {"encoder": "-", "decoder": ":", "cross": "--"}
+    for name, points in lines.items():
+        kind, _, layer = name.partition("/")
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, styles[kind], marker=".", label=f"{kind} {int(layer) + 1}")
+    axes.set_xlabel("updates")
+    axes.set_ylabel(label, fontsize=9)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, ncols=3)
+    return _save(figure, path)
+
+
 def _figure(width: float, height: float):
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import; no window system is touched
     from matplotlib.figure import Figure

@@ -27,6 +27,7 @@ thead button { all: unset; cursor: pointer; font-weight: 600; }
 thead button:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 th[aria-sort=ascending] button::after { content: " ▲"; }
 th[aria-sort=descending] button::after { content: " ▼"; }
+td:not(:first-child):not([style]) { white-space: normal; min-width: 14rem; }
 tbody tr:hover { background: var(--band); }
 td:first-child, th:first-child { position: sticky; left: 0; background: var(--paper); text-align: left; }
 thead th:first-child { background: var(--band); }

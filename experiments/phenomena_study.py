@@ -114,7 +114,7 @@ def contrast(subject: Subject, contrasts: Sequence[Contrast], what: str) -> Stud
     )
     if lost:
         heads = ["kind", "source", "right", "wrong", "margin"]
-        text += f"\nThe most certain mistakes:\n\n{table(heads, lost)}"
+        text += f"\nThe most certain mistakes:\n\n{table(heads, lost, 4)}"
     numbers: dict[str, Any] = {
         "kinds": {
             kind: {"pairs": len(found), "right": sum(margin > 0 for margin in found), "margin": float(np.mean(found))}

@@ -1,7 +1,7 @@
 """Attention score by score: the queries, keys and values of every head for one sentence pair, as the model has them.
 
 The model is not asked to keep them. A copy of it gets, in the place of each `Attention`, one that notes what passes
-through it, and runs step by step outside of any compiled program, so that what is noted are numbers.
+through it.
 """
 
 from collections.abc import Sequence
@@ -36,12 +36,15 @@ class Inside(NamedTuple):
     softmax: bool  # whether weights are a softmax of the scores
 
 
+_Notes = list[dict[str, jax.Array]]
+
+
 class _Noted:
     """Computes what an attention does, by the reference path, and notes what passes through."""
 
     def __init__(self, inner: Attention) -> None:
         self.inner, self.weigh = inner, inner.weigh
-        self.notes: list[dict[str, jax.Array]] = []
+        self.notes: _Notes = []
 
     def scores(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
         """Of the attention in whose place this stands."""
@@ -72,25 +75,43 @@ def look_inside(model: Seq2Seq, source: Sequence[int], target: Sequence[int]) ->
       source: ids without EOS.
       target: ids with EOS.
     """
-    copy: Any = nnx.clone(cast(nnx.Module, model))
+    graph, state = nnx.split(cast(nnx.Module, model))
+    source_BS, input_BT = teacher_forced(source, target)
+    copy: Any = nnx.merge(graph, state)
+    noted, multi_head = _noting(copy)
+    if multi_head:
+
+        @jax.jit
+        def run(state: Any, source_BS: jax.Array, input_BT: jax.Array) -> dict[str, _Notes]:
+            copy: Any = nnx.merge(graph, state)
+            noted, _ = _noting(copy)
+            copy.decode(copy.encode(source_BS), input_BT)
+            return {name: each.notes for name, each in noted.items()}
+
+        notes = run(state, source_BS, input_BT)
+    else:  # a recurrent decoder's pass is one compiled loop, but its steps are not
+        memory = copy.encode(source_BS)
+        decoding = copy.start(memory, 1, len(target))
+        for place in range(len(target)):
+            _, decoding = copy.step(decoding, input_BT[:, place : place + 1], jnp.asarray(place, jnp.int32))
+        notes = {name: each.notes for name, each in noted.items()}
+        for each in notes.values():
+            each[0]["value"] = memory.states_BSD[:, :, None]  # the annotations
+    return {name: _gathered(noted[name], notes[name]) for name in sorted(noted, key=kind_and_layer)}
+
+
+def _noting(model: Any) -> tuple[dict[str, _Noted], bool]:
+    """Puts a `_Noted` in the place of every attention; also says whether all are multi-head attention's."""
     noted: dict[str, _Noted] = {}
     multi_head = True
-    for path, module in list(nnx.iter_modules(copy)):
+    for path, module in list(nnx.iter_modules(model)):
         if isinstance(module, Attention):
-            owner = _at(copy, path[:-1])
+            owner = _at(model, path[:-1])
             multi_head &= isinstance(owner, MultiHeadAttention)
             noted[_name(path)] = _Noted(module)
             delattr(owner, str(path[-1]))
             setattr(owner, str(path[-1]), noted[_name(path)])
-    source_BS, input_BT = teacher_forced(source, target)
-    memory = copy.encode(source_BS)
-    if multi_head:
-        copy.decode(memory, input_BT)
-    else:  # a recurrent decoder's pass is one compiled loop, but its steps are not
-        state = copy.start(memory, 1, len(target))
-        for place in range(len(target)):
-            _, state = copy.step(state, input_BT[:, place : place + 1], jnp.asarray(place, jnp.int32))
-    return {name: _gathered(noted[name], memory.states_BSD) for name in sorted(noted, key=kind_and_layer)}
+    return noted, multi_head
 
 
 def _at(module: Any, path: Sequence[Any]) -> Any:
@@ -107,11 +128,9 @@ def _name(path: Sequence[Any]) -> str:
     return f"{'cross' if kind == 'cross_attention' else stack}/{layer}"
 
 
-def _gathered(noted: _Noted, annotations_BSD: jax.Array) -> Inside:
+def _gathered(noted: _Noted, notes: _Notes) -> Inside:
     """One note, or of a decoder that goes step by step one each step."""
-    notes, scores = noted.notes, noted.inner.scores
-    heads = notes[0]["query"].shape[2]
-    value_BSHU = notes[0].get("value", annotations_BSD[:, :, None])
+    scores, heads = noted.inner.scores, notes[0]["query"].shape[2]
     scale: Any = scores.scale if isinstance(scores, Dot) else 1.0
     if isinstance(scores, LearnedDot):
         scale = scores.scale_H[...]
@@ -124,7 +143,7 @@ def _gathered(noted: _Noted, annotations_BSD: jax.Array) -> Inside:
     return Inside(
         query_THK=array(jnp.concatenate([note["query"][0] for note in notes])),
         key_SHK=array(notes[0]["key"][0]),
-        value_SHU=array(value_BSHU[0]),
+        value_SHU=array(notes[0]["value"][0]),
         scores_HTS=array(jnp.concatenate([note["scores"][0] for note in notes], axis=1)),
         kind="additive" if additive else "dot",
         scale_H=array(jnp.broadcast_to(jnp.asarray(scale), (heads,))),

@@ -1,11 +1,12 @@
 """One sentence pair as a model reads it: every attention there is, and how probable each token was."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from transformer.models.interface import Seq2Seq
 from transformer.spec import BOS, EOS
@@ -54,7 +55,7 @@ def teacher_forced(source: Sequence[int], target: Sequence[int]) -> tuple[jax.Ar
 
 
 def read(model: Seq2Seq, source: Sequence[int], target: Sequence[int], top: int = 5) -> Reading:
-    """Reads one pair; `source` without EOS, `target` with it.
+    """Reads one pair with a model that is an NNX module; `source` without EOS, `target` with it.
 
     Raises:
       ValueError: the target is empty.
@@ -64,15 +65,21 @@ def read(model: Seq2Seq, source: Sequence[int], target: Sequence[int], top: int 
     source_BS, input_BT = teacher_forced(source, target)
     target_T = jnp.array(target, jnp.int32)
 
+    # Parameters are an argument: as constants of the program they would take long to compile.
+    graph, state = nnx.split(cast(nnx.Module, model))
+
     @jax.jit
-    def run(source_BS: jax.Array, input_BT: jax.Array) -> tuple[dict[str, jax.Array], jax.Array, jax.Array, jax.Array]:
+    def run(
+        state: Any, source_BS: jax.Array, input_BT: jax.Array
+    ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array, jax.Array]:
+        model: Any = nnx.merge(graph, state)
         memory = model.encode(source_BS)
         decoded = model.decode(memory, input_BT)
         log_TV = jax.nn.log_softmax(model.logits(decoded.hidden_BTD)[0])
         best, likely = jax.lax.top_k(log_TV, min(top, log_TV.shape[-1]))
         return memory.attention | decoded.attention, _at(log_TV, target_T), likely, best
 
-    attention, log_probability_T, likely, best = run(source_BS, input_BT)
+    attention, log_probability_T, likely, best = run(state, source_BS, input_BT)
     names = sorted(attention, key=kind_and_layer)
     return Reading(
         {name: np.asarray(attention[name][0], np.float32) for name in names},
