@@ -3,7 +3,7 @@
 STYLE = """
 :root { --heat: #f0a020; --other: #5b9bd5; }
 @media (prefers-color-scheme: dark) { :root { --heat: #a65f00; --other: #2f6ca8; } }
-h2:first-of-type { margin-top: 1rem; }
+
 .controls { display: flex; flex-wrap: wrap; gap: .5rem 1rem; position: sticky; top: 0; z-index: 2;
   background: var(--paper); padding: .5rem 0; border-bottom: 1px solid var(--faint); }
 .controls label { font-size: .875rem; }
@@ -31,6 +31,7 @@ button:focus-visible, select:focus-visible { outline: 3px solid var(--link); out
 .bar { display: inline-block; height: .7rem; width: calc(var(--w) * 6rem + 1px); background: var(--heat); }
 .bar.off { background: var(--other); }
 .strip { display: inline-block; vertical-align: middle; height: 14px; }
+#scores td, #beam td { min-width: 0; white-space: nowrap; }
 .scores td, .scores th { padding: .15rem .5rem; }
 .scores .hidden td { opacity: .45; }
 button.token { border-bottom: 4px solid color-mix(in srgb, var(--heat) calc(var(--w) * 100%), var(--faint)); }
