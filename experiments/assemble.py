@@ -15,13 +15,14 @@ from flax import nnx
 
 from experiments import devices
 from experiments.workdir import Workdir
+from transformer.analysis import saturation
 from transformer.data import batching
 from transformer.data.tokenizer import Tokenizer
 from transformer.decoding.search import search
 from transformer.decoding.translate import Translator
 from transformer.evaluation import evaluator
 from transformer.models.build import build
-from transformer.spec import DecodeSpec, Spec
+from transformer.spec import PAD, DecodeSpec, Spec
 from transformer.training import state as states
 from transformer.training import step as steps
 from transformer.training.checkpoint import Checkpoints, mean_of_last
@@ -158,15 +159,29 @@ class System:
     @functools.cached_property
     def _loss_sums(self) -> Callable[..., Any]:
         chunk = self.spec.train.loss_chunk
-        return self.placement.compile_rows(
-            lambda params, source_BS, target_BT: steps.loss_sums(self.model, params, source_BS, target_BT, 0.0, chunk),
-            summed=True,
-        )
+
+        def sums(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> Any:
+            loss, attention = steps.loss_and_attention(self.model, params, source_BS, target_BT, 0.0, chunk)
+            return loss, saturation.look_sums(attention, source_BS != PAD, target_BT != PAD)
+
+        return self.placement.compile_rows(sums, summed=True)
 
     def loss(self, params: Params, batches: Sequence[batching.Batch]) -> dict[str, float]:
         """Loss and perplexity of `params` on `batches`."""
-        shard = self.placement.shard
-        return evaluator.loss(lambda batch: self._loss_sums(params, shard(batch.source), shard(batch.target)), batches)
+        return self.loss_and_looks(params, batches)[0]
+
+    def loss_and_looks(
+        self, params: Params, batches: Sequence[batching.Batch]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Loss and perplexity of `params` on `batches`, and how sharply each attention looks, in the same pass."""
+        shard, looks = self.placement.shard, []
+
+        def sums(batch: batching.Batch) -> Any:
+            loss, found = self._loss_sums(params, shard(batch.source), shard(batch.target))
+            looks.append(found)
+            return loss
+
+        return evaluator.loss(sums, batches), saturation.means(jax.device_get(looks))
 
     def plan(self, pairs: batching.TokenizedPairs) -> batching.BatchPlan:
         """The batches of a training split."""

@@ -2,8 +2,10 @@
 
 import base64
 import html
+import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --faint: #d8dee4; --band: #f4f6f8; --link: #0b57d0; }
@@ -25,6 +27,7 @@ thead button { all: unset; cursor: pointer; font-weight: 600; }
 thead button:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 th[aria-sort=ascending] button::after { content: " ▲"; }
 th[aria-sort=descending] button::after { content: " ▼"; }
+td:not(:first-child):not([style]) { white-space: normal; min-width: 14rem; }
 tbody tr:hover { background: var(--band); }
 td:first-child, th:first-child { position: sticky; left: 0; background: var(--paper); text-align: left; }
 thead th:first-child { background: var(--band); }
@@ -88,14 +91,33 @@ def page(title: str, markdown: str, pictures: Sequence[tuple[pathlib.Path, str]]
         links.append(f'<li><a href="#s{number}">{part.partition("</h3>")[0]}</a></li>')
         sections.append(f'<h2 id="s{number}">' + part.replace("</h3>", "</h2>", 1))
     figures = "".join(_figure(path, caption) for path, caption in pictures)
+    return document(
+        title,
+        f"<nav><ul>{''.join(links)}</ul></nav>\n<main>\n{''.join(sections[:2])}"
+        f'<div class="figures">{figures}</div>\n{"".join(sections[2:])}</main>\n',
+        script=_SCRIPT,
+    )
+
+
+def document(title: str, body: str, style: str = "", script: str = "", data: Mapping[str, Any] | None = None) -> str:
+    """A page with a heading: light or dark as the reader's system is, and readable on a phone.
+
+    Args:
+      title: of the page, and its heading.
+      body: HTML below the heading.
+      style: more CSS.
+      script: runs when all is there.
+      data: what the script finds, as JSON, in the element "data".
+    """
     name = html.escape(title)
+    # "</script>" in a sentence would end the element: "<" is written as JSON's escape.
+    given = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c") if data else ""
+    element = f'<script type="application/json" id="data">{given}</script>\n' if data else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<title>{name}</title>\n<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n</head>\n<body>\n'
-        f"<h1>{name}</h1>\n<nav><ul>{''.join(links)}</ul></nav>\n<main>\n{''.join(sections[:2])}"
-        f'<div class="figures">{figures}</div>\n{"".join(sections[2:])}</main>\n'
-        f"<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+        f'<title>{name}</title>\n<link rel="icon" href="data:,">\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n'
+        f"<h1>{name}</h1>\n{body}{element}<script>{script}</script>\n</body>\n</html>\n"
     )
 
 

@@ -306,9 +306,9 @@ def text(value: Mean, digits: int) -> str:
     return shown if not value.half_width else f"{shown} ± {value.half_width:,.{digits}f}"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table whose numbers stand on the right."""
-    lines = [heads, ["---", *("---:" for _ in heads[1:])], *rows]
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
+    """A Markdown table whose numbers stand on the right, after some columns of text."""
+    lines = [heads, [*("---" for _ in heads[:texts]), *("---:" for _ in heads[texts:])], *rows]
     return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
 
 

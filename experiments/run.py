@@ -214,7 +214,7 @@ class Run:
     def _evaluated(self, step: int, state: TrainState) -> dict[str, float]:
         spec, split = self.spec, self.spec.data.validation_split
         params = self.system.on_devices(evaluated(state))
-        values = self.system.loss(params, self.validation_batches)
+        values, looks = self.system.loss_and_looks(params, self.validation_batches)
         pairs = self.validation[: spec.evaluate.sentences]
         if len(pairs):
             greedy = dataclasses.replace(spec.decode, method="greedy")
@@ -223,7 +223,7 @@ class Run:
             values["bleu"] = bleu.bleu(texts, [pair.target for pair in pairs])
             self.workdir.write_translations(split, step, texts)
             self._show(step, split, pairs, texts)
-        self.recorder.write(step, split, values)
+        self.recorder.write(step, split, values | looks)
         self.watch.line(f"step {step} {split}: " + ", ".join(number(*item) for item in values.items()))
         self.judge(step, values)
         return values

@@ -64,13 +64,27 @@ def loss_sums(
     dropout: Dropout | None = None,
 ) -> LossSums:
     """Teacher-forced loss of a batch; padding, and rows of padding alone, have no weight."""
+    return loss_and_attention(model, params, source_BS, target_BT, smoothing, chunk, dropout)[0]
+
+
+def loss_and_attention(
+    model: Model,
+    params: Params,
+    source_BS: jax.Array,
+    target_BT: jax.Array,
+    smoothing: jax.Array | float,
+    chunk: int | None,
+    dropout: Dropout | None = None,
+) -> tuple[LossSums, dict[str, jax.Array]]:
+    """`loss_sums`, and the weights of every attention by name, which cost nothing where nobody uses them."""
     net = model(params)
     memory = net.encode(source_BS, at_site(dropout, 0))
     decoded = net.decode(memory, shift_right(target_BT), at_site(dropout, 1))
     weight_BT = (target_BT != PAD).astype(jnp.float32)
-    return fused_cross_entropy(
+    sums = fused_cross_entropy(
         net.logits, decoded.hidden_BTD, target_BT, weight_BT, jnp.asarray(smoothing, jnp.float32), chunk
     )
+    return sums, memory.attention | decoded.attention
 
 
 def initial_state(params: Params, train: TrainSpec, numbers: Numbers, key: jax.Array) -> TrainState:

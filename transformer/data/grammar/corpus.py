@@ -98,6 +98,11 @@ def generate(split: str, index: int, seed: int = 0) -> Example:
     Raises:
         ValueError: if the split is unknown or the index negative.
     """
+    return derive(split, index, seed)[1]
+
+
+def derive(split: str, index: int, seed: int = 0) -> tuple[Sentence, Example]:
+    """Returns what `generate` returns, and the derivation that it says; raises what that raises."""
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: one of {', '.join(SPLITS)}")
     if index < 0:
@@ -116,20 +121,22 @@ def draw(rng: Stream, split: str) -> Sentence:
             return in_sequence(derivation) if rng.relatives else derivation
 
 
-def _short(rng: Stream, split: str) -> Example:
+def _short(rng: Stream, split: str) -> tuple[Sentence, Example]:
     while True:
-        example = realise(draw(rng, split))
+        derivation = draw(rng, split)
+        example = realise(derivation)
         counts = word_counts(example)
         if min(counts) >= SHORTEST and max(counts) <= LONGEST_TRAINED:
-            return example
+            return derivation, example
 
 
-def _long(rng: Stream) -> Example:
+def _long(rng: Stream) -> tuple[Sentence, Example]:
     while True:
-        example = realise(in_sequence(compound.long(rng)))
+        derivation = in_sequence(compound.long(rng))
+        example = realise(derivation)
         counts = word_counts(example)
         if min(counts) > LONGEST_TRAINED and max(counts) <= LONGEST:
-            return Example(
+            return derivation, Example(
                 example.french,
                 example.english,
                 example.alignment,
