@@ -35,9 +35,10 @@ def get_config() -> ConfigDict:
     model.decoder_positions = config_dict.placeholder(str)  # the same in the decoder; None: as in the encoder
     model.max_positions = 512  # positions=learned: how many are learned
     model.feed_forward = True  # each layer has its feed-forward network; Section 3.3
-    model.activation = "relu"  # in the feed-forward network: relu (Eq. 2), gelu, swiglu
+    model.activation = "relu"  # in the feed-forward network: relu (Eq. 2), gelu, swish, swiglu
     model.tie_embeddings = True  # one matrix for source, target and output; Section 3.4
     model.scale_embeddings = True  # multiply embeddings by √d_model; Section 3.4
+    model.output_bias = False  # add to each word's logit a bias of its own, as Marian does; not in the paper
     model.cell = "lstm"  # recurrent models: lstm, gru
     model.d_state = config_dict.placeholder(int)  # recurrent models: hidden units of a layer; None: d_model
     model.d_maxout = config_dict.placeholder(int)  # rnnsearch: units of the output layer; None: d_model
@@ -74,8 +75,9 @@ def get_config() -> ConfigDict:
     data.prefetch = 16  # batches ready ahead of the training step
 
     train = config.train = ConfigDict()
+    train.init_from = ""  # folder of a Marian model to begin from, such as OPUS-MT's; empty: random parameters
     train.seed = 0  # of parameters, dropout and the order of batches
-    train.steps = 100_000  # parameter updates; Section 5.2
+    train.steps = 100_000  # parameter updates; Section 5.2; 0, with init_from: none
     train.optimizer = "adam"  # adam (Section 5.3), adamw, adafactor, lion, muon (for matrices; for all else Adam)
     train.learning_rate = config_dict.placeholder(float)  # its peak; None: Eq. 3's (d_model · warmup_steps)^-0.5
     train.schedule = "inverse_sqrt"  # after the warm-up: inverse_sqrt (Eq. 3), linear (to 0 at the end), constant

@@ -43,6 +43,7 @@ class System:
       model: the structure.
       shapes: of the parameters.
       placement: the devices.
+      given: parameters to begin with; None: they are drawn.
     """
 
     spec: Spec
@@ -50,20 +51,30 @@ class System:
     model: Model
     shapes: Params
     placement: MeshPlacement
+    given: Params | None = None
     _searches: dict[DecodeSpec, Callable[..., Any]] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def make(cls, spec: Spec, tokenizer: Tokenizer, placement: MeshPlacement | None = None) -> "System":
-        """Builds the model, without its parameters, for a placement; default: all devices, as the settings say.
+    def make(
+        cls, spec: Spec, tokenizer: Tokenizer, given: Params | None = None, placement: MeshPlacement | None = None
+    ) -> "System":
+        """Builds the model, without its parameters, or with those it is to begin with.
+
+        Args:
+          spec, tokenizer: what it is made of.
+          given: the parameters it begins with; default: drawn.
+          placement: how its arrays lie on devices; default: on all of them, as the settings say.
 
         Raises:
-          ValueError: settings that fit no model.
+          ValueError: settings that fit no model, or parameters that are not the model's.
         """
         model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, jax.random.key(0))))
         placement = placement or PLACEMENTS[spec.parallel.mode](
             options=devices.compiler_options(), fsdp=spec.parallel.fsdp, tensor=spec.parallel.tensor
         )
-        return cls(spec, tokenizer, model, shapes, placement)
+        if given is not None:
+            _check_shapes(given, shapes, spec)
+        return cls(spec, tokenizer, model, shapes, placement, given)
 
     def beside(self, spec: Spec) -> "System":
         """The system of a spec that differs in numbers alone; programs that were compiled serve both."""
@@ -82,8 +93,8 @@ class System:
 
     @functools.cached_property
     def initial(self) -> Params:
-        """The parameters before training; they depend on `train.seed` alone."""
-        return self._draw(self._seed)
+        """The parameters before training: those given, or such as depend on `train.seed` alone."""
+        return self._draw(self._seed) if self.given is None else jax.device_put(self.given)
 
     @functools.cached_property
     def numbers(self) -> Any:
@@ -92,7 +103,7 @@ class System:
 
     def fresh_state(self) -> TrainState:
         """The state before the first step, on the host's default device; on all where no device is to have it whole."""
-        if self.placement.divided:
+        if self.placement.divided and self.given is None:
             return self._divided_state()
         return self._state(self.initial)
 
@@ -206,3 +217,17 @@ class System:
             waiting.append(batch._replace(source=shard(batch.source), target=shard(batch.target)))
             if len(waiting) > 1:
                 yield waiting.pop(0)
+
+
+def _check_shapes(given: Params, shapes: Params, spec: Spec) -> None:
+    """Refuses parameters to begin with that are not the model's, by name."""
+    here, there = (
+        {jax.tree_util.keystr(path, simple=True, separator="."): leaf.shape for path, leaf in leaves}
+        for leaves in map(jax.tree.leaves_with_path, (shapes, given))
+    )
+    if differing := [name for name in sorted(here | there) if here.get(name) != there.get(name)]:
+        name = differing[0]
+        raise ValueError(
+            f"{spec.train.init_from}: {len(differing)} parameters differ from the config's model; "
+            f"{name} is {there.get(name, 'not there')} there, {here.get(name, 'not there')} here"
+        )

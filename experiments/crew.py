@@ -106,7 +106,7 @@ def _train(runs: "Sequence[Run]") -> None:
     first.describe()
     if len(runs) > 1:
         first.watch.line(f"{len(runs)} runs are trained together")
-    if saved:
+    if start:
         before, now = first.devices_before, len(jax.devices())
         elsewhere = f" on {now} devices, before on {before}: the same batches, sums in another order"
         first.watch.line(f"continuing after step {start}" + (elsewhere if before not in (0, now) else ""))

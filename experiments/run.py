@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from experiments import assemble, crew, hosts, preflight
+from experiments import assemble, crew, hosts, initial, preflight
 from experiments.console import Watch, number
 from experiments.interrupt import Interrupts
 from experiments.scoring import evaluate_split, picture
@@ -15,7 +15,7 @@ from experiments.training_split import TrainingSplit
 from experiments.workdir import Workdir
 from transformer.data import batching, doctor
 from transformer.data.corpus import Pair, open_corpus
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.marian_tokenizer import load_tokenizer
 from transformer.evaluation import bleu
 from transformer.spec import Spec
 from transformer.training import loop, metrics
@@ -57,8 +57,12 @@ class Run:
             split = TrainingSplit.of(spec.data, self.corpus)
             self.validation = self.corpus.split(spec.data.validation_split)
             self.faults = doctor.at_start(split.pairs, self.validation, spec.data)
+            adopted = self._adopted(allowed)
             self.workdir.begin(spec, allowed)
-            self.system = assemble.System.make(spec, split.tokenizer(self.workdir))
+            if adopted and self.workdir.writes and not self.workdir.tokenizer.exists():
+                adopted.tokenizer.save(self.workdir.tokenizer)
+            given = adopted.params if adopted else None
+            self.system = assemble.System.make(spec, split.tokenizer(self.workdir), given)
             self.plan = self.system.plan(split.tokenized(self.system.tokenizer))
             self.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint, allowed)
             self._write_versions()
@@ -67,6 +71,11 @@ class Run:
         self.checkpoints = self._open_checkpoints()
         self.judge: Callable[[int, dict[str, float]], None] = lambda step, values: None  # told of each evaluation
         self._result: tuple[Params, list[int]] | None = None
+
+    def _adopted(self, allowed: Sequence[str]) -> initial.Adopted | None:
+        """The model that the run begins from, until it has checkpoints of its own."""
+        path = self.spec.train.init_from
+        return initial.adopt(path, self.spec.model, allowed) if path and not self.workdir.steps() else None
 
     def beside(self, spec: Spec, path: str, name: str) -> "Run":
         """A run in another folder whose spec differs in numbers alone; corpus and programs serve both.
@@ -79,7 +88,7 @@ class Run:
         other.workdir.begin(spec)
         if not other.workdir.tokenizer.exists():
             self.system.tokenizer.save(other.workdir.tokenizer)
-        elif Tokenizer.load(other.workdir.tokenizer).fingerprint != self.system.tokenizer.fingerprint:
+        elif load_tokenizer(other.workdir.tokenizer).fingerprint != self.system.tokenizer.fingerprint:
             raise ValueError(f"{other.workdir.tokenizer} is not the tokenizer of {self.workdir.path}")
         other.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint)
         other._write_versions()
@@ -134,8 +143,18 @@ class Run:
             self.watch.line(fault.headline())
 
     def train(self) -> None:
-        """Trains from the newest checkpoint, or from the start, to the end."""
-        crew.train([self])
+        """Trains from the newest checkpoint, or from the start, to the end.
+
+        A model that the run begins from is kept as the checkpoint of step 0.
+        """
+        if self.system.given is not None:
+            self._save(0, self.system.fresh_state())
+            self.checkpoints.wait()
+        if self.spec.train.steps:
+            crew.train([self])
+        else:
+            self.describe()
+            self.begin(0)
 
     def saved(self) -> int | None:
         """The step of the newest checkpoint, if there is one."""

@@ -32,6 +32,7 @@ class Flags(NamedTuple):
     config: flags.FlagHolder
     workdir: flags.FlagHolder
     allow: flags.FlagHolder
+    init_from: flags.FlagHolder
 
 
 def define() -> Flags:
@@ -40,6 +41,7 @@ def define() -> Flags:
         config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
         flags.DEFINE_string("workdir", None, "folder of the run, made if it does not exist"),
         flags.DEFINE_list("allow_config_change", [], "settings that may differ from those the run in it began with"),
+        flags.DEFINE_string("init_from", None, "folder of a Marian model to begin from; sets config.train.init_from"),
     )
 
 
@@ -51,6 +53,8 @@ def main(given: Flags) -> None:
     with command.failures(), contextlib.ExitStack() as held:
         interrupts = held.enter_context(Interrupts())
         with command.mistakes():
+            if given.init_from.value:
+                given.config.value.train.init_from = given.init_from.value
             spec = Spec.from_config(given.config.value)
             devices.prepare(spec.parallel.cpu_devices)
             hosts.join(spec.parallel.distributed)

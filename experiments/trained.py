@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from experiments.assemble import System
 from experiments.workdir import Workdir
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.marian_tokenizer import load_tokenizer
 from transformer.models.ensemble import Ensemble
 from transformer.training.state import Model, Params
 
@@ -36,7 +36,7 @@ def load(paths: Sequence[str]) -> Trained:
       ValueError: runs that cannot translate together: another direction, another vocabulary.
     """
     workdirs = [Workdir(path) for path in paths]
-    systems = [System.make(workdir.spec(), Tokenizer.load(workdir.tokenizer)) for workdir in workdirs]
+    systems = [System.make(workdir.spec(), load_tokenizer(workdir.tokenizer)) for workdir in workdirs]
     first = systems[0]
     for path, system in zip(paths, systems, strict=True):
         for name, here, there in (

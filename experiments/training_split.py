@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from experiments.workdir import Workdir
 from transformer.data.corpus import Corpus, Pair
+from transformer.data.marian_tokenizer import load_tokenizer
 from transformer.data.prepared import Prepared
 from transformer.data.tokenized import TokenizedPairs, tokenize
 from transformer.data.tokenizer import Tokenizer
@@ -46,7 +47,7 @@ class TrainingSplit:
         prepared = self.prepared.load_tokenizer() if self.prepared else None
         if not workdir.tokenizer.exists():
             (prepared or Tokenizer.learnt(self.pairs, self.data)).save(workdir.tokenizer)
-        tokenizer = Tokenizer.load(workdir.tokenizer)
+        tokenizer = load_tokenizer(workdir.tokenizer)
         if prepared and prepared.fingerprint != tokenizer.fingerprint:
             raise ValueError(
                 f"data.prepared: {self.data.prepared} has tokens of another vocabulary than {workdir.tokenizer}"

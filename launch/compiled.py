@@ -85,7 +85,7 @@ def system(spec: Spec, devices: Sequence[Any]) -> System:
     # No corpus is read, so no tokenizer is learnt: all that is asked of it here is how many tokens it knows.
     tokenizer = cast(Tokenizer, SimpleNamespace(vocab_size=spec.data.vocab_size))
     where = spec.parallel
-    return System.make(spec, tokenizer, MeshPlacement(devices, fsdp=where.fsdp, tensor=where.tensor))
+    return System.make(spec, tokenizer, placement=MeshPlacement(devices, fsdp=where.fsdp, tensor=where.tensor))
 
 
 def training_shape(spec: Spec, width: int) -> tuple[int, int, int]:

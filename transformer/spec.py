@@ -78,6 +78,7 @@ class ModelSpec(Section):
     activation: str
     tie_embeddings: bool
     scale_embeddings: bool
+    output_bias: bool
     cell: str
     d_state: int | None
     d_maxout: int | None
@@ -212,6 +213,7 @@ class DataSpec(Section):
 class TrainSpec(Section):
     """The optimisation; Section 5."""
 
+    init_from: str
     seed: int
     steps: int
     optimizer: str
@@ -235,7 +237,9 @@ class TrainSpec(Section):
     loss_chunk: int | None
 
     def __post_init__(self) -> None:
-        _positive("train", self, "steps", "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
+        if self.steps or not self.init_from:  # no update at all is of use where there is a model to begin with
+            _positive("train", self, "steps")
+        _positive("train", self, "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
         _positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
         _rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
         _require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")

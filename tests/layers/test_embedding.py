@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.layers.embedding import Embedding
+from transformer.layers.embedding import BiasedOutput, Embedding
 
 VOCABULARY, D_MODEL = 11, 7
 
@@ -35,6 +35,16 @@ def test_logits_are_inner_products_with_every_row_and_not_scaled(draw) -> None:
     table_VD = np.asarray(embedding.table_VD[...])
     for token in range(VOCABULARY):
         np.testing.assert_allclose(logits_BTV[..., token], hidden_BTD @ table_VD[token], atol=1e-5)
+
+
+def test_biases_are_added_to_the_logits_of_every_vector(draw) -> None:
+    output = draw(lambda: BiasedOutput(make(), VOCABULARY))
+    hidden_BTD = np.random.default_rng(1).normal(size=(2, 3, D_MODEL)).astype(np.float32)
+    found = jax.jit(BiasedOutput.logits)(output, hidden_BTD)
+    assert np.abs(output.bias_V[...]).min() > 0
+    np.testing.assert_allclose(
+        found - compare(output.embedding, hidden_BTD), np.tile(output.bias_V[...], (2, 3, 1)), atol=1e-5
+    )
 
 
 def test_the_gradient_of_both_uses_meets_in_one_table(draw) -> None:

@@ -51,6 +51,7 @@ SWITCHES: dict[str, tuple[dict[str, Any], int]] = {
     "positions": ({"positions": "none"}, 0),
     "activation": ({"activation": "gelu"}, 0),
     "swiglu": ({"activation": "swiglu"}, 2 * 14 * 19),
+    "swish": ({"activation": "swish"}, 0),
     "no feed-forward": ({"feed_forward": False}, -2 * (14 * 19 + 20 * 13 + 26)),
     "rms": ({"norm_kind": "rms"}, -5 * 13),
     "learned positions": ({"positions": "learned", "max_positions": 17}, 2 * 17 * 13),

@@ -80,6 +80,7 @@ SIZES = {"data": 1, "fsdp": 2, "tensor": 3}
         ("params.embed_source.table_VD", (10, 4), (None, "fsdp")),  # three do not divide ten
         ("params.embed_source.table_VD", (10, 5), ()),
         ("params.encoder.0.self_attention.to_key.bias", (6,), ("tensor",)),
+        ("params.output.bias_V", (6,), ("tensor",)),
         ("params.encoder.0.norm.scale_D", (6,), ()),
         ("optimizer.0.v_row.decoder.0.feed_forward.inner.kernel", (4,), ()),  # of another rank than the parameter
         ("params.encoder.0.cell.recurrent_RG", (4, 12), ("fsdp", None)),

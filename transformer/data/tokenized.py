@@ -125,7 +125,8 @@ def encoded(
     positions = [np.zeros(0, np.int64)]
     for start in range(part.start, part.stop, _CHUNK):
         chunk = pairs[start : min(start + _CHUNK, part.stop)]
-        sides = [tokenizer.encode_batch(texts, threads) for texts in zip(*chunk, strict=True)]
+        source, target = zip(*chunk, strict=True)
+        sides = [tokenizer.encode_batch(source, threads), tokenizer.of_target.encode_batch(target, threads)]
         sizes = [np.fromiter(map(len, side), np.int32, len(chunk)) + 1 for side in sides]
         kept = (sizes[0] > 1) & (sizes[1] > 1)
         if max_length is not None:

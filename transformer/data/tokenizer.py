@@ -121,6 +121,16 @@ class Tokenizer:
         return type(self), (self._model,)
 
     @property
+    def models(self) -> tuple[bytes, bytes]:
+        """The SentencePiece models of source and target, serialised: one and the same."""
+        return self._model, self._model
+
+    @property
+    def of_target(self) -> "Tokenizer":
+        """What encodes the target side: itself."""
+        return self
+
+    @property
     def vocab_size(self) -> int:
         """Number of pieces, the four special symbols included."""
         return self._processor.get_piece_size()

@@ -44,3 +44,21 @@ class Embedding(nnx.Module):
         """Inner product with every row, the pre-softmax linear transformation: [..., D] to float32 [..., V]."""
         table_VD = self.table_VD[...].astype(self.dtype)
         return jnp.einsum("...d,vd->...v", hidden_BTD.astype(self.dtype), table_VD, preferred_element_type=jnp.float32)
+
+
+class BiasedOutput(nnx.Module):
+    """The output projection with a bias a word; Marian's. The paper's has none.
+
+    Args:
+      embedding: the rows that vectors are compared with.
+      vocab_size: words.
+    """
+
+    def __init__(self, embedding: Embedding, vocab_size: int) -> None:
+        self.embedding = embedding
+        self.bias_V = nnx.Param(jnp.zeros(vocab_size, jnp.float32))
+
+    def logits(self, hidden_BTD: jax.Array) -> jax.Array:
+        """As `Embedding.logits`, plus the biases: [..., D] to float32 [..., V]."""
+        logits_BTV = self.embedding.logits(hidden_BTD)
+        return logits_BTV + self.bias_V[...].reshape((1,) * (logits_BTV.ndim - 1) + (-1,))

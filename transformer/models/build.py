@@ -21,7 +21,7 @@ from transformer.layers.attention import (
     Scores,
     SplashAttention,
 )
-from transformer.layers.embedding import Embedding
+from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
 from transformer.layers.positions import Learned, Nothing, Sinusoids
@@ -43,6 +43,7 @@ def _identity(x: jax.Array) -> jax.Array:
 FEED_FORWARDS: dict[str, Callable[..., nnx.Module]] = {  # by model.activation
     "relu": functools.partial(FeedForward, activation=jax.nn.relu),
     "gelu": functools.partial(FeedForward, activation=functools.partial(jax.nn.gelu, approximate=False)),
+    "swish": functools.partial(FeedForward, activation=jax.nn.swish),
     "swiglu": GatedFeedForward,
 }
 NORMS: dict[str, Callable[[int], Callable[[jax.Array], jax.Array]]] = {"layer": LayerNorm, "rms": RMSNorm}
@@ -138,8 +139,15 @@ def choose(key: str, name: str, choices: dict[str, Value], more: str = "") -> Va
     return choices[name]
 
 
-def _embeddings(spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rngs) -> list[Embedding]:
-    """Of source, target and output: three, or one three times."""
+def _embeddings(
+    spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rngs
+) -> tuple[Embedding, Embedding, Embedding | BiasedOutput]:
+    """Of source, target and output: three, or one three times; the output's perhaps with biases."""
+    source, target, output = _tables(spec, vocab_size, output_size, rngs)
+    return source, target, BiasedOutput(output, vocab_size) if spec.output_bias else output
+
+
+def _tables(spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rngs) -> list[Embedding]:
     scale = math.sqrt(spec.d_model) if spec.scale_embeddings else 1.0
     initial = None if spec.init_range is None else recurrent.uniform(spec.init_range).kernel
 

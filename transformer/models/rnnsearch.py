@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from transformer.layers.attention import Attention
-from transformer.layers.embedding import Embedding
+from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.recurrent import UNROLL, Bidirectional, GRUCell, LSTMCell
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks, recurrence
@@ -58,7 +58,9 @@ class RNNSearch(nnx.Module):
       embed_source, embed_target, output: three embeddings, or one object three times.
     """
 
-    def __init__(self, parts: Parts, embed_source: Embedding, embed_target: Embedding, output: Embedding) -> None:
+    def __init__(
+        self, parts: Parts, embed_source: Embedding, embed_target: Embedding, output: Embedding | BiasedOutput
+    ) -> None:
         self.encoder = parts.encoder
         self.cell = parts.cell
         self.attention = parts.attention

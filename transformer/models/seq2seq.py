@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers.embedding import Embedding
+from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.recurrent import Recurrent
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks
@@ -45,7 +45,7 @@ class SequenceToSequence(nnx.Module):
         order: Any,
         embed_source: Embedding,
         embed_target: Embedding,
-        output: Embedding,
+        output: Embedding | BiasedOutput,
     ) -> None:
         self.encoder = nnx.List(encoder)
         self.decoder = nnx.List(decoder)

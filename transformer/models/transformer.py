@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from transformer.layers.attention import Cache, KeyValue, MultiHeadAttention
-from transformer.layers.embedding import Embedding
+from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks
@@ -142,7 +142,12 @@ class Transformer(nnx.Module):
     """
 
     def __init__(
-        self, parts: Parts, embed_source: Embedding, embed_target: Embedding, output: Embedding, rngs: nnx.Rngs
+        self,
+        parts: Parts,
+        embed_source: Embedding,
+        embed_target: Embedding,
+        output: Embedding | BiasedOutput,
+        rngs: nnx.Rngs,
     ) -> None:
         self.encoder_positions = parts.positions("encoder", rngs)
         self.decoder_positions = parts.positions("decoder", rngs)

@@ -17,6 +17,7 @@ DATA, FSDP, TENSOR = AXES = ("data", "fsdp", "tensor")
 # scales along the model's width, which are small. A recurrence's gates stay together: each step needs them all.
 NAMES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"table_VD$", ("vocabulary", "model")),
+    (r"bias_V$", ("vocabulary",)),
     (r"to_(query|key|value)\.kernel$", ("model", "heads")),
     (r"to_(query|key|value)\.bias$", ("heads",)),
     (r"to_output\.kernel$", ("heads", "model")),

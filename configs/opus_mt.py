@@ -1,0 +1,43 @@
+"""An OPUS-MT model (Tiedemann & Thottingal 2020), to evaluate, to take parts away from, or to train on Multi30k.
+
+The model is Marian's Transformer: that of base.py, with swish and a bias a word. Nothing here downloads it: its folder
+(for French to English, opus-mt-fr-en of the Helsinki-NLP group) has to hold model.safetensors. The vocabulary is its.
+
+Source: Tiedemann & Thottingal 2020, "OPUS-MT: Building open translation services for the World"; Junczys-Dowmunt et al.
+  2018, "Marian: Fast Neural Machine Translation in C++".
+Hardware: two CPU cores.
+Time: not measured.
+Score: not measured.
+Command: python -m experiments.train --config=configs/opus_mt.py --init_from=opus-mt-fr-en --workdir=runs/opus-mt
+  (--config.train.steps=0: no training; the run is the model as it is)
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    """The delta over base.py."""
+    config = base.get_config()
+
+    config.model.activation = "swish"
+    config.model.output_bias = True
+
+    config.data.name = "multi30k"
+    config.data.validation_split = "val"
+    config.data.test_split = "test_2016_flickr"
+    config.data.tokens_per_batch = 2048
+
+    config.train.steps = 1000
+    config.train.learning_rate = 2e-5
+    config.train.warmup_steps = 100
+    config.train.schedule = "linear"
+    config.train.average_checkpoints = 1
+    config.train.loss_chunk = 8  # logits of 60,000 words are large
+
+    config.evaluate.every = 500
+    config.evaluate.sentences = 200
+    config.checkpoint.every = 500
+    config.checkpoint.keep = 1
+    return config

@@ -1,0 +1,183 @@
+"""A run written for other libraries translates there as here, and a run begins from what they hold."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.evaluate import evaluate
+from experiments.export import export
+from experiments.train import train
+from experiments.workdir import Workdir
+from transformer.spec import Spec
+
+Small = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def talker(small: Small, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A run that has learnt enough to say something else for each sentence."""
+    changes = {
+        "steps": 250,
+        "warmup_steps": 40,
+        "learning_rate": 0.01,
+        "average_checkpoints": 1,
+        "log_every": 250,
+    }
+    rates = {"train__label_smoothing": 0.0, "model__dropout_embedding": 0.0, "model__dropout_sublayer": 0.0}
+    cadence = {"evaluate__every": 250, "evaluate__sentences": 0, "checkpoint__every": 250}
+    search = {"decode__length_penalty": 0.0, "decode__beam_size": 3, "decode__max_extra_length": 30}
+    folder = tmp_path_factory.mktemp("runs") / "talker"
+    config = small(**{f"train__{key}": value for key, value in changes.items()}, **cadence, **rates, **search)
+    train(Spec.from_config(config), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(talker: pathlib.Path, corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Each French sentence of the training split, and what the run makes of it."""
+    out = tmp_path_factory.mktemp("out") / "out.txt"
+    evaluate([str(talker)], "train", None, None, str(out))
+    french = pathlib.Path(str(corpus).format(split="train", language="fr")).read_text().splitlines()
+    found = dict(zip(french, out.read_text().splitlines(), strict=True))
+    assert len(set(found.values())) > 20
+    return found
+
+
+def command(module: str, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *flags],
+        capture_output=True,
+        check=False,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+@pytest.fixture(scope="module")
+def marian(talker: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    pytest.importorskip("safetensors", reason="needs the extra `interop`")
+    folder = tmp_path_factory.mktemp("exported") / "marian"
+    done = command("experiments.export", f"--workdir={talker}", f"--output={folder}", "--format=marian")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{folder}: marian, of checkpoint 250 of {talker}\n"
+    return folder
+
+
+def test_transformers_translates_alike(marian: pathlib.Path, here: dict[str, str]) -> None:
+    transformers: Any = pytest.importorskip("transformers", reason="needs the extra `interop`")
+    pytest.importorskip("torch", reason="needs the extra `parity`")
+    model = transformers.MarianMTModel.from_pretrained(marian)
+    tokenizer = transformers.MarianTokenizer.from_pretrained(marian)
+    batch = tokenizer(list(here), return_tensors="pt", padding=True)
+    assert tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True) == list(here.values())
+
+
+def test_ctranslate2_translates_alike(talker: pathlib.Path, here: dict[str, str], tmp_path: pathlib.Path) -> None:
+    ctranslate2: Any = pytest.importorskip("ctranslate2", reason="needs the extra `ctranslate2`")
+    sentencepiece: Any = pytest.importorskip("sentencepiece")
+    assert export(str(talker), "ctranslate2", str(tmp_path / "new")) == [250]
+    source, target = (
+        sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "new" / f"{side}.spm"))
+        for side in ("source", "target")
+    )
+    translator = ctranslate2.Translator(str(tmp_path / "new"), compute_type="float32", intra_threads=1)
+    found = translator.translate_batch(source.encode(list(here), out_type=str), beam_size=3, length_penalty=0)
+    assert [target.decode(each.hypotheses[0]) for each in found] == list(here.values())
+
+
+def test_safetensors_has_every_parameter_by_name(talker: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    safetensors: Any = pytest.importorskip("safetensors.numpy", reason="needs the extra `interop`")
+    export(str(talker), "safetensors", str(tmp_path))
+    found = safetensors.load_file(tmp_path / "model.safetensors")
+    assert found["embed_source.table_VD"].shape == (43, 12)
+    assert found["decoder.0.cross_attention.to_query.kernel"].shape == (12, 12)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert Spec.from_config(config) == Workdir(talker).spec()
+    assert (tmp_path / "tokenizer.model").read_bytes() == (talker / "tokenizer.model").read_bytes()
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is(talker: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    other, out = tmp_path / "other", tmp_path / "out"
+    other.mkdir()
+    config = json.loads((talker / "config.json").read_text())
+    config["model"] |= {"score_scale": "none", "positions": "rotary"}
+    (other / "config.json").write_text(json.dumps(config))
+    for form in ("marian", "ctranslate2"):
+        done = command("experiments.export", f"--workdir={other}", f"--output={out}", f"--format={form}")
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "model.positions='rotary'" in done.stderr
+        assert "model.score_scale='none'" in done.stderr
+    assert not out.exists()
+    with pytest.raises(ValueError, match=re.escape(f"--output={talker}: is there and is no empty folder")):
+        export(str(talker), "safetensors", str(talker))
+    with pytest.raises(FileNotFoundError, match="no run here"):
+        export(str(tmp_path), "marian", str(out))
+
+
+def begin(small: Small, marian: pathlib.Path, **changes: Any) -> Spec:
+    search = {"decode__length_penalty": 0.0, "decode__beam_size": 3, "decode__max_extra_length": 30}
+    return Spec.from_config(small(train__init_from=str(marian), train__average_checkpoints=1, **search, **changes))
+
+
+def test_a_run_begins_from_a_marian_model(
+    small: Small, marian: pathlib.Path, here: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    """Without an update it translates as the model does."""
+    still, out = tmp_path / "still", tmp_path / "out.txt"
+    train(begin(small, marian, train__steps=0), str(still))
+    evaluate([str(still)], "train", None, None, str(out))
+    assert out.read_text().splitlines() == list(here.values())
+    assert json.loads((still / "config.json").read_text())["train"]["init_from"] == str(marian)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_a_marian_model(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Cut off after three updates and continued, it is what it would have been, and the model is needed no more."""
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    gone = shutil.copytree(marian, tmp_path / "gone")
+    every = {"checkpoint__every": 3, "evaluate__every": 6, "train__learning_rate": 1e-3}
+    train(begin(small, gone, train__steps=6, **every), str(whole))
+    losses = {event["split"]: event["loss"] for event in events(whole) if "loss" in event}
+    assert losses["validation"] < 3.0  # random parameters: some ln 43 = 3.8
+    shutil.copytree(whole, cut)
+    shutil.rmtree(cut / "checkpoints" / "6")
+    (cut / "result.json").unlink(missing_ok=True)
+    shutil.rmtree(gone)
+    train(begin(small, gone, train__steps=6, **every), str(cut))
+    first, second = (export(str(path), "safetensors", str(tmp_path / path.name / "out")) for path in (cut, whole))
+    assert first == second == [6]
+    files = [(path / "out" / "model.safetensors").read_bytes() for path in (cut, whole)]
+    assert files[0] == files[1]
+
+
+def events(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_of_other_settings_does_not_begin(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    workdir = tmp_path / "run"
+    message = r"config's: model\.score_scale is 'sqrt_d_k' there, 'none' here; model\.heads is 3 there, 2 here$"
+    with pytest.raises(ValueError, match=message):
+        train(begin(small, marian, model__heads=2, model__score_scale="none"), str(workdir))
+    assert not workdir.exists()
+    with pytest.raises(FileNotFoundError, match=r"nowhere/config\.json: no such file"):
+        train(begin(small, tmp_path / "nowhere"), str(workdir))
+    with pytest.raises(ValueError, match="parameters differ from the config's model"):
+        train(begin(small, marian, model__d_ff=19), str(tmp_path / "wide"), ["model"])
+
+
+@pytest.mark.slow
+def test_an_allowed_setting_takes_a_part_away(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    ablated = begin(small, marian, model__score_scale="none", train__steps=0)
+    train(ablated, str(tmp_path / "run"), ["model.score_scale"])
+    assert np.isfinite(evaluate([str(tmp_path / "run")], "test", None, None, str(tmp_path / "out.txt"))["bleu"])

@@ -1,0 +1,1 @@
+"""Models of other libraries: what of theirs is what of ours."""

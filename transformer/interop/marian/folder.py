@@ -1,0 +1,126 @@
+"""The folder of a Marian model, as `transformers` reads and writes it."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from transformer.interop.marian import parameters, settings
+from transformer.spec import DecodeSpec, ModelSpec
+
+_WEIGHTS = "model.safetensors"
+
+
+class Found(NamedTuple):
+    """A Marian model.
+
+    Attributes:
+      settings: what `ModelSpec` has to say, by name.
+      arrays: its parameters, by Marian's names.
+      row_V: which of its token ids each of ours is: `parameters.rows`.
+      pieces: of our ids.
+      source_model: SentencePiece's model of the source language, serialised.
+      target_model: of the target language.
+    """
+
+    settings: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    row_V: np.ndarray
+    pieces: list[str]
+    source_model: bytes
+    target_model: bytes
+
+
+def write(
+    path: pathlib.Path,
+    params: Mapping[str, np.ndarray],
+    model: ModelSpec,
+    decode: DecodeSpec,
+    length: int,
+    pieces: Sequence[str],
+    sentencepiece: tuple[bytes, bytes],
+    languages: tuple[str, str],
+) -> None:
+    """Writes a model into a folder that is there.
+
+    Args:
+      path: the folder.
+      params: by name, parts joined by dots.
+      model: settings of the model, which `settings.refuse` has let pass.
+      decode: settings of the search.
+      length: symbols of the longest sentence that is to be expected.
+      pieces: of the vocabulary, by id.
+      sentencepiece: serialised SentencePiece models of source and target language.
+      languages: codes of both.
+    """
+    from safetensors.numpy import save  # here, where the extra is needed
+
+    texts = {
+        "config.json": settings.config(model, len(pieces), length),
+        "generation_config.json": settings.generation(decode, length),
+        "tokenizer_config.json": settings.tokenizer_config(*languages, length),
+        "vocab.json": {piece: token for token, piece in enumerate(pieces)},
+    }
+    for name, content in texts.items():
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        (path / name).write_text(text + "\n", encoding="utf-8")
+    for name, serialised in zip(("source.spm", "target.spm"), sentencepiece, strict=True):
+        (path / name).write_bytes(serialised)
+    (path / _WEIGHTS).write_bytes(save(parameters.exported(params, model), metadata={"format": "pt"}))
+
+
+def read(path: pathlib.Path) -> Found:
+    """Reads a model.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: what is there is no Marian model, or one that no settings express.
+    """
+    from safetensors.numpy import load_file
+
+    config, vocabulary = (_json(path / name) for name in ("config.json", "vocab.json"))
+    try:
+        wanted = settings.needed(config)
+        row_V, pieces = _vocabulary(config, vocabulary)
+    except ValueError as error:
+        raise ValueError(f"{path / 'config.json'}: {error}") from error
+    if (path / "target_vocab.json").exists():
+        raise ValueError(f"{path}: has a target_vocab.json; this project has one vocabulary for both languages")
+    _require(path / _WEIGHTS)
+    arrays = load_file(path / _WEIGHTS)
+    wanted["output_bias"] = bool(np.any(arrays.get(parameters.BIAS, 0))) or -1 in row_V
+    spm = [_require(path / name).read_bytes() for name in ("source.spm", "target.spm")]
+    return Found(wanted, arrays, row_V, pieces, *spm)
+
+
+def _vocabulary(config: Mapping[str, Any], token_of: Mapping[str, int]) -> tuple[np.ndarray, list[str]]:
+    size = config.get("vocab_size", 0)
+    ids = {name: config.get(f"{name}_token_id", -1) for name in ("pad", "decoder_start", "eos")}
+    ids["unk"] = token_of.get("<unk>", -1)
+    for name, token in ids.items():
+        if not 0 <= token < size:
+            raise ValueError(f"the id of {name} is {token}, which is none of {size} tokens")
+    row_V = parameters.rows(size, ids["pad"], ids["decoder_start"], ids["eos"], ids["unk"])
+    piece_of = {token: piece for piece, token in token_of.items()}
+    return row_V, [piece_of.get(int(row), f"<none{token}>") for token, row in enumerate(row_V)]
+
+
+def _json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return json.loads(_require(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: is not JSON: {error}") from error
+
+
+def _require(path: pathlib.Path) -> pathlib.Path:
+    if not path.is_file():
+        older = path.with_name("pytorch_model.bin")
+        hint = (
+            "; transformers makes it of pytorch_model.bin: MarianMTModel.from_pretrained(DIR).save_pretrained(DIR)"
+            if path.name == _WEIGHTS and older.exists()
+            else ""
+        )
+        raise FileNotFoundError(f"{path}: no such file{hint}")
+    return path

@@ -1,0 +1,190 @@
+"""Which parameter of Marian is which of ours, and in what order its numbers stand.
+
+Marian's matrices are the transposes of ours. Its sinusoids have all sines first and then all cosines, where ours follow
+the paper and interleave them: so a vector of Marian's width is one of ours in another order, and every parameter with
+an axis of the model's width has that axis reordered. All else stays, and so do the logits.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from transformer.spec import BOS, EOS, PAD, UNK, ModelSpec
+
+Arrays = dict[str, np.ndarray]  # by name; of ours, the parts of the name joined by dots
+
+BIAS = "final_logits_bias"
+# A word that Marian does not have: no output is one, and the loss with label smoothing stays finite.
+_NEVER = -100.0
+
+_LINEAR = {"q_proj": "to_query", "k_proj": "to_key", "v_proj": "to_value", "out_proj": "to_output"}
+_ATTENTION = {"self_attn": "self_attention", "encoder_attn": "cross_attention"}
+_TIED = (("model.shared.weight", "embed_source.table_VD"),)
+_UNTIED = (
+    ("model.encoder.embed_tokens.weight", "embed_source.table_VD"),
+    ("model.decoder.embed_tokens.weight", "embed_target.table_VD"),
+    ("lm_head.weight", "output.table_VD"),
+)
+
+
+class Pairing(NamedTuple):
+    """One parameter under both names.
+
+    Attributes:
+      theirs: its name in Marian.
+      ours: its name here.
+      axes: of ours; D is the model's width, in Marian's order there; V is the vocabulary.
+    """
+
+    theirs: str
+    ours: str
+    axes: str
+
+
+def pairings(spec: ModelSpec) -> Iterator[Pairing]:
+    """All parameters of a model that Marian can express, the output's biases left out."""
+    for theirs, ours in _TIED if spec.tie_embeddings else _UNTIED:
+        # With biases, the output is a table and its biases.
+        biased = spec.output_bias and ours.startswith("output.")
+        yield Pairing(theirs, ours.replace("output.", "output.embedding.") if biased else ours, "VD")
+    stacks = (("encoder", spec.encoder_layers, 1), ("decoder", spec.decoder_layers, 2))
+    for stack, layers, attentions in stacks:
+        for number in range(layers):
+            for theirs, ours, axes in _layer(attentions):
+                yield Pairing(f"model.{stack}.layers.{number}.{theirs}", f"{stack}.{number}.{ours}", axes)
+
+
+def _layer(attentions: int) -> Iterator[tuple[str, str, str]]:
+    for theirs, ours in list(_ATTENTION.items())[:attentions]:
+        for projection, own in _LINEAR.items():
+            axes = "HD" if own == "to_output" else "DH"
+            yield from _linear(f"{theirs}.{projection}", f"{ours}.{own}", axes)
+        yield from _norm(f"{theirs}_layer_norm", f"{ours}_sublayer.norm")
+    yield from _linear("fc1", "feed_forward.inner", "DF")
+    yield from _linear("fc2", "feed_forward.outer", "FD")
+    yield from _norm("final_layer_norm", "feed_forward_sublayer.norm")
+
+
+def _linear(theirs: str, ours: str, axes: str) -> Iterator[tuple[str, str, str]]:
+    yield f"{theirs}.weight", f"{ours}.kernel", axes
+    yield f"{theirs}.bias", f"{ours}.bias", axes[1]
+
+
+def _norm(theirs: str, ours: str) -> Iterator[tuple[str, str, str]]:
+    yield f"{theirs}.weight", f"{ours}.scale_D", "D"
+    yield f"{theirs}.bias", f"{ours}.bias_D", "D"
+
+
+def order(d_model: int) -> np.ndarray:
+    """Where each of Marian's channels stands among ours: first the even ones, sines, then the odd ones, cosines."""
+    return np.concatenate([np.arange(0, d_model, 2), np.arange(1, d_model, 2)])
+
+
+def sinusoids(positions: int, d_model: int) -> np.ndarray:
+    """Marian's table of positions, float32."""
+    channel = np.arange(d_model)
+    angle = np.arange(positions)[:, None] / 10000.0 ** ((channel - channel % 2) / d_model)[None, :]
+    return np.where(channel % 2 == 0, np.sin(angle), np.cos(angle))[:, order(d_model)].astype(np.float32)
+
+
+def _is_matrix(pairing: Pairing) -> bool:
+    return pairing.ours.endswith(".kernel")
+
+
+def exported(params: Mapping[str, np.ndarray], spec: ModelSpec) -> Arrays:
+    """Our parameters, by name, as Marian's, float32 by name.
+
+    The caller has made sure by `settings.refuse` that there is such a model. Token ids stay what they are.
+    """
+    theirs: Arrays = {}
+    width = order(spec.d_model)
+    for pairing in pairings(spec):
+        array = np.asarray(params[pairing.ours], np.float32)
+        if "D" in pairing.axes:
+            array = np.take(array, width, axis=pairing.axes.index("D"))
+        theirs[pairing.theirs] = np.ascontiguousarray(array.T if _is_matrix(pairing) else array)
+    vocabulary = len(params["embed_source.table_VD"])
+    bias_V = params["output.bias_V"] if spec.output_bias else np.zeros(vocabulary, np.float32)
+    theirs[BIAS] = np.asarray(bias_V, np.float32).reshape(1, -1)
+    return theirs
+
+
+def imported(theirs: Mapping[str, np.ndarray], spec: ModelSpec, row_V: np.ndarray) -> dict[str, Any]:
+    """Marian's parameters as ours: a nested dict.
+
+    Args:
+      theirs: by name.
+      spec: the settings of the model, and whether its output has biases.
+      row_V: as `rows` gives it.
+
+    Raises:
+      ValueError: a parameter is missing, has another shape, or is one that is not known; the message names it.
+    """
+    ours: Arrays = {}
+    unused = dict(theirs)
+    width = np.argsort(order(spec.d_model))
+    for pairing in pairings(spec):
+        if pairing.theirs not in theirs:
+            raise ValueError(f"parameter {pairing.theirs} is missing")
+        array = np.asarray(unused.pop(pairing.theirs), np.float32)
+        array = array.T if _is_matrix(pairing) else array
+        if len(array.shape) != len(pairing.axes):
+            raise ValueError(f"parameter {pairing.theirs} has {len(array.shape)} axes, not {len(pairing.axes)}")
+        _check_sizes(pairing, array, spec)
+        if "D" in pairing.axes:
+            array = np.take(array, width, axis=pairing.axes.index("D"))
+        ours[pairing.ours] = _rows(array, row_V, 0.0) if "V" in pairing.axes else np.ascontiguousarray(array)
+    bias_V = np.asarray(unused.pop(BIAS, np.zeros(row_V.max() + 1)), np.float32).reshape(-1)
+    if spec.output_bias:
+        ours["output.bias_V"] = _rows(bias_V, row_V, _NEVER)
+    _refuse_others(unused, theirs, spec)
+    return _nested(ours)
+
+
+def _check_sizes(pairing: Pairing, array: np.ndarray, spec: ModelSpec) -> None:
+    sizes = {"D": spec.d_model, "F": spec.d_ff, "H": spec.d_model}
+    for axis, found in zip(pairing.axes, array.shape, strict=True):
+        if found != sizes.get(axis, found):
+            raise ValueError(f"parameter {pairing.theirs} has an axis of {found} numbers, not {sizes[axis]}")
+
+
+def _rows(array: np.ndarray, row_V: np.ndarray, absent: float) -> np.ndarray:
+    """The rows of a table in our order; a row that is not there has the number `absent` throughout."""
+    found = array[np.maximum(row_V, 0)].copy()
+    found[row_V < 0] = absent
+    return found
+
+
+def _refuse_others(unused: Arrays, theirs: Mapping[str, np.ndarray], spec: ModelSpec) -> None:
+    """Refuses what no pairing names, but for copies of shared embeddings and for the usual table of positions."""
+    for name, array in unused.items():
+        if name.endswith(".embed_positions.weight"):
+            if not np.allclose(array, sinusoids(*array.shape), atol=1e-3):
+                raise ValueError(f"parameter {name}: these positions are no sinusoids; no setting expresses them")
+        elif not (spec.tie_embeddings and name in dict(_UNTIED)):
+            raise ValueError(f"parameter {name}: no setting of this project expresses it")
+        elif not np.array_equal(array, theirs["model.shared.weight"]):
+            raise ValueError(f"parameter {name} differs from model.shared.weight, which config.json says it is")
+
+
+def rows(vocabulary: int, pad: int, start: int, eos: int, unk: int) -> np.ndarray:
+    """Which of Marian's token ids each of our ids is; -1: none.
+
+    PAD, BOS, EOS and UNK come first, all other tokens after them in Marian's order. Its models usually start with their
+    padding symbol: that one is our BOS then, and our PAD is a token that Marian does not have.
+    """
+    special = {PAD: pad if pad != start else -1, BOS: start, EOS: eos, UNK: unk}
+    first = [special[token] for token in sorted(special)]
+    return np.array([*first, *(token for token in range(vocabulary) if token not in first)])
+
+
+def _nested(arrays: Arrays) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *parents, last = name.split(".")
+        place = tree
+        for part in parents:
+            place = place.setdefault(part, {})
+        place[last] = array
+    return tree
