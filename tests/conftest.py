@@ -5,6 +5,7 @@ A variable that is already set wins: `JAX_PLATFORMS=cuda python -m pytest` runs 
 """
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 SETTINGS = {
@@ -17,12 +18,18 @@ SETTINGS = {
     "MPLBACKEND": "agg",
 }
 
+_JAXLIB = tuple(map(int, version("jaxlib").split(".")[:2]))
+
 # Two simulated devices: what only holds on one device must not pass. Tests compile much and compute little: optimising
 # what is compiled would cost more than it saves.
 XLA_FLAGS = (
     "--xla_force_host_platform_device_count=2",
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_parallel_codegen_split_count=1",
+    # Half of the time to compile a small program is what MLIR does for each of its fusions. Later releases end at a
+    # flag that they do not know any more.
+    *(["--xla_cpu_use_fusion_emitters=false"] if _JAXLIB < (0, 12) else []),
 )
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"

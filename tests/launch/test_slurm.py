@@ -105,8 +105,12 @@ def begun(cluster: Cluster, *words: str) -> str:
 
 
 def wait_for_steps(workdir: pathlib.Path) -> None:
-    path, end = workdir / "steps", time.monotonic() + 60
-    while not path.exists() or len(path.read_text().split()) < 3:
+    wait_for(workdir / "steps", "\n", 3)
+
+
+def wait_for(path: pathlib.Path, what: str, times: int) -> None:
+    end = time.monotonic() + 60
+    while not path.exists() or path.read_text().count(what) < times:
         assert time.monotonic() < end
         time.sleep(0.02)
 
@@ -114,6 +118,7 @@ def wait_for_steps(workdir: pathlib.Path) -> None:
 def test_a_job_that_is_cut_off_is_queued_again_and_finishes(cluster: Cluster, tmp_path: pathlib.Path) -> None:
     job = begun(cluster, "train", QUICKSTART, f"--workdir={tmp_path}/run", "--nodes=3")
     wait_for_steps(tmp_path / "run")
+    wait_for(tmp_path / f"run.slurm/{job}.out", "arguments:", 3)
     cluster.end_step(job)
     assert cluster.wait() == [0]
     steps = (tmp_path / "run/steps").read_text().split()
