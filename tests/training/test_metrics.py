@@ -1,7 +1,10 @@
 """What is written is what is read, also after a run was cut off."""
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +110,17 @@ def test_numbers_are_json(tmp_path: Path) -> None:
         "split": "train",
         "loss": 1 / 3,
     }
+
+
+def test_a_run_does_not_wait_for_an_import_of_pytorch(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("print('imported')")
+    lines = (
+        "import pathlib, sys\n"
+        "from transformer.training.metrics import Recorder\n"
+        f"Recorder(pathlib.Path({str(tmp_path)!r})).close()\n"
+        "assert 'torch' not in sys.modules\n"
+        "import torch\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", lines], env=environment, capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stdout) == (0, "imported\n"), done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 from typing import Any
 
 
@@ -15,14 +16,12 @@ class Recorder:
     """
 
     def __init__(self, directory: pathlib.Path, start: int = 0) -> None:
-        from tensorboardX import SummaryWriter  # slow to import, and not needed to read
-
         self._path = directory / "metrics.jsonl"
         kept = [event for event in read(directory) if event["step"] <= start]
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(event) + "\n" for event in kept), encoding="utf-8")
         temporary.replace(self._path)
-        self._writer = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1 if start else None)
+        self._writer = _summary_writer(directory / "tensorboard", purge_step=start + 1 if start else None)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """Records what was measured on `split` after `step`."""
@@ -75,3 +74,19 @@ def read(directory: pathlib.Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return events
+
+
+def _summary_writer(directory: pathlib.Path, purge_step: int | None) -> Any:
+    """TensorBoard's, imported when a run first needs it, and without PyTorch.
+
+    tensorboardX imports PyTorch wherever it is installed, to take its tensors too: two seconds of every start.
+    """
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return SummaryWriter(str(directory), purge_step=purge_step)
