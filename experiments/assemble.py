@@ -203,6 +203,7 @@ class System:
             buckets=data.buckets,
             seed=self.spec.train.seed,
             row_multiple=ROWS,
+            width_multiple=data.width_multiple,
         )
 
     def batches(self, plan: batching.Batches, start: int, placement: MeshPlacement) -> Iterator[batching.Batch]:

@@ -46,7 +46,7 @@ class Account:
         kind, data = self._where.generation, self._system.spec.data
         rows, width, _ = self._shape
         filled = f", filled up to {self._rows}" if self._rows != rows else ""
-        widest = "the widest batch" if width == data.max_length else "a narrower batch than the widest"
+        widest = "the widest batch" if width >= data.max_length else "a narrower batch than the widest"
         mesh = " × ".join(f"{name} {size}" for name, size in self.result["mesh"].items())
         self._say(
             f"{self._where}: {self._where.chips} chips as {mesh}; a chip has {kind.flops / 1e12:.0f} bfloat16 TFLOP/s, "

@@ -94,6 +94,7 @@ def training_shape(spec: Spec, width: int) -> tuple[int, int, int]:
     Raises:
       ValueError: not even two rows fit.
     """
+    width = -(-width // spec.data.width_multiple) * spec.data.width_multiple
     return rows_of((width, width), spec.data.tokens_per_batch, ROWS), width, width
 
 

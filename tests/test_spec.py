@@ -66,7 +66,8 @@ def test_a_section_alone_names_its_keys_without_a_prefix() -> None:
 POSITIVE = (
     "model__d_model model__d_ff model__heads model__d_k model__d_v model__encoder_layers model__decoder_layers "
     "model__top_k model__max_positions "
-    "data__train_pairs data__vocab_size data__max_length data__tokens_per_batch data__buckets data__prefetch "
+    "data__train_pairs data__vocab_size data__max_length data__tokens_per_batch data__buckets "
+    "data__width_multiple data__prefetch "
     "train__steps train__learning_rate train__warmup_steps train__adam_epsilon train__clip_norm train__accumulate "
     "train__average_checkpoints train__patience train__log_every train__loss_chunk "
     "decode__beam_size decode__max_extra_length decode__batch_size decode__temperature "

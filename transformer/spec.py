@@ -171,6 +171,7 @@ class DataSpec(Section):
     max_length: int
     tokens_per_batch: int
     buckets: int
+    width_multiple: int
     examine: str
     workers: int
     prefetch: int
@@ -181,7 +182,7 @@ class DataSpec(Section):
         _one_of("data.direction", self.direction, ("fr-en", "en-fr"))
         _one_of("data.examine", self.examine, ("stop", "warn", "off"))
         _positive("data", self, "train_pairs", "vocab_size", "vocab_sentences", "max_length", "tokens_per_batch")
-        _positive("data", self, "buckets", "prefetch")
+        _positive("data", self, "buckets", "width_multiple", "prefetch")
         _require(self.workers >= 0, f"data.workers: {self.workers} is negative")
         _require(
             self.tokens_per_batch >= self.max_length,

@@ -94,7 +94,10 @@ def test_attention_may_be_a_kernel(capsys: pytest.CaptureFixture[str], monkeypat
     """It is in the program, and no scores are: squares of 256 × 256."""
     from launch import compiled
 
-    sizes = {"data.max_length": 256, "data.tokens_per_batch": 2048, "model.d_model": 64, "train.accumulate": 1}
+    sizes = {
+        "data.max_length": 250, "data.width_multiple": 128, "data.tokens_per_batch": 2048, "model.d_model": 64,
+        "train.accumulate": 1,
+    }  # fmt: skip
     texts: list[str] = []
 
     def keep(text: str, *given: Any) -> Program:
@@ -103,7 +106,7 @@ def test_attention_may_be_a_kernel(capsys: pytest.CaptureFixture[str], monkeypat
 
     monkeypatch.setattr(compiled, "Program", keep)
     found = [
-        plan(tiny(**sizes, model__attention_kernel=kernel), Slice.named("v5e:2x2"), 256, decode=False)["training"]
+        plan(tiny(**sizes, model__attention_kernel=kernel), Slice.named("v5e:2x2"), 250, decode=False)["training"]
         for kernel in ("xla", "splash")
     ]
     # Three attentions; forwards, and the gradients of queries, and of keys and values.

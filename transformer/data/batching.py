@@ -57,7 +57,7 @@ class BatchPlan:
         row_multiple: int = 8,
         width_multiple: int = 1,
     ) -> None:
-        """Chooses the shapes; see `allot` for the errors. Widths are multiples of `width_multiple` (8 suits a TPU)."""
+        """Chooses the shapes; see `allot` for the errors. Widths are multiples of `width_multiple`."""
         self._pairs = pairs
         self._seed = seed
         self._allotment = allot(pairs.lengths, tokens_per_batch, buckets, row_multiple, width_multiple)

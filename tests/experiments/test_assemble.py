@@ -1,0 +1,24 @@
+"""What a spec asks of the data reaches it."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+
+from experiments.assemble import System
+from transformer.data.tokenized import TokenizedPairs, TokenizedSide
+from transformer.data.tokenizer import Tokenizer
+from transformer.spec import Spec
+
+
+def test_widths_are_multiples_of_what_is_asked_for(small: Callable[..., dict[str, Any]]) -> None:
+    lengths = np.arange(2, 23)
+    side = TokenizedSide(np.full(lengths.sum(), 5, np.uint16), np.concatenate([[0], np.cumsum(lengths)]))
+    pairs = TokenizedPairs(side, side, np.arange(len(lengths)), dropped=0)
+    found = []
+    for multiple in (1, 8):
+        spec = Spec.from_config(small(data__width_multiple=multiple, data__buckets=3))
+        system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
+        found.append([shape[1:] for shape in system.plan(pairs).shapes])
+    assert found[1] == [(8, 8), (16, 16), (24, 24)] != found[0]
