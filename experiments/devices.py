@@ -23,8 +23,9 @@ def prepare(cpu_devices: int) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     devices = min(cpu_devices, cores)
-    if devices > 1 and "xla_force_host_platform_device_count" not in flags:
-        flags += f" --xla_force_host_platform_device_count={devices}"
+    asked = "xla_force_host_platform_device_count" in flags
+    if devices > 1 or asked:
+        flags += "" if asked else f" --xla_force_host_platform_device_count={devices}"
         if "xla_cpu_multi_thread_eigen" not in flags:
             flags += " --xla_cpu_multi_thread_eigen=false"
         if "xla_cpu_collective_call" not in flags:

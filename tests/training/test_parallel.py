@@ -228,3 +228,20 @@ def test_evaluation_is_shared_among_devices(runs: dict[str, Trained]) -> None:
     assert found[0][0] == found[0][1]  # no smoothing
     assert found[0][2] == (target_BT != PAD).sum()
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-5)
+
+
+def test_evaluations_that_are_begun_together_all_end(runs: dict[str, Trained]) -> None:
+    """Programs of several sums once waited for each other's threads for ever; XLA ends a process where they do."""
+    placement = runs["mesh"].placement
+
+    def sums(params: jax.Array, rows: jax.Array) -> list[jax.Array]:
+        found = []
+        for _ in range(5):
+            rows = jnp.tanh(rows @ params)
+            found.append(rows.sum())
+        return found
+
+    params = placement.place(jnp.ones((61, 61)))
+    evaluate, rows = placement.compile_rows(sums, summed=True), placement.shard(np.ones((256, 61), np.float32))
+    found = [evaluate(params, rows) for _ in range(200)]
+    np.testing.assert_array_equal(found[0], found[-1])

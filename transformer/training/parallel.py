@@ -230,7 +230,9 @@ class MeshPlacement:
             return function(self._gathered(params), *arrays)
 
         run = gathered if self.divided else mapped if self.devices > 1 else function
-        return jax.jit(run, compiler_options=self.options, out_shardings=whole)
+        compiled = jax.jit(run, compiler_options=self.options, out_shardings=whole)
+        exchanging = self.divided or (summed and self.devices > 1)
+        return _in_turn(compiled) if exchanging and self.mesh.devices.flat[0].platform == "cpu" else compiled
 
 
 class PmapPlacement(MeshPlacement):
@@ -341,3 +343,20 @@ def _put(leaf: Any, sharding: Sharding) -> jax.Array:
 
 
 PLACEMENTS: dict[str, type[MeshPlacement]] = {"mesh": MeshPlacement, "pmap": PmapPlacement}
+
+
+def _in_turn(run: Callable[..., Any]) -> Callable[..., Any]:
+    """`run`, begun when the devices have done what it was called for before.
+
+    The devices of a CPU share as many threads as there are devices. A program that waits in one for its other half
+    occupies it, and so does the next one, where nothing makes it wait for the first: then all threads may wait for
+    halves that have none.
+    """
+    last: list[Any] = []
+
+    def in_turn(*args: Any) -> Any:
+        jax.block_until_ready(last)
+        last[:] = [run(*args)]
+        return last[0]
+
+    return in_turn
