@@ -99,6 +99,22 @@ def changed(base: Config, name: str, changes: Mapping[str, Any]) -> Spec:
         raise ValueError(f"{name}: {error}") from error
 
 
+def named(cells: Sequence[Cell], pattern: str) -> list[Cell]:
+    """Those in whose VARIANT-SEED, as the sweep writes it or as folders are named, a regular expression is found.
+
+    Raises:
+      ValueError: it is none, or no cell has such a name.
+    """
+    try:
+        search = re.compile(pattern).search
+    except re.error as error:
+        raise ValueError(f"--only={pattern}: no regular expression: {error}") from error
+    found = [cell for cell in cells if search(cell.name) or search(f"{cell.variant}-{cell.seed}")]
+    if not found:
+        raise ValueError(f"--only={pattern}: no cell of {len(cells)} has such a name")
+    return found
+
+
 def folder_name(variant: str) -> str:
     """The folder of a variant's cells: its name, fit for a file system."""
     return re.sub(r"[^\w=.+-]+", "_", variant) or "base"

@@ -1,6 +1,7 @@
 """What a person watching sees: a progress bar in a terminal, plain lines elsewhere."""
 
 import copy
+import sys
 import time
 
 from rich.console import Console
@@ -18,6 +19,14 @@ def number(name: str, value: float) -> str:
     return f"{name.replace('_', ' ')} {value:.2f}" if abs(value) >= 10 else f"{name.replace('_', ' ')} {value:.3f}"
 
 
+def console(quiet: bool = False) -> Console:
+    """Where text goes: lines are not folded, and nothing moves in a file or a pipe.
+
+    Rich would also let things move there where FORCE_COLOR is set, as it is for all that a notebook starts.
+    """
+    return Console(highlight=False, soft_wrap=True, quiet=quiet, force_terminal=sys.stdout.isatty())
+
+
 class Work:
     """Shows how far some work is: a bar in a terminal, elsewhere a line every ten seconds; use as a context manager.
 
@@ -31,7 +40,7 @@ class Work:
     def __init__(self, what: str, total: int, things: str, done: int = 0) -> None:
         self._what, self._total, self._things = what, total, things
         self._before = self._done = done
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = console()
         self._bar = _bar(self._console, what)
 
     def __enter__(self) -> "Work":
@@ -82,7 +91,7 @@ class Watch:
     """
 
     def __init__(self, steps: int, name: str = "", quiet: bool = False) -> None:
-        self.console = Console(highlight=False, soft_wrap=True, quiet=quiet)
+        self.console = console(quiet)
         self._bar = _bar(self.console, "training", quiet)
         self._steps, self._start, self._name = steps, 0, name
 

@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from experiments import child, claims, together
 from experiments.cells import Cell
+from experiments.console import console
 from experiments.interrupt import STATUSES, Interrupted, Interrupts
 from experiments.train import begin
 from experiments.workdir import Workdir
@@ -46,7 +46,7 @@ class Runner:
         self._seconds: list[float] = []  # that each cell took
         self._tried: set[str] = set()
         self._alone: set[str] = set()  # cells that failed with others, and are to be tried by themselves
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = console()
 
     def status(self, cell: Cell) -> str:
         """Where a cell stands, in words."""

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 from ml_collections import config_flags
-from rich.console import Console
 
 from experiments import child, claims, command
 from experiments.cells import changed
+from experiments.console import console
 from experiments.interrupt import Interrupted, Interrupts
 from experiments.study import DIRECTIONS, Place, begin
 
@@ -107,7 +107,7 @@ class Search:
         self._place, self._base, self._suggest = place, base, suggest
         self._trials, self._expiry = trials, expiry
         self._claims = place.folder / "claims"
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = console()
 
     def work(self) -> None:
         """Takes one trial after the other until there are enough and none is left by a process that died."""

@@ -11,7 +11,6 @@ of a population: --population=auto makes it as large as there are devices on a C
 """
 
 import pathlib
-import re
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -45,7 +44,7 @@ def define() -> Flags:
         text("workdir", None, "folder of the sweep, made if it does not exist"),
         flags.DEFINE_integer("seeds", 3, "train.seed is 0, 1, ... up to this many", lower_bound=1),
         flags.DEFINE_list("splits", [], "what finished runs are scored on; default: the config's data.test_split"),
-        text("only", "", "work on cells whose VARIANT-SEED this regular expression is found in"),
+        text("only", "", "work on cells whose VARIANT-SEED, spaces or _ in it, this regular expression is found in"),
         yes("dry_run", False, "show the cells and what is done, and do nothing"),
         yes("retry", False, "try failed cells again"),
         flags.DEFINE_float("claim_expiry", 120.0, "seconds after which a silent process is taken for dead", 5.0),
@@ -63,9 +62,7 @@ def main(given: Flags) -> None:
         base = given.config.value.to_dict()
         sweep, published = load(given.sweep.value)
         every = cells.expand(base, sweep, range(given.seeds.value), folder)
-        chosen = [cell for cell in every if re.search(given.only.value, cell.name)]
-        if not chosen:
-            raise ValueError(f"--only={given.only.value}: no cell of {len(every)} has such a name")
+        chosen = cells.named(every, given.only.value)
         if not given.dry_run.value:
             cells.begin(folder, base, sweep, published)
     runner = Runner(folder, chosen, given.splits.value, given.claim_expiry.value, population)

@@ -165,3 +165,16 @@ def test_a_sweep_that_is_cut_off_leaves_no_process_and_no_claim(
     assert shown.returncode == 0
     assert shown.stdout.startswith("base-0: ")
     assert "is at it" not in shown.stdout
+
+
+@pytest.mark.parametrize("pattern", ["^no positions-1$", "^no_positions-1$"])
+def test_cells_are_found_by_their_variant_or_their_folder(
+    small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path, pattern: str
+) -> None:
+    every = cells.expand(small(), {"base": {}, "no positions": {"model.positions": "none"}}, range(2), tmp_path)
+    assert [cell.name for cell in cells.named(every, pattern)] == ["no_positions-1"]
+    assert cells.named(every, "") == every
+    with pytest.raises(ValueError, match=r"--only=base-3: no cell of 4 has such a name"):
+        cells.named(every, "base-3")
+    with pytest.raises(ValueError, match=r"--only=\(base: no regular expression: missing \)"):
+        cells.named(every, "(base")
