@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from transformer.decoding.hypotheses import LOWEST, Found, length_penalty, output_limits, pick_beams
+from transformer.decoding.stages import Stages
 from transformer.models.interface import DecodeState, Seq2Seq
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
@@ -52,15 +53,12 @@ class _Extensions(NamedTuple):
     token_BM: jax.Array
 
 
-def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Found:
-    """The `spec.beam_size` best outputs that the search described above finds for each row of `source_BS`."""
+def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Stages:
+    """The search described above for the `spec.beam_size` best outputs of each row of `source_BS`."""
     limit_B, real_B, max_length = output_limits(source_BS, spec.max_extra_length)
     batch, beams = source_BS.shape[0], spec.beam_size
     empty_BN = jnp.full((batch, beams), LOWEST)
     blank_BNT = jnp.full((batch, beams, max_length), PAD, jnp.int32)
-
-    def unfinished(loop: _Loop) -> jax.Array:
-        return jnp.any(~loop.done_B)
 
     def advance(loop: _Loop) -> _Loop:
         logits_BNV, state = model.step(loop.state, loop.live.last_BN, loop.step)
@@ -72,11 +70,13 @@ def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Found
         best_B = jnp.where(_exists(live.scores_BN[:, 0]), live.scores_BN[:, 0] / penalty, LOWEST)
         return _Loop(loop.step + 1, state, live, finished, loop.done_B | (best_B <= finished.ranks_BN[:, -1]))
 
-    # All beams start equal, so only one may live: otherwise the same hypothesis would fill the beam.
-    live = _Live(blank_BNT, jnp.full((batch, beams), BOS, jnp.int32), empty_BN.at[:, 0].set(0.0))
-    state = model.start(model.encode(source_BS), beams, max_length)
-    loop = _Loop(jnp.zeros((), jnp.int32), state, live, Found(blank_BNT, empty_BN, empty_BN), ~real_B)
-    return jax.lax.while_loop(unfinished, advance, loop).finished
+    def begin() -> _Loop:
+        # All beams start equal, so only one may live: otherwise the same hypothesis would fill the beam.
+        live = _Live(blank_BNT, jnp.full((batch, beams), BOS, jnp.int32), empty_BN.at[:, 0].set(0.0))
+        state = model.start(model.encode(source_BS), beams, max_length)
+        return _Loop(jnp.zeros((), jnp.int32), state, live, Found(blank_BNT, empty_BN, empty_BN), ~real_B)
+
+    return Stages(begin, advance, lambda loop: loop.finished, lambda loop: loop.live.tokens_BNT[:, 0])
 
 
 def _exists(scores: jax.Array) -> jax.Array:

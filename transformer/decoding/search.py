@@ -1,14 +1,29 @@
 """Search for the outputs of a model: the one entry, whatever the method; Section 6.1 of Vaswani et al. 2017."""
 
+import dataclasses
+
 import jax
 
 from transformer.decoding.beam import beam_search
 from transformer.decoding.hypotheses import LOWEST, Found
+from transformer.decoding.stages import Stages, run
 from transformer.decoding.stepwise import greedy_search, sample
 from transformer.models.interface import Seq2Seq
 from transformer.spec import DecodeSpec
 
-__all__ = ["LOWEST", "Found", "search"]
+__all__ = ["LOWEST", "Found", "Traced", "search", "stages"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced(DecodeSpec):
+    """Settings whose `temperature`, `length_penalty` and, below 1, `top_p` may be arrays in a program.
+
+    One program then serves every value. Of `temperature` and `top_p` there may be one for each sentence, [B, 1]. Nothing
+    is checked here: an array's value is not known while the program is made.
+    """
+
+    def __post_init__(self) -> None:
+        pass
 
 
 def search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None) -> Found:
@@ -23,8 +38,13 @@ def search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Arra
       model: encodes once and steps from token to token.
       source_BS: int32; sentences end with EOS and are padded with PAD; rows of PAD alone cost nothing.
       spec: `method` is "beam", "greedy" or "sample".
-      key: of "sample"; `spec.seed` makes one where none is given.
+      key: of "sample", one or [B]; `spec.seed` makes one where none is given.
     """
+    return run(stages(model, source_BS, spec, key))
+
+
+def stages(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None) -> Stages:
+    """The same search, to be gone through with pauses."""
     if spec.method == "sample":
         return sample(model, source_BS, spec, jax.random.key(spec.seed) if key is None else key)
     return {"beam": beam_search, "greedy": greedy_search}[spec.method](model, source_BS, spec)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from transformer.decoding.hypotheses import LOWEST, Found, length_penalty, output_limits
+from transformer.decoding.stages import Stages
 from transformer.models.interface import DecodeState, Seq2Seq
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
@@ -22,18 +23,19 @@ class _Loop(NamedTuple):
     done_B: jax.Array
 
 
-def greedy_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Found:
+def greedy_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Stages:
     """Takes the most probable token at each step; of equally probable ones the one of lowest id."""
     return _search(model, source_BS, spec, lambda logits_BV, step: jnp.argmax(logits_BV, axis=-1))
 
 
-def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array) -> Found:
+def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array) -> Stages:
     """Draws each token from the model's distribution, as `candidates` narrows it down.
 
     The random numbers of a sentence come from `key`, the sentence's own tokens and the step. The same sentence under
-    the same key therefore gives the same sample wherever it stands; for another sample of it, give another key.
+    the same key therefore gives the same sample wherever it stands; for another sample of it, give another key. There
+    may be a key for each sentence.
     """
-    keys_B = jax.vmap(sentence_key, in_axes=(None, 0))(key, source_BS)
+    keys_B = jax.vmap(sentence_key, in_axes=(0 if key.ndim else None, 0))(key, source_BS)
 
     def choose(logits_BV: jax.Array, step: jax.Array) -> jax.Array:
         # The candidates of a step, like their order, are one sentence's own matter, and so is the place drawn.
@@ -95,12 +97,9 @@ def _as_float(bits: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
-def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choose) -> Found:
+def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choose) -> Stages:
     limit_B, real_B, max_length = output_limits(source_BS, spec.max_extra_length)
     batch = source_BS.shape[0]
-
-    def unfinished(loop: _Loop) -> jax.Array:
-        return jnp.any(~loop.done_B)
 
     def advance(loop: _Loop) -> _Loop:
         logits_BNV, state = model.step(loop.state, loop.token_B[:, None], loop.step)
@@ -120,11 +119,15 @@ def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choo
             loop.done_B | (token_B == EOS),
         )
 
-    state = model.start(model.encode(source_BS), 1, max_length)
-    first_B = jnp.full(batch, BOS, jnp.int32)
-    tokens_BT = jnp.full((batch, max_length), PAD, jnp.int32)
-    loop = _Loop(jnp.zeros((), jnp.int32), state, first_B, tokens_BT, jnp.where(real_B, 0.0, LOWEST), ~real_B)
-    loop = jax.lax.while_loop(unfinished, advance, loop)
-    length_B = jnp.sum(loop.tokens_BT != PAD, axis=1)
-    ranks_B = jnp.where(real_B, loop.scores_B / length_penalty(length_B, spec.length_penalty), LOWEST)
-    return Found(loop.tokens_BT[:, None], loop.scores_B[:, None], ranks_B[:, None])
+    def begin() -> _Loop:
+        state = model.start(model.encode(source_BS), 1, max_length)
+        first_B = jnp.full(batch, BOS, jnp.int32)
+        tokens_BT = jnp.full((batch, max_length), PAD, jnp.int32)
+        return _Loop(jnp.zeros((), jnp.int32), state, first_B, tokens_BT, jnp.where(real_B, 0.0, LOWEST), ~real_B)
+
+    def found(loop: _Loop) -> Found:
+        length_B = jnp.sum(loop.tokens_BT != PAD, axis=1)
+        ranks_B = jnp.where(real_B, loop.scores_B / length_penalty(length_B, spec.length_penalty), LOWEST)
+        return Found(loop.tokens_BT[:, None], loop.scores_B[:, None], ranks_B[:, None])
+
+    return Stages(begin, advance, found, lambda loop: loop.tokens_BT)

@@ -74,7 +74,7 @@ class Translator:
                 raise ValueError(f"n_best: {n_best} translations asked of a search that keeps {beams}")
             tokens_BNT, scores_BN = np.asarray(found.tokens_BNT), np.asarray(found.scores_BN)
             for row, index in enumerate(indices):
-                translations[places[index]] = self._read(tokens_BNT[row, :n_best], scores_BN[row, :n_best])
+                translations[places[index]] = read(tokens_BNT[row, :n_best], scores_BN[row, :n_best], self._tokenizer)
         return translations
 
     def _found(self, ids: list[list[int]]) -> Iterator[tuple[Any, Found]]:
@@ -86,10 +86,12 @@ class Translator:
                 yield waiting.popleft()
         yield from waiting
 
-    def _read(self, tokens_NT: np.ndarray, scores_N: np.ndarray) -> list[Translation]:
-        translations = []
-        for tokens_T, score in zip(tokens_NT, scores_N, strict=True):
-            if score > LOWEST / 2:
-                tokens = tuple(tokens_T[tokens_T != PAD].tolist())
-                translations.append(Translation(self._tokenizer.decode(tokens), float(score), tokens))
-        return translations
+
+def read(tokens_NT: np.ndarray, scores_N: np.ndarray, tokenizer: Tokenizer) -> list[Translation]:
+    """The outputs that a search found for one sentence; places without one are left out."""
+    translations = []
+    for tokens_T, score in zip(tokens_NT, scores_N, strict=True):
+        if score > LOWEST / 2:
+            tokens = tuple(tokens_T[tokens_T != PAD].tolist())
+            translations.append(Translation(tokenizer.decode(tokens), float(score), tokens))
+    return translations

@@ -1,0 +1,62 @@
+"""A search that stops on its way finds what one that does not stop finds, and shows what it is at."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from transformer.decoding import stages
+from transformer.decoding.search import Traced, search
+from transformer.decoding.search import stages as search_stages
+from transformer.spec import EOS, PAD
+
+SENTENCES = [[3, 4, 5, EOS], [4, EOS], [6, 6, 3, 4, 5, EOS]]
+
+
+@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+def test_with_pauses_it_finds_the_same(markov, pad, make_spec, method):
+    """With numbers that are traced, a key for each sentence, and all that is carried divided by rows."""
+    model, source_BS, spec = markov(5), jnp.asarray(pad(*SENTENCES, rows=4)), make_spec(method=method, temperature=0.7)
+    keys_B = jax.vmap(jax.random.key)(jnp.full(4, 7, jnp.uint32))
+
+    @jax.jit
+    def begin(source_BS):
+        return stages.begin(search_stages(model, source_BS, spec, keys_B))
+
+    @jax.jit
+    def go_on(source_BS, state, until_B, temperature_B1, alpha):
+        numbers = {"temperature": temperature_B1, "length_penalty": alpha}
+        traced = Traced(**(dataclasses.asdict(spec) | numbers))
+        return stages.go_on(search_stages(model, source_BS, traced, keys_B), state, until_B)
+
+    progress, shown = begin(source_BS), []
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(progress)} == {4}
+    for until in range(2, 40, 2):
+        progress = go_on(source_BS, progress.state, jnp.full(4, until), jnp.full((4, 1), 0.7), jnp.float32(0.6))
+        shown.append(np.asarray(progress.leading_BT))
+        if progress.done_B.all():
+            break
+    whole = jax.jit(lambda source_BS: search(model, source_BS, spec, jax.random.key(7)))(source_BS)
+    np.testing.assert_array_equal(progress.found.tokens_BNT, whole.tokens_BNT)
+    np.testing.assert_allclose(progress.found.scores_BN, whole.scores_BN, rtol=1e-6)
+    np.testing.assert_array_equal(shown[-1], whole.tokens_BNT[:, 0])
+    assert len(shown) > 1
+    assert (shown[0][:3, 0] != PAD).all()
+    assert (shown[0][:, 2:] == PAD).all()  # two steps, two tokens
+    assert progress.done_B[3]  # of padding
+
+
+def test_what_is_done_changes_no_more(markov, pad, make_spec):
+    model, source_BS, spec = markov(5), jnp.asarray(pad(*SENTENCES, rows=4)), make_spec()
+    parts = search_stages(model, source_BS, spec)
+    step = jax.jit(lambda state, until_B: stages.go_on(parts, state, until_B))
+    progress, done = stages.begin(parts), {}
+    for until in range(1, 40):
+        progress = step(progress.state, jnp.full(4, until))
+        for row in np.flatnonzero(progress.done_B):
+            now = np.asarray(progress.found.tokens_BNT[row])
+            np.testing.assert_array_equal(done.setdefault(row, (until, now))[1], now)
+    assert len(done) == 4
+    assert len({until for until, _ in done.values()}) > 1

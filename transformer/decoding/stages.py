@@ -1,0 +1,60 @@
+"""A search in stages: begun, taken some steps further, looked at, and read in the end.
+
+`run` goes through all of them in one compiled loop. `begin` and `go_on` make programs that stop in between, for who
+wants to see an output as it is made; the steps are the same, and so is what is found.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from transformer.decoding.hypotheses import Found
+
+
+class Stages(NamedTuple):
+    """A search of some model for some sentences. Its state is a NamedTuple with, among others, `step` and `done_B`."""
+
+    begin: Callable[[], Any]  # the state before the first step
+    advance: Callable[[Any], Any]  # a state one step further
+    found: Callable[[Any], Found]  # what a state has found
+    leading: Callable[[Any], jax.Array]  # tokens_BT of the hypothesis that leads, EOS where it has ended
+
+
+class Progress(NamedTuple):
+    """Where a search stands. Every leaf is [B, ...], so that devices can divide its rows."""
+
+    state: Any  # what `go_on` goes on from
+    leading_BT: jax.Array  # int32, the hypothesis that leads now; of a sentence that is done, the best output
+    done_B: jax.Array  # bool; `found` changes no more
+    found: Found
+
+
+def run(stages: Stages) -> Found:
+    """The whole search."""
+    return stages.found(_until(stages, stages.begin(), None))
+
+
+def begin(stages: Stages) -> Progress:
+    """Before the first step."""
+    return _progress(stages, stages.begin())
+
+
+def go_on(stages: Stages, state: Any, until_B: jax.Array) -> Progress:
+    """From `Progress.state` to step number `until_B`, which is the same for all rows, or to the end."""
+    return _progress(stages, _until(stages, state._replace(step=state.step[0]), until_B[0]))
+
+
+def _until(stages: Stages, state: Any, last: jax.Array | None) -> Any:
+    def goes_on(state: Any) -> jax.Array:
+        unfinished = jnp.any(~state.done_B)
+        return unfinished if last is None else unfinished & (state.step < last)
+
+    return jax.lax.while_loop(goes_on, stages.advance, state)
+
+
+def _progress(stages: Stages, state: Any) -> Progress:
+    found = stages.found(state)
+    leading_BT = jnp.where(state.done_B[:, None], found.tokens_BNT[:, 0], stages.leading(state))
+    return Progress(state._replace(step=jnp.full(len(state.done_B), state.step)), leading_BT, state.done_B, found)
