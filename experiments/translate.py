@@ -1,20 +1,29 @@
 """Translates text with a trained model: one line in, one line out, in the same order.
 
     python -m experiments.translate --workdir=runs/quickstart <in.txt >out.txt
+    python -m experiments.translate --workdir=runs/quickstart
 
-With --n_best=3 each line is followed by its alternatives: three lines out for each line in. Several folders,
---workdir=runs/a,runs/b, translate together, as an ensemble of models with one vocabulary.
+In a pipe a line's translation does not wait for the end of the input; at a terminal, type a line, and see it. A line
+that is longer than what the model was trained on is translated in parts, with a warning. With --n_best=3 each line is
+followed by its alternatives: three lines out for each line in. Several folders, --workdir=runs/a,runs/b, translate
+together, as an ensemble of models with one vocabulary.
 """
 
+import contextlib
 import dataclasses
-import itertools
+import os
+import signal
 import sys
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from absl import flags
 
 from experiments import command
+from experiments.incoming import Incoming
+
+if TYPE_CHECKING:
+    from experiments.lengths import Whole
 
 _CHUNK = 64  # batches read before the first is translated: sorted by length, they pad little
 
@@ -24,6 +33,7 @@ class Flags(NamedTuple):
 
     workdir: flags.FlagHolder
     n_best: flags.FlagHolder
+    max_length: flags.FlagHolder
     decode: dict[str, flags.FlagHolder]
 
 
@@ -34,6 +44,12 @@ def define() -> Flags:
     return Flags(
         workdir=flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble"),
         n_best=whole("n_best", 1, "translations a line, best first", lower_bound=1),
+        max_length=whole(
+            "max_length",
+            None,
+            "tokens from which on a line is divided; default: data.max_length; 0: never",
+            lower_bound=0,
+        ),
         decode={
             "method": flags.DEFINE_enum("method", None, methods, "how to search; default: as configured"),
             "beam_size": whole("beam_size", None, "hypotheses kept a sentence; default: as configured"),
@@ -67,27 +83,71 @@ def main(given: Flags) -> None:
         from experiments import trained
 
         system, params, _ = trained.load(given.workdir.value)
-    translator = system.translator(params, spec.decode)
-    for lines in _chunks(spec.decode.batch_size * _CHUNK):
-        for found in translator.translate(lines, n_best):
-            for translation in found + [found[-1]] * (n_best - len(found)):
-                print(translation.text)
-        sys.stdout.flush()
+    from experiments.lengths import Whole, longest
 
-
-def _chunks(size: int) -> Iterator[list[str]]:
-    """Lines of stdin without their ends, `size` at a time. Only a newline ends a line."""
-    stdin = sys.stdin.buffer
-    for number in itertools.count():
-        chunk = list(itertools.islice(stdin, size))
-        if not chunk:
+    talks = sys.stdin.isatty()
+    decode = spec.decode
+    if talks and "batch_size" not in overrides:
+        decode = dataclasses.replace(decode, batch_size=1)  # a line at a time: rows of padding would only take time
+    limit = given.max_length.value
+    limit = longest(spec) if limit is None else limit
+    whole = Whole(system.translator(params, decode), system.tokenizer, limit, _warn)
+    with command.failures(), command.mistakes(), _reader_may_go():
+        if talks:
+            _talk(whole, n_best, spec.data.direction)
             return
+        for first, lines in Incoming(sys.stdin.fileno()).chunks(decode.batch_size * _CHUNK):
+            _show(whole, lines, n_best, first)
+
+
+def _show(whole: "Whole", lines: Sequence[str], n_best: int, first: int) -> None:
+    for found in whole.translate(lines, n_best, first):
+        for translation in found + [found[-1]] * (n_best - len(found)):
+            print(translation.text)
+    sys.stdout.flush()
+
+
+def _talk(whole: "Whole", n_best: int, direction: str) -> None:
+    """Line after line from a terminal."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # gives `input` arrow keys and a history
+    source, _, target = direction.partition("-")
+    print(f"{source} to {target}: type a line and Enter; Ctrl-D ends", file=sys.stderr)
+    number = 0
+    while True:
         try:
-            yield [line.rstrip(b"\n").rstrip(b"\r").decode("utf-8") for line in chunk]
+            line = input(f"{source}> ") if sys.stdout.isatty() else _asked(f"{source}> ")
+        except EOFError:
+            print(file=sys.stderr)
+            return
         except UnicodeDecodeError as error:
-            command.refuse(
-                f"stdin: not UTF-8 in lines {number * size + 1} to {number * size + len(chunk)}: {error.reason}"
-            )
+            _warn(f"what was typed is not {error.encoding}")
+            continue
+        number += 1
+        _show(whole, [line], n_best, number)
+
+
+def _asked(prompt: str) -> str:
+    """As `input`, but the prompt does not go to where the translations go."""
+    print(prompt, end="", file=sys.stderr, flush=True)
+    if not (line := sys.stdin.readline()):
+        raise EOFError
+    return line.rstrip("\n")
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _reader_may_go() -> Iterator[None]:
+    """Inside, output that nobody reads any more ends the program as it ends `cat`: without a word, status 141."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is left in the buffer would be written, and fail, once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 if __name__ == "__main__":

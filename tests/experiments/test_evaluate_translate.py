@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 import pathlib
+import pty
 import shutil
 import subprocess
 import sys
@@ -66,6 +68,61 @@ def test_translate_keeps_order_blank_lines_and_does_not_depend_on_the_batch(trai
     backwards = "".join(line + "\n" for line in reversed(lines)).encode()
     other = command("experiments.translate", f"--workdir={trained}", "--batch_size=2", stdin=backwards)
     assert other.stdout.decode().split("\n")[:-1] == out[:-1][::-1]
+
+
+def test_translate_in_a_pipe_does_not_wait_for_the_end_of_its_input(trained: pathlib.Path) -> None:
+    """Line by line; a long one in parts, with a warning; and it ends without a word when nobody reads any more."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "experiments.translate", f"--workdir={trained}", "--max_length=11"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert started.stdin
+    assert started.stdout
+    assert started.stderr
+
+    def answers(text: str) -> list[bytes]:
+        assert started.stdin
+        assert started.stdout
+        started.stdin.write(text.encode())
+        started.stdin.flush()
+        return [started.stdout.readline() for _ in range(text.count("\n"))]
+
+    first, second, blank = answers("Un deux.\nTrois.\n\n")
+    assert blank == b"\n"
+    (both,) = answers("Un deux. Trois.\n")
+    assert both.split() == first.split() + second.split()
+    started.stdout.close()
+    started.stdin.write(b"Un.\n")
+    started.stdin.flush()
+    error = started.stderr.read().decode()
+    assert started.wait(timeout=60) == 141
+    (line,) = error.splitlines()
+    assert line.startswith("warning: line 4 has ")
+    assert "in 2 parts" in line
+    started.stdin.close()
+    started.stderr.close()
+
+
+def test_translate_at_a_terminal(trained: pathlib.Path) -> None:
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiments.translate", f"--workdir={trained}"],
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        os.write(master, b"Un deux.\nTrois.\n")
+        assert started.stdout
+        assert all(started.stdout.readline().endswith("\n") for _ in range(2))
+        os.write(master, b"\x04")
+        _, error = started.communicate(timeout=60)
+    os.close(master)
+    os.close(slave)
+    assert started.returncode == 0
+    assert error == "fr to en: type a line and Enter; Ctrl-D ends\nfr> fr> fr> \n"
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ __all__ = ["LOWEST", "Found", "Traced", "search", "stages"]
 class Traced(DecodeSpec):
     """Settings whose `temperature`, `length_penalty` and, below 1, `top_p` may be arrays in a program.
 
-    One program then serves every value. Of `temperature` and `top_p` there may be one for each sentence, [B, 1]. Nothing
-    is checked here: an array's value is not known while the program is made.
+    One program then serves every value. Of `temperature` and `top_p` there may be one for each sentence, [B, 1].
+    Nothing is checked here: an array's value is not known while the program is made.
     """
 
     def __post_init__(self) -> None:
