@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from transformer.analysis.attention import cross_attention
-from transformer.analysis.reading import head_counts, log_probabilities, read, teacher_forced
+from transformer.analysis.reading import head_counts, log_probabilities, looks, one, read, teacher_forced
 from transformer.spec import EOS
 
 SOURCE, TARGET = [5, 11, 7, 4], [6, 13, EOS]
@@ -38,6 +39,16 @@ def test_probabilities_are_those_of_the_target_s_tokens(architecture: str, make:
     source_BS, input_BT = teacher_forced(SOURCE, TARGET)
     batch = log_probabilities(model, source_BS, input_BT, jnp.array([TARGET]))
     np.testing.assert_allclose(batch[0], reading.log_probability_T, rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_of_a_padded_batch_reads_as_it_does_alone(make: Callable[..., Any]) -> None:
+    model = make("transformer")
+    source_BS, input_BT = (jnp.pad(each, ((1, 0), (0, 3))) for each in teacher_forced(SOURCE, TARGET))
+    target_BT = jnp.pad(jnp.array([TARGET]), ((1, 0), (0, 3)))
+    found = one(jax.jit(looks, static_argnums=(0, 4))(model, source_BS, input_BT, target_BT, 5), 1, 5, 3)
+    alone = read(model, SOURCE, TARGET)
+    assert list(found.attention) == list(alone.attention)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5), found, alone)
 
 
 def test_an_empty_target_is_refused(make: Callable[..., Any]) -> None:

@@ -28,8 +28,11 @@ class Reading(NamedTuple):
 
 
 def kind_and_layer(name: str) -> tuple[int, int]:
-    """What the names of attention are sorted by: the place of "cross" in `KINDS`, and the layer's number."""
-    kind, _, layer = name.partition("/")
+    """What the names of attention are sorted by: the place of "cross" in `KINDS`, and the layer's number.
+
+    In an ensemble a member's number stands before them, as in "1/cross/0".
+    """
+    kind, layer = name.split("/")[-2:]
     return KINDS.index(kind), int(layer)
 
 
@@ -54,6 +57,24 @@ def teacher_forced(source: Sequence[int], target: Sequence[int]) -> tuple[jax.Ar
     return jnp.array([[*source, EOS]], jnp.int32), jnp.array([[BOS, *target[:-1]]], jnp.int32)
 
 
+class Looks(NamedTuple):
+    """As `Reading`, of a batch, and with padding."""
+
+    attention: dict[str, jax.Array]
+    log_probability_BT: jax.Array
+    likely: jax.Array  # [B, T, top]
+    likely_log_probability: jax.Array  # [B, T, top]
+
+
+def looks(model: Seq2Seq, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array, top: int) -> Looks:
+    """What a teacher-forced pass over a batch shows; pure, to be called inside `jax.jit`."""
+    memory = model.encode(source_BS)
+    decoded = model.decode(memory, input_BT)
+    log_BTV = jax.nn.log_softmax(model.logits(decoded.hidden_BTD))
+    best, likely = jax.lax.top_k(log_BTV, min(top, log_BTV.shape[-1]))
+    return Looks(memory.attention | decoded.attention, _at(log_BTV, target_BT), likely, best)
+
+
 def read(model: Seq2Seq, source: Sequence[int], target: Sequence[int], top: int = 5) -> Reading:
     """Reads one pair with a model that is an NNX module; `source` without EOS, `target` with it.
 
@@ -63,28 +84,26 @@ def read(model: Seq2Seq, source: Sequence[int], target: Sequence[int], top: int 
     if not target:
         raise ValueError("no target token to read")
     source_BS, input_BT = teacher_forced(source, target)
-    target_T = jnp.array(target, jnp.int32)
+    target_BT = jnp.array([target], jnp.int32)
 
     # Parameters are an argument: as constants of the program they would take long to compile.
     graph, state = nnx.split(cast(nnx.Module, model))
 
     @jax.jit
-    def run(
-        state: Any, source_BS: jax.Array, input_BT: jax.Array
-    ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array, jax.Array]:
-        model: Any = nnx.merge(graph, state)
-        memory = model.encode(source_BS)
-        decoded = model.decode(memory, input_BT)
-        log_TV = jax.nn.log_softmax(model.logits(decoded.hidden_BTD)[0])
-        best, likely = jax.lax.top_k(log_TV, min(top, log_TV.shape[-1]))
-        return memory.attention | decoded.attention, _at(log_TV, target_T), likely, best
+    def run(state: Any, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array) -> Looks:
+        return looks(cast(Any, nnx.merge(graph, state)), source_BS, input_BT, target_BT, top)
 
-    attention, log_probability_T, likely, best = run(state, source_BS, input_BT)
-    names = sorted(attention, key=kind_and_layer)
-    return Reading(
-        {name: np.asarray(attention[name][0], np.float32) for name in names},
-        *(np.asarray(each) for each in (log_probability_T, likely, best)),
-    )
+    return one(run(state, source_BS, input_BT, target_BT), 0, source_BS.shape[1], len(target))
+
+
+def one(found: Looks, row: int, source: int, target: int) -> Reading:
+    """The reading of one row, of so many tokens, without padding."""
+    ends = {"encoder": (source, source), "decoder": (target, target), "cross": (target, source)}
+    attention = {}
+    for name in sorted(found.attention, key=kind_and_layer):
+        rows, columns = ends[name.split("/")[-2]]
+        attention[name] = np.asarray(found.attention[name], np.float32)[row, :, :rows, :columns]
+    return Reading(attention, *(np.asarray(each)[row, :target] for each in found[1:]))
 
 
 def _at(log_TV: jax.Array, target_T: jax.Array) -> jax.Array:
