@@ -1,6 +1,7 @@
 """A search that stops on its way finds what one that does not stop finds, and shows what it is at."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,12 @@ from transformer.decoding import stages
 from transformer.decoding.search import Traced, search
 from transformer.decoding.search import stages as search_stages
 from transformer.spec import EOS, PAD
+
+
+def count(compiled: Any) -> int:
+    """How many programs there are."""
+    return compiled._cache_size()
+
 
 SENTENCES = [[3, 4, 5, EOS], [4, EOS], [6, 6, 3, 4, 5, EOS]]
 
@@ -38,6 +45,7 @@ def test_with_pauses_it_finds_the_same(markov, pad, make_spec, method):
         shown.append(np.asarray(progress.leading_BT))
         if progress.done_B.all():
             break
+    assert count(go_on) == 1  # what begins has the types of what goes on
     whole = jax.jit(lambda source_BS: search(model, source_BS, spec, jax.random.key(7)))(source_BS)
     np.testing.assert_array_equal(progress.found.tokens_BNT, whole.tokens_BNT)
     np.testing.assert_allclose(progress.found.scores_BN, whole.scores_BN, rtol=1e-6)

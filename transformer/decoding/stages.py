@@ -55,6 +55,8 @@ def _until(stages: Stages, state: Any, last: jax.Array | None) -> Any:
 
 
 def _progress(stages: Stages, state: Any) -> Progress:
+    # Types as the loop leaves them, also before its first round: else going on would be compiled twice.
+    state = jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), state)
     found = stages.found(state)
     leading_BT = jnp.where(state.done_B[:, None], found.tokens_BNT[:, 0], stages.leading(state))
     return Progress(state._replace(step=jnp.full(len(state.done_B), state.step)), leading_BT, state.done_B, found)

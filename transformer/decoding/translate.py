@@ -66,7 +66,8 @@ class Translator:
         if n_best < 1:
             raise ValueError(f"n_best: {n_best} is not positive")
         ids = self._tokenizer.encode_batch(list(sentences))
-        places = [place for place, tokens in enumerate(ids) if tokens]
+        # Spaces alone may have tokens, too; a model makes something up of them.
+        places = [place for place, tokens in enumerate(ids) if tokens and sentences[place].strip()]
         translations = [[EMPTY] for _ in sentences]
         for indices, found in self._found([ids[place] for place in places]):
             beams = found.tokens_BNT.shape[1]
