@@ -39,11 +39,9 @@ button.token { border-bottom: 4px solid color-mix(in srgb, var(--heat) calc(var(
 @media print { .controls { position: static; } }
 """
 
-SCRIPT = r"""
-const data = JSON.parse(document.getElementById("data").textContent);
+# An element by its id, an element made, and a number as text.
+ELEMENTS = r"""
 const at = (id) => document.getElementById(id);
-const state = { sentence: 0, reading: 0, kind: "", layer: Infinity, head: 0, query: 0, piece: 0, pieces: false };
-
 const make = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -55,6 +53,13 @@ const make = (tag, attributes = {}, ...children) => {
   return element;
 };
 const number = (value, digits = 2) => Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "−∞";
+"""
+
+SCRIPT = (
+    ELEMENTS
+    + r"""
+const data = JSON.parse(document.getElementById("data").textContent);
+const state = { sentence: 0, reading: 0, kind: "", layer: Infinity, head: 0, query: 0, piece: 0, pieces: false };
 const bytes = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0)).buffer;
 const floats = (holder, name) => {
   if (typeof holder[name] === "string") holder[name] = new Float32Array(bytes(holder[name]));
@@ -266,3 +271,4 @@ bind("head", (it) => { state.head = +it.value; });
 bind("pieces", (it) => { state.pieces = it.checked; state.query = 0; });
 render();
 """
+)

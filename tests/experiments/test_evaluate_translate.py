@@ -1,13 +1,17 @@
 """The commands that use a finished run, as a shell sees them."""
 
+import contextlib
 import gzip
+import http.client
 import json
 import os
 import pathlib
 import pty
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -105,6 +109,7 @@ def test_translate_in_a_pipe_does_not_wait_for_the_end_of_its_input(trained: pat
     started.stderr.close()
 
 
+@pytest.mark.slow
 def test_translate_at_a_terminal(trained: pathlib.Path) -> None:
     master, slave = pty.openpty()
     with subprocess.Popen(
@@ -123,6 +128,67 @@ def test_translate_at_a_terminal(trained: pathlib.Path) -> None:
     os.close(slave)
     assert started.returncode == 0
     assert error == "fr to en: type a line and Enter; Ctrl-D ends\nfr> fr> fr> \n"
+
+
+@contextlib.contextmanager
+def serving(trained: pathlib.Path) -> Iterator[tuple[subprocess.Popen[str], http.client.HTTPConnection]]:
+    pytest.importorskip("fastapi", reason="needs the extra `serve`")
+    flags = [f"--workdir={trained}", "--port=0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiments.serve", *flags], stdout=pipe, stderr=pipe, text=True
+    ) as started:
+        assert started.stdout
+        url = started.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=60)
+        with contextlib.closing(connection):
+            yield started, connection
+        if started.poll() is None:
+            started.kill()
+
+
+def ended(started: subprocess.Popen[str], number: int) -> int:
+    """The status of a server that a signal was sent to; it says why it ended, and nothing else."""
+    started.send_signal(number)
+    _, error = started.communicate(timeout=60)
+    assert error.splitlines()[-1].startswith(f"ended by {signal.Signals(number).name}")
+    assert "Traceback" not in error
+    return started.returncode
+
+
+def test_serve_begins_at_once_and_ends_with_a_signal(trained: pathlib.Path) -> None:
+    with serving(trained) as (started, connection):
+        connection.request("GET", "/health")
+        health = json.loads(connection.getresponse().read())
+        assert (health["run"], health["max_tokens"]) == (trained.name, 22)
+        assert ended(started, signal.SIGTERM) == 143
+
+
+@pytest.mark.slow
+def test_serve_answers_what_translate_prints(trained: pathlib.Path) -> None:
+    lines = ["Un deux.", "", "Sept six cinq. Quatre trois deux un.", "Trois."]
+    printed = command("experiments.translate", f"--workdir={trained}", stdin="\n".join(lines).encode())
+    with serving(trained) as (started, connection):
+        connection.request("POST", "/translate", json.dumps({"text": "\n".join(lines)}))
+        assert connection.getresponse().read().startswith(b'{"error"')  # without its content's type
+        headers = {"content-type": "application/json"}
+        connection.request("POST", "/translate", json.dumps({"text": "\n".join(lines)}), headers)
+        found = json.loads(connection.getresponse().read())
+        assert ended(started, signal.SIGINT) == 130
+    assert found["text"] + "\n" == printed.stdout.decode()
+    assert len(found["warnings"]) == 1
+    assert b"line 3 has" in printed.stderr
+
+
+@pytest.mark.slow
+def test_a_load_on_a_server_of_its_own(trained: pathlib.Path) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra `serve`")
+    done = command("experiments.benchmark.serve_load", f"--workdir={trained}", "--clients=20", "--requests=3")
+    assert done.returncode == 0, done.stderr.decode()
+    found = json.loads(done.stdout)
+    assert (found["requests"], found["answered"], found["errors"]) == (60, 60, 0)
+    assert 0 < found["p50_seconds"] <= found["p95_seconds"] <= found["max_seconds"] <= found["wall_seconds"]
 
 
 @pytest.mark.parametrize(
