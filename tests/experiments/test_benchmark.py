@@ -1,10 +1,14 @@
+import http.server
+import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from experiments.benchmark import batch_plan, devices, generated, reading
+from experiments.benchmark import batch_plan, devices, generated, reading, serve_load
 from experiments.child import result_of
 from transformer.data.prepared import Prepared
 
@@ -31,6 +35,49 @@ def test_plan_and_reading_are_measured(tmp_path):
         assert way["batches"] == 5
         # Tokens are the full ones of the cells.
         assert 0.5 < way["tokens_per_second"] / way["cells_per_second"] <= 1
+
+
+class _Server(http.server.BaseHTTPRequestHandler):
+    """Refuses the third request, fails at the fifth, and answers the others after a while."""
+
+    seen: ClassVar[list[str]] = []
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.seen.append(json.loads(body)["text"])
+        status = {3: 503, 5: 200}.get(len(self.seen), 200)
+        text = b'{"text": ""}' if status == 200 and len(self.seen) != 5 else b"{}"
+        time.sleep(0.02)
+        self.send_response(status)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+def test_what_a_load_finds_is_counted() -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    threading.Thread(target=server.serve_forever).start()
+    found = serve_load.load(("127.0.0.1", server.server_port), clients=1, requests=7, seconds=60)
+    assert (found["requests"], found["answered"], found["refused"], found["errors"]) == (7, 5, 1, 1)
+    assert found["statuses"] == {"200": 5, "503": 1, "ValueError": 1}
+    assert 0.02 < found["p50_seconds"] <= found["p95_seconds"] <= found["max_seconds"] < found["wall_seconds"]
+    assert _Server.seen == [serve_load.sentence(number) for number in range(7)]
+    assert serve_load.load(("127.0.0.1", server.server_port), 2, 7, seconds=-1)["requests"] == 0
+    server.shutdown()
+    server.server_close()
+    everywhere = serve_load.load(("127.0.0.1", server.server_port), 3, 2, seconds=60)
+    assert everywhere["statuses"] == {"ConnectionRefusedError": 6}
+    assert everywhere["p95_seconds"] is None
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1:8000", "https://127.0.0.1:8000", "nonsense://"])
+def test_a_load_is_for_this_machine_alone(url: str) -> None:
+    with pytest.raises(ValueError, match=r"--url=.*(on this machine|not known)"):
+        serve_load._loopback(url)
+    assert serve_load._loopback("http://127.0.0.1:8000/") == ("127.0.0.1", 8000)
 
 
 @pytest.mark.slow
