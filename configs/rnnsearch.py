@@ -1,7 +1,8 @@
 """The attention model of Bahdanau et al. 2015: a bidirectional GRU, and a decoder that searches it at each step.
 
-`:quickstart`, the default, and `:multi30k` have the data, the budget and about the size of the Transformers of those
-configs. `:published` has the sizes of the paper, with subwords in the place of its 30,000 words a language.
+`:quickstart`, the default, `:multi30k` and `:small` have the data, the budget and about the size of the Transformers
+of quickstart.py, multi30k.py and multi30k.py:small. `:published` has the sizes of the paper, with subwords in the
+place of its 30,000 words a language.
 
 Source: Bahdanau, Cho & Bengio 2015, "Neural Machine Translation by Jointly Learning to Align and Translate", Section 4
   and Appendices A and B.
@@ -15,7 +16,7 @@ from ml_collections import ConfigDict
 
 from configs import base, multi30k, quickstart
 
-ARGUMENTS = ("quickstart", "multi30k", "published")
+ARGUMENTS = ("quickstart", "multi30k", "small", "published")
 
 
 def get_config(scale: str = "quickstart") -> ConfigDict:
@@ -26,7 +27,12 @@ def get_config(scale: str = "quickstart") -> ConfigDict:
     """
     if scale not in ARGUMENTS:
         raise ValueError(f"rnnsearch:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    config = {"quickstart": quickstart, "multi30k": multi30k, "published": base}[scale].get_config()
+    config = {
+        "quickstart": quickstart.get_config,
+        "multi30k": multi30k.get_config,
+        "small": lambda: multi30k.get_config("small"),
+        "published": base.get_config,
+    }[scale]()
 
     config.model.architecture = "rnnsearch"
     config.model.encoder_layers = 1

@@ -1,7 +1,8 @@
 """The deep LSTM of Sutskever et al. 2014: one vector stands for the sentence, which is read back to front.
 
-`:quickstart`, the default, and `:multi30k` have the data, the budget and about the size of the Transformers of those
-configs. `:published` has the sizes of the paper, with subwords in the place of its 160,000 words.
+`:quickstart`, the default, `:multi30k` and `:small` have the data, the budget and about the size of the Transformers
+of quickstart.py, multi30k.py and multi30k.py:small. `:published` has the sizes of the paper, with subwords in the
+place of its 160,000 words.
 
 Source: Sutskever, Vinyals & Le 2014, "Sequence to Sequence Learning with Neural Networks", Sections 3.2 to 3.6.
 Hardware: two CPU cores (quickstart, multi30k); published: not run, the paper had eight GPUs for ten days.
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 
 from configs import base, multi30k, quickstart
 
-ARGUMENTS = ("quickstart", "multi30k", "published")
+ARGUMENTS = ("quickstart", "multi30k", "small", "published")
 
 
 def get_config(scale: str = "quickstart") -> ConfigDict:
@@ -25,7 +26,12 @@ def get_config(scale: str = "quickstart") -> ConfigDict:
     """
     if scale not in ARGUMENTS:
         raise ValueError(f"seq2seq:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    config = {"quickstart": quickstart, "multi30k": multi30k, "published": base}[scale].get_config()
+    config = {
+        "quickstart": quickstart.get_config,
+        "multi30k": multi30k.get_config,
+        "small": lambda: multi30k.get_config("small"),
+        "published": base.get_config,
+    }[scale]()
 
     config.model.architecture = "seq2seq"
     config.model.heads = 1  # there is no attention

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 BASES: dict[str, Callable[[], Any]] = {
     "published": wmt14_en_fr.get_config,
     "multi30k": multi30k.get_config,
+    "small": lambda: multi30k.get_config("small"),
     "quickstart": quickstart.get_config,
 }
 

@@ -6,6 +6,8 @@ parameters.
 
     python -m experiments.sweep --config=configs/multi30k.py --sweep=configs/ablations/table3.py:multi30k --seeds=3 \
         --workdir=runs/table3
+    python -m experiments.sweep --config=configs/multi30k.py:small --sweep=configs/ablations/table3.py:small --seeds=3 \
+        --workdir=runs/table3-small
     python -m experiments.sweep --config=configs/wmt14_en_fr.py:base --sweep=configs/ablations/table3.py --seeds=1 \
         --workdir=runs/table3-published
 """
@@ -16,7 +18,7 @@ from ml_collections import ConfigDict
 
 from configs import multi30k, quickstart, variants, wmt14_en_fr
 
-ARGUMENTS = ("published", "multi30k", "quickstart")
+ARGUMENTS = ("published", "multi30k", "small", "quickstart")
 
 PUBLISHED = {
     "base": {"perplexity": 4.92, "bleu": 25.8, "parameters": 65},
@@ -43,15 +45,19 @@ PUBLISHED = {
 
 
 def get_sweep(scale: str = "published") -> variants.Sweep:
-    """The rows, as changes to wmt14_en_fr.py:base, multi30k.py or quickstart.py.
+    """The rows, as changes to wmt14_en_fr.py:base, multi30k.py, multi30k.py:small or quickstart.py.
 
     Raises:
       ValueError: another scale.
     """
     if scale not in ARGUMENTS:
         raise ValueError(f"table3:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    modules = {"published": wmt14_en_fr, "multi30k": multi30k, "quickstart": quickstart}
-    config = modules[scale].get_config()
+    config = {
+        "published": wmt14_en_fr.get_config,
+        "multi30k": multi30k.get_config,
+        "small": lambda: multi30k.get_config("small"),
+        "quickstart": quickstart.get_config,
+    }[scale]()
     rows: variants.Sweep = {"base": {}}
     rows |= {f"A heads x{factor:g}": _heads(config, factor) for factor in (0.125, 0.5, 2, 4)}
     rows |= {f"B d_k x{factor:g}": {"model.d_k": _key_size(config, factor)} for factor in (0.25, 0.5)}

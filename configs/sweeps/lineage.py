@@ -8,11 +8,14 @@ the Transformer of the same scale.
         --sweep=configs/sweeps/lineage.py --seeds=3 --splits=test,long --workdir=runs/lineage
     python -m experiments.sweep --config=configs/multi30k.py --sweep=configs/sweeps/lineage.py:multi30k --seeds=3 \
         --workdir=runs/lineage-multi30k
+    python -m experiments.sweep --config=configs/multi30k.py:small --sweep=configs/sweeps/lineage.py:small --seeds=3 \
+        --workdir=runs/lineage-small
 """
 
 from configs import multi30k, quickstart, rnnsearch, seq2seq, variants
 
-ARGUMENTS = ("quickstart", "multi30k")
+ARGUMENTS = ("quickstart", "multi30k", "small")
+_RECIPES = {"multi30k": "improved", "small": "small"}
 
 
 def get_sweep(scale: str = "quickstart") -> variants.Sweep:
@@ -23,7 +26,7 @@ def get_sweep(scale: str = "quickstart") -> variants.Sweep:
     """
     if scale not in ARGUMENTS:
         raise ValueError(f"lineage:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    base = {"quickstart": quickstart, "multi30k": multi30k}[scale].get_config()
+    base = quickstart.get_config() if scale == "quickstart" else multi30k.get_config(_RECIPES[scale])
     reversing = variants.difference(base, seq2seq.get_config(scale))
     systems = {
         "seq2seq": {key: value for key, value in reversing.items() if key != "model.reverse_source"},
