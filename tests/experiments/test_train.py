@@ -55,7 +55,8 @@ def test_the_test_split_need_not_exist_before_the_end(small: Small, tmp_path: pa
         run.finish(0.0)
 
 
-@pytest.mark.parametrize("accumulate", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_run_that_was_cut_off_continues_bit_for_bit(
     small: Small, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
 ) -> None:
