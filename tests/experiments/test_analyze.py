@@ -142,6 +142,7 @@ def test_right_against_wrong_and_two_runs(run: pathlib.Path, tmp_path: pathlib.P
     assert (found["same"], found["p"], found["bleu_difference"], found["differing"]) == (5, 1.0, 0.0, [])
 
 
+@pytest.mark.slow
 def test_a_study_of_phenomena(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     analyze(asked(run, study=["phenomena"], sentences=7, output=str(tmp_path)))
     found = json.loads((tmp_path / "analysis.json").read_text())["phenomena"]

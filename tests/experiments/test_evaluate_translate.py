@@ -45,6 +45,7 @@ def test_a_pair_of_files_scores_like_the_split_they_hold(
     assert (tmp_path / "out.txt").read_text() == (tmp_path / "out2.txt").read_text() != ""
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_a_run_and_itself_is_that_run(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
     paths = [str(trained), f"{trained}/."]
     alone, both = (evaluate(paths[:count], "test", None, None, str(tmp_path / f"{count}.txt")) for count in (1, 2))
@@ -61,6 +62,7 @@ def test_runs_of_unlike_vocabularies_do_not_translate_together(trained: pathlib.
     assert f"{other}: tokenizer.model is " in done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_translate_keeps_order_blank_lines_and_does_not_depend_on_the_batch(trained: pathlib.Path) -> None:
     lines = ["Un deux.", "", "Sept six cinq quatre trois deux un.", "Trois."]
     stdin = "".join(line + "\n" for line in lines).encode()

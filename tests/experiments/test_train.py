@@ -93,6 +93,7 @@ def test_a_run_that_was_cut_off_continues_bit_for_bit(
     assert logged[0] == logged[1]
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best(small: Small, tmp_path: pathlib.Path) -> None:
     # With no learning rate to speak of nothing improves after the first evaluation.
     config = small(
