@@ -14,9 +14,10 @@ Command: python -m experiments.train --config=configs/rnnsearch.py:multi30k --wo
 
 from ml_collections import ConfigDict
 
-from configs import base, multi30k, quickstart
+from configs import base
+from configs.scales import SCALES
 
-ARGUMENTS = ("quickstart", "multi30k", "small", "published")
+ARGUMENTS = (*SCALES, "published")
 
 
 def get_config(scale: str = "quickstart") -> ConfigDict:
@@ -27,12 +28,7 @@ def get_config(scale: str = "quickstart") -> ConfigDict:
     """
     if scale not in ARGUMENTS:
         raise ValueError(f"rnnsearch:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    config = {
-        "quickstart": quickstart.get_config,
-        "multi30k": multi30k.get_config,
-        "small": lambda: multi30k.get_config("small"),
-        "published": base.get_config,
-    }[scale]()
+    config = (SCALES | {"published": base.get_config})[scale]()
 
     config.model.architecture = "rnnsearch"
     config.model.encoder_layers = 1

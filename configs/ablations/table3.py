@@ -16,9 +16,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import multi30k, quickstart, variants, wmt14_en_fr
+from configs import variants, wmt14_en_fr
+from configs.scales import SCALES
 
-ARGUMENTS = ("published", "multi30k", "small", "quickstart")
+ARGUMENTS = ("published", *SCALES)
 
 PUBLISHED = {
     "base": {"perplexity": 4.92, "bleu": 25.8, "parameters": 65},
@@ -52,12 +53,7 @@ def get_sweep(scale: str = "published") -> variants.Sweep:
     """
     if scale not in ARGUMENTS:
         raise ValueError(f"table3:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    config = {
-        "published": wmt14_en_fr.get_config,
-        "multi30k": multi30k.get_config,
-        "small": lambda: multi30k.get_config("small"),
-        "quickstart": quickstart.get_config,
-    }[scale]()
+    config = (SCALES | {"published": wmt14_en_fr.get_config})[scale]()
     rows: variants.Sweep = {"base": {}}
     rows |= {f"A heads x{factor:g}": _heads(config, factor) for factor in (0.125, 0.5, 2, 4)}
     rows |= {f"B d_k x{factor:g}": {"model.d_k": _key_size(config, factor)} for factor in (0.25, 0.5)}

@@ -12,10 +12,10 @@ the Transformer of the same scale.
         --workdir=runs/lineage-small
 """
 
-from configs import multi30k, quickstart, rnnsearch, seq2seq, variants
+from configs import rnnsearch, seq2seq, variants
+from configs.scales import SCALES
 
-ARGUMENTS = ("quickstart", "multi30k", "small")
-_RECIPES = {"multi30k": "improved", "small": "small"}
+ARGUMENTS = tuple(SCALES)
 
 
 def get_sweep(scale: str = "quickstart") -> variants.Sweep:
@@ -26,7 +26,7 @@ def get_sweep(scale: str = "quickstart") -> variants.Sweep:
     """
     if scale not in ARGUMENTS:
         raise ValueError(f"lineage:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    base = quickstart.get_config() if scale == "quickstart" else multi30k.get_config(_RECIPES[scale])
+    base = SCALES[scale]()
     reversing = variants.difference(base, seq2seq.get_config(scale))
     systems = {
         "seq2seq": {key: value for key, value in reversing.items() if key != "model.reverse_source"},

@@ -11,7 +11,7 @@ from typing import Self
 import sentencepiece
 
 from transformer.data.tokenizer import Tokenizer
-from transformer.spec import EOS, UNK
+from transformer.spec import UNK
 
 _FILES = ("source.spm", "target.spm", "vocab.json")
 _MAGIC = b"PK"  # with which a zip archive begins, and no SentencePiece model
@@ -94,16 +94,8 @@ class MarianTokenizer(Tokenizer):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
-        kept = []
-        for token in map(int, ids):
-            if token == EOS:
-                break
-            if not 0 <= token < self.vocab_size:
-                raise ValueError(f"token id {token} is not in [0, {self.vocab_size})")
-            if token == UNK:
-                kept.append("⁇")
-            elif token > UNK:
-                kept.append(self._pieces.get(token, ""))
+        # PAD, BOS and EOS come before UNK.
+        kept = ["⁇" if token == UNK else self._pieces.get(token, "") for token in self._up_to_eos(ids) if token >= UNK]
         return self._decoder.decode_pieces(kept).replace("▁", " ").strip()
 
     def pieces(self, ids: Iterable[int]) -> list[str]:

@@ -150,6 +150,9 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
+        return self._processor.decode(self._up_to_eos(ids))  # which drops PAD and BOS itself
+
+    def _up_to_eos(self, ids: Iterable[int]) -> list[int]:
         kept = []
         for token in map(int, ids):
             if token == EOS:
@@ -157,7 +160,7 @@ class Tokenizer:
             if not 0 <= token < self.vocab_size:
                 raise ValueError(f"token id {token} is not in [0, {self.vocab_size})")
             kept.append(token)
-        return self._processor.decode(kept)  # which drops PAD and BOS itself
+        return kept
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The piece of every id, special symbols included, for labels and tables."""
