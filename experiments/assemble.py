@@ -7,7 +7,8 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -75,6 +76,12 @@ class System:
         if given is not None:
             _check_shapes(given, shapes, spec)
         return cls(spec, tokenizer, model, shapes, placement, given)
+
+    @classmethod
+    def without_text(cls, spec: Spec, placement: MeshPlacement | None = None) -> "System":
+        """A system for batches that come from no corpus: of its vocabulary it knows `data.vocab_size` alone."""
+        tokenizer = cast(Tokenizer, SimpleNamespace(vocab_size=spec.data.vocab_size))
+        return cls.make(spec, tokenizer, placement=placement)
 
     def beside(self, spec: Spec) -> "System":
         """The system of a spec that differs in numbers alone; programs that were compiled serve both."""

@@ -5,8 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,6 @@ from experiments.assemble import ROWS, System
 from experiments.measure import shape_flops
 from launch.hlo import Moved, Program
 from transformer.data.shapes import rows_of
-from transformer.data.tokenizer import Tokenizer
 from transformer.decoding.search import search
 from transformer.models.interface import Memory
 from transformer.ops.flops import matmul_flops
@@ -82,10 +80,8 @@ def system(spec: Spec, devices: Sequence[Any]) -> System:
     """
     if spec.parallel.mode != "mesh":
         raise ValueError(f"parallel.mode: {spec.parallel.mode} compiles a step when it is first made; plan with mesh")
-    # No corpus is read, so no tokenizer is learnt: all that is asked of it here is how many tokens it knows.
-    tokenizer = cast(Tokenizer, SimpleNamespace(vocab_size=spec.data.vocab_size))
     where = spec.parallel
-    return System.make(spec, tokenizer, placement=MeshPlacement(devices, fsdp=where.fsdp, tensor=where.tensor))
+    return System.without_text(spec, MeshPlacement(devices, fsdp=where.fsdp, tensor=where.tensor))
 
 
 def training_shape(spec: Spec, width: int) -> tuple[int, int, int]:

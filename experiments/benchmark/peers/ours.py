@@ -1,0 +1,91 @@
+"""The step that `experiments.train` compiles, on the devices that it would use, as a worker."""
+
+import functools
+import importlib.metadata
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from configs import base
+from experiments import devices
+from experiments.benchmark import works
+from experiments.benchmark.peers import worker
+from transformer.spec import Spec
+
+LEARNING_RATE = 1e-3
+
+
+def config(work: works.Work, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings of a work; all else is as in configs/base.py, but for changes such as "train.loss_chunk=8"."""
+    chosen = base.get_config()
+    for change in changes:
+        key, _, value = change.partition("=")
+        chosen.update_from_flattened_dict({key: json.loads(value)})
+    settings = chosen.to_dict()
+    settings["model"] |= {
+        "d_model": work.d_model,
+        "d_ff": work.d_ff,
+        "heads": work.heads,
+        "encoder_layers": work.layers,
+        "decoder_layers": work.layers,
+        "dropout_embedding": work.dropout,
+        "dropout_sublayer": work.dropout,
+        "dtype": work.dtype,
+    }
+    settings["data"]["vocab_size"] = work.vocabulary
+    settings["train"] |= {
+        "learning_rate": LEARNING_RATE,
+        "schedule": "constant",
+        "warmup_steps": 1,
+        "label_smoothing": work.smoothing,
+    }
+    return settings
+
+
+class Ours:
+    """This codebase.
+
+    Args:
+      work: what is trained.
+      given: the batches.
+      changes: of settings.
+    """
+
+    def __init__(self, work: works.Work, given: list[works.Batch], changes: Sequence[str] = ()) -> None:
+        spec = Spec.from_config(config(work, changes))
+        devices.prepare(spec.parallel.cpu_devices)
+        import jax
+
+        from experiments.assemble import System
+        from transformer.training.state import count
+
+        system = System.without_text(spec)
+        place = system.placement
+        self.parameters = count(system.shapes)
+        self.versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")}
+        self.device = jax.devices()[0].device_kind
+        self._step = place.compile_step(system.model, spec.train)
+        self._state = place.distribute(system.fresh_state())
+        self._numbers = place.distribute(system.numbers)
+        self._batches = [tuple(place.shard(side) for side in batch) for batch in given]
+        self._sums: Any = None
+
+    def update(self, number: int) -> None:
+        """Begins an update."""
+        self._state, self._sums = self._step(self._state, *self._batches[number], self._numbers)
+
+    def loss(self) -> float:
+        """Of the last update."""
+        return float(self._sums.sums.loss) / float(self._sums.sums.weight)
+
+    def peak_bytes(self) -> int:
+        """On the accelerator, or of the process."""
+        import jax
+
+        statistics = jax.devices()[0].memory_stats()
+        return statistics["peak_bytes_in_use"] if statistics else worker.process_peak()
+
+
+if __name__ == "__main__":
+    sys.exit(worker.serve(functools.partial(Ours, changes=sys.argv[2:])))

@@ -1,0 +1,181 @@
+"""How fast training is here and with other libraries, on the same work, in turns.
+
+    python -m experiments.benchmark.train [--works=TINY,SMALL,BASE] [--peers=ours,pytorch,...] [--rounds=9 --updates=3]
+
+Peers run where they are installed: with the extras `parity` and `interop`, PyTorch and Hugging Face do in this
+environment; others in one of their own, which a line in the file of each under experiments/benchmark/peers makes.
+Prints a JSON object a measurement, and a table. Exit status 1 if what was compared was not the same.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from experiments import command
+from experiments.benchmark import works
+from experiments.benchmark.turns import Peer, quartiles, workers
+
+_HERE = "experiments.benchmark.peers"
+PEERS = {
+    "ours": Peer(f"{_HERE}.ours"),
+    "pytorch": Peer(f"{_HERE}.pytorch", "pytorch"),
+    "pytorch-compiled": Peer(f"{_HERE}.pytorch", "pytorch", ("compile",)),
+    "hugging-face": Peer(f"{_HERE}.hugging_face", "hugging"),
+    "hugging-face-compiled": Peer(f"{_HERE}.hugging_face", "hugging", ("compile",)),
+    "eole": Peer(f"{_HERE}.eole_toolkit", "eole"),
+}
+_PEAK = Peer(f"{_HERE}.peak")
+_PARAMETERS = 0.01  # how far models may differ in size
+_FALL = 0.2  # and in how far their losses fall
+
+
+class Flags(NamedTuple):
+    """What the command takes."""
+
+    works: flags.FlagHolder
+    peers: flags.FlagHolder
+    rounds: flags.FlagHolder
+    updates: flags.FlagHolder
+    dtype: flags.FlagHolder
+    environments: flags.FlagHolder
+    ours: flags.FlagHolder
+
+
+def define() -> Flags:
+    """Defines the flags."""
+    return Flags(
+        flags.DEFINE_list("works", ["TINY", "SMALL", "BASE"], f"of {', '.join(works.WORKS)}"),
+        flags.DEFINE_list("peers", list(PEERS), "what is compared, ours first"),
+        flags.DEFINE_integer("rounds", 9, "turns of each; the first is not counted", lower_bound=2),
+        flags.DEFINE_integer("updates", 3, "of a turn", lower_bound=1),
+        flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of products"),
+        flags.DEFINE_string("environments", ".venv-peers", "folder with virtual environments of libraries"),
+        flags.DEFINE_multi_string("ours", [], "a setting of ours that is tried: train.loss_chunk=8"),
+    )
+
+
+def main(given: Flags) -> None:
+    """Measures and prints."""
+    with command.failures(), command.mistakes():
+        named = _known(given.works.value, works.WORKS, "--works")
+        ours = {"ours": PEERS["ours"]._replace(arguments=tuple(given.ours.value))}
+        peers = _known(given.peers.value, PEERS | ours, "--peers")
+        faults = []
+        for name, work in named.items():
+            work = work._replace(dtype=given.dtype.value)
+            found = compare(work, peers, given.rounds.value, given.updates.value, given.environments.value)
+            for each in found:
+                print(json.dumps({"benchmark": "train", "work": name, **each}), flush=True)
+            print(table(name, found), flush=True)
+            faults += [f"{name}: {fault}" for fault in differences(found)]
+        for fault in faults:
+            print(f"error: {fault}", file=sys.stderr)
+        if faults:
+            sys.exit(1)
+
+
+def _known(names: Sequence[str], known: dict[str, Any], flag: str) -> dict[str, Any]:
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"{flag}: {unknown[0]!r} is none of {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
+def compare(
+    work: works.Work, peers: dict[str, Peer], rounds: int, updates: int, environments: str
+) -> list[dict[str, Any]]:
+    """Trains with each of the peers in turns, a few updates at a time.
+
+    Args:
+      work: the model and its batches.
+      peers: by name.
+      rounds: how many turns each has; the first is not counted.
+      updates: of a turn.
+      environments: folder with virtual environments of libraries.
+
+    Returns:
+      What was measured, in the order of the peers that could run.
+    """
+    tokens = statistics.mean(batch.tokens for batch in works.batches(work, 4))
+    with tempfile.TemporaryDirectory() as logs:
+        text, folder = json.dumps(work._asdict()), pathlib.Path(environments)
+        with workers({"peak": _PEAK} | peers, text, folder, pathlib.Path(logs)) as running:
+            turns: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
+            for _ in range(rounds):
+                for name, (worker, _) in running.items():
+                    turns[name].append(worker.turn(str(updates)))
+    seconds = {name: [each["seconds"] / updates for each in found[1:]] for name, found in turns.items()}
+    said = {name: about for name, (_, about) in running.items()}
+    peak = max(said["peak"]["parameters"] / each for each in seconds["peak"])
+    result = []
+    for name in turns:
+        if name == "peak":
+            continue
+        low, middle, high = quartiles(seconds[name])
+        result.append(
+            {
+                "peer": name,
+                "dtype": work.dtype,
+                "device": said[name]["device"],
+                "cores": os.cpu_count(),
+                "versions": said[name]["versions"],
+                "parameters": said[name]["parameters"],
+                "tokens_per_second": round(tokens / middle),
+                "milliseconds": [round(1000 * each, 1) for each in (low, middle, high)],
+                "matmul_flops": work.matmul_flops,
+                "matmul_peak": round(peak),
+                "percent_of_peak": round(100 * work.matmul_flops / middle / peak, 1),
+                "peak_bytes": turns[name][-1]["peak_bytes"],
+                "seconds_to_first_update": round(said[name]["seconds_to_first_update"], 1),
+                "loss": [round(each, 4) for each in (said[name]["loss"], turns[name][-1]["loss"])],
+                "ours_is_faster": _ratio(seconds[name], seconds.get("ours")),
+            }
+        )
+    return result
+
+
+def _ratio(theirs: Sequence[float], ours: Sequence[float] | None) -> float | None:
+    """How many times as fast ours is: the median over rounds, in each of which the machine was the same."""
+    if ours is None:
+        return None
+    return round(statistics.median(one / other for one, other in zip(theirs, ours, strict=True)), 3)
+
+
+def differences(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Why the measurements of one work are not of the same thing; empty if they are."""
+    faults = []
+    first = found[0]
+    fall = first["loss"][0] - first["loss"][1]
+    for each in found[1:]:
+        off = each["parameters"] / first["parameters"] - 1
+        if abs(off) > _PARAMETERS:
+            faults.append(f"{each['peer']} has {100 * off:+.1f} % of the parameters of {first['peer']}")
+        other = each["loss"][0] - each["loss"][1]
+        if not (fall > 0 and abs(other / fall - 1) <= _FALL):
+            faults.append(f"the loss of {each['peer']} falls by {other:.3f}, that of {first['peer']} by {fall:.3f}")
+    return faults
+
+
+def table(name: str, found: Sequence[dict[str, Any]]) -> str:
+    """What was found, in Markdown."""
+    lines = [
+        f"| {name} | target tokens/s | ms an update (quartiles) | % of the matmul peak | memory, GB | ours is × |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        low, middle, high = each["milliseconds"]
+        lines.append(
+            f"| {each['peer']} | {each['tokens_per_second']:,} | {middle:,.0f} ({low:,.0f} to {high:,.0f}) | "
+            f"{each['percent_of_peak']:.0f} | {each['peak_bytes'] / 1e9:.2f} | {each['ours_is_faster'] or '-'} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    command.run(define, main)

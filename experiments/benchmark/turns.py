@@ -1,0 +1,130 @@
+"""Several programs that do the same work in turns, so that a machine that slows down slows all of them."""
+
+import contextlib
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+ROOT = pathlib.Path(__file__).parents[2]
+# What experiments.devices sets for every run with glibc, for all alike: freed memory is kept.
+_ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(256 << 20)}
+
+
+class Peer(NamedTuple):
+    """A program to compare.
+
+    Attributes:
+      module: that is run, by its full name.
+      environment: folder of the virtual environment, below the one of all; empty: this program's own.
+      arguments: after the work.
+    """
+
+    module: str
+    environment: str = ""
+    arguments: tuple[str, ...] = ()
+
+
+class PeerError(RuntimeError):
+    """A peer that cannot run, with the last line of what it said."""
+
+
+class Worker:
+    """A program that waits for its turns.
+
+    Args:
+      peer: which.
+      work: as JSON, its first argument.
+      environments: folder with a virtual environment for each library; where there is none, this program's own serves.
+      log: what it writes to stderr.
+      variables: of its environment, beside this one's.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        work: str,
+        environments: pathlib.Path,
+        log: pathlib.Path,
+        variables: dict[str, str] | None = None,
+    ) -> None:
+        own = environments.resolve() / peer.environment / "bin" / "python"
+        python = str(own) if peer.environment and own.exists() else sys.executable
+        command = [python, "-m", peer.module, work, *peer.arguments]
+        self._log = log
+        with log.open("w") as errors:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=os.environ | _ALLOCATOR | (variables or {}),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+
+    def ready(self) -> dict[str, Any]:
+        """What it says when it is prepared.
+
+        Raises:
+          PeerError: it ended.
+        """
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            status = self._process.wait()
+            said = self._log.read_text(errors="replace").strip().splitlines()
+            raise PeerError(f"status {status}: {said[-1] if said else 'said nothing'}")
+        return json.loads(line)
+
+    def turn(self, order: str) -> dict[str, Any]:
+        """What comes of an order.
+
+        Raises:
+          PeerError: it ended.
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(order + "\n")
+            self._process.stdin.flush()
+        return self.ready()
+
+    def end(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextlib.contextmanager
+def workers(
+    peers: dict[str, Peer], work: str, environments: pathlib.Path, logs: pathlib.Path
+) -> Iterator[dict[str, tuple[Worker, dict[str, Any]]]]:
+    """The workers that can run, by name, each prepared, with what it says about itself; one prepares at a time."""
+    found: dict[str, tuple[Worker, dict[str, Any]]] = {}
+    try:
+        for name, peer in peers.items():
+            worker = Worker(peer, work, environments, logs / f"{name}.log")
+            try:
+                found[name] = worker, worker.ready()
+            except PeerError as error:
+                worker.end()
+                print(f"{name}: left out, {error}", file=sys.stderr, flush=True)
+            except BaseException:
+                worker.end()
+                raise
+        yield found
+    finally:
+        for worker, _ in found.values():
+            worker.end()
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """The lower quartile, the median, the upper quartile."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high

@@ -1,0 +1,85 @@
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.assemble import System
+from experiments.benchmark import train, turns, works
+from experiments.benchmark.peers import ours
+from experiments.measure import shape_flops
+from transformer.spec import Spec
+
+_TINY = works.Work(d_model=12, d_ff=20, heads=3, layers=2, vocabulary=53, rows=6, width=8)
+_COUNTING = turns.Peer("tests.experiments.counting_peer")
+
+
+def test_sentences_fill_most_of_the_width() -> None:
+    first, second = works.batches(_TINY._replace(rows=97), 2)
+    assert not np.array_equal(first.source_BS, second.source_BS)
+    for side in (*first, *second):
+        lengths = np.count_nonzero(side != works.PAD, axis=1)
+        assert (lengths.min(), lengths.max()) == (6, 8)
+        assert np.all(side[np.arange(97), lengths - 1] == works.EOS)
+        assert np.count_nonzero(side == works.EOS) == 97
+        assert side.max() < 53
+    assert first.tokens == np.count_nonzero(first.target_BT)
+
+
+def test_the_work_of_an_update_is_that_of_its_products() -> None:
+    system = System.without_text(Spec.from_config(ours.config(_TINY)))
+    counted = shape_flops(system, (_TINY.rows, _TINY.width, _TINY.width))
+    # The formula takes three times the forward pass; the embedded source needs no gradient of its own products.
+    assert _TINY.matmul_flops == pytest.approx(counted, rel=0.02)
+
+
+def test_a_peer_is_told_and_tells(tmp_path: pathlib.Path) -> None:
+    peers = {"one": _COUNTING, "broken": _COUNTING._replace(arguments=("fail",))}
+    with turns.workers(peers, json.dumps(_TINY._asdict()), tmp_path, tmp_path) as running:
+        assert list(running) == ["one"]
+        one, said = running["one"]
+        assert (said["parameters"], said["loss"]) == (12, 8.0)
+        assert one.turn("3")["loss"] == 5.0
+        found = one.turn("2")
+        assert (found["loss"], found["peak_bytes"]) == (3.0, 6)
+        assert 0.02 <= found["seconds"] < 5
+    assert "a library that talks" in (tmp_path / "one.log").read_text()
+
+
+def test_a_peer_that_cannot_run_is_named(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+    peers = {"broken": _COUNTING._replace(arguments=("fail",))}
+    with turns.workers(peers, json.dumps(_TINY._asdict()), tmp_path, tmp_path) as running:
+        assert not running
+    assert "broken: left out, status 1: ValueError: it is not installed" in capfd.readouterr().err
+
+
+def _found(name: str, parameters: int = 1000, last: float = 5.0) -> dict[str, Any]:
+    return {"peer": name, "parameters": parameters, "loss": [9.0, last]}
+
+
+def test_what_is_not_the_same_is_found() -> None:
+    assert train.differences([_found("ours"), _found("b", 1009, 5.7), _found("c", 991, 4.3)]) == []
+    faults = train.differences([_found("ours"), _found("b", 1011), _found("c", last=4.1), _found("d", last=9.5)])
+    assert [fault.split(" ")[0] for fault in faults] == ["b", "the", "the"]
+    assert "+1.1 %" in faults[0]
+    assert train.differences([_found("ours", last=9.5), _found("b", last=9.5)])
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    # The machine was half as fast in the second of three rounds.
+    assert train._ratio([3.0, 6.0, 3.0], [2.0, 4.0, 2.0]) == 1.5
+    assert turns.quartiles([5.0]) == (5.0, 5.0, 5.0)
+    assert turns.quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == (2.0, 3.0, 4.0)
+
+
+@pytest.mark.slow
+def test_libraries_train_alike(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("torch")
+    peers = {name: train.PEERS[name] for name in ("ours", "pytorch", "hugging-face")}
+    found = train.compare(_TINY._replace(d_model=32, heads=2, rows=16), peers, 3, 5, str(tmp_path))
+    assert [each["peer"] for each in found] == list(peers)
+    assert train.differences([each | {"parameters": 1} for each in found]) == []
+    assert found[0]["ours_is_faster"] == 1.0
+    assert len(train.table("TINY", found).splitlines()) == 5
