@@ -64,9 +64,9 @@ def define() -> Flags:
 def main(given: Flags) -> None:
     """Measures and prints."""
     with command.failures(), command.mistakes():
-        named = _known(given.works.value, works.WORKS, "--works")
+        named = known(given.works.value, works.WORKS, "--works")
         ours = {"ours": PEERS["ours"]._replace(arguments=tuple(given.ours.value))}
-        peers = _known(given.peers.value, PEERS | ours, "--peers")
+        peers = known(given.peers.value, PEERS | ours, "--peers")
         faults = []
         for name, work in named.items():
             work = work._replace(dtype=given.dtype.value)
@@ -81,10 +81,15 @@ def main(given: Flags) -> None:
             sys.exit(1)
 
 
-def _known(names: Sequence[str], known: dict[str, Any], flag: str) -> dict[str, Any]:
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"{flag}: {unknown[0]!r} is none of {', '.join(known)}")
-    return {name: known[name] for name in names}
+def known(names: Sequence[str], choices: dict[str, Any], flag: str) -> dict[str, Any]:
+    """Those of the choices that a flag names.
+
+    Raises:
+      ValueError: another name.
+    """
+    if unknown := [name for name in names if name not in choices]:
+        raise ValueError(f"{flag}: {unknown[0]!r} is none of {', '.join(choices)}")
+    return {name: choices[name] for name in names}
 
 
 def compare(
@@ -134,13 +139,13 @@ def compare(
                 "peak_bytes": turns[name][-1]["peak_bytes"],
                 "seconds_to_first_update": round(said[name]["seconds_to_first_update"], 1),
                 "loss": [round(each, 4) for each in (said[name]["loss"], turns[name][-1]["loss"])],
-                "ours_is_faster": _ratio(seconds[name], seconds.get("ours")),
+                "ours_is_faster": ratio(seconds[name], seconds.get("ours")),
             }
         )
     return result
 
 
-def _ratio(theirs: Sequence[float], ours: Sequence[float] | None) -> float | None:
+def ratio(theirs: Sequence[float], ours: Sequence[float] | None) -> float | None:
     """How many times as fast ours is: the median over rounds, in each of which the machine was the same."""
     if ours is None:
         return None

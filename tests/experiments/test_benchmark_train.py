@@ -68,7 +68,7 @@ def test_what_is_not_the_same_is_found() -> None:
 
 def test_ratios_are_of_the_same_round() -> None:
     # The machine was half as fast in the second of three rounds.
-    assert train._ratio([3.0, 6.0, 3.0], [2.0, 4.0, 2.0]) == 1.5
+    assert train.ratio([3.0, 6.0, 3.0], [2.0, 4.0, 2.0]) == 1.5
     assert turns.quartiles([5.0]) == (5.0, 5.0, 5.0)
     assert turns.quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == (2.0, 3.0, 4.0)
 

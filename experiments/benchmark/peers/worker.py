@@ -4,8 +4,10 @@ A worker is started with a `Work` as JSON, prepares itself, and prints a JSON ob
 number of updates; it makes them and prints another object. So several workers wait for each other in one comparison.
 """
 
+import itertools
 import json
 import os
+import pathlib
 import resource
 import sys
 import time
@@ -42,33 +44,72 @@ def process_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def serve(make: Callable[[works.Work, list[works.Batch]], Trainer]) -> None:
-    """Runs a worker until its input ends; the first batch is used once to prepare."""
+Turn = Callable[[str], dict[str, Any]]
+
+
+def answer(prepare: Callable[[str], tuple[dict[str, Any], Turn]]) -> None:
+    """Runs a worker until its input ends.
+
+    Args:
+      prepare: from the first argument of the program to what the worker says about itself, and to what answers a line.
+    """
     # What a library prints must not stand between our lines.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def answer(**found: Any) -> None:
-        answers.write(json.dumps(found) + "\n")
-        answers.flush()
-
-    work = works.Work(**json.loads(sys.argv[1]))
-    begun = time.monotonic()
-    trainer = make(work, works.batches(work, BATCHES))
-    trainer.update(0)
-    first = trainer.loss()
-    answer(
-        parameters=trainer.parameters,
-        versions=trainer.versions,
-        device=trainer.device,
-        seconds_to_first_update=time.monotonic() - begun,
-        loss=first,
-    )
-    done = 1
+    said, turn = prepare(sys.argv[1])
+    print(json.dumps(said), file=answers, flush=True)
     for line in sys.stdin:
+        print(json.dumps(turn(line.rstrip("\n"))), file=answers, flush=True)
+
+
+def serve(make: Callable[[works.Work, list[works.Batch]], Trainer]) -> None:
+    """Runs a worker that trains; the first batch is used once to prepare."""
+
+    def prepare(argument: str) -> tuple[dict[str, Any], Turn]:
+        work = works.Work(**json.loads(argument))
         begun = time.monotonic()
-        for _ in range(int(line)):
-            trainer.update(done % BATCHES)
-            done += 1
-        loss = trainer.loss()
-        answer(seconds=time.monotonic() - begun, loss=loss, peak_bytes=trainer.peak_bytes())
+        trainer = make(work, works.batches(work, BATCHES))
+        trainer.update(0)
+        said = {
+            "loss": trainer.loss(),
+            "seconds_to_first_update": time.monotonic() - begun,
+            "parameters": trainer.parameters,
+            "versions": trainer.versions,
+            "device": trainer.device,
+        }
+        done = itertools.count(1)
+
+        def turn(line: str) -> dict[str, Any]:
+            begun = time.monotonic()
+            for _ in range(int(line)):
+                trainer.update(next(done) % BATCHES)
+            loss = trainer.loss()
+            return {"seconds": time.monotonic() - begun, "loss": loss, "peak_bytes": trainer.peak_bytes()}
+
+        return said, turn
+
+    answer(prepare)
+
+
+def serve_search(make: Callable[[dict[str, Any]], tuple[dict[str, str], Callable[[list[str]], list[str]]]]) -> None:
+    """Runs a worker that translates the same file at each turn, and writes what it found to the file that it is told.
+
+    Args:
+      make: from the search's settings to the versions of libraries, and to what translates.
+    """
+
+    def prepare(argument: str) -> tuple[dict[str, Any], Turn]:
+        settings = json.loads(argument)
+        versions, translate = make(settings)
+        lines = pathlib.Path(settings["source"]).read_text(encoding="utf-8").splitlines()
+
+        def turn(line: str) -> dict[str, Any]:
+            begun = time.monotonic()
+            texts = translate(lines)
+            seconds = time.monotonic() - begun
+            pathlib.Path(line).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+            return {"seconds": seconds, "peak_bytes": process_peak()}
+
+        return {"versions": versions, "sentences": len(lines)}, turn
+
+    answer(prepare)

@@ -1,0 +1,35 @@
+"""What `experiments.translate` does, as a worker."""
+
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from experiments import devices
+from experiments.benchmark.peers import worker
+from experiments.workdir import Workdir
+
+
+def make(settings: dict[str, Any]) -> tuple[dict[str, str], Callable[[list[str]], list[str]]]:
+    """The worker's search."""
+    import dataclasses
+
+    spec = Workdir(settings["workdir"]).spec()
+    devices.prepare(spec.parallel.cpu_devices)
+    from experiments import trained
+
+    system, params, _ = trained.load([settings["workdir"]])
+    decode = dataclasses.replace(
+        system.spec.decode,
+        method="beam" if settings["beam_size"] > 1 else "greedy",
+        beam_size=settings["beam_size"],
+        length_penalty=settings["length_penalty"],
+        batch_size=settings["batch_size"],
+    )
+    translator = system.translator(params, decode)
+    versions = {"jax": importlib.metadata.version("jax")}
+    return versions, lambda lines: [found[0].text for found in translator.translate(lines)]
+
+
+if __name__ == "__main__":
+    sys.exit(worker.serve_search(make))
