@@ -72,10 +72,15 @@ def test_sizes_of_keys_and_values_are_free(attention) -> None:
     assert shapes == [(D_MODEL, 15), (D_MODEL, 15), (D_MODEL, 6), (6, D_MODEL)]
 
 
-def test_steps_are_columns_of_causal_attention(attention) -> None:
-    """For N hypotheses of B sentences that keep their places, in a cache that is longer than the output."""
+@pytest.mark.parametrize("first_look", [12, 1])
+def test_steps_are_columns_of_causal_attention(attention, monkeypatch: pytest.MonkeyPatch, first_look: int) -> None:
+    """For N hypotheses of B sentences that keep their places, in a cache that is longer than the output.
+
+    It is read as a whole, or 2, 4 and 7 positions of it.
+    """
+    monkeypatch.setattr("transformer.layers.attention._FIRST_LOOK", first_look)
     x_BNTD = np.random.default_rng(3).normal(0, 0.5, (2, 2, 5, D_MODEL)).astype(np.float32)
-    step = jax.jit(MultiHeadAttention.step)
+    step = jax.jit(lambda attention, *arrays: attention.step(*arrays))  # of its own: not traced before
     cache = jax.tree.map(lambda leaf: leaf + 1e3, attention.empty(2, 7 * 2, jnp.float32))
     slot_BNT = jnp.broadcast_to(jnp.arange(2)[None, :, None], (2, 2, 7))
     columns = []

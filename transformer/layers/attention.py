@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,8 @@ class Cache(NamedTuple):
     key_BHSK: jax.Array
     value_BHSU: jax.Array
 
+
+_FIRST_LOOK = 12  # positions; a cache is read by halves, quarters ... down to about as many
 
 Rotate = Callable[[jax.Array, jax.Array], jax.Array]  # (x_BTHK, position_T) to x_BTHK
 Scores = Callable[[jax.Array, jax.Array], jax.Array]  # (query_BTHK, key_BSHK) to float32 scores_BHTS
@@ -238,6 +240,33 @@ class MultiHeadAttention(nnx.Module):
                 for old, new in zip(cache, self.keys_values(x_BND, position_T), strict=True)
             )
         )
-        memory = KeyValue(*(each.swapaxes(1, 2) for each in cache))
-        output_BND, _ = self(x_BND, memory, mask, position_T=position_T)
-        return output_BND, cache
+        query_BNHK = self._rotated(self._split(self.to_query(x_BND)), position_T)
+        context_BNHU = self._look_back(query_BNHK, cache, mask, first + x_BND.shape[1])
+        return self.to_output(context_BNHU.reshape(*x_BND.shape[:-1], -1)), cache
+
+    def _look_back(self, query_BNHK: jax.Array, cache: Cache, mask: jax.Array, written: jax.Array) -> jax.Array:
+        """Context_BNHU of the slots of a cache, of which the first `written` hold something."""
+        beams, slots = query_BNHK.shape[1], cache.key_BHSK.shape[2]
+
+        def within(size: int) -> Callable[..., jax.Array]:
+            def look(query_BNHK: jax.Array, cache: Cache, mask: jax.Array, written: jax.Array) -> jax.Array:
+                del written
+                memory = KeyValue(*(each[:, :, :size].swapaxes(1, 2) for each in cache))
+                return self.attention(query_BNHK, memory.key_BSHK, memory.value_BSHU, mask[..., :size])[0]
+
+            return look
+
+        # Most outputs end long before the limit that a cache is made for. On a CPU, what is not read takes no time;
+        # an accelerator reads it in less time than it takes to ask how much there is.
+        sizes = [slots]
+        while sizes[0] > 2 * _FIRST_LOOK * beams:
+            sizes.insert(0, -(-sizes[0] // (2 * beams)) * beams)
+
+        def shortest(*arrays: Any) -> jax.Array:
+            number = jnp.searchsorted(jnp.array(sizes), arrays[-1])
+            return jax.lax.switch(number, [within(size) for size in sizes], *arrays)
+
+        arrays = (query_BNHK, cache, mask, written)
+        if len(sizes) == 1:
+            return within(slots)(*arrays)
+        return jax.lax.platform_dependent(*arrays, cpu=shortest, default=within(slots))
