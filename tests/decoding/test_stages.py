@@ -56,6 +56,32 @@ def test_with_pauses_it_finds_the_same(markov, pad, make_spec, method):
     assert progress.done_B[3]  # of padding
 
 
+@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+def test_when_done_rows_leave_it_finds_the_same(markov, pad, make_spec, monkeypatch, method):
+    """Also with an odd number of rows, and with rows of padding, which are done before the first step."""
+    monkeypatch.setattr(stages, "_FEWEST", 2)
+    model, spec = markov(5), make_spec(method=method)
+    sentences = [[3 + number % 4, *[4, 6, 3][: number % 3], 5, EOS] for number in range(9)]
+    source_BS = jnp.asarray(pad(*sentences, rows=11))
+    left = []
+    monkeypatch.setattr(
+        model.__class__, "step", lambda self, *given, step=model.__class__.step: _noted(left, step, self, *given)
+    )
+    whole, halved = (
+        jax.jit(lambda source_BS, halvings=halvings: search(model, source_BS, spec, halvings=halvings))(source_BS)
+        for halvings in (0, 2)
+    )
+    assert sorted(set(left)) == [3, 6, 11]
+    for one, other in zip(whole, halved, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (whole.tokens_BNT[:9, 0, 0] != PAD).all()
+
+
+def _noted(rows, step, model, state, token_BN, position):
+    rows.append(token_BN.shape[0])
+    return step(model, state, token_BN, position)
+
+
 def test_what_is_done_changes_no_more(markov, pad, make_spec):
     model, source_BS, spec = markov(5), jnp.asarray(pad(*SENTENCES, rows=4)), make_spec()
     parts = search_stages(model, source_BS, spec)

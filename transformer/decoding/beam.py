@@ -40,6 +40,7 @@ class _Loop(NamedTuple):
     live: _Live
     finished: Found
     done_B: jax.Array
+    limit_B: jax.Array  # most tokens before EOS
 
 
 class _Extensions(NamedTuple):
@@ -62,19 +63,21 @@ def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Stage
 
     def advance(loop: _Loop) -> _Loop:
         logits_BNV, state = model.step(loop.state, loop.live.last_BN, loop.step)
-        extensions = _extend(logits_BNV, loop.live.scores_BN, loop.step >= limit_B)
+        extensions = _extend(logits_BNV, loop.live.scores_BN, loop.step >= loop.limit_B)
         penalty = length_penalty(loop.step + 1, spec.length_penalty)
         finished = _finish(loop, extensions, penalty)
         live, parent_BN = _continue(loop, extensions)
         state = state._replace(carry=pick_beams(state.carry, parent_BN))
         best_B = jnp.where(_exists(live.scores_BN[:, 0]), live.scores_BN[:, 0] / penalty, LOWEST)
-        return _Loop(loop.step + 1, state, live, finished, loop.done_B | (best_B <= finished.ranks_BN[:, -1]))
+        done_B = loop.done_B | (best_B <= finished.ranks_BN[:, -1])
+        return _Loop(loop.step + 1, state, live, finished, done_B, loop.limit_B)
 
     def begin() -> _Loop:
         # All beams start equal, so only one may live: otherwise the same hypothesis would fill the beam.
         live = _Live(blank_BNT, jnp.full((batch, beams), BOS, jnp.int32), empty_BN.at[:, 0].set(0.0))
         state = model.start(model.encode(source_BS), beams, max_length)
-        return _Loop(jnp.zeros((), jnp.int32), state, live, Found(blank_BNT, empty_BN, empty_BN), ~real_B)
+        finished = Found(blank_BNT, empty_BN, empty_BN)
+        return _Loop(jnp.zeros((), jnp.int32), state, live, finished, ~real_B, limit_B)
 
     return Stages(begin, advance, lambda loop: loop.finished, lambda loop: loop.live.tokens_BNT[:, 0])
 

@@ -26,7 +26,9 @@ class Traced(DecodeSpec):
         pass
 
 
-def search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None) -> Found:
+def search(
+    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None, halvings: int = 0
+) -> Found:
     """Translates a batch of source sentences with `spec.method`; pure, to be called inside `jax.jit`.
 
     What is found for a sentence depends on the sentence, the settings and the key alone: not on padding, on the other
@@ -39,8 +41,10 @@ def search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Arra
       source_BS: int32; sentences end with EOS and are padded with PAD; rows of PAD alone cost nothing.
       spec: `method` is "beam", "greedy" or "sample".
       key: of "sample", one or [B]; `spec.seed` makes one where none is given.
+      halvings: how often sentences that are done leave the batch, of which half is left then; not for settings with a
+        value for each sentence. Programs grow, and searches take less time where rows cost time: on a CPU.
     """
-    return run(stages(model, source_BS, spec, key))
+    return run(stages(model, source_BS, spec, key), halvings)
 
 
 def stages(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None) -> Stages:

@@ -12,9 +12,15 @@ import jax.numpy as jnp
 
 from transformer.decoding.hypotheses import Found
 
+_FEWEST = 8  # rows that are worth a program of their own
+
 
 class Stages(NamedTuple):
-    """A search of some model for some sentences. Its state is a NamedTuple with, among others, `step` and `done_B`."""
+    """A search of some model for some sentences.
+
+    Its state is a NamedTuple with, among others, `step` and `done_B`. All leaves but `step` are [B, ...], and what
+    depends on the number of rows is in them, so that rows can be left out on the way.
+    """
 
     begin: Callable[[], Any]  # the state before the first step
     advance: Callable[[Any], Any]  # a state one step further
@@ -31,9 +37,32 @@ class Progress(NamedTuple):
     found: Found
 
 
-def run(stages: Stages) -> Found:
-    """The whole search."""
-    return stages.found(_until(stages, stages.begin(), None))
+def run(stages: Stages, halvings: int = 0) -> Found:
+    """The whole search.
+
+    Args:
+      stages: of it.
+      halvings: how often, when half of the rows are done, the search goes on with the other half alone. Each makes the
+        program longer by the body of a loop.
+    """
+    state = stages.begin()
+    if not halvings:
+        return stages.found(_until(stages, state, None))
+    found, row_B = stages.found(state), jnp.arange(len(state.done_B))
+    for _ in range(halvings):
+        half = -(-len(row_B) // 2)
+        if half < _FEWEST:
+            break
+        state = _while(stages, state, lambda state, half=half: jnp.sum(~state.done_B) > half)
+        found = _put(found, row_B, stages.found(state))
+        kept = jnp.argsort(state.done_B, stable=True)[:half]
+        state = jax.tree.map(lambda leaf, kept=kept: leaf[kept], state._replace(step=()))._replace(step=state.step)
+        row_B = row_B[kept]
+    return _put(found, row_B, stages.found(_until(stages, state, None)))
+
+
+def _put(whole: Found, row_B: jax.Array, part: Found) -> Found:
+    return jax.tree.map(lambda old, new: old.at[row_B].set(new), whole, part)
 
 
 def begin(stages: Stages) -> Progress:
@@ -51,6 +80,10 @@ def _until(stages: Stages, state: Any, last: jax.Array | None) -> Any:
         unfinished = jnp.any(~state.done_B)
         return unfinished if last is None else unfinished & (state.step < last)
 
+    return _while(stages, state, goes_on)
+
+
+def _while(stages: Stages, state: Any, goes_on: Callable[[Any], jax.Array]) -> Any:
     return jax.lax.while_loop(goes_on, stages.advance, state)
 
 

@@ -1,7 +1,7 @@
 """Searches that keep one hypothesis a sentence and choose its next token at each step: greedy search and sampling."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from transformer.decoding.stages import Stages
 from transformer.models.interface import DecodeState, Seq2Seq
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
-Choose = Callable[[jax.Array, jax.Array], jax.Array]  # (logits_BV without PAD and BOS, step) to token_B
+# (logits_BV without PAD and BOS, step, what was given for each sentence) to token_B
+Choose = Callable[[jax.Array, jax.Array, Any], jax.Array]
 
 
 class _Loop(NamedTuple):
@@ -21,11 +22,14 @@ class _Loop(NamedTuple):
     tokens_BT: jax.Array
     scores_B: jax.Array
     done_B: jax.Array
+    limit_B: jax.Array  # most tokens before EOS
+    real_B: jax.Array  # bool, False where a source row is nothing but padding
+    given: Any  # what choosing needs, leaves [B, ...]
 
 
 def greedy_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Stages:
     """Takes the most probable token at each step; of equally probable ones the one of lowest id."""
-    return _search(model, source_BS, spec, lambda logits_BV, step: jnp.argmax(logits_BV, axis=-1))
+    return _search(model, source_BS, spec, lambda logits_BV, step, given: jnp.argmax(logits_BV, axis=-1), ())
 
 
 def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array) -> Stages:
@@ -37,15 +41,15 @@ def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Arra
     """
     keys_B = jax.vmap(sentence_key, in_axes=(0 if key.ndim else None, 0))(key, source_BS)
 
-    def choose(logits_BV: jax.Array, step: jax.Array) -> jax.Array:
+    def choose(logits_BV: jax.Array, step: jax.Array, given: jax.Array) -> jax.Array:
         # The candidates of a step, like their order, are one sentence's own matter, and so is the place drawn.
         scores, token = candidates(logits_BV, spec)
         place_B = jax.vmap(lambda key, scores: jax.random.categorical(jax.random.fold_in(key, step), scores))(
-            keys_B, scores
+            jax.random.wrap_key_data(given), scores
         )
         return jnp.take_along_axis(token, place_B[:, None], axis=1)[:, 0]
 
-    return _search(model, source_BS, spec, choose)
+    return _search(model, source_BS, spec, choose, jax.random.key_data(keys_B))
 
 
 def sentence_key(key: jax.Array, source_S: jax.Array) -> jax.Array:
@@ -97,7 +101,7 @@ def _as_float(bits: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
-def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choose) -> Stages:
+def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choose, given: Any) -> Stages:
     limit_B, real_B, max_length = output_limits(source_BS, spec.max_extra_length)
     batch = source_BS.shape[0]
 
@@ -106,28 +110,29 @@ def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choo
         logits_BV = logits_BNV[:, 0]
         token_V = jnp.arange(logits_BV.shape[1])
         never_V = (token_V == PAD) | (token_V == BOS)
-        token_B = choose(jnp.where(never_V[None], LOWEST, logits_BV), loop.step).astype(jnp.int32)
-        token_B = jnp.where(loop.step >= limit_B, EOS, token_B)
+        token_B = choose(jnp.where(never_V[None], LOWEST, logits_BV), loop.step, loop.given).astype(jnp.int32)
+        token_B = jnp.where(loop.step >= loop.limit_B, EOS, token_B)
         chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
         gained_B = jnp.maximum(chosen_B - jax.nn.logsumexp(logits_BV, axis=-1), LOWEST)
-        return _Loop(
-            loop.step + 1,
-            state,
-            token_B,
-            loop.tokens_BT.at[:, loop.step].set(jnp.where(loop.done_B, PAD, token_B)),
-            loop.scores_B + jnp.where(loop.done_B, 0.0, gained_B),
-            loop.done_B | (token_B == EOS),
+        return loop._replace(
+            step=loop.step + 1,
+            state=state,
+            token_B=token_B,
+            tokens_BT=loop.tokens_BT.at[:, loop.step].set(jnp.where(loop.done_B, PAD, token_B)),
+            scores_B=loop.scores_B + jnp.where(loop.done_B, 0.0, gained_B),
+            done_B=loop.done_B | (token_B == EOS),
         )
 
     def begin() -> _Loop:
         state = model.start(model.encode(source_BS), 1, max_length)
         first_B = jnp.full(batch, BOS, jnp.int32)
         tokens_BT = jnp.full((batch, max_length), PAD, jnp.int32)
-        return _Loop(jnp.zeros((), jnp.int32), state, first_B, tokens_BT, jnp.where(real_B, 0.0, LOWEST), ~real_B)
+        scores_B = jnp.where(real_B, 0.0, LOWEST)
+        return _Loop(jnp.zeros((), jnp.int32), state, first_B, tokens_BT, scores_B, ~real_B, limit_B, real_B, given)
 
     def found(loop: _Loop) -> Found:
         length_B = jnp.sum(loop.tokens_BT != PAD, axis=1)
-        ranks_B = jnp.where(real_B, loop.scores_B / length_penalty(length_B, spec.length_penalty), LOWEST)
+        ranks_B = jnp.where(loop.real_B, loop.scores_B / length_penalty(length_B, spec.length_penalty), LOWEST)
         return Found(loop.tokens_BT[:, None], loop.scores_B[:, None], ranks_B[:, None])
 
     return Stages(begin, advance, found, lambda loop: loop.tokens_BT)
