@@ -63,10 +63,13 @@ def test_when_done_rows_leave_it_finds_the_same(markov, pad, make_spec, monkeypa
     model, spec = markov(5), make_spec(method=method)
     sentences = [[3 + number % 4, *[4, 6, 3][: number % 3], 5, EOS] for number in range(9)]
     source_BS = jnp.asarray(pad(*sentences, rows=11))
-    left = []
-    monkeypatch.setattr(
-        model.__class__, "step", lambda self, *given, step=model.__class__.step: _noted(left, step, self, *given)
-    )
+    left, step = [], type(model).step
+
+    def noted(model, state, token_BN, position):
+        left.append(len(token_BN))
+        return step(model, state, token_BN, position)
+
+    monkeypatch.setattr(type(model), "step", noted)
     whole, halved = (
         jax.jit(lambda source_BS, halvings=halvings: search(model, source_BS, spec, halvings=halvings))(source_BS)
         for halvings in (0, 2)
@@ -75,11 +78,6 @@ def test_when_done_rows_leave_it_finds_the_same(markov, pad, make_spec, monkeypa
     for one, other in zip(whole, halved, strict=True):
         np.testing.assert_array_equal(one, other)
     assert (whole.tokens_BNT[:9, 0, 0] != PAD).all()
-
-
-def _noted(rows, step, model, state, token_BN, position):
-    rows.append(token_BN.shape[0])
-    return step(model, state, token_BN, position)
 
 
 def test_what_is_done_changes_no_more(markov, pad, make_spec):
