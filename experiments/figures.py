@@ -19,9 +19,9 @@ def by_length(parts: Mapping[str, Mapping[str, tuple[int, Mean]]], path: pathlib
     _draw(lines, path, ("words in the source sentence", "BLEU"), _with_bars)
 
 
-def learning(lines: Mapping[str, Line], path: pathlib.Path, name: str) -> None:
+def learning(lines: Mapping[str, Line], path: pathlib.Path, name: str, along: str = "updates") -> None:
     """Draws what validation said as training went, with a band as wide as the interval over seeds."""
-    _draw(lines, path, ("updates", name), _with_bands)
+    _draw(lines, path, (along, name), _with_bands)
 
 
 def _with_bars(axes: Any, points: Line, style: Mapping[str, Any]) -> None:
