@@ -6,9 +6,9 @@ place of its 160,000 words.
 
 Source: Sutskever, Vinyals & Le 2014, "Sequence to Sequence Learning with Neural Networks", Sections 3.2 to 3.6.
 Hardware: two CPU cores (quickstart, multi30k); published: not run, the paper had eight GPUs for ten days.
-Time: quickstart 5.8 minutes and more, on a machine that was doing other things; multi30k: not measured yet.
-Score: quickstart, three seeds: 23.4 BLEU, 42.3 chrF on the test split. Published, WMT14 en-fr test: 30.59 BLEU, tokenised, one
-  reversed LSTM with a beam of 12; multi30k: not measured yet.
+Time: quickstart 8.7 minutes, on a machine that was doing other things; multi30k: not measured yet.
+Score: quickstart, three seeds: 23.4 BLEU, 42.3 chrF on the test split; multi30k: not measured yet. Published, WMT14
+  en-fr test: 30.59 BLEU, tokenised, one reversed LSTM with a beam of 12.
 Command: python -m experiments.train --config=configs/seq2seq.py:multi30k --workdir=runs/seq2seq
 """
 
