@@ -5,8 +5,9 @@ import os
 import pathlib
 import sys
 
-# glibc's names for mallopt; see mallopt(3).
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+# How glibc keeps freed blocks, by the names of environment variables, and what mallopt(3) calls them.
+ALLOCATOR = {"MALLOC_MMAP_MAX_": 0, "MALLOC_TRIM_THRESHOLD_": 2**31 - 1, "MALLOC_TOP_PAD_": 256 << 20}
+_MALLOPT = {"MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_TOP_PAD_": -2}
 
 
 def prepare(cpu_devices: int) -> None:
@@ -60,6 +61,5 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return  # another C library
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(_M_TOP_PAD, 256 << 20)
+    for name, value in ALLOCATOR.items():
+        mallopt(_MALLOPT[name], value)

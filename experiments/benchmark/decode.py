@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from experiments import command
-from experiments.benchmark.train import known, ratio
-from experiments.benchmark.turns import Peer, quartiles, workers
+from experiments.benchmark.turns import Peer, known, quartiles, ratio, take, workers
 
 _HERE = "experiments.benchmark.peers"
 PEERS = {
@@ -106,10 +105,7 @@ def compare(settings: dict[str, Any], peers: dict[str, Peer], rounds: int, envir
     """
     folder = pathlib.Path(settings["folder"])
     with workers(peers, json.dumps(settings), pathlib.Path(environments), folder) as running:
-        turns: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
-        for _ in range(rounds):
-            for name, (worker, _) in running.items():
-                turns[name].append(worker.turn(str(folder / f"{name}.txt")))
+        turns = take(running, rounds, lambda name: str(folder / f"{name}.txt"))
     texts = {name: (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines() for name in turns}
     seconds = {name: [each["seconds"] for each in found[1:]] for name, found in turns.items()}
     first = next(iter(turns), "")

@@ -20,7 +20,7 @@ from absl import flags
 
 from experiments import command
 from experiments.benchmark import works
-from experiments.benchmark.turns import Peer, quartiles, workers
+from experiments.benchmark.turns import Peer, known, quartiles, ratio, take, workers
 
 _HERE = "experiments.benchmark.peers"
 PEERS = {
@@ -81,17 +81,6 @@ def main(given: Flags) -> None:
             sys.exit(1)
 
 
-def known(names: Sequence[str], choices: dict[str, Any], flag: str) -> dict[str, Any]:
-    """Those of the choices that a flag names.
-
-    Raises:
-      ValueError: another name.
-    """
-    if unknown := [name for name in names if name not in choices]:
-        raise ValueError(f"{flag}: {unknown[0]!r} is none of {', '.join(choices)}")
-    return {name: choices[name] for name in names}
-
-
 def compare(
     work: works.Work, peers: dict[str, Peer], rounds: int, updates: int, environments: str
 ) -> list[dict[str, Any]]:
@@ -107,14 +96,11 @@ def compare(
     Returns:
       What was measured, in the order of the peers that could run.
     """
-    tokens = statistics.mean(batch.tokens for batch in works.batches(work, 4))
+    tokens = statistics.mean(batch.tokens for batch in works.batches(work, works.NUMBER))
     with tempfile.TemporaryDirectory() as logs:
         text, folder = json.dumps(work._asdict()), pathlib.Path(environments)
         with workers({"peak": _PEAK} | peers, text, folder, pathlib.Path(logs)) as running:
-            turns: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
-            for _ in range(rounds):
-                for name, (worker, _) in running.items():
-                    turns[name].append(worker.turn(str(updates)))
+            turns = take(running, rounds, lambda _: str(updates))
     seconds = {name: [each["seconds"] / updates for each in found[1:]] for name, found in turns.items()}
     said = {name: about for name, (_, about) in running.items()}
     peak = max(said["peak"]["parameters"] / each for each in seconds["peak"])
@@ -143,13 +129,6 @@ def compare(
             }
         )
     return result
-
-
-def ratio(theirs: Sequence[float], ours: Sequence[float] | None) -> float | None:
-    """How many times as fast ours is: the median over rounds, in each of which the machine was the same."""
-    if ours is None:
-        return None
-    return round(statistics.median(one / other for one, other in zip(theirs, ours, strict=True)), 3)
 
 
 def differences(found: Sequence[dict[str, Any]]) -> list[str]:

@@ -7,12 +7,14 @@ import pathlib
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from experiments import devices
+
 ROOT = pathlib.Path(__file__).parents[2]
-# What experiments.devices sets for every run with glibc, for all alike: freed memory is kept.
-_ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(256 << 20)}
+# What is set for every run of ours is set for all alike.
+_ALLOCATOR = {name: str(value) for name, value in devices.ALLOCATOR.items()}
 
 
 class Peer(NamedTuple):
@@ -41,17 +43,9 @@ class Worker:
       work: as JSON, its first argument.
       environments: folder with a virtual environment for each library; where there is none, this program's own serves.
       log: what it writes to stderr.
-      variables: of its environment, beside this one's.
     """
 
-    def __init__(
-        self,
-        peer: Peer,
-        work: str,
-        environments: pathlib.Path,
-        log: pathlib.Path,
-        variables: dict[str, str] | None = None,
-    ) -> None:
+    def __init__(self, peer: Peer, work: str, environments: pathlib.Path, log: pathlib.Path) -> None:
         own = environments.resolve() / peer.environment / "bin" / "python"
         python = str(own) if peer.environment and own.exists() else sys.executable
         command = [python, "-m", peer.module, work, *peer.arguments]
@@ -60,7 +54,7 @@ class Worker:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=os.environ | _ALLOCATOR | (variables or {}),
+                env=os.environ | _ALLOCATOR,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -120,6 +114,35 @@ def workers(
     finally:
         for worker, _ in found.values():
             worker.end()
+
+
+def take(
+    running: dict[str, tuple[Worker, dict[str, Any]]], rounds: int, order: Callable[[str], str]
+) -> dict[str, list[dict[str, Any]]]:
+    """What comes of the turns of each worker; in each round all have one, with the order for its name."""
+    taken: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
+    for _ in range(rounds):
+        for name, (worker, _) in running.items():
+            taken[name].append(worker.turn(order(name)))
+    return taken
+
+
+def known(names: Sequence[str], choices: dict[str, Any], flag: str) -> dict[str, Any]:
+    """Those of the choices that a flag names.
+
+    Raises:
+      ValueError: another name.
+    """
+    if unknown := [name for name in names if name not in choices]:
+        raise ValueError(f"{flag}: {unknown[0]!r} is none of {', '.join(choices)}")
+    return {name: choices[name] for name in names}
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float] | None) -> float | None:
+    """How many times as fast ours is: the median over rounds, in each of which the machine was the same."""
+    if ours is None:
+        return None
+    return round(statistics.median(one / other for one, other in zip(theirs, ours, strict=True)), 3)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:

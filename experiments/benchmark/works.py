@@ -1,14 +1,17 @@
 """What is timed: sizes of models and batches that every library can be given, and the batches themselves.
 
-Only NumPy is needed, for the libraries that we are compared with import this file in environments of their own.
+Only NumPy is needed beside the standard library, for the libraries that we are compared with import this file in
+environments of their own.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-PAD, BOS, EOS = 0, 1, 2
-_FIRST_WORD = 4
+from transformer.spec import EOS, PAD, UNK
+
+NUMBER = 4  # of the batches that are used again and again
+_FIRST_WORD = UNK + 1
 _SHORTEST = 0.75  # of the width
 
 

@@ -9,7 +9,7 @@ from experiments.assemble import System
 from experiments.benchmark import train, turns, works
 from experiments.benchmark.peers import ours
 from experiments.measure import shape_flops
-from transformer.spec import Spec
+from transformer.spec import EOS, PAD, Spec
 
 _TINY = works.Work(d_model=12, d_ff=20, heads=3, layers=2, vocabulary=53, rows=6, width=8)
 _COUNTING = turns.Peer("tests.experiments.counting_peer")
@@ -19,10 +19,10 @@ def test_sentences_fill_most_of_the_width() -> None:
     first, second = works.batches(_TINY._replace(rows=97), 2)
     assert not np.array_equal(first.source_BS, second.source_BS)
     for side in (*first, *second):
-        lengths = np.count_nonzero(side != works.PAD, axis=1)
+        lengths = np.count_nonzero(side != PAD, axis=1)
         assert (lengths.min(), lengths.max()) == (6, 8)
-        assert np.all(side[np.arange(97), lengths - 1] == works.EOS)
-        assert np.count_nonzero(side == works.EOS) == 97
+        assert np.all(side[np.arange(97), lengths - 1] == EOS)
+        assert np.count_nonzero(side == EOS) == 97
         assert side.max() < 53
     assert first.tokens == np.count_nonzero(first.target_BT)
 
@@ -68,7 +68,7 @@ def test_what_is_not_the_same_is_found() -> None:
 
 def test_ratios_are_of_the_same_round() -> None:
     # The machine was half as fast in the second of three rounds.
-    assert train.ratio([3.0, 6.0, 3.0], [2.0, 4.0, 2.0]) == 1.5
+    assert turns.ratio([3.0, 6.0, 3.0], [2.0, 4.0, 2.0]) == 1.5
     assert turns.quartiles([5.0]) == (5.0, 5.0, 5.0)
     assert turns.quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == (2.0, 3.0, 4.0)
 

@@ -13,6 +13,7 @@ from eole.models.model import EncoderDecoderModel
 
 from experiments.benchmark import works
 from experiments.benchmark.peers import in_torch, worker
+from transformer.spec import PAD
 
 
 def make(work: works.Work, given: list[works.Batch]) -> in_torch.TorchTrainer:
@@ -40,7 +41,7 @@ def make(work: works.Work, given: list[works.Batch]) -> in_torch.TorchTrainer:
         parallel_gpu=1,
     )
     words = {str(number): number for number in range(work.vocabulary)}
-    vocabularies = {"src": words, "tgt": words, "specials": {"pad_token": str(works.PAD)}}
+    vocabularies = {"src": words, "tgt": words, "specials": {"pad_token": str(PAD)}}
     model = EncoderDecoderModel.build_blocks(config, vocabularies, running_config=running)
     model.build_generator(config, running, vocabularies)
     for module in model.modules():
@@ -57,8 +58,8 @@ def make(work: works.Work, given: list[works.Batch]) -> in_torch.TorchTrainer:
 
     def logits(source_BS: torch.Tensor, input_BT: torch.Tensor) -> torch.Tensor:
         # eole leaves the last token out itself.
-        target = torch.cat([input_BT, torch.full_like(input_BT[:, :1], works.PAD)], 1)
-        found = model(source_BS, target, (source_BS != works.PAD).sum(1))
+        target = torch.cat([input_BT, torch.full_like(input_BT[:, :1], PAD)], 1)
+        found = model(source_BS, target, (source_BS != PAD).sum(1))
         return model.generator(found.dec_out)
 
     return in_torch.TorchTrainer(work, given, model, logits, {"eole": version("eole")})

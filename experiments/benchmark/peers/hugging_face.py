@@ -11,6 +11,7 @@ import transformers
 
 from experiments.benchmark import works
 from experiments.benchmark.peers import in_torch, worker
+from transformer.spec import BOS, EOS, PAD
 
 
 def make(work: works.Work, given: list[works.Batch], compile: bool) -> in_torch.TorchTrainer:
@@ -31,9 +32,9 @@ def make(work: works.Work, given: list[works.Batch], compile: bool) -> in_torch.
         activation_dropout=0.0,
         scale_embedding=True,
         max_position_embeddings=work.width,
-        pad_token_id=works.PAD,
-        eos_token_id=works.EOS,
-        decoder_start_token_id=works.BOS,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        decoder_start_token_id=BOS,
         forced_eos_token_id=None,
         use_cache=False,
     )
@@ -43,7 +44,7 @@ def make(work: works.Work, given: list[works.Batch], compile: bool) -> in_torch.
     in_torch.initialise(model, table)
 
     def logits(source_BS: torch.Tensor, input_BT: torch.Tensor) -> torch.Tensor:
-        mask_BS = (source_BS != works.PAD).long()
+        mask_BS = (source_BS != PAD).long()
         return model(input_ids=source_BS, attention_mask=mask_BS, decoder_input_ids=input_BT).logits
 
     versions = {"transformers": transformers.__version__}

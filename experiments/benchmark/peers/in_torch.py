@@ -8,6 +8,7 @@ import torch
 
 from experiments.benchmark import works
 from experiments.benchmark.peers import worker
+from transformer.spec import BOS, PAD
 
 Logits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (source_BS, decoder input_BT) to logits_BTV
 
@@ -49,12 +50,12 @@ class TorchTrainer:
         self._loss: Any = None
 
         def loss(source_BS: torch.Tensor, target_BT: torch.Tensor) -> torch.Tensor:
-            begin = torch.full_like(target_BT[:, :1], works.BOS)
+            begin = torch.full_like(target_BT[:, :1], BOS)
             logits_BTV = logits(source_BS, torch.cat([begin, target_BT[:, :-1]], 1))
             return torch.nn.functional.cross_entropy(
                 logits_BTV.flatten(0, 1),
                 target_BT.flatten(),
-                ignore_index=works.PAD,
+                ignore_index=PAD,
                 label_smoothing=work.smoothing,
             )
 

@@ -12,6 +12,7 @@ import torch
 
 from experiments.benchmark import works
 from experiments.benchmark.peers import in_torch, worker
+from transformer.spec import PAD
 
 
 class Model(torch.nn.Module):
@@ -42,9 +43,7 @@ class Model(torch.nn.Module):
 
     def forward(self, source_BS: torch.Tensor, input_BT: torch.Tensor) -> torch.Tensor:
         """Logits_BTV."""
-        padding_BS = torch.zeros(source_BS.shape, device=source_BS.device).masked_fill(
-            source_BS == works.PAD, -math.inf
-        )
+        padding_BS = torch.zeros(source_BS.shape, device=source_BS.device).masked_fill(source_BS == PAD, -math.inf)
         hidden_BTD = self.transformer(
             self._embed(source_BS),
             self._embed(input_BT),

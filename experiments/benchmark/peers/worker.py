@@ -16,8 +16,6 @@ from typing import Any, Protocol
 
 from experiments.benchmark import works
 
-BATCHES = 4  # that are made again and again
-
 
 class Trainer(Protocol):
     """A model in training, and what its library is."""
@@ -68,7 +66,7 @@ def serve(make: Callable[[works.Work, list[works.Batch]], Trainer]) -> None:
     def prepare(argument: str) -> tuple[dict[str, Any], Turn]:
         work = works.Work(**json.loads(argument))
         begun = time.monotonic()
-        trainer = make(work, works.batches(work, BATCHES))
+        trainer = make(work, works.batches(work, works.NUMBER))
         trainer.update(0)
         said = {
             "loss": trainer.loss(),
@@ -82,7 +80,7 @@ def serve(make: Callable[[works.Work, list[works.Batch]], Trainer]) -> None:
         def turn(line: str) -> dict[str, Any]:
             begun = time.monotonic()
             for _ in range(int(line)):
-                trainer.update(next(done) % BATCHES)
+                trainer.update(next(done) % works.NUMBER)
             loss = trainer.loss()
             return {"seconds": time.monotonic() - begun, "loss": loss, "peak_bytes": trainer.peak_bytes()}
 
