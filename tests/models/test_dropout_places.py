@@ -1,5 +1,7 @@
 """Every place of the Transformer where units are dropped, found by watching the masks that are made."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,5 +75,7 @@ def test_without_rates_there_is_no_dropout(net, batch, logits) -> None:
 
 def test_parts_of_a_batch_drop_what_the_whole_drops(logits) -> None:
     base = dropout(**dict.fromkeys(KINDS, 0.3))
-    parts = [logits(base._replace(first_row=jnp.uint32(first)), slice(first, first + 2)) for first in (0, 2)]
+    parts = [
+        logits(dataclasses.replace(base, first_row=jnp.uint32(first)), slice(first, first + 2)) for first in (0, 2)
+    ]
     np.testing.assert_allclose(np.concatenate(parts), logits(base), atol=1e-4)

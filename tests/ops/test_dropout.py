@@ -1,5 +1,6 @@
 """Masks are a pure function of a seed, so what is measured here never varies; the bounds are some five sigma wide."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -126,7 +127,7 @@ def test_parts_of_a_batch_have_the_masks_of_the_whole() -> None:
     x = drawn(6, 10, 3)
     whole = dropped(x, dropout(), "sublayer")
     parts = [
-        dropped(x[first : first + 2], dropout()._replace(first_row=jnp.uint32(first)), "sublayer")
+        dropped(x[first : first + 2], dataclasses.replace(dropout(), first_row=jnp.uint32(first)), "sublayer")
         for first in (0, 2, 4)
     ]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
@@ -169,7 +170,7 @@ def test_rates_seeds_and_rows_are_arguments_of_one_program() -> None:
 
     x = np.ones((31, 37), np.float32)
     results = [run(x, dropout(seed, rate)) for seed, rate in [(0, 0.1), (0, 0.8), (1, 0.8)]]
-    results.append(run(x, dropout(1, 0.8)._replace(first_row=jnp.uint32(3))))
+    results.append(run(x, dataclasses.replace(dropout(1, 0.8), first_row=jnp.uint32(3))))
     assert len(traces) == 1
     assert all((one != other).any() for one, other in itertools.combinations(results, 2))
 
@@ -177,7 +178,7 @@ def test_rates_seeds_and_rows_are_arguments_of_one_program() -> None:
 def test_a_population_of_rates() -> None:
     x, base = jnp.asarray(drawn(6, 10, 3)), dropout()
     rates = np.array([0.2, 0.5, 0.8], np.float32)
-    at_rates = jax.vmap(lambda rate: drop(x, base._replace(rates={"sublayer": rate}), "sublayer"))
+    at_rates = jax.vmap(lambda rate: drop(x, dataclasses.replace(base, rates={"sublayer": rate}), "sublayer"))
     for one, rate in zip(jax.jit(at_rates)(rates), rates, strict=True):
         np.testing.assert_allclose(one, dropped(x, dropout(rate=rate), "sublayer"), rtol=1e-6)
 

@@ -181,14 +181,26 @@ def test_a_step_is_compiled_once_for_each_shape(place: str, runs: dict[str, Trai
 
 
 @every_place
-def test_the_state_is_donated_and_what_it_was_made_from_is_not(place: str, runs: dict[str, Trained]) -> None:
+def test_a_cpu_keeps_the_state_that_a_step_was_given(place: str, runs: dict[str, Trained]) -> None:
+    run = runs[place]
+    state = run.placement.distribute(run.state)
+    run.step(state, *(run.placement.shard(rows) for rows in batch(0)), run.placement.distribute(NUMBERS))
+    for kept, expected in zip(jax.tree.leaves(run.placement.host(state)), jax.tree.leaves(run.state), strict=True):
+        np.testing.assert_array_equal(kept, expected)
+
+
+@every_place
+def test_elsewhere_the_state_is_donated_and_what_it_was_made_from_is_not(
+    place: str, runs: dict[str, Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = runs[place]
     placement = run.placement
+    monkeypatch.setattr(type(placement), "_donated", (0,))
     original = jax.tree.map(jnp.asarray, run.state)
     state = placement.distribute(original)
     arrays = [placement.shard(rows) for rows in batch(0)]
     numbers = placement.distribute(NUMBERS)
-    run.step(state, *arrays, numbers)
+    placement.compile_step(cast(Model, run.model), SPEC.train)(state, *arrays, numbers)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.optimizer, state.average)))
     for leaf in jax.tree.leaves((original, arrays, numbers)):
         np.asarray(leaf)  # raises for an array that was deleted

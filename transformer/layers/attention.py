@@ -11,6 +11,7 @@ from flax import nnx
 from transformer.ops import splash
 from transformer.ops.attention import Weigh, attend, dot_scores, largest, softmax
 from transformer.ops.dropout import Dropout
+from transformer.ops.linear import dot_general
 from transformer.ops.positions import unrotated
 
 
@@ -177,7 +178,7 @@ class MultiHeadAttention(nnx.Module):
     ) -> None:
         def linear(inputs: int, outputs: int) -> nnx.Linear:
             xavier = nnx.initializers.xavier_uniform()
-            return nnx.Linear(inputs, outputs, kernel_init=xavier, dtype=dtype, rngs=rngs)
+            return nnx.Linear(inputs, outputs, kernel_init=xavier, dot_general=dot_general, dtype=dtype, rngs=rngs)
 
         self.heads = heads
         self.attention = attention

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from transformer.ops import recurrence
+from transformer.ops.linear import dot_general
 
 Initializer = Callable[..., jax.Array]
 Product = Callable[[jax.Array], jax.Array]  # a hidden state [..., R], times the recurrent weights: [..., G]
@@ -144,6 +145,7 @@ class Recurrent(nnx.Module):
             cell.gates * cell.size,
             kernel_init=initial.kernel,
             bias_init=initial.bias,
+            dot_general=dot_general,
             dtype=cell.dtype,
             rngs=rngs,
         )

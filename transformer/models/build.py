@@ -31,6 +31,7 @@ from transformer.models.interface import Seq2Seq
 from transformer.models.transformer import LastLayer, Parts, Transformer, each_layer
 from transformer.ops import masks, positions
 from transformer.ops.attention import Weigh, sigmoid, softmax, uniform
+from transformer.ops.linear import dot_general
 from transformer.spec import ModelSpec
 
 Value = TypeVar("Value")
@@ -259,6 +260,7 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
             use_bias=bias,
             kernel_init=initial.kernel,
             bias_init=initial.bias,
+            dot_general=dot_general,
             dtype=jnp.dtype(spec.dtype),
             rngs=rngs,
         )

@@ -12,10 +12,16 @@ Weigh = Callable[[jax.Array, jax.Array], jax.Array]  # (scores_BHTS, mask) to we
 # Finite, so that a row that may look at nothing gives the mean of the values and not NaN.
 _MINUS_INFINITY = -1e30
 
+# Products for each head of each sentence. Not by `einsum`, which swaps the operands as it likes: a CPU then writes
+# contexts column by column and has to turn them.
+_BY_HEAD = ((0, 1), (0, 1))
+
 
 def dot_scores(query_BTHK: jax.Array, key_BSHK: jax.Array, scale: float) -> jax.Array:
     """Q Kᵀ · scale, float32 scores_BHTS."""
-    return jnp.einsum("bthk,bshk->bhts", query_BTHK, key_BSHK, preferred_element_type=jnp.float32) * scale
+    query_BHTK, key_BHSK = query_BTHK.swapaxes(1, 2), key_BSHK.swapaxes(1, 2)
+    along_k = (((3,), (3,)), _BY_HEAD)
+    return jax.lax.dot_general(query_BHTK, key_BHSK, along_k, preferred_element_type=jnp.float32) * scale
 
 
 def additive_scores(query_BTHK: jax.Array, key_BSHK: jax.Array, vector_HK: jax.Array) -> jax.Array:
@@ -70,4 +76,5 @@ def attend(
     """
     weights_BHTS = weigh(scores_BHTS, mask)
     kept_BHTS = drop(weights_BHTS, dropout, "attention").astype(value_BSHU.dtype)
-    return jnp.einsum("bhts,bshu->bthu", kept_BHTS, value_BSHU), weights_BHTS
+    along_s = (((3,), (2,)), _BY_HEAD)
+    return jax.lax.dot_general(kept_BHTS, value_BSHU.swapaxes(1, 2), along_s).swapaxes(1, 2), weights_BHTS

@@ -4,14 +4,14 @@
 so here an element's number in the whole array is mixed with 64 key bits by an integer hash.
 """
 
+import dataclasses
+import functools
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-# An odd number near 2³² / golden ratio, to send consecutive site numbers far apart.
-_GOLDEN = 0x9E3779B9
+_64_BITS = 2**64 - 1
 
 # Kinds of place; Section 5.4 names the first two. "word" drops an embedded token whole, the others single units.
 KINDS = ("embedding", "sublayer", "attention", "feed_forward", "word")
@@ -27,18 +27,34 @@ def mix(bits: jax.Array) -> jax.Array:
     return bits ^ (bits >> 16)
 
 
-class Dropout(NamedTuple):
+def _mix_64(bits: int) -> int:
+    """As `mix`, of 64 bits and before a program is compiled.
+
+    Source: the multipliers and shifts are those of "splitmix64" (Steele et al. 2014, *Fast Splittable Pseudorandom
+      Number Generators*).
+    """
+    bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9 & _64_BITS
+    bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EB & _64_BITS
+    return bits ^ (bits >> 31)
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=("seed", "rates", "first_row"), meta_fields=("place",))
+@dataclasses.dataclass(frozen=True)
+class Dropout:
     """Everything a forward pass needs to drop units: passed down as an argument, `None` in evaluation.
 
     Attributes:
-      seed: uint32 [2], different at each step and place.
+      seed: uint32 [2], different at each step.
       rates: the probability of dropping a unit, by kind of place. A missing kind drops nothing and costs nothing.
       first_row: uint32 [], the number in the whole batch of this array's first row; 0 where the whole batch is seen.
+      place: 64 bits that are the place's own. Known when a program is compiled: what a loop over units does for each
+        of them is short, however deep in a model the place is.
     """
 
     seed: jax.Array
     rates: dict[str, jax.Array]
     first_row: jax.Array
+    place: int = 0
 
     @classmethod
     def from_key(cls, key: jax.Array, rates: dict[str, jax.Array], first_row: jax.Array | int = 0) -> "Dropout":
@@ -47,8 +63,13 @@ class Dropout(NamedTuple):
 
     def at(self, site: int) -> "Dropout":
         """The same rates with masks of their own, for the site-th place of a model or part."""
-        offset = jnp.array([site * _GOLDEN & 0xFFFFFFFF, site], jnp.uint32)
-        return self._replace(seed=mix(mix(self.seed + offset) ^ self.seed[::-1]))
+        # An odd number near 2⁶⁴ / golden ratio sends consecutive site numbers far apart.
+        return dataclasses.replace(self, place=_mix_64(self.place + (site + 1) * 0x9E3779B97F4A7C15 & _64_BITS))
+
+    def seed_here(self) -> jax.Array:
+        """uint32 [2], of the step and the place."""
+        place = jnp.array([self.place & 0xFFFFFFFF, self.place >> 32], jnp.uint32)
+        return mix(mix(self.seed + place) ^ self.seed[::-1])
 
 
 def at_site(dropout: Dropout | None, site: int) -> Dropout | None:
@@ -76,7 +97,7 @@ def drop(x: jax.Array, dropout: Dropout | None, kind: str) -> jax.Array:
         return x
     rate = dropout.rates[kind]
     shape = (*x.shape[:-1], 1) if kind == "word" else x.shape
-    keep = keep_mask(dropout.at(KINDS.index(kind)).seed, rate, shape, dropout.first_row)
+    keep = keep_mask(dropout.at(KINDS.index(kind)).seed_here(), rate, shape, dropout.first_row)
     return jnp.where(keep, x * (1 / (1 - rate)).astype(x.dtype), jnp.zeros((), x.dtype))
 
 

@@ -277,7 +277,7 @@ def fit(
     Args:
       spec: the experiment; of several, what they have in common.
       step: the compiled step, (state, source_BS, target_BT, numbers) → (state, StepSums).
-      state: on the devices; donated.
+      state: on the devices; donated, but on a CPU.
       numbers: settings on the devices, see `training.step.numbers`.
       start: updates that `state` has seen.
       batches: on the devices, from the state's position on.

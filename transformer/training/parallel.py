@@ -128,9 +128,18 @@ class MeshPlacement:
         return tree
 
     def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
-        """The compiled training step; its state argument is donated."""
+        """The compiled training step; its state argument is donated, but on a CPU."""
         step = self._divided_step(model, train) if self.divided else self._mapped_step(model, train)
-        return jax.jit(step, donate_argnums=0, compiler_options=self.options)
+        return jax.jit(step, donate_argnums=self._donated, compiler_options=self.options)
+
+    @property
+    def _donated(self) -> tuple[int, ...]:
+        """Which arguments of a step give their memory to its results.
+
+        On a CPU XLA writes each array of an optimizer's state in a loop of its own, and copies first what a later loop
+        has yet to read. It copies nothing where results have memory of their own: a tenth less time a step.
+        """
+        return () if self.mesh.devices.flat[0].platform == "cpu" else (0,)
 
     def _mapped_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as what each device does with its rows."""
@@ -272,10 +281,10 @@ class PmapPlacement(MeshPlacement):
         return jax.tree.map(one, tree)
 
     def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
-        """The compiled training step under `jax.pmap`; its state argument is donated."""
+        """The compiled training step under `jax.pmap`; its state argument is donated, but on a CPU."""
         devices = list(self.mesh.devices.flat)
         local = self._local_step(model, train)
-        compiled = jax.pmap(local, axis_name=DATA, in_axes=(0, 0, 0, 0), donate_argnums=0, devices=devices)
+        compiled = jax.pmap(local, axis_name=DATA, in_axes=(0, 0, 0, 0), donate_argnums=self._donated, devices=devices)
 
         def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
             parts = (rows.reshape(self.devices, -1, *rows.shape[1:]) for rows in (source_BS, target_BT))

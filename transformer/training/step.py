@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from transformer.ops.dropout import KINDS, Dropout, at_site
 from transformer.ops.losses import LossSums, fused_cross_entropy
@@ -114,7 +113,9 @@ def _update(
 
     Where the norm is not finite, all stays as it was but for the number of the update.
     """
-    mean = jax.tree.map(lambda gradient: gradient / jnp.maximum(weight, 1), gradients)
+    # A product and not a quotient, which XLA would work out once and write down: it is cheap enough to work out again.
+    share = 1 / jnp.maximum(weight, 1)
+    mean = jax.tree.map(lambda gradient: gradient * share, gradients)
     step = state.step + 1
     fraction = schedule.SCHEDULES[train.schedule]
     rate = numbers["learning_rate"] * fraction(step.astype(jnp.float32), numbers["warmup_steps"], numbers["steps"])
@@ -125,7 +126,8 @@ def _update(
         # Early on the average follows faster, so that the initial parameters are soon forgotten.
         decay = jnp.minimum(numbers["ema_decay"], (1.0 + step) / (10.0 + step))
         average = jax.tree.map(lambda old, new: new + decay * (old - new), average, params)
-    norm = optax.tree.norm(mean)
+    # Products, for which a CPU need not write the squares down.
+    norm = jnp.sqrt(sum(jnp.vdot(gradient, gradient) for gradient in jax.tree.leaves(gradients))) * share
     kept = (state.params, state.optimizer, state.average)
     new = (params, optimizer_state, average)
     # One comparison a number of what is written in any case, and no second program for the case that never comes.

@@ -78,6 +78,9 @@ def serve(make: Callable[[works.Work, list[works.Batch]], Trainer]) -> None:
         done = itertools.count(1)
 
         def turn(line: str) -> dict[str, Any]:
+            # Not counted: the caches are full of what another library left there, whose threads may not sleep yet.
+            trainer.update(next(done) % works.NUMBER)
+            trainer.loss()
             begun = time.monotonic()
             for _ in range(int(line)):
                 trainer.update(next(done) % works.NUMBER)
