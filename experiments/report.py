@@ -66,7 +66,7 @@ class Report:
       published: of a variant, scores by name.
       base: the variant that others are compared with.
       texts: of a variant, a seed and a split, the translations; or none, if they are not there.
-      references: of a split.
+      references: of a variant and a split.
       curves: of a variant and a seed, what validation said: events of metrics.jsonl, in order.
       unlike: variants whose batches are not the base's: what they change decides what is in a batch.
     """
@@ -78,7 +78,7 @@ class Report:
         published: dict[str, Any] | None = None,
         base: str = "",
         texts: dict[tuple[str, int, str], list[str]] | None = None,
-        references: dict[str, list[str]] | None = None,
+        references: dict[tuple[str, str], list[str]] | None = None,
         curves: dict[tuple[str, int], list[dict[str, Any]]] | None = None,
         unlike: Sequence[str] = (),
     ) -> None:
@@ -120,11 +120,15 @@ class Report:
                 for split in result["splits"]:
                     files = [cell.translations(split, name) for name in (result["updates"], "reference")]
                     if all(path.exists() for path in files):
-                        texts[variant, seed, split], references[split] = map(read_lines, files)
+                        texts[variant, seed, split], references[variant, split] = map(read_lines, files)
         base = next(
             (name for name, changes in kept["variants"].items() if not changes), next(iter(kept["variants"]), "")
         )
-        unlike = [name for name, changes in kept["variants"].items() if any(map(_of_batches, changes))]
+        batches = {
+            name: {key: value for key, value in changes.items() if _of_batches(key)}
+            for name, changes in kept["variants"].items()
+        }
+        unlike = [name for name, changes in batches.items() if changes != batches[base]]
         return cls(results, unfinished, kept["published"], base, texts, references, curves, unlike)
 
     @property
@@ -172,7 +176,7 @@ class Report:
         return table(["variant", "seeds", *heads, *(f"published {name}" for name in published)], rows)
 
     def comparisons(self, split: str) -> dict[str, Comparison]:
-        """Each other variant against the base, over the seeds that both have."""
+        """Each other variant that had the base's sentences against it, over the seeds that both have."""
         found = {}
         for variant, seeds in self._seeds.items():
             common = [
@@ -180,9 +184,10 @@ class Report:
                 for seed in seeds
                 if all((name, seed, split) in self._texts for name in (variant, self._base))
             ]  # fmt: skip
-            if variant != self._base and common:
+            same = self._references.get((variant, split)) == self._references.get((self._base, split))
+            if variant != self._base and common and same:
                 ours, theirs = ([self._texts[name, seed, split] for seed in common] for name in (self._base, variant))
-                found[variant] = compare(ours, theirs, self._references[split])
+                found[variant] = compare(ours, theirs, self._references[variant, split])
         return found
 
     def _costs(self) -> str:

@@ -103,6 +103,25 @@ def test_variants_are_compared_with_the_base_seed_by_seed(tmp_path: pathlib.Path
     assert row(tables, "BLEU on test against base", "worse")[-1] == f"{2 * worse.p:.3f}"
 
 
+def test_what_translated_other_sentences_is_not_compared(tmp_path: pathlib.Path) -> None:
+    """Two directions in one sweep: neither is held against the references of the other."""
+    lines = {
+        "fr-en": [f"the cat {number}" for number in range(9)],
+        "en-fr": [f"le chat {number}" for number in range(9)],
+    }
+    variants = {way: {"data.direction": way} for way in lines}
+    (tmp_path / "sweep.json").write_text(json.dumps({"base": {}, "variants": variants, "published": {}}))
+    for way, texts in lines.items():
+        folder = tmp_path / f"{way}/seed0/translations"
+        folder.mkdir(parents=True)
+        (folder.parent / "result.json").write_text(json.dumps(result(50.0)))
+        for step in ("7", "reference"):
+            (folder / f"test.{step}.txt").write_text("".join(line + "\n" for line in texts))
+    report = Report.of(tmp_path)
+    assert report.comparisons("test") == {}
+    assert "seed by seed, but for en-fr." in report.tables()
+
+
 def events(*values: float) -> str:
     """metrics.jsonl of a run whose validation says these perplexities, and something of training and of the test."""
     lines: list[dict[str, Any]] = []
