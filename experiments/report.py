@@ -307,8 +307,10 @@ def _mean_text(values: Sequence[float | None]) -> str:
 
 def text(value: Mean, digits: int) -> str:
     """A mean with its interval, if it has one that is not nothing."""
-    shown = f"{value.value:,.{digits}f}"
-    return shown if not value.half_width else f"{shown} ± {value.half_width:,.{digits}f}"
+    # A diverged run's perplexity has forty digits: nobody reads those.
+    shape = f",.{digits}f" if abs(value.value) < 1e7 else ".1e"
+    shown = f"{value.value:{shape}}"
+    return shown if not value.half_width else f"{shown} ± {value.half_width:{shape}}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:

@@ -227,3 +227,8 @@ def test_numbers_and_tables() -> None:
     assert text(Mean(1.0, None, 1), 2) == text(Mean(1.0, 0.0, 3), 2) == "1.00"
     assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
     assert table(["a"], [["x|y"]]).endswith("| x\\|y |\n")
+
+
+def test_numbers_without_end_are_short() -> None:
+    assert text(Mean(9.64e42, 3.7e43, 3), 2) == "9.6e+42 ± 3.7e+43"
+    assert text(Mean(1234567.0, 0.25, 3), 2) == "1,234,567.00 ± 0.25"
