@@ -10,7 +10,8 @@ Hardware: two CPU cores (quickstart, multi30k); published: not run, the paper ha
 Time: quickstart 6.3 minutes, on a machine that was doing other things; small 2.2 minutes on a faster
   one; multi30k: not run.
 Score: quickstart, three seeds: 97.6 BLEU, 98.9 chrF on the test split; small, three seeds, test_2016_flickr: 48.2 BLEU
-  en-fr, 44.4 fr-en; multi30k: not run. Published, WMT14 en-fr test: 28.45 BLEU, tokenised, RNNsearch-50 trained longest.
+  en-fr, 44.4 fr-en; multi30k: not run. Published, WMT14 en-fr test: 28.45 BLEU, tokenised, RNNsearch-50
+  trained longest.
 Command: python -m experiments.train --config=configs/rnnsearch.py:multi30k --workdir=runs/rnnsearch
 """
 

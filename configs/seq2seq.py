@@ -9,7 +9,8 @@ Hardware: two CPU cores (quickstart, multi30k); published: not run, the paper ha
 Time: quickstart 8.7 minutes, on a machine that was doing other things; small 1.3 minutes on a faster
   one; multi30k: not run.
 Score: quickstart, three seeds: 23.4 BLEU, 42.3 chrF on the test split; small, three seeds, test_2016_flickr: 10.3 BLEU
-  en-fr, 11.7 fr-en; multi30k: not run. Published, WMT14 en-fr test: 30.59 BLEU, tokenised, one reversed LSTM with a beam of 12.
+  en-fr, 11.7 fr-en; multi30k: not run. Published, WMT14 en-fr test: 30.59 BLEU, tokenised, one reversed
+  LSTM with a beam of 12.
 Command: python -m experiments.train --config=configs/seq2seq.py:multi30k --workdir=runs/seq2seq
 """
 
