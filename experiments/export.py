@@ -75,12 +75,12 @@ def export(workdir: str, form: str, output: str, quantization: str = "float32") 
     spec = Workdir(workdir).spec()
     if form != "safetensors":
         settings.refuse(spec.model)
-    if importlib.util.find_spec(FORMATS[form]) is None:
-        extra = "ctranslate2" if form == "ctranslate2" else "interop"
-        raise ValueError(f"--format={form} needs the package {FORMATS[form]}: pip install -e '.[{extra}]'")
     folder = pathlib.Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--output={output}: is there and is no empty folder")
+    if importlib.util.find_spec(FORMATS[form]) is None:
+        extra = "ctranslate2" if form == "ctranslate2" else "interop"
+        raise ValueError(f"--format={form} needs the package {FORMATS[form]}: pip install -e '.[{extra}]'")
     devices.prepare(spec.parallel.cpu_devices)
     from experiments import trained
 

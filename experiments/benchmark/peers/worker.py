@@ -54,6 +54,7 @@ def answer(prepare: Callable[[str], tuple[dict[str, Any], Turn]]) -> None:
     # What a library prints must not stand between our lines.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a worker is killed when it is done with
     said, turn = prepare(sys.argv[1])
     print(json.dumps(said), file=answers, flush=True)
     for line in sys.stdin:
