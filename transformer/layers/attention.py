@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from transformer.layers.linear import linear
 from transformer.ops import splash
 from transformer.ops.attention import Weigh, attend, dot_scores, largest, softmax
 from transformer.ops.dropout import Dropout
-from transformer.ops.linear import dot_general
 from transformer.ops.positions import unrotated
 
 
@@ -176,17 +176,13 @@ class MultiHeadAttention(nnx.Module):
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ) -> None:
-        def linear(inputs: int, outputs: int) -> nnx.Linear:
-            xavier = nnx.initializers.xavier_uniform()
-            return nnx.Linear(inputs, outputs, kernel_init=xavier, dot_general=dot_general, dtype=dtype, rngs=rngs)
-
         self.heads = heads
         self.attention = attention
         self.rotate = rotate
-        self.to_query = linear(d_model, heads * d_k)
-        self.to_key = linear(d_model, heads * d_k)
-        self.to_value = linear(d_model, heads * d_v)
-        self.to_output = linear(heads * d_v, d_model)
+        self.to_query = linear(d_model, heads * d_k, dtype=dtype, rngs=rngs)
+        self.to_key = linear(d_model, heads * d_k, dtype=dtype, rngs=rngs)
+        self.to_value = linear(d_model, heads * d_v, dtype=dtype, rngs=rngs)
+        self.to_output = linear(heads * d_v, d_model, dtype=dtype, rngs=rngs)
 
     def _split(self, x: jax.Array) -> jax.Array:
         """[B, T, heads · size] to [B, T, heads, size]."""

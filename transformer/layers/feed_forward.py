@@ -1,19 +1,13 @@
 """Position-wise feed-forward network; Section 3.3."""
 
-import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from transformer.layers.linear import linear
 from transformer.ops.dropout import Dropout, drop
-from transformer.ops.linear import dot_general
-
-
-def _linear(inputs: int, outputs: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Linear:
-    xavier = nnx.initializers.xavier_uniform()
-    return nnx.Linear(inputs, outputs, kernel_init=xavier, dot_general=dot_general, dtype=dtype, rngs=rngs)
 
 
 class FeedForward(nnx.Module):
@@ -36,10 +30,9 @@ class FeedForward(nnx.Module):
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ) -> None:
-        linear = functools.partial(_linear, dtype=dtype, rngs=rngs)
         self.activation = activation
-        self.inner = linear(d_model, d_ff)
-        self.outer = linear(d_ff, d_model)
+        self.inner = linear(d_model, d_ff, dtype=dtype, rngs=rngs)
+        self.outer = linear(d_ff, d_model, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
         """Maps each position by itself, [..., D] to [..., D]."""
@@ -60,10 +53,9 @@ class GatedFeedForward(nnx.Module):
     """
 
     def __init__(self, d_model: int, d_ff: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        linear = functools.partial(_linear, dtype=dtype, rngs=rngs)
-        self.inner = linear(d_model, d_ff)
-        self.gate = linear(d_model, d_ff)
-        self.outer = linear(d_ff, d_model)
+        self.inner = linear(d_model, d_ff, dtype=dtype, rngs=rngs)
+        self.gate = linear(d_model, d_ff, dtype=dtype, rngs=rngs)
+        self.outer = linear(d_ff, d_model, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
         """Maps each position by itself, [..., D] to [..., D]."""
