@@ -90,6 +90,7 @@ def _train(runs: "Sequence[Run]") -> None:
     saved = [] if newest is None else [run.restored(newest) for run in runs]
     position = int(saved[0].batch) if saved else 0
     shapes = _shapes_by_need(first.plan, position, crew.placement)
+    batching.import_reader()  # not beside the threads that compile
     # The first shapes are being compiled while parameters are drawn.
     step = crew.placement.compile_shapes(
         system.model,

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import pathlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from experiments.sweep import population_size
 from transformer.spec import Spec
 from transformer.training import metrics
 from transformer.training import step as steps
+from transformer.training.parallel import MeshPlacement
 
 Small = Callable[..., dict[str, Any]]
 SPEEDS = {"seconds", "tokens_per_second"}
@@ -184,6 +186,23 @@ def test_runs_that_differ_in_more_or_are_not_equally_far_are_refused(
     other = Spec.from_config(small(model__heads=1))
     with pytest.raises(ValueError, match="more than numbers"):
         runs.train([finished, finished.beside(other, str(tmp_path / "b"), "b")])
+
+
+def test_nothing_is_compiled_on_threads_before_the_reader_is_imported(
+    small: Small, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Grain is being imported, other threads' imports give them something else than they asked for."""
+    monkeypatch.delitem(sys.modules, "grain", raising=False)
+    imported = []
+
+    def compile_shapes(*_: Any) -> Any:
+        imported.append("grain" in sys.modules)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MeshPlacement, "compile_shapes", compile_shapes)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train([Run(Spec.from_config(small()), str(tmp_path / "run"), (), lambda: 0.0)])
+    assert imported == [True]
 
 
 @pytest.mark.slow

@@ -200,7 +200,7 @@ def test_elsewhere_the_state_is_donated_and_what_it_was_made_from_is_not(
     state = placement.distribute(original)
     arrays = [placement.shard(rows) for rows in batch(0)]
     numbers = placement.distribute(NUMBERS)
-    placement.compile_step(cast(Model, run.model), SPEC.train)(state, *arrays, numbers)
+    placement.compile_step(run.model.model, SPEC.train)(state, *arrays, numbers)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.optimizer, state.average)))
     for leaf in jax.tree.leaves((original, arrays, numbers)):
         np.asarray(leaf)  # raises for an array that was deleted

@@ -232,6 +232,16 @@ class _From:
         return k, self._plan.batch(k)
 
 
+def import_reader() -> None:
+    """Imports what `batches` reads with, if that has not been done.
+
+    To be called before other threads trace or import anything. As long as Grain is being imported, `import` is another
+    function in the whole process (`etils.epy.lazy_imports`), and a thread of JAX's that imports a class meanwhile
+    fails with "No module named 'jax._src.hijax.HiType'".
+    """
+    import grain  # noqa: F401
+
+
 def batches(plan: Batches, start: int, workers: int, prefetch: int) -> Iterator[tuple[int, Batch]]:
     """Yields (k, batch k) for k = `start`, `start` + 1, ... without end, `prefetch` of them ready ahead.
 
