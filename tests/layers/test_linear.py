@@ -14,6 +14,7 @@ def test_it_is_x_w_plus_b_from_xavier_s_uniform_distribution() -> None:
     kernel, bias = layer.kernel[...], np.arange(29, dtype=np.float32)
     assert kernel.shape == (23, 29)
     assert 0.9 * bound < np.abs(kernel).max() <= bound
+    assert layer.bias is not None
     assert not np.any(layer.bias[...])
     layer.bias[...] = jnp.asarray(bias)
     x_BTD = jax.random.normal(jax.random.key(1), (2, 3, 23))
