@@ -24,7 +24,7 @@ def events(folder: pathlib.Path) -> list[dict[str, Any]]:
 def assert_same_events(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
     for one, other in zip(found, expected, strict=True):
         assert one.pop("split") == other.pop("split")
-        assert one == pytest.approx(other, rel=1e-4)
+        assert one == pytest.approx(other, rel=1e-5)
 
 
 def sound(folder: pathlib.Path) -> list[int]:
@@ -98,7 +98,10 @@ def test_four_processes_are_one_however_they_share(
     assert sound(folder) == sound(alone)
 
 
-LONG = {"train__steps": 120, "evaluate__every": 60, "checkpoint__every": 10, "evaluate__sentences": 0}
+# At the rate of Equation 3 for two updates of warm-up, 0.14, a difference in the last bit grows a thousandfold in forty
+# updates, and a unit at the kink of its ReLU falls to the other side; at this rate it does not grow at all.
+STABLE = {"train__learning_rate": 2e-3, "train__warmup_steps": 20}
+LONG = STABLE | {"train__steps": 120, "evaluate__every": 60, "checkpoint__every": 10, "evaluate__sentences": 0}
 
 
 @pytest.fixture(scope="module")
