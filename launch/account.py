@@ -90,9 +90,10 @@ class Account:
     def _scaling(self, step: Compiled, batches: int) -> None:
         gradients = 4.0 * self.result["parameters"]
         state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._system.state_shapes()))
-        # The update reads and writes the state, and reads the gradients.
-        update = 2 * state + gradients
-        found = roofline.data_parallel(step.flops, step.moved, update, self._where, self._rows, gradients)
+        # Parameters are read on the way to the loss and on the way back, where as many gradients are written; the update
+        # reads those, and reads and writes the state.
+        fixed = 2 * state + 4 * gradients
+        found = roofline.data_parallel(step.flops, step.moved, fixed, self._where, self._rows, gradients)
         title = "the same batch on other slices, by arithmetic; data parallel"
         table = Table("slice", "step ms", "target tokens/s", "hours", "chip-hours", "bound by", title=title)
         self.result["scaling"] = []

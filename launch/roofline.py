@@ -58,6 +58,10 @@ def exchange(collective: Collective, where: Slice) -> float:
     return collective.times * passes * share * collective.size / where.sending(group) if group > 1 else 0.0
 
 
+# Below that, what little a chip moved for its rows would have to foretell what it moves for many times as many.
+_FEWER = 4
+
+
 @dataclasses.dataclass(frozen=True)
 class Scaled:
     """The same batch on another slice.
@@ -71,23 +75,25 @@ class Scaled:
     time: Time
 
 
-def data_parallel(flops: float, moved: Moved, state: float, where: Slice, rows: int, gradients: float) -> list[Scaled]:
+def data_parallel(flops: float, moved: Moved, fixed: float, where: Slice, rows: int, gradients: float) -> list[Scaled]:
     """What a step would take on other slices of the generation, by arithmetic, with nothing divided but the batch.
+
+    From a quarter of the chips of `where` upwards.
 
     Args:
       flops: over all chips.
       moved: on each chip of `where`.
-      state: bytes of HBM traffic for the update, which every chip makes.
+      fixed: bytes of HBM traffic on each chip however few its rows: of parameters and of the update.
       where: the slice that the program was compiled for.
       rows: of a batch; more chips than rows are no help, and are left out.
       gradients: bytes that are summed over the chips.
     """
-    batch = max(moved.hbm - state, 0.0) * where.chips
+    batch = max(moved.hbm - fixed, 0.0) * where.chips
     result = []
     for each in where.smaller():
-        if each.chips <= rows:
+        if where.chips / _FEWER <= each.chips <= rows:
             sums = [Collective("all-reduce", gradients, each.chips, 1)]
-            result.append(Scaled(each, time(flops, Moved(state + batch / each.chips, sums), each)))
+            result.append(Scaled(each, time(flops, Moved(fixed + batch / each.chips, sums), each)))
     return result
 
 

@@ -41,6 +41,11 @@ def test_more_chips_share_the_batch_and_not_the_update() -> None:
     assert [each.time.arithmetic for each in found] == [1, 0.5, 0.25]
 
 
+def test_nothing_is_foretold_of_less_than_a_quarter_of_the_chips() -> None:
+    found = roofline.data_parallel(1.0, Moved(1.0), 0.0, Slice.named("v5e:4x4"), rows=32, gradients=0.0)
+    assert [str(each.where) for each in found] == ["v5e:2x2", "v5e:2x4", "v5e:4x4", "v5e:4x8"]
+
+
 def test_scaling_to_the_slice_itself_gives_its_time() -> None:
     moved = Moved(5e9, [Collective("all-reduce", 1e9, 4, 1)])
     same = roofline.data_parallel(1e12, moved, 2e9, SQUARE, rows=100, gradients=1e9)[2]
