@@ -30,13 +30,12 @@ _TRANSLATED = 100  # sentences at most
 def study(subject: Subject, split: str, pairs: Sequence[Pair], folder: pathlib.Path) -> Study:
     """Measures every head of a run on pairs of a split; draws to a folder.
 
-    Of a model whose attention has no heads to take out, such as the recurrent one, only what it looks at.
+    Attention over a recurrent network has one head; a model without attention has none, of which that is said.
     """
     batches = subject.batches(pairs)
-    roles = _roles(subject, split, pairs, batches)
     if not subject.scales:
-        text = f"### Heads on {split}\n\nThis model has no heads that could be taken out.\n\n{_roles_text(roles)}"
-        return Study("heads", text, {"roles": _roles_numbers(roles)})
+        return Study("heads", f"### Heads on {split}\n\nThis model has no attention, and so no heads.\n", {"heads": {}})
+    roles = _roles(subject, split, pairs, batches)
     measured = _Measured(subject, pairs, batches)
     questions = Questions.of_coreference(subject, split, _PRONOUNS) if _generated(subject) else None
     rows, numbers = [], {}

@@ -90,8 +90,8 @@ class Account:
     def _scaling(self, step: Compiled, batches: int) -> None:
         gradients = 4.0 * self.result["parameters"]
         state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._system.state_shapes()))
-        # Parameters are read on the way to the loss and on the way back, where as many gradients are written; the update
-        # reads those, and reads and writes the state.
+        # Parameters are read on the way to the loss and on the way back, where as many gradients are written; the
+        # update reads those, and reads and writes the state.
         fixed = 2 * state + 4 * gradients
         found = roofline.data_parallel(step.flops, step.moved, fixed, self._where, self._rows, gradients)
         title = "the same batch on other slices, by arithmetic; data parallel"

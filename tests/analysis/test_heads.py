@@ -89,8 +89,23 @@ def test_the_gradient_is_that_of_the_rows_of_the_output_s_weights(make: Callable
         np.testing.assert_allclose(found["cross/0"][row], product.reshape(2, -1).sum(axis=1), rtol=1e-3, atol=1e-4)
 
 
-def test_a_recurrent_model_has_no_heads_to_take_out(make: Callable[..., Any]) -> None:
+def test_the_head_of_a_recurrent_decoder_is_its_context(make: Callable[..., Any]) -> None:
     model = make("rnnsearch")
+    graph, params = split(model)
+    scales = heads.whole(params, head_counts(model))
+    assert {name: each.tolist() for name, each in scales.items()} == {"cross/0": [1.0]}
+    batch = (*teacher_forced(SOURCE, TARGET), jnp.array([TARGET]))
+    whole = log_probabilities(model, *batch)
+    np.testing.assert_array_equal(log_probabilities(merged(graph, heads.scaled(params, scales)), *batch), whole)
+    out = log_probabilities(merged(graph, heads.scaled(params, heads.without(scales, ("cross/0", 0)))), *batch)
+    assert np.abs(out - whole).max() > 1e-3
+    # A decoder that gives weight to no word has a context of zero.
+    model.attention.weigh = lambda scores, mask: jnp.zeros_like(scores)
+    np.testing.assert_allclose(out, log_probabilities(model, *batch), atol=1e-5)
+
+
+def test_a_model_without_attention_has_no_heads_to_take_out(make: Callable[..., Any]) -> None:
+    model = make("seq2seq")
     assert heads.whole(split(model)[1], head_counts(model)) == {}
 
 

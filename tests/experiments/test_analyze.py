@@ -93,7 +93,8 @@ def test_other_architectures(
     assert len(reading["inside"]) == len(kinds)
     assert (tmp_path / "attention_cross.png").exists() == bool(kinds)
     (printed, *_) = analyze(asked(run, study=["heads"], output=str(tmp_path)))
-    assert "no heads that could be taken out" in printed
+    assert ("no attention, and so no heads" in printed) == (not kinds)
+    assert list(json.loads((tmp_path / "analysis.json").read_text())["heads"]["heads"]) == ["cross 1.1"] * len(kinds)
     if kinds:
         analyze(asked(run, study=["alignment"], output=str(tmp_path)))
         assert list(json.loads((tmp_path / "analysis.json").read_text())["alignment"]["error_rate"]) == ["cross 1.1"]

@@ -1,8 +1,9 @@
 """Heads taken out of a model by its parameters alone, and what that does.
 
 Concat(head_1, ..., head_h) W^O is a sum over heads of head_i times its own rows of W^O. So a head is scaled by scaling
-these rows, and is gone where they are zero; nothing in the model needs to know. The gradient of the loss with respect
-to that scale, at one, is the head's importance by Michel et al. 2019.
+these rows, and is gone where they are zero; nothing in the model needs to know. The one head of a recurrent decoder,
+its context c_i, is multiplied by C on the way to the gates and by C_o on the way to the output: their rows are its own.
+The gradient of the loss with respect to that scale, at one, is the head's importance by Michel et al. 2019.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,16 +19,18 @@ Head = tuple[str, int]  # ("cross/1", 0)
 
 _STACKS = {"self_attention": "{stack}", "cross_attention": "cross"}
 _PARTS = {"to_query", "to_key", "to_value", "to_output"}
+_CONTEXT = ("context_to_gates", "context_to_output")  # of `models/rnnsearch.py`
+Path = tuple[str, ...]
 
 
-def _owners(params: Params) -> dict[str, tuple[str, ...]]:
-    """Where the parameters of each multi-head attention are, by the names of `reading.read`."""
-    found = {}
+def _readers(params: Params) -> dict[str, list[Path]]:
+    """The linear layers that read the heads of each attention, by the names of `reading.read`."""
+    found: dict[str, list[Path]] = {"cross/0": [(name,) for name in _CONTEXT]} if params.keys() >= set(_CONTEXT) else {}
 
-    def visit(tree: Params, path: tuple[str, ...]) -> None:
+    def visit(tree: Params, path: Path) -> None:
         if path and path[-1] in _STACKS and tree.keys() >= _PARTS:
             stack, layer, kind = path
-            found[f"{_STACKS[kind].format(stack=stack)}/{layer}"] = path
+            found[f"{_STACKS[kind].format(stack=stack)}/{layer}"] = [(*path, "to_output")]
             return
         for key, value in tree.items():
             if isinstance(value, dict):
@@ -38,14 +41,14 @@ def _owners(params: Params) -> dict[str, tuple[str, ...]]:
 
 
 def whole(params: Params, heads: Mapping[str, int]) -> Scales:
-    """Every head as it was trained; empty for a model without multi-head attention.
+    """Every head as it was trained; empty for a model without attention.
 
     Args:
       params: nested, with str keys.
       heads: how many each attention has; `reading.head_counts`.
     """
-    owners = _owners(params)
-    return {name: np.ones(count, np.float32) for name, count in heads.items() if name in owners}
+    readers = _readers(params)
+    return {name: np.ones(count, np.float32) for name, count in heads.items() if name in readers}
 
 
 def without(scales: Scales, *heads: Head) -> Scales:
@@ -63,17 +66,18 @@ def every(scales: Scales) -> list[Head]:
 
 def scaled(params: Params, scales: Scales) -> Params:
     """Parameters with the output of every head multiplied by its scale; free to be differentiated and compiled."""
-    owners = _owners(params)
+    readers = _readers(params)
     changed = dict(params)
     for name, scale_H in scales.items():
-        place = changed
-        for key in owners[name]:
-            place[key] = dict(place[key])
-            place = place[key]
-        kernel = place["to_output"]["kernel"]
-        by_head = kernel.reshape(len(scale_H), -1, kernel.shape[-1])
-        by_head = by_head * jnp.asarray(scale_H, kernel.dtype)[:, None, None]
-        place["to_output"] = {**place["to_output"], "kernel": by_head.reshape(kernel.shape)}
+        for path in readers[name]:
+            place = changed
+            for key in path:
+                place[key] = dict(place[key])
+                place = place[key]
+            kernel = place["kernel"]
+            by_head = kernel.reshape(len(scale_H), -1, kernel.shape[-1])
+            by_head = by_head * jnp.asarray(scale_H, kernel.dtype)[:, None, None]
+            place["kernel"] = by_head.reshape(kernel.shape)
     return changed
 
 
