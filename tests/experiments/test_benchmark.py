@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from experiments.benchmark import batch_plan, devices, generated, reading, serve_load
+from experiments.benchmark import batch_plan, devices, generated, population, reading, serve_load
+from experiments.benchmark.works import Work
 from experiments.child import result_of
 from transformer.data.prepared import Prepared
 
@@ -93,3 +94,13 @@ def test_devices_that_share_lose_what_one_loses(small: Callable[..., dict[str, A
         assert each["losses"] == pytest.approx(found[0]["losses"], rel=1e-5)
     assert found[2]["parameter_bytes_a_device"] < 0.4 * found[0]["parameter_bytes_a_device"]
     assert len(devices.table(found).splitlines()) == 2 + len(found)
+
+
+@pytest.mark.slow
+def test_members_lose_what_one_loses() -> None:
+    work = Work(12, 17, 3, 1, 43, rows=5, width=7)
+    found = {count: [result_of(population.measure, work, count, 5)] for count in (1, 3)}
+    ((one,), (three,)) = found.values()
+    assert three["losses"][0] == pytest.approx(one["losses"][0], rel=1e-5)
+    assert len(set(three["losses"])) == 3, "members see batches of their own"
+    assert len(population.table(found).splitlines()) == 2 + len(found)
