@@ -97,12 +97,13 @@ def measure(work: works.Work, members: int, updates: int) -> dict[str, Any]:
     state, numbers = place.distribute(state), place.distribute(numbers)
     placed = [tuple(place.shard(side) for side in batch) for batch in batches]
     step = place.compile_step(system.model, specs[0].train)
-    speeds = []
+    speeds, sums = [], None
     for number in range(updates):
         begun = time.monotonic()
         state, sums = step(state, *placed[number % len(placed)], numbers)
         jax.block_until_ready(sums)
         speeds.append(batches[number % len(batches)].tokens / (time.monotonic() - begun))
+    assert sums is not None
     loss = np.atleast_1d(np.asarray(sums.sums.loss) / np.asarray(sums.sums.weight))
     if not np.isfinite(loss).all():
         raise ValueError(f"the losses of {members} members are {loss}: this measures nothing")
