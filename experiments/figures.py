@@ -8,6 +8,7 @@ from transformer.evaluation.interval import Mean
 
 ENDINGS = ("png", "svg", "pdf")
 Line = list[tuple[float, Mean]]  # points of one variant, ascending
+_FEW = 8  # variants that a legend holds beside the lines; it goes below more of them
 
 
 def by_length(parts: Mapping[str, Mapping[str, tuple[int, Mean]]], path: pathlib.Path) -> None:
@@ -21,7 +22,9 @@ def by_length(parts: Mapping[str, Mapping[str, tuple[int, Mean]]], path: pathlib
 
 def learning(lines: Mapping[str, Line], path: pathlib.Path, name: str, along: str = "updates") -> None:
     """Draws what validation said as training went, with a band as wide as the interval over seeds."""
-    _draw(lines, path, (along, name), _with_bands)
+    # Where many bands lie upon each other, full ones hide the lines.
+    alpha = 0.15 if len(lines) <= _FEW else 0.04
+    _draw(lines, path, (along, name), lambda axes, points, style: _with_bands(axes, points, style, alpha))
 
 
 def _with_bars(axes: Any, points: Line, style: Mapping[str, Any]) -> None:
@@ -29,13 +32,13 @@ def _with_bars(axes: Any, points: Line, style: Mapping[str, Any]) -> None:
     axes.errorbar([x for x, _ in points], [value.value for _, value in points], widths, capsize=2, **style)
 
 
-def _with_bands(axes: Any, points: Line, style: Mapping[str, Any]) -> None:
+def _with_bands(axes: Any, points: Line, style: Mapping[str, Any], alpha: float) -> None:
     x = [place for place, _ in points]
     middle = [value.value for _, value in points]
     (drawn,) = axes.plot(x, middle, **style)
     widths = [value.half_width or 0.0 for _, value in points]
     low, high = ([m + sign * w for m, w in zip(middle, widths, strict=True)] for sign in (-1, 1))
-    axes.fill_between(x, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
+    axes.fill_between(x, low, high, color=drawn.get_color(), alpha=alpha, linewidth=0)
 
 
 def _draw(
@@ -48,14 +51,15 @@ def _draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import; no window system is touched
     from matplotlib.figure import Figure
 
-    # More variants than a legend can hold beside the lines go below them.
-    below = len(lines) > 8
+    below = len(lines) > _FEW
     figure = Figure(figsize=(7, 4.2 + 0.2 * -(-len(lines) // 3) * below), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for number, (variant, points) in enumerate(lines.items()):
         style = {"marker": "osD^vPX*"[number % 8], "markersize": 4, "linewidth": 1.2, "label": variant}
-        if number >= 10:  # matplotlib has ten colours
+        if below and number == 0:  # what all others are compared with stands out among them, and above them
+            style |= {"color": "black", "linewidth": 2.0, "zorder": 3}
+        elif number > 10:  # matplotlib has ten colours
             style["linestyle"] = "--"
         draw(axes, points, style)
     axes.set_xlabel(labels[0])
