@@ -8,7 +8,8 @@
 Of sentences (--text, --file or --split) it draws every attention, PNG and SVG, and writes attention.html, which needs
 no network: hover a word and see where each head looks, and how that follows score by score from queries and keys.
 Studies measure on a split; --contrast says of each line SOURCE, tab, RIGHT, tab, WRONG which translation is the more
-probable; --against compares two runs. Everything is written to the run's analysis/, or to --output.
+probable, and with --study=heads also without which head it is not; --against compares two runs. Everything is written
+to the run's analysis/, or to --output.
 """
 
 import pathlib
@@ -118,7 +119,10 @@ def _studies(subjects: Sequence[Any], asked: dict[str, Any], folder: pathlib.Pat
         found += [comparison.study(subject, subjects[1], split, pairs)] if compares else []
     if asked["contrast"]:
         contrasts = phenomena_study.read_contrasts(asked["contrast"])
-        found.append(phenomena_study.contrast(subject, contrasts, pathlib.Path(asked["contrast"]).name))
+        name = pathlib.Path(asked["contrast"]).name
+        found.append(phenomena_study.contrast(subject, contrasts, name))
+        if "heads" in asked["study"]:
+            found.append(head_study.contrast(subject, contrasts, name))
     return found
 
 

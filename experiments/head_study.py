@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments import head_figures
-from experiments.phenomena_study import Questions
+from experiments.phenomena_study import Contrast, Questions
 from experiments.report import table
 from experiments.studied import Picture, Study, head_name
 from experiments.subject import Batch, Subject
@@ -80,6 +80,28 @@ def study(subject: Subject, split: str, pairs: Sequence[Pair], folder: pathlib.P
         "roles": _roles_numbers(roles),
     }
     return Study("heads", text, found, pictures)
+
+
+def contrast(subject: Subject, contrasts: Sequence[Contrast], what: str) -> Study:
+    """Which heads a run needs to prefer right translations to wrong ones: margins by kind, with each head taken out."""
+    questions = Questions(subject, contrasts)
+    kinds = sorted({each.kind for each in contrasts})
+    of_kind = np.array([[each.kind == kind for each in contrasts] for kind in kinds])
+
+    def by_kind(scales: heads.Scales | None = None) -> dict[str, float]:
+        margins = questions.margins(scales)
+        return {kind: float(margins[chosen].mean()) for kind, chosen in zip(kinds, of_kind, strict=True)}
+
+    base = by_kind()
+    found = {head_name(*head): by_kind(heads.without(subject.scales, head)) for head in heads.every(subject.scales)}
+    rows = [["none", *(f"{base[kind]:.2f}" for kind in kinds)]]
+    rows += [[name, *(f"{each[kind]:.2f}" for kind in kinds)] for name, each in found.items()]
+    text = (
+        f"### Right against wrong translations with a head taken out: {what}\n\n"
+        "The mean of log P(right) - log P(wrong) in nats; below zero the wrong ones are the more probable.\n\n"
+        + table(["head gone", *kinds], rows)
+    )
+    return Study("contrast_by_head", text, {"margin": base, "without": found})
 
 
 class _Measured:

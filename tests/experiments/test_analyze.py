@@ -138,6 +138,11 @@ def test_right_against_wrong_and_two_runs(run: pathlib.Path, tmp_path: pathlib.P
         assert "| verb | 1 |" in printed[0]
         margins.append(json.loads((tmp_path / "analysis.json").read_text())["contrast"]["margins"][-1]["margin"])
     assert margins[0] == pytest.approx(margins[1], abs=1e-4)
+    analyze(asked(run, study=["heads"], contrast=str(path), output=str(tmp_path)))
+    by_head = json.loads((tmp_path / "analysis.json").read_text())["contrast_by_head"]
+    assert by_head["margin"] == {"verb": pytest.approx(margins[1], abs=1e-4)}
+    changed = [each["verb"] for each in by_head["without"].values()]
+    assert len(changed) == len({round(each, 6) for each in changed} | {round(margins[1], 6)}) - 1 == 9
     analyze(asked(run, against=str(run), output=str(tmp_path)))
     found = json.loads((tmp_path / "analysis.json").read_text())["comparison"]
     assert (found["same"], found["p"], found["bleu_difference"], found["differing"]) == (5, 1.0, 0.0, [])
