@@ -237,7 +237,8 @@ _KEPT = f"LINE; echo $? >~/{STATE}/status"
 _ASK = (
     f"if test -s ~/{STATE}/status; then echo train-status $(cat ~/{STATE}/status);"
     f" elif ! test -e ~/{STATE}/lock; then echo train-status none;"
-    f" elif flock -n ~/{STATE}/lock true; then echo train-status lost; else echo train-status running; fi"
+    f" elif ! flock -n ~/{STATE}/lock true; then echo train-status running;"
+    f" elif test -s ~/{STATE}/status; then echo train-status $(cat ~/{STATE}/status); else echo train-status lost; fi"
 )
 
 

@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from experiments.benchmark import decode
+from experiments.benchmark import decode, parity
 from experiments.benchmark.turns import Peer
 
 _COPYING = Peer("tests.experiments.copying_peer")
@@ -31,3 +31,15 @@ def test_a_run_is_searched_by_every_library(trained: pathlib.Path, tmp_path: pat
     assert [each["peer"] for each in found] == list(decode.PEERS)
     # This model has hardly learnt to end, and libraries differ in where they stop; tests/interop compares outputs.
     assert found[0]["same_as_ours"] == found[0]["sentences"] == found[3]["sentences"] > 0
+
+
+@pytest.mark.slow
+def test_an_exported_model_is_the_same_everywhere(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for name in ("torch", "transformers", "ctranslate2"):
+        pytest.importorskip(name)
+    found = parity.compare(str(trained), None, 5, tmp_path)
+    assert [each["library"] for each in found] == 2 * ["transformers", "ctranslate2", "ctranslate2"]
+    assert [each["length_penalty"] for each in found] == 3 * [found[0]["length_penalty"]] + 3 * [0.0]
+    assert 0 < found[0]["logits"] < 1e-4
+    assert {each["sentences"] for each in found} == {5}
+    assert len(parity.table(found).splitlines()) == 8

@@ -15,7 +15,7 @@ import pytest
 
 from launch import job, watch
 from launch.shell import LineError, Shell
-from launch.slice import Accelerator, MissingError, Slice, pack
+from launch.slice import STATE, Accelerator, MissingError, Slice, pack
 from tests.launch.cloud import Cloud
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -273,6 +273,19 @@ def test_a_process_that_is_killed_with_its_shell_is_lost(cloud: Cloud, tmp_path:
     watch.watch(made, start, "echo mounted anew >prepared", poll=0.02)
     assert (cloud.node("pod") / "0/prepared").read_text() == "mounted anew\n"
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
+
+
+def test_a_run_that_ends_while_it_is_asked_about_has_ended(cloud: Cloud, tmp_path: pathlib.Path) -> None:
+    """The status is written after the first look at it, and before the lock is tried."""
+    made, _ = begin(tmp_path / "run", accelerator="v5litepod-8")
+    state = cloud.node("pod") / "0" / STATE
+    state.mkdir()
+    (state / "lock").touch()
+    assert made.statuses() == ["lost"]
+    flock = cloud.folder / "worker-bin/flock"
+    flock.write_text(f'#!/bin/sh\necho 0 >{shlex.quote(str(state))}/status\nexec {shutil.which("flock")} "$@"\n')
+    flock.chmod(0o755)
+    assert made.statuses() == ["0"]
 
 
 def test_a_pod_is_preempted_made_anew_and_finishes(cloud: Cloud, tmp_path: pathlib.Path) -> None:
