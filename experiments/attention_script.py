@@ -19,7 +19,7 @@ button:focus-visible, select:focus-visible { outline: 3px solid var(--link); out
 .heads { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: .6rem; }
 .card { border: 1px solid var(--faint); border-radius: 6px; padding: .4rem .6rem; }
 .card small, .note { color: color-mix(in srgb, var(--ink) 70%, var(--paper)); font-size: .8rem; }
-.card button.head { font-weight: 600; padding-left: 0; }
+.card button.head { font-weight: 600; padding-left: 0; margin-right: .4rem; }
 .map { overflow-x: auto; }
 .map table { font-size: .75rem; }
 .map td { padding: 0; min-width: 1.5rem; height: 1.4rem; border: 1px solid var(--faint); text-align: center;
