@@ -53,15 +53,20 @@ def curves(lines: Mapping[str, Sequence[tuple[int, float]]], path: pathlib.Path,
     figure, axes = _figure(7, 4.2)
     styles = {"encoder": "-", "decoder": ":", "cross": "--"}
     for name, points in lines.items():
-        kind, _, layer = name.partition("/")
         x, y = zip(*points, strict=True)
-        axes.plot(x, y, styles[kind], marker=".", label=f"{kind} {int(layer) + 1}")
+        axes.plot(x, y, styles[name.partition("/")[0]], marker=".", label=attention_name(name))
     axes.set_xlabel("updates")
     axes.set_ylabel(label, fontsize=9)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, ncols=3)
     return _save(figure, path)
+
+
+def attention_name(name: str) -> str:
+    """As a reader counts: "cross 1" for "cross/0", and for a head of it, "cross/0/1", "cross 1.2"."""
+    kind, *numbers = name.split("/")
+    return f"{kind} {'.'.join(str(int(each) + 1) for each in numbers)}"
 
 
 def _figure(width: float, height: float):

@@ -12,6 +12,7 @@ from experiments.console import Watch, number
 from experiments.interrupt import Interrupts
 from experiments.scoring import evaluate_split, picture
 from experiments.training_split import TrainingSplit
+from experiments.word_alignment import Watched
 from experiments.workdir import Workdir
 from transformer.data import batching, doctor
 from transformer.data.corpus import Pair, open_corpus
@@ -68,6 +69,7 @@ class Run:
             self._write_versions()
             self._prepare_checkpoints()
         self.validation_batches = self.in_order(self.validation)
+        self.aligned = Watched(self.system, self.validation)
         self.checkpoints = self._open_checkpoints()
         self.judge: Callable[[int, dict[str, float]], None] = lambda step, values: None  # told of each evaluation
         self._result: tuple[Params, list[int]] | None = None
@@ -234,6 +236,7 @@ class Run:
         spec, split = self.spec, self.spec.data.validation_split
         params = self.system.on_devices(evaluated(state))
         values, looks = self.system.loss_and_looks(params, self.validation_batches)
+        looks |= self.aligned(params)
         pairs = self.validation[: spec.evaluate.sentences]
         if len(pairs):
             greedy = dataclasses.replace(spec.decode, method="greedy")

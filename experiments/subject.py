@@ -106,22 +106,7 @@ class Subject:
         Raises:
           ValueError: there are no pairs.
         """
-        if not pairs:
-            raise ValueError("no sentence pairs to look at")
-        sides = [self.tokenizer.encode_batch([pair[side] for pair in pairs]) for side in range(2)]
-        sources, targets = ([[*ids, EOS] for ids in side] for side in sides)
-        widths = [8 * math.ceil(max(map(len, side)) / 8) for side in (sources, targets)]
-        rows = min(_ROWS, len(pairs))
-        found = []
-        for first in range(0, len(pairs), rows):
-            indices = range(first, min(first + rows, len(pairs)))
-            arrays = [np.full((rows, width), PAD, np.int32) for width in (widths[0], widths[1], widths[1])]
-            for row, index in enumerate(indices):
-                inputs = [BOS, *targets[index][:-1]]
-                for array, ids in zip(arrays, (sources[index], inputs, targets[index]), strict=True):
-                    array[row, : len(ids)] = ids
-            found.append(Batch(indices, *arrays))
-        return found
+        return padded(self.tokenizer, pairs, min(_ROWS, len(pairs)))
 
     def nll(self, batches: Sequence[Batch], scales: heads.Scales | None = None) -> np.ndarray:
         """Of each sentence, minus the natural logarithm of its target's probability, with heads scaled so."""
@@ -164,3 +149,26 @@ class Subject:
 
 
 SIDES = {"encoder": ("source", "source"), "decoder": ("target", "target"), "cross": ("target", "source")}
+
+
+def padded(tokenizer: Tokenizer, pairs: Sequence[Pair], rows: int) -> list[Batch]:
+    """Every pair, in batches of one shape of so many rows, so that one compiled program serves all.
+
+    Raises:
+      ValueError: there are no pairs.
+    """
+    if not pairs:
+        raise ValueError("no sentence pairs to look at")
+    sides = [tokenizer.encode_batch([pair[side] for pair in pairs]) for side in range(2)]
+    sources, targets = ([[*ids, EOS] for ids in side] for side in sides)
+    widths = [8 * math.ceil(max(map(len, side)) / 8) for side in (sources, targets)]
+    found = []
+    for first in range(0, len(pairs), rows):
+        indices = range(first, min(first + rows, len(pairs)))
+        arrays = [np.full((rows, width), PAD, np.int32) for width in (widths[0], widths[1], widths[1])]
+        for row, index in enumerate(indices):
+            inputs = [BOS, *targets[index][:-1]]
+            for array, ids in zip(arrays, (sources[index], inputs, targets[index]), strict=True):
+                array[row, : len(ids)] = ids
+        found.append(Batch(indices, *arrays))
+    return found

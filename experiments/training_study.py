@@ -14,6 +14,7 @@ from transformer.training import metrics
 _SHOWN = {
     "attention_entropy": "mean entropy of attention weights, nats",
     "attention_saturated": "share of queries whose largest weight is more than 0.95",
+    "alignment_error": "alignment error rate of cross-attention, of each head and of the mean over a layer's",
 }
 
 
@@ -34,9 +35,14 @@ def study(subject: Subject, split: str, pairs: Sequence[Pair], folder: pathlib.P
                 curves[name].setdefault(key.removeprefix(f"{name}/"), []).append((event["step"], value))
     parts, pictures, numbers = [], list[Picture](), dict[str, Any]()
     for name, shown in _SHOWN.items():
+        if not curves[name]:
+            continue  # without gold alignments, no error rate
         picture = head_figures.curves(curves[name], folder / name, shown)
         pictures.append((picture, f"{shown}, on validation as training goes"))
-        rows = [[layer, f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}"] for layer, points in curves[name].items()]
+        rows = [
+            [head_figures.attention_name(each), f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}"]
+            for each, points in curves[name].items()
+        ]
         first, last = events[0]["step"], events[-1]["step"]
         heads = ["attention", f"after {first} updates", f"after {last}"]
         parts.append(f"### Attention as training goes: {shown}\n\n{table(heads, rows)}")

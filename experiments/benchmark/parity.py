@@ -106,6 +106,7 @@ def logits_apart(workdir: str, marian: str, sources: Sequence[str], references: 
     Raises:
       ValueError: transformers' tokenizer finds other tokens.
     """
+    import jax.numpy as jnp
     import torch
     import transformers
 
@@ -121,7 +122,8 @@ def logits_apart(workdir: str, marian: str, sources: Sequence[str], references: 
         ids = tokenizer([sources[index] for index in batch.indices])["input_ids"]
         if ids != [[token for token in row if token != PAD] for row in batch.source_BS[: len(batch.indices)].tolist()]:
             raise ValueError("transformers' tokenizer finds other tokens")
-        decoded = subject.model.decode(subject.model.encode(batch.source_BS), batch.input_BT)
+        source_BS, input_BT = (jnp.asarray(each) for each in (batch.source_BS, batch.input_BT))
+        decoded = subject.model.decode(subject.model.encode(source_BS), input_BT)
         ours = np.asarray(subject.model.logits(decoded.hidden_BTD))
         with torch.inference_mode():
             source, inputs = (torch.as_tensor(each.astype(np.int64)) for each in (batch.source_BS, batch.input_BT))

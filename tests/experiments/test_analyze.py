@@ -11,6 +11,8 @@ import pytest
 from experiments.analyze import analyze
 from experiments.assemble import System
 from experiments.phenomena_study import read_contrasts
+from experiments.subject import Subject
+from experiments.word_alignment import Watched
 from experiments.workdir import Workdir
 from transformer.data.corpus import open_corpus
 from transformer.data.tokenizer import Tokenizer
@@ -121,6 +123,13 @@ def test_studies_of_heads_and_alignment(run: pathlib.Path, tmp_path: pathlib.Pat
     assert list(alignment["error_rate"]) == ["cross 1.1", "cross 1.2", "cross 1.3", "cross 1, mean of heads"]
     assert all(0 <= rate <= 1 for rates in alignment["error_rate"].values() for rate in rates.values())
     assert "Alignment error rate" in printed[1]
+    subject = Subject(run)
+    pairs = open_corpus(subject.spec.data).split(subject.spec.data.validation_split)[:5]
+    noted = Watched(subject.system, pairs)(subject.params)  # what training notes
+    assert noted == {
+        f"alignment_error/cross/0{part}": pytest.approx(min(alignment["error_rate"][f"cross 1{name}"].values()))
+        for part, name in (("/0", ".1"), ("/1", ".2"), ("/2", ".3"), ("", ", mean of heads"))
+    }
     page = (tmp_path / "analysis.html").read_text()
     assert page.count("data:image/svg+xml") == 4
     assert (tmp_path / "heads_pruning.png").exists()
@@ -130,9 +139,8 @@ def test_studies_of_heads_and_alignment(run: pathlib.Path, tmp_path: pathlib.Pat
 def test_right_against_wrong_and_two_runs(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """A run has the same translations as itself; what a contrast says does not depend on its neighbours."""
     lines = ["Il dort.\tHe is sleeping.\tShe is sleeping.\tpronoun", "Il dort.\tHe is sleeping.\tHe sleep.\tverb"]
-    margins = []
-    for number, text in enumerate(("\n".join(lines), lines[1])):
-        path = tmp_path / f"pairs{number}.tsv"
+    margins, path = [], tmp_path / "pairs.tsv"
+    for text in ("\n".join(lines), lines[1]):
         path.write_text(text + "\n", encoding="utf-8")
         printed = analyze(asked(run, contrast=str(path), output=str(tmp_path)))
         assert "| verb | 1 |" in printed[0]
