@@ -109,8 +109,13 @@ def test_attention_may_be_a_kernel(capsys: pytest.CaptureFixture[str], monkeypat
         plan(tiny(**sizes, model__attention_kernel=kernel), Slice.named("v5e:2x2"), 250, decode=False)["training"]
         for kernel in ("xla", "splash")
     ]
-    # Three attentions; forwards, and the gradients of queries, and of keys and values.
-    assert [text.count('custom_call_target="tpu_custom_call"') for text in texts] == [0, 3 * 3]
+    # Three attentions; forwards, and the gradients of queries, and of keys and values. A newer compiler has a kernel of
+    # its own for softmax and values, which reads scores.
+    kernels = [
+        [line for line in text.splitlines() if "tpu_custom_call" in line and "online-softmax" not in line]
+        for text in texts
+    ]
+    assert [len(each) for each in kernels] == [0, 3 * 3]
     assert [bool(re.search(r"\[(\d+,)*256,256\]", text)) for text in texts] == [True, False]
     assert found[0]["flops"] == found[1]["flops"]
     capsys.readouterr()
