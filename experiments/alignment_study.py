@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments import head_figures
 from experiments.report import table
-from experiments.studied import Study, head_name
+from experiments.studied import Study, attention_name, head_name
 from experiments.subject import Subject
 from experiments.word_alignment import WHEN, Rates, WordAlignment
 from transformer.data.corpus import Pair
@@ -47,7 +47,7 @@ def _written(
     for name in names:
         heads = subject.head_counts[name]
         for head in [*range(heads), heads] if heads > 1 else [0]:
-            shown = head_name(name, head) if head < heads else f"{head_name(name, 0)[:-2]}, mean of heads"
+            shown = head_name(name, head) if head < heads else f"{attention_name(name)}, mean of heads"
             numbers[shown] = {when: rates[name, head, when] for when in WHEN}
             rows.append([shown, *(f"{100 * each:.1f}" for each in numbers[shown].values())])
         grid[name] = np.array([100 * min(rates[name, head, when] for when in WHEN) for head in range(heads)])

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.studied import attention_name
+
 
 def grid(values: Mapping[str, np.ndarray], path: pathlib.Path, label: str) -> pathlib.Path:
     """Draws a number for each head: a row an attention, a column a head. PNG and SVG; returns the SVG.
@@ -26,8 +28,7 @@ def grid(values: Mapping[str, np.ndarray], path: pathlib.Path, label: str) -> pa
             shown = f"{value:.2g}" if abs(value) < 1 else f"{value:.2f}"
             axes.text(column, row, shown, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(heads), [f"head {head + 1}" for head in range(heads)], fontsize=8)
-    names = [f"{kind} {int(layer) + 1}" for kind, _, layer in (name.partition("/") for name in values)]
-    axes.set_yticks(range(len(values)), names, fontsize=8)
+    axes.set_yticks(range(len(values)), list(map(attention_name, values)), fontsize=8)
     axes.set_title(label, fontsize=9)
     return _save(figure, path)
 
@@ -61,12 +62,6 @@ def curves(lines: Mapping[str, Sequence[tuple[int, float]]], path: pathlib.Path,
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, ncols=3)
     return _save(figure, path)
-
-
-def attention_name(name: str) -> str:
-    """As a reader counts: "cross 1" for "cross/0", and for a head of it, "cross/0/1", "cross 1.2"."""
-    kind, *numbers = name.split("/")
-    return f"{kind} {'.'.join(str(int(each) + 1) for each in numbers)}"
 
 
 def _figure(width: float, height: float):

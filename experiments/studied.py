@@ -45,7 +45,12 @@ def percentage(right: int, count: int) -> str:
     return f"{100 * share:.1f} ({100 * (middle - half):.1f}–{100 * (middle + half):.1f})"
 
 
+def attention_name(name: str) -> str:
+    """As a reader counts: "cross 1" for "cross/0", and for a head of it, "cross/0/1", "cross 1.2"."""
+    kind, *numbers = name.split("/")
+    return f"{kind} {'.'.join(str(int(each) + 1) for each in numbers)}"
+
+
 def head_name(name: str, head: int) -> str:
     """("cross/0", 1) as a reader counts: cross 1.2, the second head of the first layer."""
-    kind, _, layer = name.partition("/")
-    return f"{kind} {int(layer) + 1}.{head + 1}"
+    return attention_name(f"{name}/{head}")

@@ -31,6 +31,24 @@ class Batch(NamedTuple):
     input_BT: np.ndarray
     target_BT: np.ndarray
 
+    def apart(self, attention: Mapping[str, np.ndarray]) -> Iterator[tuple[int, "Batch", dict[str, np.ndarray]]]:
+        """Each sentence's index, the sentence, and its weights of every attention, [H, ...], all without padding.
+
+        Args:
+          attention: weights of the whole batch, [B, H, ...], by name.
+        """
+        for row, index in enumerate(self.indices):
+            source, target = (int((ids[row] != PAD).sum()) for ids in (self.source_BS, self.target_BT))
+            one = Batch(
+                [index], self.source_BS[row, :source], self.input_BT[row, :target], self.target_BT[row, :target]
+            )
+            sizes = {"encoder": (source, source), "decoder": (target, target), "cross": (target, source)}
+            cut = {}
+            for name, weights in attention.items():
+                rows, columns = sizes[name.partition("/")[0]]
+                cut[name] = weights[row, :, :rows, :columns]
+            yield index, one, cut
+
 
 class Subject:
     """One run.
@@ -126,29 +144,8 @@ class Subject:
     def attention(self, batches: Sequence[Batch]) -> Iterator[tuple[int, Batch, Mapping[str, np.ndarray]]]:
         """Each sentence's index, its batch, and the weights of every attention without padding: [H, ...]."""
         for batch in batches:
-            weights = {name: np.asarray(each) for name, each in self._attend(self.params, *batch[1:3]).items()}
-            for row, index in enumerate(batch.indices):
-                sizes = {
-                    "source": int((batch.source_BS[row] != PAD).sum()),
-                    "target": int((batch.target_BT[row] != PAD).sum()),
-                }
-                one = {}
-                for name in self.head_counts:
-                    rows, columns = (sizes[side] for side in SIDES[name.partition("/")[0]])
-                    one[name] = weights[name][row, :, :rows, :columns]
-                yield (
-                    index,
-                    batch._replace(
-                        indices=[index],
-                        source_BS=batch.source_BS[row, : sizes["source"]],
-                        input_BT=batch.input_BT[row, : sizes["target"]],
-                        target_BT=batch.target_BT[row, : sizes["target"]],
-                    ),
-                    one,
-                )
-
-
-SIDES = {"encoder": ("source", "source"), "decoder": ("target", "target"), "cross": ("target", "source")}
+            weights = self._attend(self.params, *batch[1:3])
+            yield from batch.apart({name: np.asarray(weights[name]) for name in self.head_counts})
 
 
 def padded(tokenizer: Tokenizer, pairs: Sequence[Pair], rows: int) -> list[Batch]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments import head_figures
 from experiments.report import table
-from experiments.studied import Picture, Study
+from experiments.studied import Picture, Study, attention_name
 from experiments.subject import Subject
 from transformer.data.corpus import Pair
 from transformer.training import metrics
@@ -40,7 +40,7 @@ def study(subject: Subject, split: str, pairs: Sequence[Pair], folder: pathlib.P
         picture = head_figures.curves(curves[name], folder / name, shown)
         pictures.append((picture, f"{shown}, on validation as training goes"))
         rows = [
-            [head_figures.attention_name(each), f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}"]
+            [attention_name(each), f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}"]
             for each, points in curves[name].items()
         ]
         first, last = events[0]["step"], events[-1]["step"]

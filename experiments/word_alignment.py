@@ -1,5 +1,6 @@
 """Alignment error rate of cross-attention against the generated corpus's gold links: of a run, and as it is trained."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,12 +8,12 @@ import jax
 import numpy as np
 
 from experiments.assemble import System
-from experiments.subject import padded
+from experiments.subject import Batch, padded
 from transformer.analysis import alignment
 from transformer.analysis.words import join, of_words
 from transformer.data.corpus import Pair
 from transformer.data.tokenizer import Tokenizer
-from transformer.spec import PAD, DataSpec
+from transformer.spec import DataSpec
 
 # A target word's rows: those that predict its pieces, or those that have just read them (Chen et al. 2020).
 WHEN = ("predicting", "having read")
@@ -88,39 +89,39 @@ class Watched:
 
     def __init__(self, system: System, pairs: Sequence[Pair]) -> None:
         self._system = system
-        data = system.spec.data
-        rows = system.placement.rows(_ROWS)
-        first = list(pairs[:_WATCHED]) if data.source == "grammar" else []
-        self._batches = padded(system.tokenizer, first, rows) if first else []
+        self._pairs = list(pairs[:_WATCHED]) if system.spec.data.source == "grammar" else []
+        self._compiled = system.placement.compile_rows(self._attend)
 
-        def attend(params: Any, source_BS: jax.Array, input_BT: jax.Array) -> dict[str, jax.Array]:
-            model = system.model(params)
-            attention = model.decode(model.encode(source_BS), input_BT).attention
-            return {name: weights for name, weights in attention.items() if name.startswith("cross/")}
+    def _attend(self, params: Any, source_BS: jax.Array, input_BT: jax.Array) -> dict[str, jax.Array]:
+        model = self._system.model(params)
+        attention = model.decode(model.encode(source_BS), input_BT).attention
+        return {name: weights for name, weights in attention.items() if name.startswith("cross/")}
 
-        self._attends = bool(self._batches) and bool(jax.eval_shape(attend, system.shapes, *self._batches[0][1:3]))
-        self._attend = system.placement.compile_rows(attend)
+    @functools.cached_property
+    def _batches(self) -> list[Batch]:
+        """Made at the first evaluation: the first update does not wait for them. None where nothing attends."""
+        if not self._pairs:
+            return []
+        system = self._system
+        batches = padded(system.tokenizer, self._pairs, system.placement.rows(_ROWS))
+        return batches if jax.eval_shape(self._attend, system.shapes, *batches[0][1:3]) else []
 
     def __call__(self, params: Any) -> dict[str, float]:
         """The rate of each head, "alignment_error/cross/0/1", and of the mean of a layer's, "alignment_error/cross/0".
 
         Of both ways to read links off, the better. Empty without gold alignments or without cross-attention.
         """
-        if not self._attends:
-            return {}
-        system = self._system
+        system, shard, heads = self._system, self._system.placement.shard, dict[str, int]()
         found = WordAlignment(system.spec.data, system.tokenizer, system.spec.data.validation_split)
         for batch in self._batches:
-            shard = system.placement.shard
-            weights = jax.device_get(self._attend(params, shard(batch.source_BS), shard(batch.input_BT)))
-            for row, index in enumerate(batch.indices):
-                source_S, target_T = (each[row][each[row] != PAD] for each in (batch.source_BS, batch.target_BT))
-                cut = {name: each[row, :, : len(target_T), : len(source_S)] for name, each in weights.items()}
-                found.add(index, source_S, target_T, cut)
-        rates, best = found.rates(), dict[str, float]()
-        for name, head, when in rates:
-            heads = max(each for other, each, _ in rates if other == name)
-            key = f"alignment_error/{name}" + (f"/{head}" if head < heads else "")
-            if head < heads or heads > 1:
-                best[key] = min(rates[name, head, when], best.get(key, 1.0))
+            weights = jax.device_get(self._compiled(params, shard(batch.source_BS), shard(batch.input_BT)))
+            heads = {name: each.shape[1] for name, each in weights.items()}
+            for index, one, attention in batch.apart(weights):
+                found.add(index, one.source_BS, one.target_BT, attention)
+        best = dict[str, float]()
+        for (name, head, _), rate in found.rates().items():
+            if heads[name] == 1 and head == 1:
+                continue  # the mean of one head is that head
+            key = f"alignment_error/{name}" + (f"/{head}" if head < heads[name] else "")
+            best[key] = min(rate, best.get(key, 1.0))
         return best

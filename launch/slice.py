@@ -234,6 +234,7 @@ _START = (
 
 _KEPT = f"LINE; echo $? >~/{STATE}/status"
 
+# The status is looked at twice: a run may end, and write it, between the first look and the try of the lock.
 _ASK = (
     f"if test -s ~/{STATE}/status; then echo train-status $(cat ~/{STATE}/status);"
     f" elif ! test -e ~/{STATE}/lock; then echo train-status none;"
