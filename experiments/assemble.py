@@ -30,8 +30,6 @@ from transformer.training.checkpoint import Checkpoints, mean_of_last
 from transformer.training.parallel import PLACEMENTS, MeshPlacement
 from transformer.training.state import Model, Params, TrainState
 
-# Half of a batch's sentences are done long before the last one; a quarter of the rows is enough for the rest.
-_HALVINGS = 2
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
 ROWS = 2
 
@@ -171,9 +169,9 @@ class System:
     def _search(self, decode: DecodeSpec) -> Callable[..., Any]:
         """The compiled search with these settings; the same function each time, or it would be compiled again."""
         if decode not in self._searches:
-            halvings = _HALVINGS if self.placement.mesh.devices.flat[0].platform == "cpu" else 0
+            frugal = self.placement.on_cpu
             self._searches[decode] = self.placement.compile_rows(
-                lambda params, source_BS: search(self.model(params), source_BS, decode, halvings=halvings)
+                lambda params, source_BS: search(self.model(params), source_BS, decode, frugal=frugal)
             )
         return self._searches[decode]
 

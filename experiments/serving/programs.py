@@ -111,7 +111,8 @@ class Programs:
         numbers = {"length_penalty": numbers_B3[0, 0], "temperature": numbers_B3[:, 1:2]}
         numbers["top_p"] = numbers_B3[:, 2:3] if kind.narrow else 1.0
         keys_B = jax.vmap(jax.random.key)(whole_B2[:, 0])
-        return search.stages(self._system.model(params), source_BS, search.Traced(**(settings | numbers)), keys_B)
+        system, decode = self._system, search.Traced(**(settings | numbers))
+        return search.stages(system.model(params), source_BS, decode, keys_B, frugal=system.placement.on_cpu)
 
     def ahead(self) -> list[Callable[[], None]]:
         """What compiles the programs that the run's own settings need, the likeliest first."""

@@ -47,7 +47,7 @@ class Known:
     def logits(self, hidden_D: jax.Array) -> jax.Array:
         raise NotImplementedError
 
-    def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
+    def start(self, memory: Memory, beams: int, max_length: int, frugal: bool = False) -> DecodeState:
         raise NotImplementedError
 
     def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:

@@ -43,7 +43,7 @@ class Markov:
     def logits(self, hidden_D):
         return hidden_D
 
-    def start(self, memory, beams, max_length):
+    def start(self, memory, beams, max_length, frugal=False):
         kind_B = memory.states_BSD[:, 0, 0].astype(jnp.int32)
         return DecodeState(kind_B, jnp.full((kind_B.shape[0], beams), BOS, jnp.int32))
 

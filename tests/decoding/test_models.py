@@ -57,7 +57,7 @@ class Uncached:
     def __init__(self, model):
         self.encode, self.decode, self.logits = model.encode, model.decode, model.logits
 
-    def start(self, memory, beams, max_length):
+    def start(self, memory, beams, max_length, frugal=False):
         return DecodeState(memory, jnp.full((memory.mask_BS.shape[0], beams, max_length), PAD, jnp.int32))
 
     def step(self, state, token_BN, position):

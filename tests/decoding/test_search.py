@@ -28,7 +28,7 @@ class Uncached(NamedTuple):
     def logits(self, hidden_D):
         return self.model.logits(hidden_D)
 
-    def start(self, memory, beams, max_length):
+    def start(self, memory, beams, max_length, frugal=False):
         tokens_BNT = jnp.full((memory.mask_BS.shape[0], beams, max_length), PAD, jnp.int32)
         return DecodeState(memory, tokens_BNT)
 
@@ -112,7 +112,7 @@ def test_steps_are_as_many_as_the_longest_sentence_needs(markov, pad, method, ma
             jax.debug.callback(lambda position: steps.append(int(position)), position)
             return self.model.step(state, token_BN, position)
 
-        def start(self, memory, beams, max_length):
+        def start(self, memory, beams, max_length, frugal=False):
             return self.model.start(memory, beams, max_length)
 
     compiled = jax.jit(lambda source_BS: search(Counting(markov(7)), source_BS, make_spec(method=method)))

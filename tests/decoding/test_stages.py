@@ -71,8 +71,8 @@ def test_when_done_rows_leave_it_finds_the_same(markov, pad, make_spec, monkeypa
 
     monkeypatch.setattr(type(model), "step", noted)
     whole, halved = (
-        jax.jit(lambda source_BS, halvings=halvings: search(model, source_BS, spec, halvings=halvings))(source_BS)
-        for halvings in (0, 2)
+        jax.jit(lambda source_BS, frugal=frugal: search(model, source_BS, spec, frugal=frugal))(source_BS)
+        for frugal in (False, True)
     )
     assert sorted(set(left)) == [3, 6, 11]
     for one, other in zip(whole, halved, strict=True):

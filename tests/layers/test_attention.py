@@ -72,16 +72,14 @@ def test_sizes_of_keys_and_values_are_free(attention) -> None:
     assert shapes == [(D_MODEL, 15), (D_MODEL, 15), (D_MODEL, 6), (6, D_MODEL)]
 
 
-@pytest.mark.parametrize("first_look", [12, 1])
-def test_steps_are_columns_of_causal_attention(attention, monkeypatch: pytest.MonkeyPatch, first_look: int) -> None:
-    """For N hypotheses of B sentences that keep their places, in a cache that is longer than the output.
-
-    It is read as a whole, or 2, 4 and 7 positions of it.
-    """
-    monkeypatch.setattr("transformer.layers.attention._FIRST_LOOK", first_look)
+@pytest.mark.parametrize("parts", [[7], [2, 2, 3]])
+def test_steps_are_columns_of_causal_attention(attention, monkeypatch: pytest.MonkeyPatch, parts: list[int]) -> None:
+    """For N hypotheses of B sentences that keep their places, in a cache that is longer than the output."""
+    monkeypatch.setattr("transformer.layers.attention._FIRST_PART", 1)
     x_BNTD = np.random.default_rng(3).normal(0, 0.5, (2, 2, 5, D_MODEL)).astype(np.float32)
     step = jax.jit(lambda attention, *arrays: attention.step(*arrays))  # of its own: not traced before
-    cache = jax.tree.map(lambda leaf: leaf + 1e3, attention.empty(2, 7 * 2, jnp.float32))
+    cache = jax.tree.map(lambda leaf: leaf + 1e3, attention.empty(2, 2, 7, jnp.float32, len(parts) > 1))
+    assert [part.key_BHSK.shape[2] for part in cache] == [2 * part for part in parts]
     slot_BNT = jnp.broadcast_to(jnp.arange(2)[None, :, None], (2, 2, 7))
     columns = []
     for position in range(5):
@@ -93,7 +91,8 @@ def test_steps_are_columns_of_causal_attention(attention, monkeypatch: pytest.Mo
         np.testing.assert_allclose(np.stack(columns, axis=2)[:, beam], expected_BTD, atol=1e-5)
     # The cache is what `keys_values` gives, and nothing is written beyond it.
     expected = jax.jit(MultiHeadAttention.keys_values)(attention, x_BNTD)
-    for one_BHSK, other_BNTHK in zip(map(np.asarray, cache), expected, strict=True):
+    whole = (np.concatenate(each, axis=2) for each in zip(*cache, strict=True))
+    for one_BHSK, other_BNTHK in zip(whole, expected, strict=True):
         by_slot = np.moveaxis(one_BHSK.reshape(2, HEADS, 7, 2, -1), (1, 2, 3), (3, 2, 1))
         np.testing.assert_allclose(by_slot[:, :, :5], other_BNTHK, atol=1e-5)
         assert (by_slot[:, :, 5:] == 1e3).all()

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from transformer.decoding.hypotheses import LOWEST, Found, length_penalty, output_limits, pick_beams
 from transformer.decoding.stages import Stages
 from transformer.models.interface import DecodeState, Seq2Seq
+from transformer.ops.top import top_k
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
 
@@ -54,7 +55,7 @@ class _Extensions(NamedTuple):
     token_BM: jax.Array
 
 
-def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Stages:
+def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, frugal: bool = False) -> Stages:
     """The search described above for the `spec.beam_size` best outputs of each row of `source_BS`."""
     limit_B, real_B, max_length = output_limits(source_BS, spec.max_extra_length)
     batch, beams = source_BS.shape[0], spec.beam_size
@@ -75,7 +76,7 @@ def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Stage
     def begin() -> _Loop:
         # All beams start equal, so only one may live: otherwise the same hypothesis would fill the beam.
         live = _Live(blank_BNT, jnp.full((batch, beams), BOS, jnp.int32), empty_BN.at[:, 0].set(0.0))
-        state = model.start(model.encode(source_BS), beams, max_length)
+        state = model.start(model.encode(source_BS), beams, max_length, frugal)
         finished = Found(blank_BNT, empty_BN, empty_BN)
         return _Loop(jnp.zeros((), jnp.int32), state, live, finished, ~real_B, limit_B)
 
@@ -94,7 +95,7 @@ def _extend(logits_BNV: jax.Array, scores_BN: jax.Array, at_limit_B: jax.Array) 
     """
     batch, beams, vocabulary = logits_BNV.shape
     # PAD, BOS and EOS may be among the best tokens, where they are crossed out: so three more than are needed.
-    best, token = jax.lax.top_k(logits_BNV, min(beams + 3, vocabulary))
+    best, token = top_k(logits_BNV, min(beams + 3, vocabulary))
     closed = (token == PAD) | (token == BOS) | (token == EOS) | at_limit_B[:, None, None]
     best = jnp.concatenate([logits_BNV[..., EOS : EOS + 1], jnp.where(closed, LOWEST, best)], axis=-1)
     token = jnp.concatenate([jnp.full((batch, beams, 1), EOS, token.dtype), token], axis=-1)

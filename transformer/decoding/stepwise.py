@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from transformer.decoding.hypotheses import LOWEST, Found, length_penalty, output_limits
 from transformer.decoding.stages import Stages
 from transformer.models.interface import DecodeState, Seq2Seq
+from transformer.ops.top import argmax, top_k
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
 # (logits_BV without PAD and BOS, step, what was given for each sentence) to token_B
@@ -27,12 +28,12 @@ class _Loop(NamedTuple):
     given: Any  # what choosing needs, leaves [B, ...]
 
 
-def greedy_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec) -> Stages:
+def greedy_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, frugal: bool = False) -> Stages:
     """Takes the most probable token at each step; of equally probable ones the one of lowest id."""
-    return _search(model, source_BS, spec, lambda logits_BV, step, given: jnp.argmax(logits_BV, axis=-1), ())
+    return _search(model, source_BS, spec, lambda logits_BV, step, given: argmax(logits_BV), (), frugal)
 
 
-def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array) -> Stages:
+def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array, frugal: bool = False) -> Stages:
     """Draws each token from the model's distribution, as `candidates` narrows it down.
 
     The random numbers of a sentence come from `key`, the sentence's own tokens and the step. The same sentence under
@@ -49,7 +50,7 @@ def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Arra
         )
         return jnp.take_along_axis(token, place_B[:, None], axis=1)[:, 0]
 
-    return _search(model, source_BS, spec, choose, jax.random.key_data(keys_B))
+    return _search(model, source_BS, spec, choose, jax.random.key_data(keys_B), frugal)
 
 
 def sentence_key(key: jax.Array, source_S: jax.Array) -> jax.Array:
@@ -75,7 +76,7 @@ def candidates(logits_BV: jax.Array, spec: DecodeSpec) -> tuple[jax.Array, jax.A
     scores = jnp.maximum(logits_BV / spec.temperature, LOWEST)
     token = jnp.broadcast_to(jnp.arange(vocabulary)[None], (batch, vocabulary))
     if 0 < spec.top_k < vocabulary:
-        scores, token = jax.lax.top_k(scores, spec.top_k)
+        scores, token = top_k(scores, spec.top_k)
     if spec.top_p < 1:
         probability = jax.nn.softmax(scores, axis=-1)
         scores = jnp.where(probability >= _nucleus_threshold(probability, spec.top_p), scores, LOWEST)
@@ -101,7 +102,7 @@ def _as_float(bits: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
-def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choose, given: Any) -> Stages:
+def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choose, given: Any, frugal: bool) -> Stages:
     limit_B, real_B, max_length = output_limits(source_BS, spec.max_extra_length)
     batch = source_BS.shape[0]
 
@@ -124,7 +125,7 @@ def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choo
         )
 
     def begin() -> _Loop:
-        state = model.start(model.encode(source_BS), 1, max_length)
+        state = model.start(model.encode(source_BS), 1, max_length, frugal)
         first_B = jnp.full(batch, BOS, jnp.int32)
         tokens_BT = jnp.full((batch, max_length), PAD, jnp.int32)
         scores_B = jnp.where(real_B, 0.0, LOWEST)

@@ -1,8 +1,10 @@
 """Multi-head attention; Section 3.2.2."""
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,19 +23,28 @@ class KeyValue(NamedTuple):
     key_BSHK: jax.Array
     value_BSHU: jax.Array
 
+    def by_head(self) -> "ByHead":
+        """The same in the order of products."""
+        return ByHead(*(each.swapaxes(1, 2) for each in self))
 
-class Cache(NamedTuple):
-    """Keys and values of the tokens that a search has read: S = T · N slots, those of a position side by side.
 
-    What is written stays where it is, whatever becomes of its hypothesis: a mask says whose history it is part of. To
-    look at the slots of all hypotheses of a sentence takes less time than to copy whole histories at each step.
-    """
+class ByHead(NamedTuple):
+    """What can be attended to step after step, as products for each head read it: turned once, not at each step."""
 
     key_BHSK: jax.Array
     value_BHSU: jax.Array
 
+    def turned(self) -> KeyValue:
+        """As `MultiHeadAttention` takes it, whose own turn undoes this one."""
+        return KeyValue(*(each.swapaxes(1, 2) for each in self))
 
-_FIRST_LOOK = 12  # positions; a cache is read by halves, quarters ... down to about as many
+
+# Keys and values of the tokens that a search has read, some positions after others: T · N slots, those of a position
+# side by side. What is written stays where it is, whatever becomes of its hypothesis: a mask says whose history it is
+# part of. To look at the slots of all hypotheses of a sentence takes less time than to copy whole histories each step.
+Cache = tuple[ByHead, ...]
+
+_FIRST_PART = 12  # positions; a cache is divided in half, its first half again ... down to about as many
 
 Rotate = Callable[[jax.Array, jax.Array], jax.Array]  # (x_BTHK, position_T) to x_BTHK
 Scores = Callable[[jax.Array, jax.Array], jax.Array]  # (query_BTHK, key_BSHK) to float32 scores_BHTS
@@ -213,17 +224,31 @@ class MultiHeadAttention(nnx.Module):
         output_BTD = self.to_output(context_BTHU.reshape(*x_BTD.shape[:-1], -1))
         return output_BTD, weights_BHTS
 
-    def empty(self, rows: int, slots: int, dtype: jnp.dtype) -> Cache:
-        """A cache of `slots` tokens for each of `rows` sentences, nothing written in it."""
-        sizes = (self.to_key.out_features, self.to_value.out_features)
-        return Cache(*(jnp.zeros((rows, self.heads, slots, size // self.heads), dtype) for size in sizes))
+    def empty(self, rows: int, beams: int, positions: int, dtype: jnp.dtype, frugal: bool = False) -> Cache:
+        """A cache with nothing written in it.
+
+        Args:
+          rows: sentences.
+          beams: tokens at each position of a sentence.
+          positions: how many.
+          dtype: of keys and values.
+          frugal: makes it in parts, of which a step reads only those that hold something.
+        """
+        ends = [positions]
+        while frugal and ends[0] > 2 * _FIRST_PART:
+            ends.insert(0, -(-ends[0] // 2))
+        widths = [size // self.heads for size in (self.to_key.out_features, self.to_value.out_features)]
+        return tuple(
+            ByHead(*(jnp.zeros((rows, self.heads, (end - begin) * beams, width), dtype) for width in widths))
+            for begin, end in itertools.pairwise([0, *ends])
+        )
 
     def step(self, x_BND: jax.Array, cache: Cache, position: jax.Array, mask: jax.Array) -> tuple[jax.Array, Cache]:
         """Causal self-attention of one new token a hypothesis.
 
         Args:
           x_BND: the token that stands at `position`, for each of N hypotheses of B sentences.
-          cache: keys and values of earlier positions, N slots for each.
+          cache: keys and values of earlier positions, N slots for each; `empty` made it.
           position: int32 [].
           mask: which slots each hypothesis may look at, those of `position` included: `masks.ancestors`.
 
@@ -231,39 +256,31 @@ class MultiHeadAttention(nnx.Module):
           output_BND, and the cache with the tokens' keys and values written: hypothesis n's in slot n of `position`.
         """
         first, position_T = position * x_BND.shape[1], position[None]  # one position for all hypotheses
-        cache = Cache(
-            *(
-                jax.lax.dynamic_update_slice_in_dim(old, new.swapaxes(1, 2).astype(old.dtype), first, axis=2)
-                for old, new in zip(cache, self.keys_values(x_BND, position_T), strict=True)
-            )
+        ends = list(itertools.accumulate(part.key_BHSK.shape[2] for part in cache))
+        new = self.keys_values(x_BND, position_T).by_head()
+        cache = tuple(
+            ByHead(*(_written(old, each, first - begin) for old, each in zip(part, new, strict=True)))
+            for part, begin in zip(cache, [0, *ends], strict=False)
         )
         query_BNHK = self._rotated(self._split(self.to_query(x_BND)), position_T)
-        context_BNHU = self._look_back(query_BNHK, cache, mask, first + x_BND.shape[1])
+
+        def look_back(parts: int, query_BNHK: jax.Array, cache: Cache, mask: jax.Array) -> jax.Array:
+            read = [
+                jnp.concatenate(each, axis=2) if parts > 1 else each[0] for each in zip(*cache[:parts], strict=True)
+            ]
+            memory = ByHead(*read).turned()
+            return self.attention(query_BNHK, memory.key_BSHK, memory.value_BSHU, mask[..., : ends[parts - 1]])[0]
+
+        # Most outputs end long before the limit that a cache is made for, and most steps read the first part alone.
+        looks = [functools.partial(look_back, parts) for parts in range(1, 1 + len(cache))]
+        before = sum((first >= end).astype(jnp.int32) for end in ends[:-1])
+        context_BNHU = jax.lax.switch(before, looks, query_BNHK, cache, mask)
         return self.to_output(context_BNHU.reshape(*x_BND.shape[:-1], -1)), cache
 
-    def _look_back(self, query_BNHK: jax.Array, cache: Cache, mask: jax.Array, written: jax.Array) -> jax.Array:
-        """Context_BNHU of the slots of a cache, of which the first `written` hold something."""
-        beams, slots = query_BNHK.shape[1], cache.key_BHSK.shape[2]
 
-        def within(size: int) -> Callable[..., jax.Array]:
-            def look(query_BNHK: jax.Array, cache: Cache, mask: jax.Array, written: jax.Array) -> jax.Array:
-                del written
-                memory = KeyValue(*(each[:, :, :size].swapaxes(1, 2) for each in cache))
-                return self.attention(query_BNHK, memory.key_BSHK, memory.value_BSHU, mask[..., :size])[0]
-
-            return look
-
-        # Most outputs end long before the limit that a cache is made for. On a CPU, what is not read takes no time;
-        # an accelerator reads it in less time than it takes to ask how much there is.
-        sizes = [slots]
-        while sizes[0] > 2 * _FIRST_LOOK * beams:
-            sizes.insert(0, -(-sizes[0] // (2 * beams)) * beams)
-
-        def shortest(*arrays: Any) -> jax.Array:
-            number = jnp.searchsorted(jnp.array(sizes), arrays[-1])
-            return jax.lax.switch(number, [within(size) for size in sizes], *arrays)
-
-        arrays = (query_BNHK, cache, mask, written)
-        if len(sizes) == 1:
-            return within(slots)(*arrays)
-        return jax.lax.platform_dependent(*arrays, cpu=shortest, default=within(slots))
+def _written(part_BHSK: jax.Array, new_BHNK: jax.Array, slot: jax.Array) -> jax.Array:
+    """A part of a cache with the new keys or values in it from `slot` on; as it was where that is in another part."""
+    place = jnp.clip(slot, 0, part_BHSK.shape[2] - new_BHNK.shape[2])
+    old_BHNK = jax.lax.dynamic_slice_in_dim(part_BHSK, place, new_BHNK.shape[2], axis=2)
+    new_BHNK = jnp.where(slot == place, new_BHNK.astype(part_BHSK.dtype), old_BHNK)
+    return jax.lax.dynamic_update_slice_in_dim(part_BHSK, new_BHNK, place, axis=2)

@@ -46,10 +46,11 @@ class Ensemble:
         """The logarithm of the mean probability, float32 [..., V]."""
         return _mean(jnp.split(hidden_D, len(self.members), axis=-1))
 
-    def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
+    def start(self, memory: Memory, beams: int, max_length: int, frugal: bool = False) -> DecodeState:
         """Every member's start."""
         states = [
-            member.start(each, beams, max_length) for member, each in zip(self.members, memory.summary, strict=True)
+            member.start(each, beams, max_length, frugal)
+            for member, each in zip(self.members, memory.summary, strict=True)
         ]
         return _joined(states)
 

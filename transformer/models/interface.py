@@ -54,8 +54,11 @@ class Seq2Seq(Protocol):
         """Scores of the next token, float32: [..., D] to [..., V]."""
         ...
 
-    def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
-        """The state before the first step of a search with `beams` hypotheses and at most `max_length` steps."""
+    def start(self, memory: Memory, beams: int, max_length: int, frugal: bool = False) -> DecodeState:
+        """The state before the first step of a search with `beams` hypotheses and at most `max_length` steps.
+
+        `frugal` steps read no more than is written, at the price of asking how much that is: good for a CPU.
+        """
         ...
 
     def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:

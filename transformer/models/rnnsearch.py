@@ -106,9 +106,9 @@ class RNNSearch(nnx.Module):
         """Linear layer before the softmax, [..., L] to float32 [..., V]."""
         return self.output.logits(hidden_D)
 
-    def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
+    def start(self, memory: Memory, beams: int, max_length: int, frugal: bool = False) -> DecodeState:
         """Projects the annotations, and makes the decoder's first state."""
-        del max_length
+        del max_length, frugal
         return DecodeState(fixed=self._keys(memory), carry=self._first(memory, beams))
 
     def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:

@@ -74,9 +74,9 @@ class SequenceToSequence(nnx.Module):
         """Linear layer before the softmax, [..., R] to float32 [..., V]."""
         return self.output.logits(hidden_D)
 
-    def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
+    def start(self, memory: Memory, beams: int, max_length: int, frugal: bool = False) -> DecodeState:
         """The encoder's last states, for each hypothesis."""
-        del max_length  # an LSTM's memory does not grow
+        del max_length, frugal  # an LSTM's memory does not grow
 
         def repeated(leaf: jax.Array) -> jax.Array:
             return jnp.broadcast_to(leaf[:, None], (leaf.shape[0], beams, *leaf.shape[1:]))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers.attention import Cache, KeyValue, MultiHeadAttention
+from transformer.layers.attention import ByHead, Cache, KeyValue, MultiHeadAttention
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
@@ -112,13 +112,13 @@ class DecoderLayer(nnx.Module):
         cache: Cache,
         position: jax.Array,
         mask: jax.Array,
-        memory: KeyValue,
+        memory: ByHead,
         memory_mask: jax.Array,
     ) -> tuple[jax.Array, Cache]:
         """One token a hypothesis: returns the new x_BND and the cache with this position written."""
         x_BND, cache = self.self_attention_sublayer(x_BND, lambda x: self.self_attention.step(x, cache, position, mask))
         # Hypotheses of a sentence attend to its memory side by side, as if they were positions: it is never copied.
-        x_BND, _ = self._after_self_attention(x_BND, memory, memory_mask)
+        x_BND, _ = self._after_self_attention(x_BND, memory.turned(), memory_mask)
         return x_BND, cache
 
     def _after_self_attention(
@@ -189,16 +189,16 @@ class Transformer(nnx.Module):
         """Linear layer before the softmax, [..., D] to float32 [..., V]; Section 3.4."""
         return self.output.logits(hidden_D)
 
-    def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
+    def start(self, memory: Memory, beams: int, max_length: int, frugal: bool = False) -> DecodeState:
         """Projects the memory for each decoder layer, and makes empty caches of `max_length` positions."""
         rows, dtype = memory.states_BSD.shape[0], memory.states_BSD.dtype
         # Steps come one by one: here is where a search longer than there are positions is found.
         jax.eval_shape(self.decoder_positions, jax.ShapeDtypeStruct((max_length,), jnp.int32))
         keys = [
-            layer.cross_attention.keys_values(states_BSD)
+            layer.cross_attention.keys_values(states_BSD).by_head()
             for layer, states_BSD in zip(self.decoder, memory.summary, strict=True)
         ]
-        caches = [layer.self_attention.empty(rows, max_length * beams, dtype) for layer in self.decoder]
+        caches = [layer.self_attention.empty(rows, beams, max_length, dtype, frugal) for layer in self.decoder]
         slot_BNT = jnp.zeros((rows, beams, max_length), jnp.int32)
         return DecodeState(fixed=(keys, memory.mask_BS), carry=slot_BNT, written=caches)
 

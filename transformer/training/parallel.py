@@ -97,6 +97,11 @@ class MeshPlacement:
         """The tree on the devices. Its arrays are copies: donating them leaves the originals alone."""
         return self.place(jax.tree.map(jnp.copy, tree))
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the devices are (parts of) CPUs."""
+        return self.mesh.devices.flat[0].platform == "cpu"
+
     def rows(self, count: int) -> int:
         """How many rows there are of `count` once they divide among the devices."""
         return count + -count % self.devices
@@ -139,7 +144,7 @@ class MeshPlacement:
         On a CPU XLA writes each array of an optimizer's state in a loop of its own, and copies first what a later loop
         has yet to read. It copies nothing where results have memory of their own: a tenth less time a step.
         """
-        return () if self.mesh.devices.flat[0].platform == "cpu" else (0,)
+        return () if self.on_cpu else (0,)
 
     def _mapped_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
         """The step as what each device does with its rows."""
@@ -241,7 +246,7 @@ class MeshPlacement:
         run = gathered if self.divided else mapped if self.devices > 1 else function
         compiled = jax.jit(run, compiler_options=self.options, out_shardings=whole)
         exchanging = self.divided or (summed and self.devices > 1)
-        return _in_turn(compiled) if exchanging and self.mesh.devices.flat[0].platform == "cpu" else compiled
+        return _in_turn(compiled) if exchanging and self.on_cpu else compiled
 
 
 class PmapPlacement(MeshPlacement):
