@@ -19,7 +19,7 @@ from experiments.workdir import Workdir
 from transformer.analysis import saturation
 from transformer.data import batching
 from transformer.data.tokenizer import Tokenizer
-from transformer.decoding.search import search
+from transformer.decoding.search import Found, search
 from transformer.decoding.translate import Translator
 from transformer.evaluation import evaluator
 from transformer.models.build import build
@@ -30,6 +30,10 @@ from transformer.training.checkpoint import Checkpoints, mean_of_last
 from transformer.training.parallel import PLACEMENTS, MeshPlacement
 from transformer.training.state import Model, Params, TrainState
 
+# On a CPU sentences are searched for outputs hardly longer than they are themselves, and only those that have none are
+# searched again with all the room up to the limit, most of which is never used, and takes time. Half of a batch is done
+# long before its last sentence; a quarter of the rows is enough for the rest.
+_HALVINGS = 2
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
 ROWS = 2
 
@@ -53,7 +57,9 @@ class System:
     shapes: Params
     placement: MeshPlacement
     given: Params | None = None
-    _searches: dict[DecodeSpec, Callable[..., Any]] = dataclasses.field(default_factory=dict, init=False, repr=False)
+    _searches: dict[tuple[DecodeSpec, bool], Callable[..., Any]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @classmethod
     def make(
@@ -157,23 +163,27 @@ class System:
 
     def translator(self, params: Params, decode: DecodeSpec) -> Translator:
         """What translates text with `params`."""
-        compiled = self._search(decode)
         # Rows of padding fill a batch up to what the devices can share evenly.
         rows = self.placement.rows(decode.batch_size)
 
-        def searcher(source_BS: np.ndarray) -> Any:
-            return compiled(params, self.placement.shard(source_BS))
+        def searcher(brief: bool) -> Any:
+            compiled = self._search(decode, brief)
+            return lambda source_BS: compiled(params, self.placement.shard(source_BS))
 
-        return Translator(searcher, self.tokenizer, lambda ids: batching.source_batches(ids, rows))
+        batches = functools.partial(batching.source_batches, batch_size=rows)
+        return Translator(searcher(False), self.tokenizer, batches, searcher(True) if self.placement.on_cpu else None)
 
-    def _search(self, decode: DecodeSpec) -> Callable[..., Any]:
+    def _search(self, decode: DecodeSpec, brief: bool) -> Callable[..., Any]:
         """The compiled search with these settings; the same function each time, or it would be compiled again."""
-        if decode not in self._searches:
-            frugal = self.placement.on_cpu
-            self._searches[decode] = self.placement.compile_rows(
-                lambda params, source_BS: search(self.model(params), source_BS, decode, frugal=frugal)
-            )
-        return self._searches[decode]
+        if (decode, brief) not in self._searches:
+            options = {"frugal": self.placement.on_cpu, "halvings": _HALVINGS if brief else 0}
+
+            def run(params: Params, source_BS: jax.Array) -> Found:
+                steps = source_BS.shape[1] * 9 // 8 + 2 if brief else None
+                return search(self.model(params), source_BS, decode, steps=steps, **options)
+
+            self._searches[decode, brief] = self.placement.compile_rows(run)
+        return self._searches[decode, brief]
 
     @functools.cached_property
     def _loss_sums(self) -> Callable[..., Any]:

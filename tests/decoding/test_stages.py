@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from transformer.decoding import stages
-from transformer.decoding.search import Traced, search
+from transformer.decoding.search import LOWEST, Traced, search
 from transformer.decoding.search import stages as search_stages
 from transformer.spec import EOS, PAD
 
@@ -71,13 +71,38 @@ def test_when_done_rows_leave_it_finds_the_same(markov, pad, make_spec, monkeypa
 
     monkeypatch.setattr(type(model), "step", noted)
     whole, halved = (
-        jax.jit(lambda source_BS, frugal=frugal: search(model, source_BS, spec, frugal=frugal))(source_BS)
-        for frugal in (False, True)
+        jax.jit(lambda source_BS, halvings=halvings: search(model, source_BS, spec, halvings=halvings))(source_BS)
+        for halvings in (0, 2)
     )
     assert sorted(set(left)) == [3, 6, 11]
     for one, other in zip(whole, halved, strict=True):
         np.testing.assert_array_equal(one, other)
     assert (whole.tokens_BNT[:9, 0, 0] != PAD).all()
+
+
+@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+@pytest.mark.parametrize("halvings", [0, 2])
+def test_what_needs_more_steps_is_not_found(markov, pad, make_spec, monkeypatch, method, halvings):
+    """And what is found is what a search with all the room finds."""
+    monkeypatch.setattr(stages, "_FEWEST", 2)
+    model, spec = markov(5), make_spec(method=method)
+    source_BS = jnp.asarray(pad(*[[3 + number % 4, *[4, 6, 3][: number % 3], 5, EOS] for number in range(9)], rows=11))
+    whole, brief = (
+        jax.jit(lambda source_BS, steps=steps: search(model, source_BS, spec, steps=steps, halvings=halvings))(
+            source_BS
+        )
+        for steps in (None, 4)
+    )
+    found_B = np.asarray(brief.scores_BN[:, 0] > LOWEST)
+    lengths_B = np.sum(np.asarray(whole.tokens_BNT[:, 0]) != PAD, axis=1)
+    assert 0 < found_B.sum() < 9
+    assert (lengths_B[found_B] <= 4).all()
+    if method != "beam":  # which may search on with a good output in hand
+        assert (lengths_B[:9][~found_B[:9]] > 4).all()
+    np.testing.assert_array_equal(whole.tokens_BNT[found_B][..., :4], brief.tokens_BNT[found_B])
+    np.testing.assert_array_equal(whole.scores_BN[found_B], brief.scores_BN[found_B])
+    assert (np.asarray(brief.tokens_BNT)[~found_B] == PAD).all()
+    assert (np.asarray(brief.ranks_BN)[~found_B] == LOWEST).all()
 
 
 def test_what_is_done_changes_no_more(markov, pad, make_spec):

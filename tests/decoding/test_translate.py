@@ -77,6 +77,27 @@ def test_without_text_the_model_is_left_alone(lines):
     assert Translator(refuse, Words(), refuse).translate(lines) == [[EMPTY] for _ in lines]
 
 
+def test_what_a_brief_search_does_not_find_is_searched_anew():
+    asked = []
+
+    def brief(source_BS):
+        """Finds nothing for sentences of more than two words."""
+        found = reverse(source_BS)
+        long_B1 = np.sum(source_BS > EOS, axis=1, keepdims=True) > 2
+        return found._replace(
+            tokens_BNT=np.where(long_B1[..., None], PAD, found.tokens_BNT),
+            scores_BN=np.where(long_B1, LOWEST, found.scores_BN),
+        )
+
+    def whole(source_BS):
+        asked.extend(int(count) for count in np.sum(source_BS > EOS, axis=1) if count)
+        return reverse(source_BS)
+
+    expected = Translator(reverse, Words(), batches).translate(LINES)
+    assert Translator(whole, Words(), batches, brief).translate(LINES) == expected
+    assert asked == [4, 5]
+
+
 def test_batches_are_given_to_the_device_ahead_of_reading():
     """The first result is read after the third batch has been given, and no earlier batch waits longer."""
     events = []

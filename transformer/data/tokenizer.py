@@ -153,12 +153,12 @@ class Tokenizer:
         return self._processor.decode(self._up_to_eos(ids))  # which drops PAD and BOS itself
 
     def _up_to_eos(self, ids: Iterable[int]) -> list[int]:
-        kept = []
+        kept, size = [], self.vocab_size
         for token in map(int, ids):
             if token == EOS:
                 break
-            if not 0 <= token < self.vocab_size:
-                raise ValueError(f"token id {token} is not in [0, {self.vocab_size})")
+            if not 0 <= token < size:
+                raise ValueError(f"token id {token} is not in [0, {size})")
             kept.append(token)
         return kept
 

@@ -55,12 +55,14 @@ class _Extensions(NamedTuple):
     token_BM: jax.Array
 
 
-def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, frugal: bool = False) -> Stages:
+def beam_search(
+    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, frugal: bool = False, steps: int | None = None
+) -> Stages:
     """The search described above for the `spec.beam_size` best outputs of each row of `source_BS`."""
-    limit_B, real_B, max_length = output_limits(source_BS, spec.max_extra_length)
+    limit_B, real_B, room = output_limits(source_BS, spec.max_extra_length, steps)
     batch, beams = source_BS.shape[0], spec.beam_size
     empty_BN = jnp.full((batch, beams), LOWEST)
-    blank_BNT = jnp.full((batch, beams, max_length), PAD, jnp.int32)
+    blank_BNT = jnp.full((batch, beams, room), PAD, jnp.int32)
 
     def advance(loop: _Loop) -> _Loop:
         logits_BNV, state = model.step(loop.state, loop.live.last_BN, loop.step)
@@ -76,11 +78,11 @@ def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, frugal: 
     def begin() -> _Loop:
         # All beams start equal, so only one may live: otherwise the same hypothesis would fill the beam.
         live = _Live(blank_BNT, jnp.full((batch, beams), BOS, jnp.int32), empty_BN.at[:, 0].set(0.0))
-        state = model.start(model.encode(source_BS), beams, max_length, frugal)
+        state = model.start(model.encode(source_BS), beams, room, frugal)
         finished = Found(blank_BNT, empty_BN, empty_BN)
         return _Loop(jnp.zeros((), jnp.int32), state, live, finished, ~real_B, limit_B)
 
-    return Stages(begin, advance, lambda loop: loop.finished, lambda loop: loop.live.tokens_BNT[:, 0])
+    return Stages(begin, advance, room, lambda loop: loop.finished, lambda loop: loop.live.tokens_BNT[:, 0])
 
 
 def _exists(scores: jax.Array) -> jax.Array:

@@ -22,7 +22,9 @@ class Found(NamedTuple):
     ranks_BN: jax.Array  # float32, what sorted them: score / length penalty
 
 
-def output_limits(source_BS: jax.Array, max_extra_length: int) -> tuple[jax.Array, jax.Array, int]:
+def output_limits(
+    source_BS: jax.Array, max_extra_length: int, steps: int | None = None
+) -> tuple[jax.Array, jax.Array, int]:
     """How long each output may be: "input length + 50", Section 6.1.
 
     Lengths count the tokens of a sentence without EOS, so neither padding nor neighbours have a say in them.
@@ -30,11 +32,15 @@ def output_limits(source_BS: jax.Array, max_extra_length: int) -> tuple[jax.Arra
     Returns:
       limit_B: most tokens of an output before its EOS, int32.
       real_B: bool, False where a source row is nothing but padding.
-      max_length: most tokens of any output, EOS included: the T of `Found`.
+      room: most tokens of any output, EOS included, but at most `steps`: the T of `Found`.
     """
     max_length = source_BS.shape[1] + max_extra_length
     length_B = jnp.sum((source_BS != PAD) & (source_BS != EOS), axis=1, dtype=jnp.int32)
-    return jnp.minimum(length_B + max_extra_length, max_length - 1), jnp.any(source_BS != PAD, axis=1), max_length
+    return (
+        jnp.minimum(length_B + max_extra_length, max_length - 1),
+        jnp.any(source_BS != PAD, axis=1),
+        min(max_length, steps or max_length),
+    )
 
 
 def length_penalty(length: jax.Array, alpha: float) -> jax.Array:

@@ -13,9 +13,6 @@ from transformer.spec import DecodeSpec
 
 __all__ = ["LOWEST", "Found", "Traced", "search", "stages"]
 
-# Half of a batch's sentences are done long before the last one; a quarter of the rows is enough for the rest.
-_HALVINGS = 2
-
 
 @dataclasses.dataclass(frozen=True)
 class Traced(DecodeSpec):
@@ -30,7 +27,13 @@ class Traced(DecodeSpec):
 
 
 def search(
-    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None, frugal: bool = False
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    key: jax.Array | None = None,
+    frugal: bool = False,
+    steps: int | None = None,
+    halvings: int = 0,
 ) -> Found:
     """Translates a batch of source sentences with `spec.method`; pure, to be called inside `jax.jit`.
 
@@ -44,17 +47,24 @@ def search(
       source_BS: int32; sentences end with EOS and are padded with PAD; rows of PAD alone cost nothing.
       spec: `method` is "beam", "greedy" or "sample".
       key: of "sample", one or [B]; `spec.seed` makes one where none is given.
-      frugal: sentences that are done leave the batch when half of it is, and steps read no more than is written; not
-        for settings with a value for each sentence. Programs grow, and searches take less time where what is computed
-        and read takes time: on a CPU.
+      frugal: whether steps read no more of caches than is written, for which they have to ask. Good for a CPU, where
+        what is read takes time.
+      steps: after how many to give up, if not at the limit. What was not found until then is told by a score of LOWEST.
+      halvings: how often sentences that are done leave the batch, of which half is left then; not for settings with a
+        value for each sentence. Programs grow, and searches take less time where rows cost time: on a CPU.
     """
-    return run(stages(model, source_BS, spec, key, frugal), _HALVINGS if frugal else 0)
+    return run(stages(model, source_BS, spec, key, frugal, steps), halvings)
 
 
 def stages(
-    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None, frugal: bool = False
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    key: jax.Array | None = None,
+    frugal: bool = False,
+    steps: int | None = None,
 ) -> Stages:
-    """The same search, to be gone through with pauses; `frugal` steps read no more than is written."""
+    """The same search, to be gone through with pauses."""
     if spec.method == "sample":
-        return sample(model, source_BS, spec, jax.random.key(spec.seed) if key is None else key, frugal)
-    return {"beam": beam_search, "greedy": greedy_search}[spec.method](model, source_BS, spec, frugal)
+        return sample(model, source_BS, spec, jax.random.key(spec.seed) if key is None else key, frugal, steps)
+    return {"beam": beam_search, "greedy": greedy_search}[spec.method](model, source_BS, spec, frugal, steps)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.decoding.hypotheses import Found
+from transformer.decoding.hypotheses import LOWEST, Found
+from transformer.spec import PAD
 
 _FEWEST = 8  # rows that are worth a program of their own
 
@@ -24,6 +25,7 @@ class Stages(NamedTuple):
 
     begin: Callable[[], Any]  # the state before the first step
     advance: Callable[[Any], Any]  # a state one step further
+    steps: int  # how many there is room for
     found: Callable[[Any], Found]  # what a state has found
     leading: Callable[[Any], jax.Array]  # tokens_BT of the hypothesis that leads, EOS where it has ended
 
@@ -47,18 +49,27 @@ def run(stages: Stages, halvings: int = 0) -> Found:
     """
     state = stages.begin()
     if not halvings:
-        return stages.found(_until(stages, state, None))
+        return _ended(stages, _until(stages, state, None))
     found, row_B = stages.found(state), jnp.arange(len(state.done_B))
     for _ in range(halvings):
         half = -(-len(row_B) // 2)
         if half < _FEWEST:
             break
         state = _while(stages, state, lambda state, half=half: jnp.sum(~state.done_B) > half)
-        found = _put(found, row_B, stages.found(state))
+        found = _put(found, row_B, _ended(stages, state))
         kept = jnp.argsort(state.done_B, stable=True)[:half]
         state = jax.tree.map(lambda leaf, kept=kept: leaf[kept], state._replace(step=()))._replace(step=state.step)
         row_B = row_B[kept]
-    return _put(found, row_B, stages.found(_until(stages, state, None)))
+    return _put(found, row_B, _ended(stages, _until(stages, state, None)))
+
+
+def _ended(stages: Stages, state: Any) -> Found:
+    """What a state has found for the sentences that are done; nothing for others, which had no room."""
+    tokens_BNT, *numbers_BN = stages.found(state)
+    done_B1 = state.done_B[:, None]
+    return Found(
+        jnp.where(done_B1[..., None], tokens_BNT, PAD), *(jnp.where(done_B1, each, LOWEST) for each in numbers_BN)
+    )
 
 
 def _put(whole: Found, row_B: jax.Array, part: Found) -> Found:
@@ -84,7 +95,7 @@ def _until(stages: Stages, state: Any, last: jax.Array | None) -> Any:
 
 
 def _while(stages: Stages, state: Any, goes_on: Callable[[Any], jax.Array]) -> Any:
-    return jax.lax.while_loop(goes_on, stages.advance, state)
+    return jax.lax.while_loop(lambda state: goes_on(state) & (state.step < stages.steps), stages.advance, state)
 
 
 def _progress(stages: Stages, state: Any) -> Progress:

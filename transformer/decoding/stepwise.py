@@ -28,12 +28,21 @@ class _Loop(NamedTuple):
     given: Any  # what choosing needs, leaves [B, ...]
 
 
-def greedy_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, frugal: bool = False) -> Stages:
+def greedy_search(
+    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, frugal: bool = False, steps: int | None = None
+) -> Stages:
     """Takes the most probable token at each step; of equally probable ones the one of lowest id."""
-    return _search(model, source_BS, spec, lambda logits_BV, step, given: argmax(logits_BV), (), frugal)
+    return _search(model, source_BS, spec, lambda logits_BV, step, given: argmax(logits_BV), (), frugal, steps)
 
 
-def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array, frugal: bool = False) -> Stages:
+def sample(
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    key: jax.Array,
+    frugal: bool = False,
+    steps: int | None = None,
+) -> Stages:
     """Draws each token from the model's distribution, as `candidates` narrows it down.
 
     The random numbers of a sentence come from `key`, the sentence's own tokens and the step. The same sentence under
@@ -50,7 +59,7 @@ def sample(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Arra
         )
         return jnp.take_along_axis(token, place_B[:, None], axis=1)[:, 0]
 
-    return _search(model, source_BS, spec, choose, jax.random.key_data(keys_B), frugal)
+    return _search(model, source_BS, spec, choose, jax.random.key_data(keys_B), frugal, steps)
 
 
 def sentence_key(key: jax.Array, source_S: jax.Array) -> jax.Array:
@@ -102,8 +111,16 @@ def _as_float(bits: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
-def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choose, given: Any, frugal: bool) -> Stages:
-    limit_B, real_B, max_length = output_limits(source_BS, spec.max_extra_length)
+def _search(
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    choose: Choose,
+    given: Any,
+    frugal: bool,
+    steps: int | None,
+) -> Stages:
+    limit_B, real_B, room = output_limits(source_BS, spec.max_extra_length, steps)
     batch = source_BS.shape[0]
 
     def advance(loop: _Loop) -> _Loop:
@@ -125,9 +142,9 @@ def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choo
         )
 
     def begin() -> _Loop:
-        state = model.start(model.encode(source_BS), 1, max_length, frugal)
+        state = model.start(model.encode(source_BS), 1, room, frugal)
         first_B = jnp.full(batch, BOS, jnp.int32)
-        tokens_BT = jnp.full((batch, max_length), PAD, jnp.int32)
+        tokens_BT = jnp.full((batch, room), PAD, jnp.int32)
         scores_B = jnp.where(real_B, 0.0, LOWEST)
         return _Loop(jnp.zeros((), jnp.int32), state, first_B, tokens_BT, scores_B, ~real_B, limit_B, real_B, given)
 
@@ -136,4 +153,4 @@ def _search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: Choo
         ranks_B = jnp.where(loop.real_B, loop.scores_B / length_penalty(length_B, spec.length_penalty), LOWEST)
         return Found(loop.tokens_BT[:, None], loop.scores_B[:, None], ranks_B[:, None])
 
-    return Stages(begin, advance, found, lambda loop: loop.tokens_BT)
+    return Stages(begin, advance, room, found, lambda loop: loop.tokens_BT)

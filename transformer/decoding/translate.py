@@ -41,7 +41,7 @@ EMPTY = Translation("", 0.0, ())  # of a line without text, which no model sees
 class Translator:
     """Translates any number of sentences; what a sentence becomes does not depend on the others."""
 
-    def __init__(self, searcher: Searcher, tokenizer: Tokenizer, batches: Batches):
+    def __init__(self, searcher: Searcher, tokenizer: Tokenizer, batches: Batches, brief: Searcher | None = None):
         """Takes its parts.
 
         Args:
@@ -50,10 +50,12 @@ class Translator:
           batches: adds EOS to sentences and groups them into arrays of one number of rows each, and says which sentence
             stands in each of the first rows; rows beyond those are PAD. A sentence's width must depend on its own
             length alone, or the last digits of its score depend on its neighbours.
+          brief: finds the same in less time, or nothing, as for outputs that are long: is asked first.
         """
         self._searcher = searcher
         self._tokenizer = tokenizer
         self._batches = batches
+        self._brief = brief
 
     def translate(self, sentences: Sequence[str], n_best: int = 1) -> list[list[Translation]]:
         """The `n_best` translations of each sentence, best first, in input order.
@@ -69,20 +71,25 @@ class Translator:
         # Spaces alone may have tokens, too; a model makes something up of them.
         places = [place for place, tokens in enumerate(ids) if tokens and sentences[place].strip()]
         translations = [[EMPTY] for _ in sentences]
-        for indices, found in self._found([ids[place] for place in places]):
-            beams = found.tokens_BNT.shape[1]
-            if n_best > beams:
-                raise ValueError(f"n_best: {n_best} translations asked of a search that keeps {beams}")
-            tokens_BNT, scores_BN = np.asarray(found.tokens_BNT), np.asarray(found.scores_BN)
-            for row, index in enumerate(indices):
-                translations[places[index]] = read(tokens_BNT[row, :n_best], scores_BN[row, :n_best], self._tokenizer)
+        for searcher in (self._brief, self._searcher) if self._brief else (self._searcher,):
+            left = []
+            for indices, found in self._found(searcher, [ids[place] for place in places]):
+                beams = found.tokens_BNT.shape[1]
+                if n_best > beams:
+                    raise ValueError(f"n_best: {n_best} translations asked of a search that keeps {beams}")
+                tokens_BNT, scores_BN = np.asarray(found.tokens_BNT), np.asarray(found.scores_BN)
+                for row, index in enumerate(indices):
+                    best = read(tokens_BNT[row, :n_best], scores_BN[row, :n_best], self._tokenizer)
+                    translations[places[index]] = best
+                    left += [] if best else [places[index]]
+            places = sorted(left)
         return translations
 
-    def _found(self, ids: list[list[int]]) -> Iterator[tuple[Any, Found]]:
+    def _found(self, searcher: Searcher, ids: list[list[int]]) -> Iterator[tuple[Any, Found]]:
         """Searches batch after batch, some ahead of the one that is yielded: the device works while the host reads."""
         waiting: deque[tuple[Any, Found]] = deque()
         for indices, source_BS in self._batches(ids) if ids else ():
-            waiting.append((indices, self._searcher(source_BS)))
+            waiting.append((indices, searcher(source_BS)))
             if len(waiting) > _IN_FLIGHT:
                 yield waiting.popleft()
         yield from waiting
