@@ -170,7 +170,7 @@ class System:
             compiled = self._search(decode, brief)
             return lambda source_BS: compiled(params, self.placement.shard(source_BS))
 
-        batches = functools.partial(batching.source_batches, batch_size=rows)
+        batches = functools.partial(batching.source_batches, batch_size=rows, parts=self.placement.devices)
         return Translator(searcher(False), self.tokenizer, batches, searcher(True) if self.placement.on_cpu else None)
 
     def _search(self, decode: DecodeSpec, brief: bool) -> Callable[..., Any]:

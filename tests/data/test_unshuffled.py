@@ -58,22 +58,28 @@ def test_pairs_stay_in_order_within_a_shape():
 def test_source_batches_hold_every_sentence_once_with_eos():
     sentences = [[i + 4] * (size - 1) for i, (size, _) in enumerate(LENGTHS)] + [[], [7] * 40]
     found = source_batches(sentences, 7)
-    assert sorted(i for indices, _ in found for i in indices) == list(range(len(sentences)))
+    assert sorted(i for indices, _ in found for i in indices if i >= 0) == list(range(len(sentences)))
     for indices, rows in found:
-        assert rows.shape[0] == 7
+        assert rows.shape[0] == len(indices) == 7
         assert rows.dtype == np.int32
-        for index, row in zip(indices, rows, strict=False):
-            assert row.tolist() == [*sentences[index], EOS] + [PAD] * (len(row) - len(sentences[index]) - 1)
-        assert not rows[len(indices) :].any()
-    lengths = [len(sentences[index]) for indices, _ in found for index in indices]
+        for index, row in zip(indices, rows, strict=True):
+            tokens = [*sentences[index], EOS] if index >= 0 else []
+            assert row.tolist() == tokens + [PAD] * (len(row) - len(tokens))
+    lengths = [len(sentences[index]) for indices, _ in found for index in indices if index >= 0]
     assert lengths == sorted(lengths)
+
+
+def test_parts_of_a_batch_have_as_much_to_do():
+    ((indices, rows),) = source_batches([[4] * size for size in (5, 1, 3, 2, 4)], 8, parts=2)
+    assert indices.tolist() == [1, 2, 0, -1, 3, 4, -1, -1]
+    assert np.sum(rows == 4, axis=1).tolist() == [1, 3, 5, 0, 2, 4, 0, 0]
 
 
 def test_the_width_of_a_sentence_does_not_depend_on_its_neighbours():
     sentences = [[4] * size for size in range(60)]
     alone = [source_batches([sentence], 3)[0][1].shape[1] for sentence in sentences]
     for indices, rows in source_batches(sentences, 3):
-        assert {alone[index] for index in indices} == {rows.shape[1]}
+        assert {alone[index] for index in indices if index >= 0} == {rows.shape[1]}
     assert set(alone) == {16, 32, 64}
 
 

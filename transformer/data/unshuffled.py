@@ -35,14 +35,17 @@ def ordered_batches(
             yield indices, pairs.batch(indices, shape.source, shape.target)
 
 
-def source_batches(sentences_ids: Sequence[Sequence[int]], batch_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def source_batches(
+    sentences_ids: Sequence[Sequence[int]], batch_size: int, parts: int = 1
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Groups sentences for translation: a list of (indices, source int32 [batch_size, S]), shortest first.
 
     `sentences_ids` are without EOS, which is added here. A sentence's S is `grid_width` of its own length, whatever its
     neighbours are, and there are always `batch_size` rows: its translation then cannot depend on the company it is in.
-    `indices` are positions in `sentences_ids`, fewer than `batch_size` in the last batch of a width: the rows after
-    them are PAD.
+    `indices` are positions in `sentences_ids`, or -1 of rows that are PAD, as in the last batch of a width. Sentences are
+    dealt out in turn to `parts` equal parts of the rows, so that devices that share them have as much to do.
     """
+    places = np.arange(batch_size).reshape(parts, -1).T.ravel()
     lengths = np.array([len(ids) + 1 for ids in sentences_ids], np.int64)
     widths = np.array([grid_width(int(length)) for length in lengths], np.int64)
     found = []
@@ -50,9 +53,9 @@ def source_batches(sentences_ids: Sequence[Sequence[int]], batch_size: int) -> l
         group = np.flatnonzero(widths == width)
         group = group[np.argsort(lengths[group], kind="stable")]
         for start in range(0, len(group), batch_size):
-            indices = group[start : start + batch_size]
-            rows = np.full((batch_size, width), PAD, np.int32)
-            for row, index in enumerate(indices):
+            indices, rows = np.full(batch_size, -1), np.full((batch_size, width), PAD, np.int32)
+            for row, index in zip(places, group[start : start + batch_size], strict=False):
+                indices[row] = index
                 rows[row, : lengths[index]] = (*sentences_ids[index], EOS)
             found.append((indices, rows))
     return found

@@ -48,8 +48,8 @@ class Translator:
           searcher: finds outputs for int32 `source_BS`; like compiled functions it may return before they are known.
           tokenizer: between text and ids.
           batches: adds EOS to sentences and groups them into arrays of one number of rows each, and says which sentence
-            stands in each of the first rows; rows beyond those are PAD. A sentence's width must depend on its own
-            length alone, or the last digits of its score depend on its neighbours.
+            stands in each row; -1 stands for none, and so does what is left out at the end: those rows are PAD. A
+            sentence's width must depend on its own length alone, or the last digits of its score depend on neighbours.
           brief: finds the same in less time, or nothing, as for outputs that are long: is asked first.
         """
         self._searcher = searcher
@@ -79,6 +79,8 @@ class Translator:
                     raise ValueError(f"n_best: {n_best} translations asked of a search that keeps {beams}")
                 tokens_BNT, scores_BN = np.asarray(found.tokens_BNT), np.asarray(found.scores_BN)
                 for row, index in enumerate(indices):
+                    if index < 0:
+                        continue
                     best = read(tokens_BNT[row, :n_best], scores_BN[row, :n_best], self._tokenizer)
                     translations[places[index]] = best
                     left += [] if best else [places[index]]
