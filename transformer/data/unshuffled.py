@@ -42,8 +42,8 @@ def source_batches(
 
     `sentences_ids` are without EOS, which is added here. A sentence's S is `grid_width` of its own length, whatever its
     neighbours are, and there are always `batch_size` rows: its translation then cannot depend on the company it is in.
-    `indices` are positions in `sentences_ids`, or -1 of rows that are PAD, as in the last batch of a width. Sentences are
-    dealt out in turn to `parts` equal parts of the rows, so that devices that share them have as much to do.
+    `indices` are positions in `sentences_ids`, or -1 of rows that are PAD, as in the last batch of a width. Sentences
+    are dealt out in turn to `parts` equal parts of the rows, so that devices that share them have as much to do.
     """
     places = np.arange(batch_size).reshape(parts, -1).T.ravel()
     lengths = np.array([len(ids) + 1 for ids in sentences_ids], np.int64)
