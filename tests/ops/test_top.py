@@ -30,6 +30,6 @@ def test_argmax_is_the_first_of_equals(length: int) -> None:
 
 
 def test_blocks_are_of_one_size_where_they_pay() -> None:
-    assert [top._block(length, 8) for length in (4000, 8000, 32_000, 37_000)] == [50, 64, 64, 74]
-    assert top._block(1024, 8) == 32  # no more than a quarter is left to choose from
-    assert [top._block(length, count) for length, count in ((1023, 1), (4001, 8), (1024, 64))] == [0, 0, 0]
+    assert [top.block_size(length, 8) for length in (4000, 8000, 32_000, 37_000)] == [50, 64, 64, 74]
+    assert top.block_size(1024, 8) == 32  # no more than a quarter is left to choose from
+    assert [top.block_size(length, count) for length, count in ((1023, 1), (4001, 8), (1024, 64))] == [0, 0, 0]

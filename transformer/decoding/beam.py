@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from transformer.decoding.hypotheses import LOWEST, Found, length_penalty, output_limits, pick_beams
 from transformer.decoding.stages import Stages
 from transformer.models.interface import DecodeState, Seq2Seq
-from transformer.ops.top import top_k
+from transformer.ops.top import block_size
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
 
@@ -92,21 +92,74 @@ def _exists(scores: jax.Array) -> jax.Array:
 def _extend(logits_BNV: jax.Array, scores_BN: jax.Array, at_limit_B: jax.Array) -> _Extensions:
     """Ranks the extensions by score; a sentence at its limit can only end.
 
-    The vocabulary is read twice, for the normaliser and for each hypothesis's own best tokens; everything after works
-    on a handful of candidates. EOS stands first among them, so equal scores prefer to end, as greedy search does.
+    Of equal ones those of earlier hypotheses come first, and then those by tokens of lower id: EOS is the first of all.
     """
     batch, beams, vocabulary = logits_BNV.shape
-    # PAD, BOS and EOS may be among the best tokens, where they are crossed out: so three more than are needed.
-    best, token = top_k(logits_BNV, min(beams + 3, vocabulary))
-    closed = (token == PAD) | (token == BOS) | (token == EOS) | at_limit_B[:, None, None]
-    best = jnp.concatenate([logits_BNV[..., EOS : EOS + 1], jnp.where(closed, LOWEST, best)], axis=-1)
-    token = jnp.concatenate([jnp.full((batch, beams, 1), EOS, token.dtype), token], axis=-1)
-
     normaliser_BN1 = jax.nn.logsumexp(logits_BNV, axis=-1, keepdims=True)
-    scores = jnp.maximum(scores_BN[:, :, None] + (best - normaliser_BN1), LOWEST)
-    scores_BM, index_BM = jax.lax.top_k(scores.reshape(batch, -1), 2 * beams)
-    token_BM = jnp.take_along_axis(token.reshape(batch, -1), index_BM, axis=1).astype(jnp.int32)
-    return _Extensions(scores_BM, index_BM // best.shape[-1], token_BM)
+
+    def every(logits_BNV: jax.Array) -> _Extensions:
+        parent_BN = jnp.broadcast_to(jnp.arange(beams, dtype=jnp.int32), (batch, beams))
+        return _ranked(logits_BNV, parent_BN, jnp.zeros_like(parent_BN), scores_BN, normaliser_BN1, at_limit_B)
+
+    size = block_size(vocabulary, 3)
+    count = vocabulary // max(size, 1)
+
+    def those_of_the_best_blocks(logits_BNV: jax.Array) -> _Extensions:
+        """As `ops.top`: a CPU looks at each block's largest, then at the tokens of the best 2N blocks of a sentence.
+
+        And at the first block of each hypothesis, which has no rank, for in it are the tokens that may be closed.
+        """
+        blocks = logits_BNV.reshape(batch, beams, count, size)
+        best_BNC = _extended(jnp.max(blocks, axis=-1), scores_BN, normaliser_BN1)
+        best_BNC = jnp.where(jnp.arange(count) == 0, -jnp.inf, best_BNC)
+        _, chosen_BM = jax.lax.top_k(best_BNC.reshape(batch, -1), 2 * beams)
+        first_BN = jnp.broadcast_to(count * jnp.arange(beams, dtype=jnp.int32), (batch, beams))
+        chosen_BM = jnp.sort(jnp.concatenate([first_BN, chosen_BM], axis=1), axis=1)
+        of_sentence_B1 = beams * count * jnp.arange(batch, dtype=jnp.int32)[:, None]
+        candidates = blocks.reshape(-1, size)[of_sentence_B1 + chosen_BM]
+        parent_BM, token_BM = chosen_BM // count, chosen_BM % count * size
+        return _ranked(candidates, parent_BM, token_BM, scores_BN, normaliser_BN1, at_limit_B)
+
+    if not size:
+        return every(logits_BNV)
+    return jax.lax.platform_dependent(logits_BNV, cpu=those_of_the_best_blocks, default=every)
+
+
+def _ranked(
+    logits: jax.Array,
+    parent_BG: jax.Array,
+    first_BG: jax.Array,
+    scores_BN: jax.Array,
+    normaliser_BN1: jax.Array,
+    at_limit_B: jax.Array,
+) -> _Extensions:
+    """The best of G groups of extensions of each sentence.
+
+    Args:
+      logits: [B, G, tokens].
+      parent_BG: the hypothesis that a group extends.
+      first_BG: its first token; the others follow.
+      scores_BN: of the hypotheses.
+      normaliser_BN1: of their logits.
+      at_limit_B: of which sentences hypotheses can only end.
+    """
+    batch, _, size = logits.shape
+    token = first_BG[..., None] + jnp.arange(size, dtype=jnp.int32)
+    closed = (token == PAD) | (token == BOS) | (at_limit_B[:, None, None] & (token != EOS))
+    scores_BG = jnp.take_along_axis(scores_BN, parent_BG, axis=1)
+    normaliser_BG1 = jnp.take_along_axis(normaliser_BN1, parent_BG[..., None], axis=1)
+    scores = jnp.where(closed, LOWEST, _extended(logits, scores_BG, normaliser_BG1))
+    scores_BM, index_BM = jax.lax.top_k(scores.reshape(batch, -1), 2 * scores_BN.shape[1])
+    # Not before: XLA knows a `top_k` by what is cut out of a sort, and sorts where a part of that is cut out at once.
+    scores_BM = jnp.maximum(scores_BM, LOWEST)
+    group_BM = index_BM // size
+    parent_BM, first_BM = (jnp.take_along_axis(each, group_BM, axis=1) for each in (parent_BG, first_BG))
+    return _Extensions(scores_BM, parent_BM, first_BM + index_BM % size)
+
+
+def _extended(logits: jax.Array, scores_BG: jax.Array, normaliser_BG1: jax.Array) -> jax.Array:
+    """Scores of hypotheses with one token more, of these logits."""
+    return scores_BG[..., None] + (logits - normaliser_BG1)
 
 
 def _finish(loop: _Loop, extensions: _Extensions, penalty: jax.Array) -> Found:

@@ -22,7 +22,7 @@ def top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     Returns:
       The largest, descending, and their indices, int32; both [..., count].
     """
-    size = _block(x.shape[-1], count)
+    size = block_size(x.shape[-1], count)
     if not size:
         return _top_k(x, count)
 
@@ -52,7 +52,7 @@ def argmax(x: jax.Array) -> jax.Array:
     )
 
 
-def _block(length: int, count: int) -> int:
+def block_size(length: int, count: int) -> int:
     """How many numbers to a block, so that blocks are of one size; 0 where they would not pay."""
     sizes = [size for size in _SIZES if length % size == 0 and 4 * count * size <= length]
     return min(sizes, key=lambda size: abs(size - _BLOCK)) if sizes and length >= _FEWEST else 0
