@@ -111,7 +111,7 @@ def _extend(logits_BNV: jax.Array, scores_BN: jax.Array, at_limit_B: jax.Array) 
         """
         blocks = logits_BNV.reshape(batch, beams, count, size)
         best_BNC = _extended(jnp.max(blocks, axis=-1), scores_BN, normaliser_BN1)
-        best_BNC = jnp.where(jnp.arange(count) == 0, -jnp.inf, best_BNC)
+        best_BNC = jnp.where(jnp.arange(count)[None, None] == 0, -jnp.inf, best_BNC)
         _, chosen_BM = jax.lax.top_k(best_BNC.reshape(batch, -1), 2 * beams)
         first_BN = jnp.broadcast_to(count * jnp.arange(beams, dtype=jnp.int32), (batch, beams))
         chosen_BM = jnp.sort(jnp.concatenate([first_BN, chosen_BM], axis=1), axis=1)
@@ -144,7 +144,7 @@ def _ranked(
       at_limit_B: of which sentences hypotheses can only end.
     """
     batch, _, size = logits.shape
-    token = first_BG[..., None] + jnp.arange(size, dtype=jnp.int32)
+    token = first_BG[..., None] + jnp.arange(size, dtype=jnp.int32)[None, None]
     closed = (token == PAD) | (token == BOS) | (at_limit_B[:, None, None] & (token != EOS))
     scores_BG = jnp.take_along_axis(scores_BN, parent_BG, axis=1)
     normaliser_BG1 = jnp.take_along_axis(normaliser_BN1, parent_BG[..., None], axis=1)
