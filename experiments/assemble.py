@@ -30,7 +30,7 @@ from transformer.training.checkpoint import Checkpoints, mean_of_last
 from transformer.training.parallel import PLACEMENTS, MeshPlacement
 from transformer.training.state import Model, Params, TrainState
 
-# On a CPU sentences are searched for outputs hardly longer than they are themselves, and only those that have none are
+# On a CPU sentences are searched for outputs not much longer than they are themselves, and those that have none are
 # searched again with all the room up to the limit, most of which is never used, and takes time. Half of a batch is done
 # long before its last sentence; a quarter of the rows is enough for the rest.
 _HALVINGS = 2
@@ -179,7 +179,7 @@ class System:
             options = {"frugal": self.placement.on_cpu, "halvings": _HALVINGS if brief else 0}
 
             def run(params: Params, source_BS: jax.Array) -> Found:
-                steps = source_BS.shape[1] * 9 // 8 + 2 if brief else None
+                steps = source_BS.shape[1] * 5 // 4 + 2 if brief else None
                 return search(self.model(params), source_BS, decode, steps=steps, **options)
 
             self._searches[decode, brief] = self.placement.compile_rows(run)

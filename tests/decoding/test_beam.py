@@ -4,10 +4,13 @@ import itertools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from transformer.decoding import beam
 from transformer.decoding.hypotheses import LOWEST
+from transformer.ops.top import block_size
 from transformer.spec import BOS, EOS, PAD
 
 WORDS = (3, 4, 5, 6)  # what an output may contain besides EOS
@@ -134,3 +137,22 @@ def test_beam_size_may_exceed_the_vocabulary_and_the_outputs(markov, pad, found)
     """With room for one word there are five outputs; the other six places stay empty."""
     result = found(markov(2), pad([EOS], rows=1, width=1), beam_size=11, max_extra_length=1)
     check(result, 0, every_output(Chain(markov(2), [EOS]), 1, 0.6))
+
+
+@pytest.mark.parametrize("at_limit", [False, True])
+def test_the_best_blocks_hold_the_best_extensions(at_limit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU looks at some blocks of a large vocabulary; logits of one decimal have many equals."""
+    generator = np.random.default_rng(3)
+    logits_BNV = jnp.asarray(generator.normal(size=(5, 3, 2048)).round(1), jnp.float32)
+    scores_BN = jnp.asarray(-generator.uniform(0, 2, (5, 3)).round(1), jnp.float32)
+    scores_BN = scores_BN.at[2, 1:].set(LOWEST)
+    at_limit_B = jnp.full(5, at_limit)
+    assert block_size(2048, 3) == 64
+    blocks = jax.jit(beam._extend)(logits_BNV, scores_BN, at_limit_B)
+    monkeypatch.setattr(beam, "block_size", lambda length, count: 0)
+    every = jax.jit(lambda *arrays: beam._extend(*arrays))(logits_BNV, scores_BN, at_limit_B)
+    real = np.asarray(every.scores_BM) > LOWEST / 2
+    assert real.sum() == (5 * 3 - 2 if at_limit else 5 * 6)
+    np.testing.assert_array_equal(every.scores_BM, blocks.scores_BM)
+    for one, other in zip(every, blocks, strict=True):
+        np.testing.assert_array_equal(one[real], other[real])
