@@ -34,6 +34,7 @@ from transformer.training.state import Model, Params, TrainState
 # searched again with all the room up to the limit, most of which is never used, and takes time. Half of a batch is done
 # long before its last sentence; a quarter of the rows is enough for the rest.
 _HALVINGS = 2
+_LOSS_CHUNK = 8  # target positions whose logits exist at one time on a CPU, where no setting says how many
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
 ROWS = 2
 
@@ -81,7 +82,7 @@ class System:
         )
         if given is not None:
             _check_shapes(given, shapes, spec)
-        return cls(spec, tokenizer, model, shapes, placement, given)
+        return cls(_settled(spec, placement), tokenizer, model, shapes, placement, given)
 
     @classmethod
     def without_text(cls, spec: Spec, placement: MeshPlacement | None = None) -> "System":
@@ -91,7 +92,7 @@ class System:
 
     def beside(self, spec: Spec) -> "System":
         """The system of a spec that differs in numbers alone; programs that were compiled serve both."""
-        other = dataclasses.replace(self, spec=spec)
+        other = dataclasses.replace(self, spec=_settled(spec, self.placement))
         shared = {"_searches": self._searches, "_loss_sums": self._loss_sums, "_draw": self._draw}
         other.__dict__.update(shared)
         return other
@@ -236,6 +237,14 @@ class System:
             waiting.append(batch._replace(source=shard(batch.source), target=shard(batch.target)))
             if len(waiting) > 1:
                 yield waiting.pop(0)
+
+
+def _settled(spec: Spec, placement: MeshPlacement) -> Spec:
+    """The spec with what no setting says, and what suits one device does not suit another."""
+    if spec.train.loss_chunk is not None or not placement.on_cpu:
+        return spec
+    # A CPU's cache still holds what is read again, where that is little.
+    return dataclasses.replace(spec, train=dataclasses.replace(spec.train, loss_chunk=_LOSS_CHUNK))
 
 
 def _check_shapes(given: Params, shapes: Params, spec: Spec) -> None:

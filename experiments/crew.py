@@ -94,7 +94,7 @@ def _train(runs: "Sequence[Run]") -> None:
     # The first shapes are being compiled while parameters are drawn.
     step = crew.placement.compile_shapes(
         system.model,
-        spec.train,
+        system.spec.train,
         crew.shapes(system.state_shapes()),
         crew.numbers,
         shapes,

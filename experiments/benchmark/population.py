@@ -96,7 +96,7 @@ def measure(work: works.Work, members: int, updates: int) -> dict[str, Any]:
     del states
     state, numbers = place.distribute(state), place.distribute(numbers)
     placed = [tuple(place.shard(side) for side in batch) for batch in batches]
-    step = place.compile_step(system.model, specs[0].train)
+    step = place.compile_step(system.model, system.spec.train)
     speeds, sums = [], None
     for number in range(updates):
         begun = time.monotonic()

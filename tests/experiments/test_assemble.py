@@ -5,11 +5,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from experiments.assemble import System
 from transformer.data.tokenized import TokenizedPairs, TokenizedSide
 from transformer.data.tokenizer import Tokenizer
 from transformer.spec import Spec
+from transformer.training.parallel import MeshPlacement
 
 
 def test_widths_are_multiples_of_what_is_asked_for(small: Callable[..., dict[str, Any]]) -> None:
@@ -22,3 +24,17 @@ def test_widths_are_multiples_of_what_is_asked_for(small: Callable[..., dict[str
         system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
         found.append([shape[1:] for shape in system.plan(pairs).shapes])
     assert found[1] == [(8, 8), (16, 16), (24, 24)] != found[0]
+
+
+@pytest.mark.parametrize(("asked", "on_cpu", "found"), [(None, True, 8), (None, False, None), (3, True, 3)])
+def test_a_cpu_makes_few_logits_at_a_time(
+    small: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int | None,
+    on_cpu: bool,
+    found: int | None,
+) -> None:
+    monkeypatch.setattr(MeshPlacement, "on_cpu", on_cpu)
+    spec = Spec.from_config(small(train__loss_chunk=asked))
+    system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
+    assert system.spec.train.loss_chunk == system.beside(spec).spec.train.loss_chunk == found

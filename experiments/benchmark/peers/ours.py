@@ -65,7 +65,7 @@ class Ours:
         self.parameters = count(system.shapes)
         self.versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")}
         self.device = jax.devices()[0].device_kind
-        self._step = place.compile_step(system.model, spec.train)
+        self._step = place.compile_step(system.model, system.spec.train)
         self._state = place.distribute(system.fresh_state())
         self._numbers = place.distribute(system.numbers)
         self._batches = [tuple(place.shard(side) for side in batch) for batch in given]
