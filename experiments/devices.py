@@ -34,11 +34,15 @@ def prepare(cpu_devices: int) -> None:
             flags += " --xla_cpu_collective_call_warn_stuck_timeout_seconds=300"
             flags += " --xla_cpu_collective_call_terminate_timeout_seconds=3600"
         os.environ["XLA_FLAGS"] = flags.strip()
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "transformer-research/xla"
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache() / "xla"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on its own compile time
     _keep_freed_memory()
+
+
+def cache() -> pathlib.Path:
+    """What is kept for the next run, whatever its folder."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "transformer-research"
 
 
 def compiler_options() -> dict[str, bool | int | str]:

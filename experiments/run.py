@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from experiments import assemble, crew, hosts, initial, preflight
+from experiments import assemble, crew, devices, hosts, initial, preflight
 from experiments.console import Watch, number
 from experiments.interrupt import Interrupts
 from experiments.scoring import evaluate_split, picture
@@ -54,7 +54,7 @@ class Run:
         self.workdir = Workdir(path, hosts.leader())
         self.watch = Watch(spec.train.steps, name, quiet=not hosts.leader())
         with hosts.leader_first():
-            self.corpus = open_corpus(spec.data)
+            self.corpus = open_corpus(spec.data, devices.cache() / "corpus")
             split = TrainingSplit.of(spec.data, self.corpus)
             self.validation = self.corpus.split(spec.data.validation_split)
             self.faults = doctor.at_start(split.pairs, self.validation, spec.data)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 from transformer.data.identity import content_of, excerpt
+from transformer.data.kept import kept
 from transformer.data.lines import LazyLines, read_lines
 from transformer.data.pairs import LazyPairs, Pair, first
 from transformer.spec import DataSpec
@@ -48,9 +49,14 @@ class Corpus(Protocol):
         ...
 
 
-def open_corpus(spec: DataSpec) -> Corpus:
-    """The corpus that `spec` describes; `data.direction` and `data.train_pairs` are applied to what it yields."""
-    return _SOURCES[spec.source](spec)
+def open_corpus(spec: DataSpec, cache: pathlib.Path | None = None) -> Corpus:
+    """The corpus that `spec` describes; `data.direction` and `data.train_pairs` are applied to what it yields.
+
+    Args:
+      spec: the settings.
+      cache: a folder, which need not exist, where generated pairs are kept for the next time.
+    """
+    return _Generated(spec, cache) if spec.source == "grammar" else _SOURCES[spec.source](spec)
 
 
 def read_parallel(source_path: str | pathlib.Path, target_path: str | pathlib.Path) -> list[Pair]:
@@ -91,11 +97,14 @@ def phenomena(split: str, size: int) -> list[frozenset[str]]:
 class _Generated:
     """The built-in grammar: pair i of a split is a pure function of (split, i)."""
 
-    def __init__(self, spec: DataSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: DataSpec, cache: pathlib.Path | None) -> None:
+        self._spec, self._cache = spec, cache
 
     def split(self, name: str) -> Sequence[Pair]:
-        return list(self.lazily(name))
+        size = len(self.lazily(name))
+        makers = pathlib.Path(__file__).parent / "grammar"
+        pairs = kept(self._cache, name, size, makers, lambda: LazyPairs(size, _Generator(name, from_french=True)))
+        return pairs if self._spec.source_language == "fr" else [Pair(*reversed(pair)) for pair in pairs]
 
     def lazily(self, name: str, places: pathlib.Path | None = None) -> LazyPairs:
         from transformer.data import grammar  # lazily: a lexicon and rules that the other sources do without
@@ -184,4 +193,4 @@ def _open_tfds(spec: DataSpec) -> Corpus:
     return TfdsCorpus(spec)
 
 
-_SOURCES: dict[str, Callable[[DataSpec], Corpus]] = {"grammar": _Generated, "tfds": _open_tfds, "files": _Files}
+_SOURCES: dict[str, Callable[[DataSpec], Corpus]] = {"tfds": _open_tfds, "files": _Files}
