@@ -89,7 +89,9 @@ def test_the_gradient_is_that_of_the_rows_of_the_output_s_weights(make: Callable
         np.testing.assert_allclose(found["cross/0"][row], product.reshape(2, -1).sum(axis=1), rtol=1e-3, atol=1e-4)
 
 
-def test_the_head_of_a_recurrent_decoder_is_its_context(make: Callable[..., Any]) -> None:
+def test_the_head_of_a_recurrent_decoder_is_its_context(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make("rnnsearch")
     graph, params = split(model)
     scales = heads.whole(params, head_counts(model))
@@ -100,7 +102,7 @@ def test_the_head_of_a_recurrent_decoder_is_its_context(make: Callable[..., Any]
     out = log_probabilities(merged(graph, heads.scaled(params, heads.without(scales, ("cross/0", 0)))), *batch)
     assert np.abs(out - whole).max() > 1e-3
     # A decoder that gives weight to no word has a context of zero.
-    model.attention.weigh = lambda scores, mask: jnp.zeros_like(scores)
+    monkeypatch.setattr(model.attention, "weigh", lambda scores, mask: jnp.zeros_like(scores))
     np.testing.assert_allclose(out, log_probabilities(model, *batch), atol=1e-5)
 
 
