@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from transformer.ops import products
+
 
 class Embedding(nnx.Module):
     """A table of one vector a token, read by looking tokens up or by comparing a vector with each of them.
@@ -42,8 +44,9 @@ class Embedding(nnx.Module):
 
     def logits(self, hidden_BTD: jax.Array) -> jax.Array:
         """Inner product with every row, the pre-softmax linear transformation: [..., D] to float32 [..., V]."""
-        table_VD = self.table_VD[...].astype(self.dtype)
-        return jnp.einsum("...d,vd->...v", hidden_BTD.astype(self.dtype), table_VD, preferred_element_type=jnp.float32)
+        hidden_ND = hidden_BTD.reshape(-1, hidden_BTD.shape[-1]).astype(self.dtype)
+        logits_NV = products.nt(hidden_ND, self.table_VD[...].astype(self.dtype), jnp.float32)
+        return logits_NV.reshape(*hidden_BTD.shape[:-1], -1)
 
 
 class BiasedOutput(nnx.Module):

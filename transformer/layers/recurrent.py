@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from transformer.layers.linear import linear
 from transformer.ops import recurrence
-from transformer.ops.linear import dot_general
 
 Initializer = Callable[..., jax.Array]
 Product = Callable[[jax.Array], jax.Array]  # a hidden state [..., R], times the recurrent weights: [..., G]
@@ -140,14 +140,13 @@ class Recurrent(nnx.Module):
 
     def __init__(self, inputs: int, cell: LSTMCell | GRUCell, *, initial: Initial, rngs: nnx.Rngs) -> None:
         self.cell = cell
-        self.to_gates = nnx.Linear(
+        self.to_gates = linear(
             inputs,
             cell.gates * cell.size,
-            kernel_init=initial.kernel,
-            bias_init=initial.bias,
-            dot_general=dot_general,
             dtype=cell.dtype,
             rngs=rngs,
+            kernel_init=initial.kernel,
+            bias_init=initial.bias,
         )
 
     def __call__(

@@ -24,6 +24,7 @@ from transformer.layers.attention import (
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
+from transformer.layers.linear import linear
 from transformer.layers.positions import Learned, Nothing, Sinusoids
 from transformer.layers.sublayer import Sublayer
 from transformer.models import rnnsearch, seq2seq
@@ -31,7 +32,6 @@ from transformer.models.interface import Seq2Seq
 from transformer.models.transformer import LastLayer, Parts, Transformer, each_layer
 from transformer.ops import masks, positions
 from transformer.ops.attention import Weigh, sigmoid, softmax, uniform
-from transformer.ops.linear import dot_general
 from transformer.spec import ModelSpec
 
 Value = TypeVar("Value")
@@ -253,30 +253,21 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
     initial, state, annotation = _initial(spec), spec.state_size, 2 * spec.state_size
     cell = _cell(spec, rngs)
 
-    def linear(inputs: int, outputs: int, bias: bool = True) -> nnx.Linear:
-        return nnx.Linear(
-            inputs,
-            outputs,
-            use_bias=bias,
-            kernel_init=initial.kernel,
-            bias_init=initial.bias,
-            dot_general=dot_general,
-            dtype=jnp.dtype(spec.dtype),
-            rngs=rngs,
-        )
-
+    to = functools.partial(
+        linear, dtype=jnp.dtype(spec.dtype), rngs=rngs, kernel_init=initial.kernel, bias_init=initial.bias
+    )
     parts = rnnsearch.Parts(
         encoder=recurrent.Bidirectional(*(_recurrent(spec, spec.d_model, rngs) for _ in range(2))),
         cell=cell,
         attention=_attention(spec, spec.cross_score, rngs),
-        to_first=linear(state, state),
-        to_query=linear(state, spec.key_size, bias=False),
-        to_key=linear(annotation, spec.key_size),
-        token_to_gates=linear(spec.d_model, cell.gates * state),
-        context_to_gates=linear(annotation, cell.gates * state, bias=False),
-        state_to_output=linear(state, 2 * spec.maxout_size),
-        token_to_output=linear(spec.d_model, 2 * spec.maxout_size, bias=False),
-        context_to_output=linear(annotation, 2 * spec.maxout_size, bias=False),
+        to_first=to(state, state),
+        to_query=to(state, spec.key_size, bias=False),
+        to_key=to(annotation, spec.key_size),
+        token_to_gates=to(spec.d_model, cell.gates * state),
+        context_to_gates=to(annotation, cell.gates * state, bias=False),
+        state_to_output=to(state, 2 * spec.maxout_size),
+        token_to_output=to(spec.d_model, 2 * spec.maxout_size, bias=False),
+        context_to_output=to(annotation, 2 * spec.maxout_size, bias=False),
     )
     return rnnsearch.RNNSearch(parts, *_embeddings(spec, vocab_size, spec.maxout_size, rngs))
 

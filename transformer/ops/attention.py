@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from transformer.ops import products
 from transformer.ops.dropout import Dropout, drop
 
 Weigh = Callable[[jax.Array, jax.Array], jax.Array]  # (scores_BHTS, mask) to weights_BHTS, 0 where the mask is False
@@ -12,16 +13,11 @@ Weigh = Callable[[jax.Array, jax.Array], jax.Array]  # (scores_BHTS, mask) to we
 # Finite, so that a row that may look at nothing gives the mean of the values and not NaN.
 _MINUS_INFINITY = -1e30
 
-# Products for each head of each sentence. Not by `einsum`, which swaps the operands as it likes: a CPU then writes
-# contexts column by column and has to turn them.
-_BY_HEAD = ((0, 1), (0, 1))
-
 
 def dot_scores(query_BTHK: jax.Array, key_BSHK: jax.Array, scale: float) -> jax.Array:
     """Q Kᵀ · scale, float32 scores_BHTS."""
     query_BHTK, key_BHSK = query_BTHK.swapaxes(1, 2), key_BSHK.swapaxes(1, 2)
-    along_k = (((3,), (3,)), _BY_HEAD)
-    return jax.lax.dot_general(query_BHTK, key_BHSK, along_k, preferred_element_type=jnp.float32) * scale
+    return products.nt(query_BHTK, key_BHSK, jnp.float32) * scale
 
 
 def additive_scores(query_BTHK: jax.Array, key_BSHK: jax.Array, vector_HK: jax.Array) -> jax.Array:
@@ -76,5 +72,5 @@ def attend(
     """
     weights_BHTS = weigh(scores_BHTS, mask)
     kept_BHTS = drop(weights_BHTS, dropout, "attention").astype(value_BSHU.dtype)
-    along_s = (((3,), (2,)), _BY_HEAD)
-    return jax.lax.dot_general(kept_BHTS, value_BSHU.swapaxes(1, 2), along_s).swapaxes(1, 2), weights_BHTS
+    context_BHTU = products.nn(kept_BHTS, value_BSHU.swapaxes(1, 2), value_BSHU.dtype)
+    return context_BHTU.swapaxes(1, 2), weights_BHTS
