@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from transformer.layers.linear import linear
+from transformer.layers.linear import Linear
 
 
 def test_it_is_x_w_plus_b_from_xavier_s_uniform_distribution() -> None:
-    layer = linear(23, 29, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
+    layer = Linear(23, 29, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
     bound = np.sqrt(6 / (23 + 29))
     kernel, bias = layer.kernel[...], np.arange(29, dtype=np.float32)
     assert kernel.shape == (23, 29)
@@ -22,22 +22,22 @@ def test_it_is_x_w_plus_b_from_xavier_s_uniform_distribution() -> None:
 
 
 def test_products_have_the_dtype_that_is_asked_for() -> None:
-    layer = linear(3, 5, dtype=jnp.dtype("bfloat16"), rngs=nnx.Rngs(0))
+    layer = Linear(3, 5, dtype=jnp.dtype("bfloat16"), rngs=nnx.Rngs(0))
     assert layer(jnp.ones((2, 3))).dtype == jnp.bfloat16
     assert layer.kernel.dtype == jnp.float32
 
 
 def test_without_a_bias_and_from_another_beginning() -> None:
     ones = nnx.initializers.ones
-    layer = linear(3, 5, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0), bias=False, kernel_init=ones)
+    layer = Linear(3, 5, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0), bias=False, kernel_init=ones)
     assert layer.bias is None
     np.testing.assert_array_equal(layer(jnp.ones(3)), np.full(5, 3.0))
 
 
 def test_one_vector_or_many() -> None:
-    layer = linear(3, 5, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0), bias_init=nnx.initializers.ones)
-    plain = nnx.Linear(3, 5, rngs=nnx.Rngs(0))
-    plain.kernel[...], plain.bias[...] = layer.kernel[...], jnp.ones(5)
+    layer = Linear(3, 5, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0), bias_init=nnx.initializers.ones)
+    xavier, ones = nnx.initializers.xavier_uniform(), nnx.initializers.ones
+    plain = nnx.Linear(3, 5, rngs=nnx.Rngs(0), kernel_init=xavier, bias_init=ones)  # with the same numbers
     for shape in [(3,), (2, 3), (2, 7, 3)]:
         x = jax.random.normal(jax.random.key(1), shape)
         np.testing.assert_allclose(layer(x), plain(x), rtol=1e-5, atol=1e-6)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers.linear import linear
+from transformer.layers.linear import Linear
 from transformer.ops import splash
 from transformer.ops.attention import Weigh, attend, dot_scores, largest, softmax
 from transformer.ops.dropout import Dropout
@@ -190,10 +190,10 @@ class MultiHeadAttention(nnx.Module):
         self.heads = heads
         self.attention = attention
         self.rotate = rotate
-        self.to_query = linear(d_model, heads * d_k, dtype=dtype, rngs=rngs)
-        self.to_key = linear(d_model, heads * d_k, dtype=dtype, rngs=rngs)
-        self.to_value = linear(d_model, heads * d_v, dtype=dtype, rngs=rngs)
-        self.to_output = linear(heads * d_v, d_model, dtype=dtype, rngs=rngs)
+        self.to_query = Linear(d_model, heads * d_k, dtype=dtype, rngs=rngs)
+        self.to_key = Linear(d_model, heads * d_k, dtype=dtype, rngs=rngs)
+        self.to_value = Linear(d_model, heads * d_v, dtype=dtype, rngs=rngs)
+        self.to_output = Linear(heads * d_v, d_model, dtype=dtype, rngs=rngs)
 
     def _split(self, x: jax.Array) -> jax.Array:
         """[B, T, heads · size] to [B, T, heads, size]."""
@@ -237,7 +237,7 @@ class MultiHeadAttention(nnx.Module):
         ends = [positions]
         while frugal and ends[0] > 2 * _FIRST_PART:
             ends.insert(0, -(-ends[0] // 2))
-        widths = [size // self.heads for size in (self.to_key.out_features, self.to_value.out_features)]
+        widths = [size // self.heads for size in (self.to_key.outputs, self.to_value.outputs)]
         return tuple(
             ByHead(*(jnp.zeros((rows, self.heads, (end - begin) * beams, width), dtype) for width in widths))
             for begin, end in itertools.pairwise([0, *ends])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers.linear import linear
+from transformer.layers.linear import Linear
 from transformer.ops.dropout import Dropout, drop
 
 
@@ -31,8 +31,8 @@ class FeedForward(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.activation = activation
-        self.inner = linear(d_model, d_ff, dtype=dtype, rngs=rngs)
-        self.outer = linear(d_ff, d_model, dtype=dtype, rngs=rngs)
+        self.inner = Linear(d_model, d_ff, dtype=dtype, rngs=rngs)
+        self.outer = Linear(d_ff, d_model, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
         """Maps each position by itself, [..., D] to [..., D]."""
@@ -53,9 +53,9 @@ class GatedFeedForward(nnx.Module):
     """
 
     def __init__(self, d_model: int, d_ff: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        self.inner = linear(d_model, d_ff, dtype=dtype, rngs=rngs)
-        self.gate = linear(d_model, d_ff, dtype=dtype, rngs=rngs)
-        self.outer = linear(d_ff, d_model, dtype=dtype, rngs=rngs)
+        self.inner = Linear(d_model, d_ff, dtype=dtype, rngs=rngs)
+        self.gate = Linear(d_model, d_ff, dtype=dtype, rngs=rngs)
+        self.outer = Linear(d_ff, d_model, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
         """Maps each position by itself, [..., D] to [..., D]."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers.linear import linear
+from transformer.layers.linear import Linear
 from transformer.ops import recurrence
 
 Initializer = Callable[..., jax.Array]
@@ -140,7 +140,7 @@ class Recurrent(nnx.Module):
 
     def __init__(self, inputs: int, cell: LSTMCell | GRUCell, *, initial: Initial, rngs: nnx.Rngs) -> None:
         self.cell = cell
-        self.to_gates = linear(
+        self.to_gates = Linear(
             inputs,
             cell.gates * cell.size,
             dtype=cell.dtype,

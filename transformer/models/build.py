@@ -24,7 +24,7 @@ from transformer.layers.attention import (
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
-from transformer.layers.linear import linear
+from transformer.layers.linear import Linear
 from transformer.layers.positions import Learned, Nothing, Sinusoids
 from transformer.layers.sublayer import Sublayer
 from transformer.models import rnnsearch, seq2seq
@@ -254,7 +254,7 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
     cell = _cell(spec, rngs)
 
     to = functools.partial(
-        linear, dtype=jnp.dtype(spec.dtype), rngs=rngs, kernel_init=initial.kernel, bias_init=initial.bias
+        Linear, dtype=jnp.dtype(spec.dtype), rngs=rngs, kernel_init=initial.kernel, bias_init=initial.bias
     )
     parts = rnnsearch.Parts(
         encoder=recurrent.Bidirectional(*(_recurrent(spec, spec.d_model, rngs) for _ in range(2))),

@@ -11,7 +11,7 @@ a matrix as it is, T one that is turned. No product here has a gradient in forwa
 """
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -35,16 +35,18 @@ def _product(x: jax.Array, y: jax.Array, along: tuple[int, int], out: Any) -> ja
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+_nn = jax.custom_vjp(lambda x, y, out: _product(x, y, (_COLUMNS, _ROWS), out), nondiff_argnums=(2,))
+_nt = jax.custom_vjp(lambda x, y, out: _product(x, y, (_COLUMNS, _COLUMNS), out), nondiff_argnums=(2,))
+
+
 def nn(x_MK: jax.Array, y_KN: jax.Array, out: Any) -> jax.Array:
     """x y; of dtype `out`."""
-    return _product(x_MK, y_KN, (_COLUMNS, _ROWS), out)
+    return cast(jax.Array, _nn(x_MK, y_KN, out))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def nt(x_MK: jax.Array, y_NK: jax.Array, out: Any) -> jax.Array:
     """x yᵀ; of dtype `out`."""
-    return _product(x_MK, y_NK, (_COLUMNS, _COLUMNS), out)
+    return cast(jax.Array, _nt(x_MK, y_NK, out))
 
 
 def tn(x_KM: jax.Array, y_KN: jax.Array, out: Any) -> jax.Array:
@@ -64,10 +66,12 @@ def tn(x_KM: jax.Array, y_KN: jax.Array, out: Any) -> jax.Array:
     return jax.lax.platform_dependent(x_KM, y_KN, cpu=turned_first, default=plain)
 
 
-@jax.custom_vjp
+_affine = jax.custom_vjp(lambda x, kernel, bias: nn(x, kernel, x.dtype) + bias[None])
+
+
 def affine(x_ND: jax.Array, kernel_DF: jax.Array, bias_F: jax.Array) -> jax.Array:
     """x W + b, the same for each row; of the dtype of `x_ND`, as the others are."""
-    return nn(x_ND, kernel_DF, x_ND.dtype) + bias_F[None]
+    return cast(jax.Array, _affine(x_ND, kernel_DF, bias_F))
 
 
 _Pair = tuple[jax.Array, jax.Array]
@@ -91,6 +95,6 @@ def _affine_backward(saved: _Pair, gradient_NF: jax.Array) -> tuple[jax.Array, j
     return *_nn_backward(None, saved, gradient_NF), nn(ones_1N, gradient_NF, gradient_NF.dtype)[0]
 
 
-nn.defvjp(lambda x, y, out: (nn(x, y, out), (x, y)), _nn_backward)
-nt.defvjp(lambda x, y, out: (nt(x, y, out), (x, y)), _nt_backward)
-affine.defvjp(lambda x, kernel, bias: (affine(x, kernel, bias), (x, kernel)), _affine_backward)
+_nn.defvjp(lambda x, y, out: (_nn(x, y, out), (x, y)), _nn_backward)
+_nt.defvjp(lambda x, y, out: (_nt(x, y, out), (x, y)), _nt_backward)
+_affine.defvjp(lambda x, kernel, bias: (_affine(x, kernel, bias), (x, kernel)), _affine_backward)
