@@ -1,0 +1,184 @@
+"""Where the time of a training step goes: what a profiler saw of some updates, summed up by operation.
+
+    python -m experiments.benchmark.profile --work=SMALL [--dtype=bfloat16 --updates=3 --top=12 --ours=KEY=VALUE]
+
+Prints a table and one JSON object last: the operations that take most of a device's time, and how much of it a device
+has nothing to do. An operation that contains others, a loop or a call, counts for what is not theirs. Products that
+a CPU's Eigen library begins on threads of its own are seen only as long as their beginning takes; they show as idle.
+"""
+
+import json
+import pathlib
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from experiments import command
+from experiments.benchmark import works
+from experiments.benchmark.turns import known
+
+_NUMBER = re.compile(r"(\.\d+|\.clone|\.remat\d*)+$")  # of an operation, among those of its kind
+
+
+class Flags(NamedTuple):
+    """What the command takes."""
+
+    work: flags.FlagHolder
+    dtype: flags.FlagHolder
+    updates: flags.FlagHolder
+    top: flags.FlagHolder
+    ours: flags.FlagHolder
+
+
+def define() -> Flags:
+    """Defines the flags."""
+    return Flags(
+        flags.DEFINE_string("work", "SMALL", f"one of {', '.join(works.WORKS)}"),
+        flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of products"),
+        flags.DEFINE_integer("updates", 3, "that are looked at", lower_bound=1),
+        flags.DEFINE_integer("top", 12, "operations that are shown", lower_bound=1),
+        flags.DEFINE_multi_string("ours", [], "a setting that is tried: train.loss_chunk=8"),
+    )
+
+
+def main(given: Flags) -> None:
+    """Profiles and prints."""
+    with command.failures(), command.mistakes():
+        work = known([given.work.value], works.WORKS, "--work")[given.work.value]._replace(dtype=given.dtype.value)
+        found = measure(work, given.updates.value, given.ours.value)
+        print(table(found, given.top.value))
+        print(json.dumps({"benchmark": "profile", "work": given.work.value, "dtype": work.dtype, **found}))
+
+
+class Event(NamedTuple):
+    """An operation on a thread or stream.
+
+    Attributes:
+      line: which thread or stream.
+      name: of the operation.
+      begin, end: in nanoseconds.
+    """
+
+    line: str
+    name: str
+    begin: float
+    end: float
+
+
+def measure(work: works.Work, updates: int, changes: Sequence[str]) -> dict[str, Any]:
+    """What a profiler sees of some updates, after three that compile and warm up."""
+    from experiments.benchmark.peers.ours import Ours
+
+    trainer = Ours(work, works.batches(work, works.NUMBER), changes)
+
+    def train(count: int) -> float:
+        begun = time.monotonic()
+        for number in range(count):
+            trainer.update(number % works.NUMBER)
+        trainer.loss()
+        return 1000 * (time.monotonic() - begun) / count
+
+    import jax
+
+    train(3)
+    plain = train(updates)
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            profiled = train(updates)
+        file = next(pathlib.Path(folder).glob("**/*.xplane.pb"))
+        seen = list(events(jax.profiler.ProfileData.from_file(str(file))))
+    if not seen:
+        print("warning: the profiler names no operations on this device", file=sys.stderr)
+    return {
+        "device": trainer.device,
+        "devices": jax.device_count(),
+        "milliseconds": round(plain, 2),
+        "milliseconds_profiled": round(profiled, 2),
+        **summary(seen, updates, jax.device_count()),
+    }
+
+
+def events(profile: Any) -> Iterable[Event]:
+    """The operations that XLA's programs consist of, from a `jax.profiler.ProfileData`."""
+    for plane in profile.planes:
+        for line in plane.lines:
+            for event in line.events:
+                if name := dict(event.stats).get("hlo_op"):
+                    begin = event.start_ns
+                    yield Event(f"{plane.name}/{line.name}", str(name), begin, begin + event.duration_ns)
+
+
+def summary(seen: Sequence[Event], updates: int, devices: int) -> dict[str, Any]:
+    """How long each kind of operation takes, and how much of the time of all devices nothing does.
+
+    Args:
+      seen: the operations, in any order.
+      updates: how many they are of.
+      devices: that did them.
+
+    Returns:
+      "operations": [kind, milliseconds an update, how many an update], of all devices together, longest first;
+      "busy_milliseconds" an update of all of them; "idle": a share of the time from the first operation to the last.
+    """
+    spent, count = Counter[str](), Counter[str]()
+    for event, own in _own_times(seen):
+        kind = _NUMBER.sub("", event.name)
+        spent[kind] += own
+        count[kind] += 1
+    span = max((event.end for event in seen), default=0) - min((event.begin for event in seen), default=0)
+    busy = sum(spent.values())
+    return {
+        "operations": [
+            [kind, round(nanoseconds / updates / 1e6, 3), round(count[kind] / updates, 1)]
+            for kind, nanoseconds in spent.most_common()
+        ],
+        "busy_milliseconds": round(busy / updates / 1e6, 3),
+        # Streams of one GPU run side by side: then more can be done than there is time.
+        "idle": round(max(0.0, 1 - busy / (span * devices)), 3) if span else None,
+    }
+
+
+def _own_times(seen: Sequence[Event]) -> Iterable[tuple[Event, float]]:
+    """Each operation with the time that it did not spend in others on its line."""
+    by_line: dict[str, list[Event]] = {}
+    for event in seen:
+        by_line.setdefault(event.line, []).append(event)
+    for line in by_line.values():
+        open_: list[tuple[Event, float]] = []  # each within the one before, with what is left of its time
+        for event in sorted(line, key=lambda each: (each.begin, -each.end)):
+            while open_ and open_[-1][0].end <= event.begin:
+                yield open_.pop()
+            if open_:
+                outer, left = open_.pop()
+                open_.append((outer, left - (event.end - event.begin)))
+            open_.append((event, event.end - event.begin))
+        yield from open_
+
+
+def table(found: dict[str, Any], top: int) -> str:
+    """What was found, in Markdown."""
+    lines = [
+        f"{found['milliseconds']:,.0f} ms an update, {found['milliseconds_profiled']:,.0f} with the profiler; "
+        f"{found['devices']} × {found['device']}, "
+        + ("idle: not known" if found["idle"] is None else f"idle {100 * found['idle']:.0f} % of the time"),
+        "",
+        "| operation | ms an update, all devices | % | how many |",
+        "|---|---|---|---|",
+    ]
+    busy = found["busy_milliseconds"]
+    lines += [
+        f"| {kind} | {milliseconds:,.1f} | {100 * milliseconds / busy:.0f} | {count:g} |"
+        for kind, milliseconds, count in found["operations"][:top]
+    ]
+    rest = sum(milliseconds for _, milliseconds, _ in found["operations"][top:])
+    return "\n".join([*lines, f"| {len(found['operations'][top:])} others | {rest:,.1f} | | |"])
+
+
+if __name__ == "__main__":
+    command.run(define, main)
