@@ -21,7 +21,7 @@ def config(work: works.Work, changes: Sequence[str] = ()) -> dict[str, Any]:
     chosen = base.get_config()
     for change in changes:
         key, _, value = change.partition("=")
-        chosen.update_from_flattened_dict({key: json.loads(value)})
+        chosen.update_from_flattened_dict({key: _value(value)})
     settings = chosen.to_dict()
     settings["model"] |= {
         "d_model": work.d_model,
@@ -41,6 +41,14 @@ def config(work: works.Work, changes: Sequence[str] = ()) -> dict[str, Any]:
         "label_smoothing": work.smoothing,
     }
     return settings
+
+
+def _value(text: str) -> Any:
+    """A number, a boolean or nothing as JSON has them; any other text as it is."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 class Ours:
