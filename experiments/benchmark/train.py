@@ -25,6 +25,7 @@ from experiments.benchmark.turns import Peer, known, quartiles, ratio, take, wor
 _HERE = "experiments.benchmark.peers"
 PEERS = {
     "ours": Peer(f"{_HERE}.ours"),
+    "ours-bfloat16": Peer(f"{_HERE}.ours", arguments=("model.dtype=bfloat16",)),
     "pytorch": Peer(f"{_HERE}.pytorch", "pytorch"),
     "pytorch-compiled": Peer(f"{_HERE}.pytorch", "pytorch", ("compile",)),
     "hugging-face": Peer(f"{_HERE}.hugging_face", "hugging"),
@@ -65,7 +66,8 @@ def main(given: Flags) -> None:
     """Measures and prints."""
     with command.failures(), command.mistakes():
         named = known(given.works.value, works.WORKS, "--works")
-        ours = {"ours": PEERS["ours"]._replace(arguments=tuple(given.ours.value))}
+        tried = tuple(given.ours.value)
+        ours = {name: each._replace(arguments=each.arguments + tried) for name, each in PEERS.items() if "ours" in name}
         peers = known(given.peers.value, PEERS | ours, "--peers")
         faults = []
         for name, work in named.items():
@@ -112,7 +114,7 @@ def compare(
         result.append(
             {
                 "peer": name,
-                "dtype": work.dtype,
+                "dtype": said[name]["dtype"],
                 "device": said[name]["device"],
                 "cores": os.cpu_count(),
                 "versions": said[name]["versions"],

@@ -10,7 +10,7 @@ from experiments.benchmark.works import Batch, Work
 class Counting:
     def __init__(self, work: Work, given: list[Batch]) -> None:
         self.versions = {"counting": "1"}
-        self.device = "none"
+        self.device, self.dtype = "none", work.dtype
         if "fail" in sys.argv:
             raise ValueError("it is not installed")
         print("a library that talks")

@@ -34,12 +34,21 @@ def test_the_work_of_an_update_is_that_of_its_products() -> None:
     assert _TINY.matmul_flops == pytest.approx(counted, rel=0.02)
 
 
+def test_a_setting_is_tried_as_a_number_or_as_text() -> None:
+    tried = ours.config(_TINY, ["model.dtype=bfloat16", "train.accumulate=2", "train.clip_norm=0.5", "model.heads=1"])
+    assert tried["model"]["dtype"] == "bfloat16"
+    assert (tried["train"]["accumulate"], tried["train"]["clip_norm"], tried["model"]["heads"]) == (2, 0.5, 1)
+    assert tried["model"]["d_model"] == _TINY.d_model
+    with pytest.raises(ValueError, match="headz"):
+        Spec.from_config(ours.config(_TINY, ["model.headz=1"]))
+
+
 def test_a_peer_is_told_and_tells(tmp_path: pathlib.Path) -> None:
     peers = {"one": _COUNTING, "broken": _COUNTING._replace(arguments=("fail",))}
     with turns.workers(peers, json.dumps(_TINY._asdict()), tmp_path, tmp_path) as running:
         assert list(running) == ["one"]
         one, said = running["one"]
-        assert (said["parameters"], said["loss"]) == (12, 8.0)
+        assert (said["parameters"], said["loss"], said["dtype"]) == (12, 8.0, "float32")
         assert one.turn("3")["loss"] == 4.0, "an update more than counts"
         found = one.turn("2")
         assert (found["loss"], found["peak_bytes"]) == (1.0, 8)

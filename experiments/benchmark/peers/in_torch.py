@@ -42,6 +42,7 @@ class TorchTrainer:
         self.parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
         self.versions = {"torch": torch.__version__} | versions
         self.device = torch.cuda.get_device_name() if cuda else "cpu"
+        self.dtype = work.dtype
         self._batches = [[torch.from_numpy(side).long().to(where) for side in batch] for batch in given]
         # The fused kernel is the fastest of PyTorch's on both.
         self._optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98), eps=1e-9, fused=True)

@@ -19,28 +19,27 @@ LEARNING_RATE = 1e-3
 def config(work: works.Work, changes: Sequence[str] = ()) -> dict[str, Any]:
     """The settings of a work; all else is as in configs/base.py, but for changes such as "train.loss_chunk=8"."""
     chosen = base.get_config()
+    chosen.model.update(
+        d_model=work.d_model,
+        d_ff=work.d_ff,
+        heads=work.heads,
+        encoder_layers=work.layers,
+        decoder_layers=work.layers,
+        dropout_embedding=work.dropout,
+        dropout_sublayer=work.dropout,
+        dtype=work.dtype,
+    )
+    chosen.data.vocab_size = work.vocabulary
+    chosen.train.update(
+        learning_rate=LEARNING_RATE,
+        schedule="constant",
+        warmup_steps=1,
+        label_smoothing=work.smoothing,
+    )
     for change in changes:
         key, _, value = change.partition("=")
         chosen.update_from_flattened_dict({key: _value(value)})
-    settings = chosen.to_dict()
-    settings["model"] |= {
-        "d_model": work.d_model,
-        "d_ff": work.d_ff,
-        "heads": work.heads,
-        "encoder_layers": work.layers,
-        "decoder_layers": work.layers,
-        "dropout_embedding": work.dropout,
-        "dropout_sublayer": work.dropout,
-        "dtype": work.dtype,
-    }
-    settings["data"]["vocab_size"] = work.vocabulary
-    settings["train"] |= {
-        "learning_rate": LEARNING_RATE,
-        "schedule": "constant",
-        "warmup_steps": 1,
-        "label_smoothing": work.smoothing,
-    }
-    return settings
+    return chosen.to_dict()
 
 
 def _value(text: str) -> Any:
@@ -73,6 +72,7 @@ class Ours:
         self.parameters = count(system.shapes)
         self.versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")}
         self.device = jax.devices()[0].device_kind
+        self.dtype = spec.model.dtype
         self._step = place.compile_step(system.model, system.spec.train)
         self._state = place.distribute(system.fresh_state())
         self._numbers = place.distribute(system.numbers)

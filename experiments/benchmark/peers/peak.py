@@ -36,9 +36,10 @@ class Peak:
         self.versions = {"numpy": np.__version__, "jax": jax.__version__}
         self._found: Any = None
         on_cpu = jax.default_backend() == "cpu"
+        self.dtype = "float32" if on_cpu else work.dtype
         size = CPU_SIZE if on_cpu else ACCELERATOR_SIZE
         left, right = (chance.standard_normal((size, size), np.float32) for _ in range(2))
-        held = [jax.numpy.asarray(each, "float32" if on_cpu else work.dtype) for each in (left, right)]
+        held = [jax.numpy.asarray(each, self.dtype) for each in (left, right)]
         product = jax.jit(jax.numpy.matmul)
         products: list[Callable[[], Any]] = [lambda: product(*held)]
         if on_cpu:

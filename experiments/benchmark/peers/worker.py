@@ -23,6 +23,7 @@ class Trainer(Protocol):
     parameters: int
     versions: dict[str, str]
     device: str
+    dtype: str  # of products
 
     def update(self, number: int) -> None:
         """Begins an update on the batch with that number; it need not end."""
@@ -75,6 +76,7 @@ def serve(make: Callable[[works.Work, list[works.Batch]], Trainer]) -> None:
             "parameters": trainer.parameters,
             "versions": trainer.versions,
             "device": trainer.device,
+            "dtype": trainer.dtype,
         }
         done = itertools.count(1)
 
