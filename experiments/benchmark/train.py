@@ -114,6 +114,7 @@ def compare(
         result.append(
             {
                 "peer": name,
+                "shape": [work.rows, work.width],
                 "dtype": said[name]["dtype"],
                 "device": said[name]["device"],
                 "cores": os.cpu_count(),
