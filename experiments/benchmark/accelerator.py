@@ -1,13 +1,16 @@
-"""What a GPU or TPU reaches, in one call: training beside other libraries, several models at once, where time goes.
+"""What a GPU reaches, in one call: training beside other libraries, where the time goes, several models at once.
 
     python -m experiments.benchmark.accelerator [--minutes=10 --works=BASE,BIG --peers=ours,pytorch-compiled,...]
 
 Runs `experiments.benchmark.train`, `.profile` and `.population` one after the other, each in bfloat16 where it has a
-dtype and each in a process of its own, so that one that fails takes nothing from the others. None is begun, or goes
-on, once the time is over. What they print comes through: a JSON object a measurement, and their tables. Exit status 1
-if one failed or was cut off.
+dtype and each in a process of its own: one that fails or hangs takes nothing from the others. Each may take an equal
+share of the time that is left, and is ended then with all that it began. What they print comes through: a JSON object
+a measurement, and their tables. Exit status 1 if one failed or was cut off.
 """
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +20,8 @@ from typing import NamedTuple
 from absl import flags
 
 from experiments import command
+from experiments.benchmark import train, works
+from experiments.benchmark.turns import known
 
 _PACKAGE = "experiments.benchmark"
 
@@ -35,52 +40,62 @@ def define() -> Flags:
     """Defines the flags."""
     return Flags(
         flags.DEFINE_float("minutes", 10, "for all of it", lower_bound=0.1),
-        flags.DEFINE_string("works", "BASE,BIG", "that are trained"),
-        flags.DEFINE_string("peers", "ours,pytorch-compiled,hugging-face-compiled", "what is compared, ours first"),
+        flags.DEFINE_list("works", ["BASE", "BIG"], "that are trained; the last one is profiled"),
+        flags.DEFINE_list("peers", ["ours", "pytorch-compiled", "hugging-face-compiled"], "what is compared"),
         flags.DEFINE_integer("rounds", 5, "turns of each; the first is not counted", lower_bound=2),
-        flags.DEFINE_string("members", "1,2,4,8,16", "numbers of models of the size TINY that are trained together"),
+        flags.DEFINE_list("members", ["1", "2", "4", "8", "16"], "numbers of TINY models that are trained together"),
     )
 
 
 def main(given: Flags) -> None:
     """Runs and prints."""
-    names = given.works.value.split(",")
-    half = "--dtype=bfloat16"
-    parts = [
-        # One work a process: a size that does not fit, or a peer that hangs, costs its own part alone.
-        *(
-            ["train", f"--works={name}", half, f"--peers={given.peers.value}", f"--rounds={given.rounds.value}"]
-            for name in names
-        ),
-        ["profile", f"--work={names[-1]}", half],
-        ["population", f"--members={given.members.value}", "--repeats=1"],
-    ]
-    commands = [[sys.executable, "-m", f"{_PACKAGE}.{name}", *arguments] for name, *arguments in parts]
+    with command.mistakes():
+        names = list(known(given.works.value, works.WORKS, "--works"))
+        peers = list(known(given.peers.value, train.PEERS, "--peers"))
+    commands = parts(names, peers, given.rounds.value, given.members.value)
     if faults := run(commands, 60 * given.minutes.value):
         for fault in faults:
             print(f"error: {fault}", file=sys.stderr)
         sys.exit(1)
 
 
+def parts(names: Sequence[str], peers: Sequence[str], rounds: int, members: Sequence[str]) -> list[list[str]]:
+    """The commands to run; each work is one, and so what does not fit costs no other."""
+    half = "--dtype=bfloat16"
+    return [
+        [sys.executable, "-m", f"{_PACKAGE}.{name}", *arguments]
+        for name, *arguments in (
+            *(["train", f"--works={each}", half, f"--peers={','.join(peers)}", f"--rounds={rounds}"] for each in names),
+            ["profile", f"--work={names[-1]}", half],
+            ["population", f"--members={','.join(members)}", "--repeats=1"],
+        )
+    ]
+
+
 def run(commands: Sequence[Sequence[str]], seconds: float) -> list[str]:
     """Runs commands one by one, for so long in all; returns what went wrong, empty if nothing did."""
     end = time.monotonic() + seconds
     faults = []
-    for each in commands:
+    for number, each in enumerate(commands):
         line = " ".join(each[2:])
-        left = end - time.monotonic()
-        if left <= 0:
-            faults.append(f"{line}: not begun, the time was over")
-            continue
         print(f"\n## {line}\n", flush=True)
+        process = subprocess.Popen(each, start_new_session=True)
         try:
-            status = subprocess.run(each, timeout=left, check=False).returncode
+            status = process.wait(max(0.0, end - time.monotonic()) / (len(commands) - number))
+            if status:
+                faults.append(f"{line}: status {status}")
         except subprocess.TimeoutExpired:
-            faults.append(f"{line}: cut off, the time was over")
-            continue
-        if status:
-            faults.append(f"{line}: status {status}")
+            faults.append(f"{line}: cut off, its share of the time was over")
+        finally:
+            _end(process)
     return faults
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and all that it began, which else would keep the accelerator."""
+    with contextlib.suppress(ProcessLookupError):  # all of them have ended
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 if __name__ == "__main__":

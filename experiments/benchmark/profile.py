@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from experiments import command
 from experiments.benchmark import works
 from experiments.benchmark.turns import known
 
+_ACCELERATOR = "/device:"  # how the names of their planes begin
 _NUMBER = re.compile(r"(\.\d+|\.clone|\.remat\d*)+$")  # of an operation, among those of its kind
 
 
@@ -53,18 +54,20 @@ def main(given: Flags) -> None:
         work = known([given.work.value], works.WORKS, "--work")[given.work.value]._replace(dtype=given.dtype.value)
         found = measure(work, given.updates.value, given.ours.value)
         print(table(found, given.top.value))
-        print(json.dumps({"benchmark": "profile", "work": given.work.value, "dtype": work.dtype, **found}))
+        print(json.dumps({"benchmark": "profile", "work": given.work.value, "ours": given.ours.value, **found}))
 
 
 class Event(NamedTuple):
     """An operation on a thread or stream.
 
     Attributes:
+      plane: which accelerator, or the host.
       line: which thread or stream.
       name: of the operation.
       begin, end: in nanoseconds.
     """
 
+    plane: str
     line: str
     name: str
     begin: float
@@ -97,6 +100,7 @@ def measure(work: works.Work, updates: int, changes: Sequence[str]) -> dict[str,
         print("warning: the profiler names no operations on this device", file=sys.stderr)
     return {
         "device": trainer.device,
+        "dtype": trainer.dtype,
         "devices": jax.device_count(),
         "milliseconds": round(plain, 2),
         "milliseconds_profiled": round(profiled, 2),
@@ -105,13 +109,17 @@ def measure(work: works.Work, updates: int, changes: Sequence[str]) -> dict[str,
 
 
 def events(profile: Any) -> Iterable[Event]:
-    """The operations that XLA's programs consist of, from a `jax.profiler.ProfileData`."""
-    for plane in profile.planes:
+    """The operations that XLA's programs consist of, from a `jax.profiler.ProfileData`.
+
+    Those of accelerators, if there are any: what their host does beside them is not theirs.
+    """
+    planes = list(profile.planes)
+    for plane in [each for each in planes if each.name.startswith(_ACCELERATOR)] or planes:
         for line in plane.lines:
             for event in line.events:
                 if name := dict(event.stats).get("hlo_op"):
                     begin = event.start_ns
-                    yield Event(f"{plane.name}/{line.name}", str(name), begin, begin + event.duration_ns)
+                    yield Event(plane.name, line.name, str(name), begin, begin + event.duration_ns)
 
 
 def summary(seen: Sequence[Event], updates: int, devices: int) -> dict[str, Any]:
@@ -126,29 +134,31 @@ def summary(seen: Sequence[Event], updates: int, devices: int) -> dict[str, Any]
       "operations": [kind, milliseconds an update, how many an update], of all devices together, longest first;
       "busy_milliseconds" an update of all of them; "idle": a share of the time from the first operation to the last.
     """
-    spent, count = Counter[str](), Counter[str]()
+    spent, by_plane, count = defaultdict[str, float](float), defaultdict[str, float](float), Counter[str]()
     for event, own in _own_times(seen):
+        by_plane[event.plane] += own
         kind = _NUMBER.sub("", event.name)
         spent[kind] += own
         count[kind] += 1
     span = max((event.end for event in seen), default=0) - min((event.begin for event in seen), default=0)
-    busy = sum(spent.values())
+    busy = sum(spent.values(), 0.0)
+    # Streams of an accelerator run side by side; of a CPU, whose devices are a core each, threads are what is busy.
+    worked = sum(_covered(seen, plane) if plane.startswith(_ACCELERATOR) else own for plane, own in by_plane.items())
     return {
         "operations": [
             [kind, round(nanoseconds / updates / 1e6, 3), round(count[kind] / updates, 1)]
-            for kind, nanoseconds in spent.most_common()
+            for kind, nanoseconds in sorted(spent.items(), key=lambda item: -item[1])
         ],
         "busy_milliseconds": round(busy / updates / 1e6, 3),
-        # Streams of one GPU run side by side: then more can be done than there is time.
-        "idle": round(max(0.0, 1 - busy / (span * devices)), 3) if span else None,
+        "idle": round(max(0.0, 1 - worked / (span * devices)), 3) if span else None,
     }
 
 
 def _own_times(seen: Sequence[Event]) -> Iterable[tuple[Event, float]]:
     """Each operation with the time that it did not spend in others on its line."""
-    by_line: dict[str, list[Event]] = {}
+    by_line: dict[tuple[str, str], list[Event]] = {}
     for event in seen:
-        by_line.setdefault(event.line, []).append(event)
+        by_line.setdefault((event.plane, event.line), []).append(event)
     for line in by_line.values():
         open_: list[tuple[Event, float]] = []  # each within the one before, with what is left of its time
         for event in sorted(line, key=lambda each: (each.begin, -each.end)):
@@ -159,6 +169,15 @@ def _own_times(seen: Sequence[Event]) -> Iterable[tuple[Event, float]]:
                 open_.append((outer, left - (event.end - event.begin)))
             open_.append((event, event.end - event.begin))
         yield from open_
+
+
+def _covered(seen: Sequence[Event], plane: str) -> float:
+    """For how long anything was done on an accelerator."""
+    total, end = 0.0, float("-inf")
+    for event in sorted((event for event in seen if event.plane == plane), key=lambda each: each.begin):
+        total += max(0.0, event.end - max(event.begin, end))
+        end = max(end, event.end)
+    return total
 
 
 def table(found: dict[str, Any], top: int) -> str:

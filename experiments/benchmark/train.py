@@ -25,7 +25,7 @@ from experiments.benchmark.turns import Peer, known, quartiles, ratio, take, wor
 _HERE = "experiments.benchmark.peers"
 PEERS = {
     "ours": Peer(f"{_HERE}.ours"),
-    "ours-bfloat16": Peer(f"{_HERE}.ours", arguments=("model.dtype=bfloat16",)),
+    "ours-bfloat16": Peer(f"{_HERE}.ours", arguments=("model.dtype=bfloat16",)),  # beside float32 of others
     "pytorch": Peer(f"{_HERE}.pytorch", "pytorch"),
     "pytorch-compiled": Peer(f"{_HERE}.pytorch", "pytorch", ("compile",)),
     "hugging-face": Peer(f"{_HERE}.hugging_face", "hugging"),
@@ -69,6 +69,8 @@ def main(given: Flags) -> None:
         tried = tuple(given.ours.value)
         ours = {name: each._replace(arguments=each.arguments + tried) for name, each in PEERS.items() if "ours" in name}
         peers = known(given.peers.value, PEERS | ours, "--peers")
+        if given.dtype.value == "bfloat16":
+            peers.pop("ours-bfloat16", None)  # the same as ours
         faults = []
         for name, work in named.items():
             work = work._replace(dtype=given.dtype.value)
@@ -111,6 +113,7 @@ def compare(
         if name == "peak":
             continue
         low, middle, high = quartiles(seconds[name])
+        comparable = said[name]["dtype"] == said["peak"]["dtype"]  # a CPU's peak is always measured in float32
         result.append(
             {
                 "peer": name,
@@ -124,7 +127,8 @@ def compare(
                 "milliseconds": [round(1000 * each, 1) for each in (low, middle, high)],
                 "matmul_flops": work.matmul_flops,
                 "matmul_peak": round(peak),
-                "percent_of_peak": round(100 * work.matmul_flops / middle / peak, 1),
+                "matmul_peak_dtype": said["peak"]["dtype"],
+                "percent_of_peak": round(100 * work.matmul_flops / middle / peak, 1) if comparable else None,
                 "peak_bytes": turns[name][-1]["peak_bytes"],
                 "seconds_to_first_update": round(said[name]["seconds_to_first_update"], 1),
                 "loss": [round(each, 4) for each in (said[name]["loss"], turns[name][-1]["loss"])],
@@ -157,9 +161,10 @@ def table(name: str, found: Sequence[dict[str, Any]]) -> str:
     ]
     for each in found:
         low, middle, high = each["milliseconds"]
+        share = "-" if each["percent_of_peak"] is None else f"{each['percent_of_peak']:.0f}"
         lines.append(
             f"| {each['peer']} | {each['tokens_per_second']:,} | {middle:,.0f} ({low:,.0f} to {high:,.0f}) | "
-            f"{each['percent_of_peak']:.0f} | {each['peak_bytes'] / 1e9:.2f} | {each['ours_is_faster'] or '-'} |"
+            f"{share} | {each['peak_bytes'] / 1e9:.2f} | {each['ours_is_faster'] or '-'} |"
         )
     return "\n".join(lines)
 

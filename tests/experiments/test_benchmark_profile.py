@@ -12,10 +12,10 @@ MS = 1e6
 def test_time_is_summed_by_kind_and_counts_once() -> None:
     """A loop of 10 ms with 7 ms of products inside, beside 5 ms of another on a second line; 20 ms in all."""
     seen = [
-        Event("a", "dot.2", 2 * MS, 5 * MS),
-        Event("a", "while.1", 1 * MS, 11 * MS),
-        Event("a", "dot.13", 6 * MS, 10 * MS),
-        Event("b", "add_fusion.clone.3", 16 * MS, 21 * MS),
+        Event("host", "a", "dot.2", 2 * MS, 5 * MS),
+        Event("host", "a", "while.1", 1 * MS, 11 * MS),
+        Event("host", "a", "dot.13", 6 * MS, 10 * MS),
+        Event("host", "b", "add_fusion.clone.3", 16 * MS, 21 * MS),
     ]
     found = profile.summary(seen, updates=2, devices=2)
     assert found["operations"] == [["dot", 3.5, 1.0], ["add_fusion", 2.5, 0.5], ["while", 1.5, 0.5]]
@@ -24,13 +24,19 @@ def test_time_is_summed_by_kind_and_counts_once() -> None:
 
 
 def test_loops_in_loops() -> None:
-    seen = [Event("a", name, begin * MS, end * MS) for name, begin, end in [("x", 0, 10), ("y", 0, 6), ("z", 1, 3)]]
+    seen = [
+        Event("host", "a", name, begin * MS, end * MS) for name, begin, end in [("x", 0, 10), ("y", 0, 6), ("z", 1, 3)]
+    ]
     assert profile.summary(seen, 1, 1)["operations"] == [["x", 4.0, 1.0], ["y", 4.0, 1.0], ["z", 2.0, 1.0]]
 
 
-def test_streams_that_overlap_are_not_less_than_idle() -> None:
-    seen = [Event(stream, "x", 0, MS) for stream in "ab"]
-    assert profile.summary(seen, 1, 1)["idle"] == 0
+def test_streams_that_overlap_count_once_for_what_is_idle() -> None:
+    """Of an accelerator: 4 ms of one stream lie within 6 of another, and 10 ms pass in all."""
+    begun = [("a", 0, 6), ("b", 1, 5), ("a", 9, 10)]
+    seen = [Event("/device:GPU:0", stream, "x", begin * MS, end * MS) for stream, begin, end in begun]
+    found = profile.summary(seen, 1, 1)
+    assert (found["busy_milliseconds"], found["idle"]) == (11.0, 0.3)
+    assert profile.summary([event._replace(plane="host") for event in seen], 1, 2)["idle"] == 0.45
 
 
 def test_nothing_seen() -> None:

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from transformer.layers.attention import Attention, Dot, MultiHeadAttention
+from transformer.layers.linear import Linear
 from transformer.ops import masks
 from transformer.ops.dropout import Dropout
 
@@ -42,9 +43,8 @@ def run(attention, x_BTD, memory_BSD, mask, dropout=None):
     return np.asarray(output_BTD), np.asarray(weights_BHTS)
 
 
-def linear(layer: nnx.Linear, x: np.ndarray, head: int | None = None, size: int = 0) -> np.ndarray:
+def linear(layer: Linear, x: np.ndarray, head: int | None = None, size: int = 0) -> np.ndarray:
     """x W + b, or the columns of it that belong to one head."""
-    assert layer.bias is not None
     columns = slice(None) if head is None else slice(head * size, (head + 1) * size)
     return x @ np.asarray(layer.kernel[...])[:, columns] + np.asarray(layer.bias[...])[columns]
 

@@ -37,7 +37,7 @@ def run(network: FeedForward, x: np.ndarray, dropout: Dropout | None = None) -> 
 
 def parts(network: FeedForward) -> list[np.ndarray]:
     layers = (network.inner, network.outer)
-    return [np.asarray(each[...]) for layer in layers for each in (layer.kernel, layer.bias)]  # type: ignore[union-attr]
+    return [np.asarray(each[...]) for layer in layers for each in (layer.kernel, layer.bias)]
 
 
 def test_equation_2(make, x) -> None:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from transformer.layers.linear import Linear
+from transformer.layers.linear import Linear, Unbiased
 
 
 def test_it_is_x_w_plus_b_from_xavier_s_uniform_distribution() -> None:
@@ -14,7 +14,6 @@ def test_it_is_x_w_plus_b_from_xavier_s_uniform_distribution() -> None:
     kernel, bias = layer.kernel[...], np.arange(29, dtype=np.float32)
     assert kernel.shape == (23, 29)
     assert 0.9 * bound < np.abs(kernel).max() <= bound
-    assert layer.bias is not None
     assert not np.any(layer.bias[...])
     layer.bias[...] = jnp.asarray(bias)
     x_BTD = jax.random.normal(jax.random.key(1), (2, 3, 23))
@@ -29,8 +28,8 @@ def test_products_have_the_dtype_that_is_asked_for() -> None:
 
 def test_without_a_bias_and_from_another_beginning() -> None:
     ones = nnx.initializers.ones
-    layer = Linear(3, 5, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0), bias=False, kernel_init=ones)
-    assert layer.bias is None
+    layer = Unbiased(3, 5, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0), kernel_init=ones)
+    assert not hasattr(layer, "bias")
     np.testing.assert_array_equal(layer(jnp.ones(3)), np.full(5, 3.0))
 
 

@@ -97,7 +97,8 @@ def test_several_models_at_once() -> None:
 def program(dtype) -> str:
     """What XLA gets of a linear layer with its gradient on a CPU."""
     weight, *given = arrays((5, 11), (5, 7), (7, 11), (11,), dtype=dtype)
-    return jax.jit(functools.partial(with_gradients, products.affine)).lower(weight, *given).as_text()
+    traced = jax.jit(functools.partial(with_gradients, products.affine)).trace(weight, *given)
+    return traced.lower(lowering_platforms=("cpu",)).as_text()
 
 
 def test_no_batch_is_turned_in_the_gradient() -> None:

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers.linear import Linear
+from transformer.layers.linear import Initializer, Linear
 from transformer.ops import recurrence
 
-Initializer = Callable[..., jax.Array]
 Product = Callable[[jax.Array], jax.Array]  # a hidden state [..., R], times the recurrent weights: [..., G]
 
 # Steps of the loop over time that are compiled as one: a step of a small layer is shorter than the loop's own work.

@@ -24,7 +24,7 @@ from transformer.layers.attention import (
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
-from transformer.layers.linear import Linear
+from transformer.layers.linear import Linear, Unbiased
 from transformer.layers.positions import Learned, Nothing, Sinusoids
 from transformer.layers.sublayer import Sublayer
 from transformer.models import rnnsearch, seq2seq
@@ -253,21 +253,21 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
     initial, state, annotation = _initial(spec), spec.state_size, 2 * spec.state_size
     cell = _cell(spec, rngs)
 
-    to = functools.partial(
-        Linear, dtype=jnp.dtype(spec.dtype), rngs=rngs, kernel_init=initial.kernel, bias_init=initial.bias
-    )
+    options: dict[str, Any] = {"dtype": jnp.dtype(spec.dtype), "rngs": rngs, "kernel_init": initial.kernel}
+    to = functools.partial(Linear, bias_init=initial.bias, **options)
+    to_unbiased = functools.partial(Unbiased, **options)
     parts = rnnsearch.Parts(
         encoder=recurrent.Bidirectional(*(_recurrent(spec, spec.d_model, rngs) for _ in range(2))),
         cell=cell,
         attention=_attention(spec, spec.cross_score, rngs),
         to_first=to(state, state),
-        to_query=to(state, spec.key_size, bias=False),
+        to_query=to_unbiased(state, spec.key_size),
         to_key=to(annotation, spec.key_size),
         token_to_gates=to(spec.d_model, cell.gates * state),
-        context_to_gates=to(annotation, cell.gates * state, bias=False),
+        context_to_gates=to_unbiased(annotation, cell.gates * state),
         state_to_output=to(state, 2 * spec.maxout_size),
-        token_to_output=to(spec.d_model, 2 * spec.maxout_size, bias=False),
-        context_to_output=to(annotation, 2 * spec.maxout_size, bias=False),
+        token_to_output=to_unbiased(spec.d_model, 2 * spec.maxout_size),
+        context_to_output=to_unbiased(annotation, 2 * spec.maxout_size),
     )
     return rnnsearch.RNNSearch(parts, *_embeddings(spec, vocab_size, spec.maxout_size, rngs))
 

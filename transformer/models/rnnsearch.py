@@ -9,7 +9,7 @@ from flax import nnx
 
 from transformer.layers.attention import Attention
 from transformer.layers.embedding import BiasedOutput, Embedding
-from transformer.layers.linear import Linear
+from transformer.layers.linear import Linear, Unbiased
 from transformer.layers.recurrent import UNROLL, Bidirectional, GRUCell, LSTMCell
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks, recurrence
@@ -24,13 +24,13 @@ class Parts:
     cell: LSTMCell | GRUCell  # of the decoder
     attention: Attention  # scores one head
     to_first: Linear  # the backward encoder's last state to the decoder's first one
-    to_query: Linear  # W_a, of the decoder's state; without bias
+    to_query: Unbiased  # W_a, of the decoder's state
     to_key: Linear  # U_a, of the annotations
     token_to_gates: Linear  # of the embedding of the last token
-    context_to_gates: Linear  # C; without bias
+    context_to_gates: Unbiased  # C
     state_to_output: Linear  # U_o; these three add up to twice the width of the maxout layer
-    token_to_output: Linear  # V_o
-    context_to_output: Linear  # C_o
+    token_to_output: Unbiased  # V_o
+    context_to_output: Unbiased  # C_o
 
 
 class _Keys(NamedTuple):

@@ -90,9 +90,17 @@ def _nt_backward(out: Any, saved: _Pair, gradient_MN: jax.Array) -> _Pair:
 
 
 def _affine_backward(saved: _Pair, gradient_NF: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    # A bias's gradient as a product, too: XLA's sum over rows reads a matrix column by column.
-    ones_1N = jnp.ones((1, gradient_NF.shape[0]), gradient_NF.dtype)
-    return *_nn_backward(None, saved, gradient_NF), nn(ones_1N, gradient_NF, gradient_NF.dtype)[0]
+    def by_product(gradient_NF: jax.Array) -> jax.Array:
+        ones_1N = jnp.ones((1, gradient_NF.shape[0]), gradient_NF.dtype)
+        return nn(ones_1N, gradient_NF, gradient_NF.dtype)[0]
+
+    # A CPU's sum over rows reads a matrix column by column; others' products of float32 are less exact than their sums.
+    bias_F = jax.lax.platform_dependent(
+        gradient_NF,
+        cpu=by_product,
+        default=lambda gradient_NF: jnp.sum(gradient_NF, 0, jnp.float32).astype(gradient_NF.dtype),
+    )
+    return *_nn_backward(None, saved, gradient_NF), bias_F
 
 
 _nn.defvjp(lambda x, y, out: (_nn(x, y, out), (x, y)), _nn_backward)

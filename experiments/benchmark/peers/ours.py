@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from configs import base
 from experiments import devices
 from experiments.benchmark import works
@@ -18,27 +20,28 @@ LEARNING_RATE = 1e-3
 
 def config(work: works.Work, changes: Sequence[str] = ()) -> dict[str, Any]:
     """The settings of a work; all else is as in configs/base.py, but for changes such as "train.loss_chunk=8"."""
-    chosen = base.get_config()
-    chosen.model.update(
-        d_model=work.d_model,
-        d_ff=work.d_ff,
-        heads=work.heads,
-        encoder_layers=work.layers,
-        decoder_layers=work.layers,
-        dropout_embedding=work.dropout,
-        dropout_sublayer=work.dropout,
-        dtype=work.dtype,
+    settings = base.get_config().to_dict()
+    settings["model"] |= {
+        "d_model": work.d_model,
+        "d_ff": work.d_ff,
+        "heads": work.heads,
+        "encoder_layers": work.layers,
+        "decoder_layers": work.layers,
+        "dropout_embedding": work.dropout,
+        "dropout_sublayer": work.dropout,
+        "dtype": work.dtype,
+    }
+    settings["data"]["vocab_size"] = work.vocabulary
+    settings["train"] |= {
+        "learning_rate": LEARNING_RATE,
+        "schedule": "constant",
+        "warmup_steps": 1,
+        "label_smoothing": work.smoothing,
+    }
+    chosen = ConfigDict(settings)
+    chosen.update_from_flattened_dict(
+        {key: _value(value) for key, _, value in (each.partition("=") for each in changes)}
     )
-    chosen.data.vocab_size = work.vocabulary
-    chosen.train.update(
-        learning_rate=LEARNING_RATE,
-        schedule="constant",
-        warmup_steps=1,
-        label_smoothing=work.smoothing,
-    )
-    for change in changes:
-        key, _, value = change.partition("=")
-        chosen.update_from_flattened_dict({key: _value(value)})
     return chosen.to_dict()
 
 
