@@ -10,10 +10,16 @@ def sinusoid(position_T: jax.Array, d_model: int) -> jax.Array:
 
     PE(pos, 2i) = sin(pos / 10000^(2i / d_model)), PE(pos, 2i + 1) = cos(pos / 10000^(2i / d_model)).
     """
-    channel = jnp.arange(d_model)
-    wavelength = 10000.0 ** ((channel - channel % 2) / d_model)
-    angle = position_T.astype(jnp.float32)[:, None] / wavelength[None, :]
-    return jnp.where((channel % 2 == 0)[None, :], jnp.sin(angle), jnp.cos(angle))
+    angle = _angles(position_T, d_model)
+    is_even = jnp.arange(d_model) % 2 == 0
+    return jnp.where(is_even[None, :], jnp.sin(angle), jnp.cos(angle))
+
+
+def _angles(position_T: jax.Array, channels: int) -> jax.Array:
+    """pos / 10000^(2i / channels) for channels 2i and 2i + 1 alike; float32 [T, channels]."""
+    channel = jnp.arange(channels)
+    wavelength = 10000.0 ** ((channel - channel % 2) / channels)
+    return position_T.astype(jnp.float32)[:, None] / wavelength[None, :]
 
 
 def rotary(x_BTHK: jax.Array, position_T: jax.Array) -> jax.Array:
@@ -28,11 +34,10 @@ def rotary(x_BTHK: jax.Array, position_T: jax.Array) -> jax.Array:
     size = x_BTHK.shape[-1]
     if size % 2:
         raise ValueError(f"rotary positions turn pairs of channels; a head of d_k={size} has an odd number")
-    channel = np.arange(size)
-    speed = 10000.0 ** (-(channel - channel % 2) / size)
-    angle = position_T.astype(jnp.float32)[:, None] * speed[None, :].astype(np.float32)
+    angle = _angles(position_T, size)
     cosine, sine = (each[None, :, None, :] for each in (jnp.cos(angle), jnp.sin(angle)))
     # (x, y) becomes (-y, x) by a product: to take every second channel apart takes a CPU many times as long.
+    channel = np.arange(size)
     quarter_turn_KK = np.zeros((size, size), np.float32)
     quarter_turn_KK[channel, channel ^ 1] = np.where(channel % 2 == 0, 1, -1)
     x = x_BTHK.astype(jnp.float32)
