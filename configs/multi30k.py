@@ -14,8 +14,9 @@ Score: test_2016_flickr, one seed: en-fr 60.17 bleu_paper (tokenised, lower-case
   bleu_paper, 53.47 BLEU, 68.81 chrF; fast, en-fr 59.27 bleu_paper, 58.25 BLEU, 74.14 chrF. Published, en-fr: 61.80
   bleu_paper, and 60.80 ± 1.65 in a repetition.
 Command: python -m experiments.train --config=configs/multi30k.py --workdir=runs/multi30k
-  (offline: --config.data.raw_directory=FOLDER with the dataset's .gz files; --config.data.direction=en-fr; fast, timed:
-  python -m experiments.benchmark.time_to_quality --config=configs/multi30k.py:fast --workdir=runs/fast)
+  (offline: --config.data.raw_directory=FOLDER with the dataset's .gz files; --config.data.direction=en-fr)
+  python -m experiments.benchmark.time_to_quality --config=configs/multi30k.py:fast --config.data.direction=en-fr \
+  --workdir=runs/fast
 """
 
 from ml_collections import ConfigDict
