@@ -20,7 +20,7 @@ from transformer.analysis import saturation
 from transformer.data import batching
 from transformer.data.tokenizer import Tokenizer
 from transformer.decoding.search import Found, search
-from transformer.decoding.translate import Translator
+from transformer.decoding.translate import Attempt, Translator
 from transformer.evaluation import evaluator
 from transformer.models.build import build
 from transformer.spec import PAD, DecodeSpec, Spec
@@ -34,6 +34,7 @@ from transformer.training.state import Model, Params, TrainState
 # searched again with all the room up to the limit, most of which is never used, and takes time. Half of a batch is done
 # long before its last sentence; a quarter of the rows is enough for the rest.
 _HALVINGS = 2
+_FEW = 8  # rows of a batch of those that are searched again, which are some in a thousand
 _LOSS_CHUNK = 8  # target positions whose logits exist at one time on a CPU, where no setting says how many
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
 ROWS = 2
@@ -164,15 +165,17 @@ class System:
 
     def translator(self, params: Params, decode: DecodeSpec) -> Translator:
         """What translates text with `params`."""
-        # Rows of padding fill a batch up to what the devices can share evenly.
-        rows = self.placement.rows(decode.batch_size)
 
-        def searcher(brief: bool) -> Any:
+        def attempt(rows: int, brief: bool) -> Attempt:
             compiled = self._search(decode, brief)
-            return lambda source_BS: compiled(params, self.placement.shard(source_BS))
+            # Rows of padding fill a batch up to what the devices can share evenly.
+            rows = self.placement.rows(min(rows, decode.batch_size))
+            batches = functools.partial(batching.source_batches, batch_size=rows, parts=self.placement.devices)
+            return Attempt(lambda source_BS: compiled(params, self.placement.shard(source_BS)), batches)
 
-        batches = functools.partial(batching.source_batches, batch_size=rows, parts=self.placement.devices)
-        return Translator(searcher(False), self.tokenizer, batches, searcher(True) if self.placement.on_cpu else None)
+        whole = attempt(_FEW if self.placement.on_cpu else decode.batch_size, brief=False)
+        attempts = [attempt(decode.batch_size, brief=True), whole] if self.placement.on_cpu else [whole]
+        return Translator(self.tokenizer, *attempts)
 
     def _search(self, decode: DecodeSpec, brief: bool) -> Callable[..., Any]:
         """The compiled search with these settings; the same function each time, or it would be compiled again."""
@@ -240,11 +243,12 @@ class System:
 
 
 def _settled(spec: Spec, placement: MeshPlacement) -> Spec:
-    """The spec with what no setting says, and what suits one device does not suit another."""
-    if spec.train.loss_chunk is not None or not placement.on_cpu:
-        return spec
+    """The spec with what no setting says: what follows from others, or suits one device and not another."""
+    train = spec.train
     # A CPU's cache still holds what is read again, where that is little.
-    return dataclasses.replace(spec, train=dataclasses.replace(spec.train, loss_chunk=_LOSS_CHUNK))
+    chunk = train.loss_chunk or (_LOSS_CHUNK if placement.on_cpu else None)
+    settled = dataclasses.replace(train, loss_chunk=chunk, muon_dtype=train.muon_dtype or spec.model.dtype)
+    return dataclasses.replace(spec, train=settled)
 
 
 def _check_shapes(given: Params, shapes: Params, spec: Spec) -> None:

@@ -18,8 +18,8 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _one_of(key: str, value: Any, choices: tuple[str, ...]) -> None:
-    _require(value in choices, f"{key}: {value!r} is none of {', '.join(choices)}")
+def _one_of(key: str, value: Any, choices: tuple[str | None, ...]) -> None:
+    _require(value in choices, f"{key}: {value!r} is none of {', '.join(map(str, choices))}")
 
 
 def _positive(section: str, spec: Any, *names: str) -> None:
@@ -218,6 +218,7 @@ class TrainSpec(Section):
     seed: int
     steps: int
     optimizer: str
+    muon_dtype: str | None
     learning_rate: float | None
     schedule: str
     warmup_steps: int
@@ -244,6 +245,7 @@ class TrainSpec(Section):
         _positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
         _rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
         _require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")
+        _one_of("train.muon_dtype", self.muon_dtype, (None, "float32", "bfloat16"))
         _one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
         _one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from transformer.decoding.hypotheses import LOWEST, Found
-from transformer.decoding.translate import EMPTY, Translation, Translator
+from transformer.decoding.translate import EMPTY, Attempt, Translation, Translator
 from transformer.spec import EOS, PAD
 
 WORDS = ["", "", "", "", "un", "chat", "noir", "dort", "ici"]
@@ -47,7 +47,7 @@ LINES = ["un chat noir dort", "ici", "", "un chat", "noir", "   ", "chat noir", 
 
 
 def test_translations_stand_in_the_order_of_the_lines():
-    translations = Translator(reverse, Words(), batches).translate(LINES)
+    translations = Translator(Words(), Attempt(reverse, batches)).translate(LINES)
     assert [[each.text for each in best] for best in translations] == [
         [" ".join(reversed(line.split()))] for line in LINES
     ]
@@ -58,7 +58,7 @@ def test_translations_stand_in_the_order_of_the_lines():
 
 
 def test_n_best_gives_what_was_found():
-    translations = Translator(reverse, Words(), batches).translate(LINES, n_best=2)
+    translations = Translator(Words(), Attempt(reverse, batches)).translate(LINES, n_best=2)
     assert translations[0] == [("dort noir chat un", -4.0, (7, 6, 5, 4, EOS)), ("chat noir dort", -3.5, (5, 6, 7, EOS))]
     assert translations[1] == [("ici", -1.0, (8, EOS))]  # one word: there is no second output
 
@@ -66,7 +66,7 @@ def test_n_best_gives_what_was_found():
 @pytest.mark.parametrize(("n_best", "message"), [(3, "n_best: 3 .* keeps 2"), (0, "n_best: 0 is not positive")])
 def test_impossible_n_best_is_refused(n_best, message):
     with pytest.raises(ValueError, match=message):
-        Translator(reverse, Words(), batches).translate(LINES, n_best=n_best)
+        Translator(Words(), Attempt(reverse, batches)).translate(LINES, n_best=n_best)
 
 
 @pytest.mark.parametrize("lines", [[], ["", " "]])
@@ -74,7 +74,7 @@ def test_without_text_the_model_is_left_alone(lines):
     def refuse(ids):
         raise AssertionError
 
-    assert Translator(refuse, Words(), refuse).translate(lines) == [[EMPTY] for _ in lines]
+    assert Translator(Words(), Attempt(refuse, refuse)).translate(lines) == [[EMPTY] for _ in lines]
 
 
 def test_what_a_brief_search_does_not_find_is_searched_anew():
@@ -93,8 +93,8 @@ def test_what_a_brief_search_does_not_find_is_searched_anew():
         asked.extend(int(count) for count in np.sum(source_BS > EOS, axis=1) if count)
         return reverse(source_BS)
 
-    expected = Translator(reverse, Words(), batches).translate(LINES)
-    assert Translator(whole, Words(), batches, brief).translate(LINES) == expected
+    expected = Translator(Words(), Attempt(reverse, batches)).translate(LINES)
+    assert Translator(Words(), Attempt(brief, batches), Attempt(whole, batches)).translate(LINES) == expected
     assert asked == [4, 5]
 
 
@@ -111,6 +111,6 @@ def test_batches_are_given_to_the_device_ahead_of_reading():
         events.append("give")
         return reverse(source_BS)
 
-    Translator(searcher, Reading(), batches).translate(["un chat"] * 13)
+    Translator(Reading(), Attempt(searcher, batches)).translate(["un chat"] * 13)
     give, read = ["give"], ["read"] * 3
     assert events == [*give * 3, *read, *give, *read, *give, *read, *read, "read"]

@@ -38,3 +38,12 @@ def test_a_cpu_makes_few_logits_at_a_time(
     spec = Spec.from_config(small(train__loss_chunk=asked))
     system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
     assert system.spec.train.loss_chunk == system.beside(spec).spec.train.loss_chunk == found
+
+
+@pytest.mark.parametrize("asked", [None, "float32"])
+def test_muon_multiplies_as_the_model_does_unless_told_otherwise(
+    small: Callable[..., dict[str, Any]], asked: str | None
+) -> None:
+    spec = Spec.from_config(small(model__dtype="bfloat16", train__muon_dtype=asked))
+    system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
+    assert system.spec.train.muon_dtype == system.beside(spec).spec.train.muon_dtype == (asked or "bfloat16")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from optax import contrib
 
 from configs import base
 from transformer.spec import Spec, TrainSpec
@@ -97,6 +98,35 @@ def test_muon_makes_all_singular_values_of_a_matrix_alike(shape: tuple[int, int]
     found = left.T @ kernel @ right.T / (0.2 * max(shape) ** 0.5)
     np.testing.assert_allclose(found, np.diag(np.diag(found)), atol=1e-4)
     assert 0.6 < np.diag(found).min() <= np.diag(found).max() < 1.25
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 5), (1, 7, 3), (3, 3, 7)], ids=str)
+def test_muons_iteration_is_that_of_optax(shape: tuple[int, int, int]) -> None:
+    stack = jax.random.normal(jax.random.key(0), shape)
+    theirs = contrib.scale_by_muon(
+        beta=0.0, nesterov=False, weight_dimension_numbers=lambda _: contrib.MuonDimensionNumbers(1, 2)
+    )
+    expected = cast(jax.Array, theirs.update(stack, theirs.init(stack))[0])
+    np.testing.assert_allclose(optimizer.orthogonalized(stack), expected, atol=1e-5)
+
+
+def test_muon_in_bfloat16_is_as_near_to_it_as_roundings_are() -> None:
+    stack = jax.random.normal(jax.random.key(0), (2, 13, 31))
+    exact = np.asarray(optimizer.orthogonalized(stack))
+    rounded = np.asarray(jax.jit(lambda stack: optimizer.orthogonalized(stack, jnp.bfloat16))(stack))
+    error = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
+    assert 1e-4 < error < 0.03  # five times three roundings to 2^-9
+
+
+def test_muons_dtype_is_the_one_asked_for() -> None:
+    gradient = tree(0, kernel=(13, 31))
+    found: dict[str | None, np.ndarray] = {}
+    for dtype in (None, "float32", "bfloat16"):
+        transformation = optimizer.make(dataclasses.replace(MUON, muon_dtype=dtype), numbers())
+        change = transformation.update(gradient, transformation.init(gradient), gradient)[0]
+        found[dtype] = np.asarray(cast(dict[str, Any], change)["layer"]["kernel"])
+    np.testing.assert_array_equal(found[None], found["float32"])
+    assert not np.array_equal(found["float32"], found["bfloat16"])
 
 
 def test_muon_leaves_all_but_matrices_to_adam() -> None:

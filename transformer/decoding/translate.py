@@ -38,24 +38,27 @@ class Translation(NamedTuple):
 EMPTY = Translation("", 0.0, ())  # of a line without text, which no model sees
 
 
+class Attempt(NamedTuple):
+    """How sentences are searched, some of which it may find nothing for."""
+
+    searcher: Searcher  # like compiled functions it may return before what it has found is known
+    # Adds EOS to sentences and groups them into arrays of one number of rows each, and says which sentence stands in
+    # each row; -1 stands for none, and so does what is left out at the end: those rows are PAD. A sentence's width must
+    # depend on its own length alone, or the last digits of its score depend on neighbours.
+    batches: Batches
+
+
 class Translator:
-    """Translates any number of sentences; what a sentence becomes does not depend on the others."""
+    """Translates any number of sentences; what a sentence becomes does not depend on the others.
 
-    def __init__(self, searcher: Searcher, tokenizer: Tokenizer, batches: Batches, brief: Searcher | None = None):
-        """Takes its parts.
+    Args:
+      tokenizer: between text and ids.
+      attempts: what is tried first, then what is tried with the sentences that it found nothing for, and so on.
+    """
 
-        Args:
-          searcher: finds outputs for int32 `source_BS`; like compiled functions it may return before they are known.
-          tokenizer: between text and ids.
-          batches: adds EOS to sentences and groups them into arrays of one number of rows each, and says which sentence
-            stands in each row; -1 stands for none, and so does what is left out at the end: those rows are PAD. A
-            sentence's width must depend on its own length alone, or the last digits of its score depend on neighbours.
-          brief: finds the same in less time, or nothing, as for outputs that are long: is asked first.
-        """
-        self._searcher = searcher
+    def __init__(self, tokenizer: Tokenizer, *attempts: Attempt) -> None:
         self._tokenizer = tokenizer
-        self._batches = batches
-        self._brief = brief
+        self._attempts = attempts
 
     def translate(self, sentences: Sequence[str], n_best: int = 1) -> list[list[Translation]]:
         """The `n_best` translations of each sentence, best first, in input order.
@@ -71,9 +74,9 @@ class Translator:
         # Spaces alone may have tokens, too; a model makes something up of them.
         places = [place for place, tokens in enumerate(ids) if tokens and sentences[place].strip()]
         translations = [[EMPTY] for _ in sentences]
-        for searcher in (self._brief, self._searcher) if self._brief else (self._searcher,):
+        for attempt in self._attempts:
             left = []
-            for indices, found in self._found(searcher, [ids[place] for place in places]):
+            for indices, found in _found(attempt, [ids[place] for place in places]):
                 beams = found.tokens_BNT.shape[1]
                 if n_best > beams:
                     raise ValueError(f"n_best: {n_best} translations asked of a search that keeps {beams}")
@@ -87,14 +90,15 @@ class Translator:
             places = sorted(left)
         return translations
 
-    def _found(self, searcher: Searcher, ids: list[list[int]]) -> Iterator[tuple[Any, Found]]:
-        """Searches batch after batch, some ahead of the one that is yielded: the device works while the host reads."""
-        waiting: deque[tuple[Any, Found]] = deque()
-        for indices, source_BS in self._batches(ids) if ids else ():
-            waiting.append((indices, searcher(source_BS)))
-            if len(waiting) > _IN_FLIGHT:
-                yield waiting.popleft()
-        yield from waiting
+
+def _found(attempt: Attempt, ids: list[list[int]]) -> Iterator[tuple[Any, Found]]:
+    """Searches batch after batch, some ahead of the one that is yielded: the device works while the host reads."""
+    waiting: deque[tuple[Any, Found]] = deque()
+    for indices, source_BS in attempt.batches(ids) if ids else ():
+        waiting.append((indices, attempt.searcher(source_BS)))
+        if len(waiting) > _IN_FLIGHT:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def read(tokens_NT: np.ndarray, scores_N: np.ndarray, tokenizer: Tokenizer) -> list[Translation]:

@@ -8,14 +8,16 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import optax
-from optax import contrib
 
+from transformer.ops import products
 from transformer.spec import TrainSpec
 
 Numbers = dict[str, jax.Array | float]
 Divide = Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array]
-Optimizer = Callable[[Numbers, Divide], optax.GradientTransformation]
+Optimizer = Callable[[Numbers, Divide, Any], optax.GradientTransformation]  # and the dtype of its own products
 _MATRICES = ("kernel", "recurrent_RG")  # what multiplies vectors; an embedding is a table, not a map
+_QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: as steep at 0 as can be that ends near 1
+_ITERATIONS = 5
 
 
 def undivided(function: Callable[[jax.Array], jax.Array], stack: jax.Array) -> jax.Array:
@@ -23,9 +25,9 @@ def undivided(function: Callable[[jax.Array], jax.Array], stack: jax.Array) -> j
     return function(stack)
 
 
-def adam(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
+def adam(numbers: Numbers, divide: Divide, dtype: Any) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015), before the learning rate."""
-    del divide
+    del divide, dtype
     return optax.scale_by_adam(
         b1=numbers["adam_beta1"],
         b2=numbers["adam_beta2"],
@@ -33,26 +35,43 @@ def adam(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransfor
     )
 
 
-def muon(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
+def muon(numbers: Numbers, divide: Divide, dtype: Any) -> optax.GradientTransformation:
     """Muon (Jordan et al. 2024) for matrices, Adam for embeddings, biases and norms; before the learning rate.
 
     Changes of matrices have the root mean square 0.2 (Liu et al. 2025, "Muon is Scalable for LLM Training"), about
     what Adam's have: one learning rate serves both.
     """
-    # Without momentum of its own it has no state that matters.
-    orthogonal = contrib.scale_by_muon(
-        beta=0.0, nesterov=False, weight_dimension_numbers=lambda _: contrib.MuonDimensionNumbers(1, 2)
-    )
 
     def directions(stack: jax.Array) -> jax.Array:
-        change = cast(jax.Array, orthogonal.update(stack, orthogonal.init(stack))[0])
-        return change * (0.2 * math.sqrt(max(stack.shape[1:])))
+        return orthogonalized(stack, dtype) * (0.2 * math.sqrt(max(stack.shape[1:])))
 
     matrices = optax.chain(
         optax.trace(decay=0.95, nesterov=True),
         optax.stateless(lambda updates, _: _in_stacks(functools.partial(divide, directions), updates)),
     )
-    return optax.partition({"matrix": matrices, "other": adam(numbers)}, _kinds)
+    return optax.partition({"matrix": matrices, "other": adam(numbers, divide, dtype)}, _kinds)
+
+
+def orthogonalized(stack: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
+    """About U Vᵀ of each matrix U S Vᵀ, its singular values between 0.7 and 1.2: Muon's Newton-Schulz iteration.
+
+    Optax's, but for the dtype of the products, which XLA multiplies fast on a CPU only as `ops.products` has them.
+
+    Args:
+      stack: float32 [matrices, rows, columns].
+      dtype: of what is multiplied; sums and all else are float32.
+    """
+    linear, cubic, quintic = _QUINTIC
+    tall = stack.shape[1] > stack.shape[2]
+    x = stack.swapaxes(1, 2) if tall else stack  # the products x xᵀ are to be the small ones
+    x = x / (jnp.linalg.norm(x, axis=(1, 2), keepdims=True) + 1e-8)
+    for _ in range(_ITERATIONS):
+        rounded = x.astype(dtype)
+        square = products.nt(rounded, rounded, jnp.float32)
+        half = square.astype(dtype)
+        polynomial = cubic * square + quintic * products.nn(half, half, jnp.float32)
+        x = linear * x + products.nn(polynomial.astype(dtype), rounded, jnp.float32)
+    return x.swapaxes(1, 2) if tall else x
 
 
 def _kinds(params: Any) -> Any:
@@ -70,18 +89,18 @@ def _in_stacks(function: Callable[[jax.Array], jax.Array], tree: Any) -> Any:
     return jax.tree.unflatten(structure, leaves)
 
 
-def lion(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
+def lion(numbers: Numbers, divide: Divide, dtype: Any) -> optax.GradientTransformation:
     """Lion (Chen et al. 2023), before the learning rate; it wants one that is several times smaller than Adam's."""
-    del divide
+    del divide, dtype
     return optax.scale_by_lion(b1=cast(float, numbers["adam_beta1"]), b2=cast(float, numbers["adam_beta2"]))
 
 
-def adafactor(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
+def adafactor(numbers: Numbers, divide: Divide, dtype: Any) -> optax.GradientTransformation:
     """Adafactor (Shazeer & Stern 2018) with a learning rate from outside, before it: their "relative" one.
 
     Changes are measured in parameters' own size: a learning rate of 1e-2 moves each matrix by a hundredth.
     """
-    del numbers, divide
+    del numbers, divide, dtype
     return optax.chain(
         optax.scale_by_factored_rms(min_dim_size_to_factor=32),
         optax.clip_by_block_rms(1.0),
@@ -92,11 +111,11 @@ def adafactor(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTra
 def decayed(optimizer: Optimizer) -> Optimizer:
     """With decoupled weight decay of matrices (Loshchilov & Hutter 2019): learning rate × decay × parameter."""
 
-    def make(numbers: Numbers, divide: Divide = undivided) -> optax.GradientTransformation:
+    def make(numbers: Numbers, divide: Divide, dtype: Any) -> optax.GradientTransformation:
         decay = optax.add_decayed_weights(
             numbers["weight_decay"], mask=lambda params: jax.tree.map(lambda kind: kind == "matrix", _kinds(params))
         )
-        return optax.chain(optimizer(numbers, divide), decay)
+        return optax.chain(optimizer(numbers, divide, dtype), decay)
 
     return make
 
@@ -129,7 +148,7 @@ def make(spec: TrainSpec, numbers: Numbers, divide: Divide = undivided) -> optax
             f"train.weight_decay: {spec.weight_decay} changes nothing with train.optimizer={spec.optimizer}; "
             f"those that have one: {', '.join(name for name in OPTIMIZERS if name not in _WITHOUT_DECAY)}"
         )
-    optimizer = OPTIMIZERS[spec.optimizer](numbers, divide)
+    optimizer = OPTIMIZERS[spec.optimizer](numbers, divide, jnp.dtype(spec.muon_dtype or "float32"))
     if spec.clip_norm is None:
         return optimizer
     return optax.chain(optax.clip_by_global_norm(numbers["clip_norm"]), optimizer)
