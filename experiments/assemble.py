@@ -20,6 +20,7 @@ from transformer.analysis import saturation
 from transformer.data import batching
 from transformer.data.tokenizer import Tokenizer
 from transformer.decoding.search import Found, search
+from transformer.decoding.stages import one_after_the_other
 from transformer.decoding.translate import Attempt, Translator
 from transformer.evaluation import evaluator
 from transformer.models.build import build
@@ -35,6 +36,9 @@ from transformer.training.state import Model, Params, TrainState
 # long before its last sentence; a quarter of the rows is enough for the rest.
 _HALVINGS = 2
 _FEW = 8  # rows of a batch of those that are searched again, which are some in a thousand
+# Batches that are searched in one program, one after the other: a CPU's devices wait for each other after each program,
+# and a sentence that takes long makes the other device wait for as long.
+_IN_TURN = 16
 _LOSS_CHUNK = 8  # target positions whose logits exist at one time on a CPU, where no setting says how many
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
 ROWS = 2
@@ -169,7 +173,7 @@ class System:
         def attempt(rows: int, brief: bool) -> Attempt:
             compiled = self._search(decode, brief)
             # Rows of padding fill a batch up to what the devices can share evenly.
-            rows = self.placement.rows(min(rows, decode.batch_size))
+            rows = self.placement.rows(min(rows, decode.batch_size)) * (_IN_TURN if brief else 1)
             batches = functools.partial(batching.source_batches, batch_size=rows, parts=self.placement.devices)
             return Attempt(lambda source_BS: compiled(params, self.placement.shard(source_BS)), batches)
 
@@ -183,8 +187,11 @@ class System:
             options = {"frugal": self.placement.on_cpu, "halvings": _HALVINGS if brief else 0}
 
             def run(params: Params, source_BS: jax.Array) -> Found:
-                steps = source_BS.shape[1] * 5 // 4 + 2 if brief else None
-                return search(self.model(params), source_BS, decode, steps=steps, **options)
+                if not brief:
+                    return search(self.model(params), source_BS, decode, **options)
+                steps = source_BS.shape[1] * 5 // 4 + 2
+                briefly = functools.partial(search, self.model(params), spec=decode, steps=steps, **options)
+                return one_after_the_other(briefly, source_BS, len(source_BS) // _IN_TURN)
 
             self._searches[decode, brief] = self.placement.compile_rows(run)
         return self._searches[decode, brief]

@@ -25,6 +25,7 @@ class Flags(NamedTuple):
     source: flags.FlagHolder
     reference: flags.FlagHolder
     output: flags.FlagHolder
+    dtype: flags.FlagHolder
 
 
 def define() -> Flags:
@@ -36,6 +37,7 @@ def define() -> Flags:
         source=text("source", None, "a file to translate in place of a split, a sentence a line, plain or .gz"),
         reference=text("reference", None, "its translation, line by line"),
         output=text("output", None, "where to write the translations; default: the run's translations/"),
+        dtype=command.define_dtype(),
     )
 
 
@@ -44,7 +46,7 @@ def main(given: Flags) -> None:
     from experiments import devices, hosts
     from experiments.workdir import Workdir
 
-    paths, split, source, reference, output = (flag.value for flag in given)
+    paths, split, source, reference, output, dtype = (flag.value for flag in given)
     if not paths:
         command.refuse("--workdir is needed: the folder of a run")
     if (source is None) != (reference is None):
@@ -55,13 +57,18 @@ def main(given: Flags) -> None:
         parallel = Workdir(paths[0]).spec().parallel
         devices.prepare(parallel.cpu_devices)
         hosts.join(parallel.distributed)
-        scores = evaluate(paths, split, source, reference, output)
+        scores = evaluate(paths, split, source, reference, output, dtype)
     if hosts.leader():
         print(json.dumps(scores, ensure_ascii=False))
 
 
 def evaluate(
-    paths: Sequence[str], split: str | None, source: str | None, reference: str | None, output: str | None
+    paths: Sequence[str],
+    split: str | None,
+    source: str | None,
+    reference: str | None,
+    output: str | None,
+    dtype: str | None = None,
 ) -> dict[str, Any]:
     """Scores a run, or the ensemble of several, on a split or on a pair of files; returns what `main` prints."""
     from experiments import hosts, trained
@@ -77,7 +84,7 @@ def evaluate(
         pairs = read_parallel(source, reference)
     else:
         pairs = open_corpus(spec.data).split(name)
-    system, params, steps = trained.load(paths)
+    system, params, steps = trained.load(paths, dtype)
     scores, texts = evaluate_split(system, params, pairs, spec.decode)
     if output is None:
         workdir.write_translations(name if len(paths) == 1 else f"{name}.ensemble", steps[0][-1], texts)

@@ -32,6 +32,7 @@ class Flags(NamedTuple):
     port: flags.FlagHolder
     batch_size: flags.FlagHolder
     places: flags.FlagHolder
+    dtype: flags.FlagHolder
 
 
 def define() -> Flags:
@@ -43,6 +44,7 @@ def define() -> Flags:
         port=whole("port", 8000, "to listen on; 0: any that is free", lower_bound=0, upper_bound=65535),
         batch_size=whole("batch_size", 16, "texts searched at a time", lower_bound=1),
         places=whole("queue", 256, "texts that may wait; more are refused with status 503", lower_bound=1),
+        dtype=command.define_dtype(),
     )
 
 
@@ -88,7 +90,7 @@ def _serve(given: Flags, listening: socket.socket, interrupts: Interrupts) -> No
     from experiments.serving.programs import Programs
     from experiments.serving.service import Service
 
-    programs = Programs(trained.load(given.workdir.value), given.batch_size.value)
+    programs = Programs(trained.load(given.workdir.value, given.dtype.value), given.batch_size.value)
     engine = Engine(programs, given.places.value, programs.ahead())
     name = ", ".join(pathlib.Path(path).resolve().name for path in given.workdir.value)
     try:

@@ -8,6 +8,7 @@ from experiments.assemble import System
 from experiments.workdir import Workdir
 from transformer.data.marian_tokenizer import load_tokenizer
 from transformer.models.ensemble import Ensemble
+from transformer.spec import Spec
 from transformer.training.state import Model, Params
 
 
@@ -28,15 +29,19 @@ class _Together(NamedTuple):
         return Ensemble([model(each) for model, each in zip(self.models, params, strict=True)])
 
 
-def load(paths: Sequence[str]) -> Trained:
+def load(paths: Sequence[str], dtype: str | None = None) -> Trained:
     """The run in a folder; of several folders, their ensemble. Settings are those of the first.
+
+    Args:
+      paths: the folders.
+      dtype: of matrix products; default: each run's own `model.dtype`. Parameters are float32 whatever it is.
 
     Raises:
       FileNotFoundError: there is no run in a folder.
       ValueError: runs that cannot translate together: another direction, another vocabulary.
     """
     workdirs = [Workdir(path) for path in paths]
-    systems = [System.make(workdir.spec(), load_tokenizer(workdir.tokenizer)) for workdir in workdirs]
+    systems = [System.make(_in(dtype, workdir.spec()), load_tokenizer(workdir.tokenizer)) for workdir in workdirs]
     first = systems[0]
     for path, system in zip(paths, systems, strict=True):
         for name, here, there in (
@@ -51,3 +56,7 @@ def load(paths: Sequence[str]) -> Trained:
         return Trained(first, params[0], steps)
     together: Any = _Together(tuple(system.model for system in systems))
     return Trained(dataclasses.replace(first, model=together), params, steps)
+
+
+def _in(dtype: str | None, spec: Spec) -> Spec:
+    return dataclasses.replace(spec, model=dataclasses.replace(spec.model, dtype=dtype or spec.model.dtype))

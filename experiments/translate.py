@@ -34,6 +34,7 @@ class Flags(NamedTuple):
     workdir: flags.FlagHolder
     n_best: flags.FlagHolder
     max_length: flags.FlagHolder
+    dtype: flags.FlagHolder
     decode: dict[str, flags.FlagHolder]
 
 
@@ -50,6 +51,7 @@ def define() -> Flags:
             "tokens from which on a line is divided; default: data.max_length; 0: never",
             lower_bound=0,
         ),
+        dtype=command.define_dtype(),
         decode={
             "method": flags.DEFINE_enum("method", None, methods, "how to search; default: as configured"),
             "beam_size": whole("beam_size", None, "hypotheses kept a sentence; default: as configured"),
@@ -82,7 +84,7 @@ def main(given: Flags) -> None:
         devices.prepare(spec.parallel.cpu_devices)
         from experiments import trained
 
-        system, params, _ = trained.load(given.workdir.value)
+        system, params, _ = trained.load(given.workdir.value, given.dtype.value)
     from experiments.lengths import Whole, longest
 
     talks = sys.stdin.isatty()

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids shared by tokenizer, models and search
 LANGUAGES = ("fr", "en")
+DTYPES = ("float32", "bfloat16")  # of matrix products
 SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
 
 
@@ -98,7 +99,7 @@ class ModelSpec(Section):
         _rate("model", self, "dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward")
         _rate("model", self, "dropout_word")
         _one_of("model.norm", self.norm, ("post", "pre", "none"))
-        _one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        _one_of("model.dtype", self.dtype, DTYPES)
         for kind in self.without_residual:
             _one_of("model.no_residual", kind, SUBLAYERS)
         for name in ("d_k", "d_v"):
@@ -245,7 +246,7 @@ class TrainSpec(Section):
         _positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
         _rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
         _require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")
-        _one_of("train.muon_dtype", self.muon_dtype, (None, "float32", "bfloat16"))
+        _one_of("train.muon_dtype", self.muon_dtype, (None, *DTYPES))
         _one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
         _one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
 

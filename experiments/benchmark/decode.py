@@ -20,6 +20,7 @@ from experiments.benchmark.turns import Peer, known, quartiles, ratio, take, wor
 _HERE = "experiments.benchmark.peers"
 PEERS = {
     "ours": Peer(f"{_HERE}.our_search"),
+    "ours-bfloat16": Peer(f"{_HERE}.our_search", arguments=("bfloat16",)),  # beside float32 of others
     "hugging-face": Peer(f"{_HERE}.hugging_face_search", "hugging"),
     "ctranslate2": Peer(f"{_HERE}.ctranslate2_search", "ctranslate2", ("float32",)),
     "ctranslate2-int8": Peer(f"{_HERE}.ctranslate2_search", "ctranslate2", ("int8",)),

@@ -105,6 +105,27 @@ def test_what_needs_more_steps_is_not_found(markov, pad, make_spec, monkeypatch,
     assert (np.asarray(brief.ranks_BN)[~found_B] == LOWEST).all()
 
 
+@pytest.mark.parametrize("method", ["beam", "greedy"])
+def test_batches_one_after_the_other_find_what_one_batch_finds(markov, pad, make_spec, method):
+    """Without a step for what is nothing but padding."""
+    model, spec, searched = markov(5), make_spec(method=method), []
+    sentences = [[3 + number % 4, *[4, 6, 3][: number % 3], 5, EOS] for number in range(5)]
+    source_BS = jnp.asarray(pad(*sentences, rows=9))
+
+    def noted(source_BS):
+        jax.debug.callback(lambda source_BS: searched.append(int((source_BS != PAD).any(1).sum())), source_BS)
+        return search(model, source_BS, spec)
+
+    at_once = jax.jit(noted)(source_BS)
+    jax.effects_barrier()
+    in_turn = jax.jit(lambda source_BS: stages.one_after_the_other(noted, source_BS, 3))(source_BS)
+    jax.effects_barrier()
+    assert searched == [5, 3, 2]
+    for one, other in zip(at_once, in_turn, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (at_once.tokens_BNT[:5, 0, 0] != PAD).all()
+
+
 def test_what_is_done_changes_no_more(markov, pad, make_spec):
     model, source_BS, spec = markov(5), jnp.asarray(pad(*SENTENCES, rows=4)), make_spec()
     parts = search_stages(model, source_BS, spec)

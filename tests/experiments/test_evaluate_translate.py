@@ -13,10 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from experiments.evaluate import evaluate
+from experiments.trained import load
 from transformer.data.tokenizer import Tokenizer
+from transformer.spec import EOS, PAD
 
 
 def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -43,6 +46,32 @@ def test_a_pair_of_files_scores_like_the_split_they_hold(
     for name in ("bleu", "chrf", "bleu_paper", "sentences"):
         assert files[name] == split[name]
     assert (tmp_path / "out.txt").read_text() == (tmp_path / "out2.txt").read_text() != ""
+
+
+def test_a_run_translates_in_other_numbers_than_it_was_trained_in(
+    trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Its parameters are the same; each word's logits differ, some words may."""
+    found = {dtype: load([str(trained)], dtype) for dtype in (None, "float32", "bfloat16")}
+    assert {dtype: system.spec.model.dtype for dtype, (system, *_) in found.items()} == {
+        None: "float32",
+        "float32": "float32",
+        "bfloat16": "bfloat16",
+    }
+    source_BS = np.array([[5, 7, 6, EOS], [8, EOS, PAD, PAD]], np.int32)
+    states = {dtype: system.model(params).encode(source_BS).states_BSD for dtype, (system, params, _) in found.items()}
+    np.testing.assert_array_equal(states[None], states["float32"])
+    assert states["bfloat16"].dtype == "bfloat16"
+    difference = np.abs(np.float32(states["bfloat16"]) - states["float32"]).max()
+    assert 1e-4 < difference < 0.2
+    assert evaluate([str(trained)], "test", None, None, str(tmp_path / "out.txt"), "bfloat16")["sentences"] == 5
+
+
+@pytest.mark.parametrize("module", ["translate", "evaluate", "serve"])
+def test_numbers_that_do_not_exist_are_refused(trained: pathlib.Path, module: str) -> None:
+    done = command(f"experiments.{module}", f"--workdir={trained}", "--dtype=float8")
+    assert done.returncode == 2
+    assert done.stderr.decode().strip().startswith("error: flag --dtype=float8: value should be one of")
 
 
 @pytest.mark.slow

@@ -98,6 +98,26 @@ def test_steps_are_columns_of_causal_attention(attention, monkeypatch: pytest.Mo
         assert (by_slot[:, :, 5:] == 1e3).all()
 
 
+def test_steps_in_bfloat16_are_columns_of_attention_in_it(draw) -> None:
+    """Where caches are frugal, their numbers are float32."""
+    attention = draw(lambda: make(jnp.bfloat16))
+    x_BNTD = jnp.asarray(np.random.default_rng(3).normal(0, 0.5, (2, 1, 3, D_MODEL)), jnp.bfloat16)
+    expected_BTD, _ = run(attention, x_BNTD[:, 0], x_BNTD[:, 0], np.tril(np.ones((3, 3), bool))[None, None])
+    slot_BNT = jnp.zeros((2, 1, 5), jnp.int32)
+    for frugal, kept in ((True, jnp.float32), (False, jnp.bfloat16)):
+        cache = attention.empty(2, 1, 5, jnp.bfloat16, frugal)
+        for position in range(3):
+            mask = masks.ancestors(slot_BNT, jnp.int32(position))
+            column_BND, cache = attention.step(x_BNTD[:, :, position], cache, jnp.int32(position), mask)
+        assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype(kept)}
+        assert column_BND.dtype == jnp.bfloat16
+        np.testing.assert_allclose(
+            np.float32(column_BND[:, 0]),
+            np.float32(expected_BTD[:, 2]),
+            atol=0.03 * np.abs(np.float32(expected_BTD)).max(),
+        )
+
+
 def test_dropout_reaches_the_weights(attention, x, memory) -> None:
     mask = np.ones((1, 1, 1, 3), bool)
     without, weights_BHTS = run(attention, x, memory, mask)

@@ -14,6 +14,7 @@ from transformer.decoding.hypotheses import LOWEST, Found
 from transformer.spec import PAD
 
 _FEWEST = 8  # rows that are worth a program of their own
+_NOTHING = Found(PAD, LOWEST, LOWEST)  # type: ignore[arg-type]  # what places hold that no output fills
 
 
 class Stages(NamedTuple):
@@ -61,6 +62,23 @@ def run(stages: Stages, halvings: int = 0) -> Found:
         state = jax.tree.map(lambda leaf, kept=kept: leaf[kept], state._replace(step=()))._replace(step=state.step)
         row_B = row_B[kept]
     return _put(found, row_B, _ended(stages, _until(stages, state, None)))
+
+
+def one_after_the_other(search: Callable[[jax.Array], Found], source_BS: jax.Array, rows: int) -> Found:
+    """What `search` finds for each `rows` of a batch in turn; those that are PAD alone cost nothing.
+
+    One program for many rows: devices that share them wait for each other at its end alone, and not after each search.
+    """
+    parts = source_BS.reshape(-1, rows, source_BS.shape[1])
+    if len(parts) == 1:
+        return search(source_BS)
+    shapes = jax.eval_shape(search, parts[0])
+
+    def nothing(source_BS: jax.Array) -> Found:
+        return Found(*(jnp.full(each.shape, empty, each.dtype) for each, empty in zip(shapes, _NOTHING, strict=True)))
+
+    found = jax.lax.map(lambda part_BS: jax.lax.cond(jnp.any(part_BS != PAD), search, nothing, part_BS), parts)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
 
 
 def _ended(stages: Stages, state: Any) -> Found:

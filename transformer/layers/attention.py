@@ -232,8 +232,10 @@ class MultiHeadAttention(nnx.Module):
           beams: tokens at each position of a sentence.
           positions: how many.
           dtype: of keys and values.
-          frugal: makes it in parts, of which a step reads only those that hold something.
+          frugal: makes it in parts, of which a step reads only those that hold something, and of float32: to write
+            few numbers of 16 bits among others, a CPU makes all of them float32 and back.
         """
+        dtype = jnp.dtype(jnp.float32) if frugal else dtype
         ends = [positions]
         while frugal and ends[0] > 2 * _FIRST_PART:
             ends.insert(0, -(-ends[0] // 2))
@@ -269,6 +271,7 @@ class MultiHeadAttention(nnx.Module):
                 jnp.concatenate(each, axis=2) if parts > 1 else each[0] for each in zip(*cache[:parts], strict=True)
             ]
             memory = ByHead(*read).turned()
+            query_BNHK = query_BNHK.astype(memory.key_BSHK.dtype)
             return self.attention(query_BNHK, memory.key_BSHK, memory.value_BSHU, mask[..., : ends[parts - 1]])[0]
 
         # Most outputs end long before the limit that a cache is made for, and most steps read the first part alone.

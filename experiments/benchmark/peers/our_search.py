@@ -1,5 +1,6 @@
-"""What `experiments.translate` does, as a worker."""
+"""What `experiments.translate` does, as a worker; a second argument is its --dtype."""
 
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from experiments.benchmark.peers import worker
 from experiments.workdir import Workdir
 
 
-def make(settings: dict[str, Any]) -> tuple[dict[str, str], Callable[[list[str]], list[str]]]:
+def make(settings: dict[str, Any], dtype: str | None = None) -> tuple[dict[str, str], Callable[[list[str]], list[str]]]:
     """The worker's search."""
     import dataclasses
 
@@ -18,7 +19,7 @@ def make(settings: dict[str, Any]) -> tuple[dict[str, str], Callable[[list[str]]
     devices.prepare(spec.parallel.cpu_devices)
     from experiments import trained
 
-    system, params, _ = trained.load([settings["workdir"]])
+    system, params, _ = trained.load([settings["workdir"]], dtype)
     decode = dataclasses.replace(
         system.spec.decode,
         method="beam" if settings["beam_size"] > 1 else "greedy",
@@ -32,4 +33,4 @@ def make(settings: dict[str, Any]) -> tuple[dict[str, str], Callable[[list[str]]
 
 
 if __name__ == "__main__":
-    sys.exit(worker.serve_search(make))
+    sys.exit(worker.serve_search(functools.partial(make, dtype=(sys.argv[2:] or [None])[0])))
