@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -58,7 +59,7 @@ def test_a_run_translates_in_other_numbers_than_it_was_trained_in(
         "float32": "float32",
         "bfloat16": "bfloat16",
     }
-    source_BS = np.array([[5, 7, 6, EOS], [8, EOS, PAD, PAD]], np.int32)
+    source_BS = jnp.array([[5, 7, 6, EOS], [8, EOS, PAD, PAD]], jnp.int32)
     states = {dtype: system.model(params).encode(source_BS).states_BSD for dtype, (system, params, _) in found.items()}
     np.testing.assert_array_equal(states[None], states["float32"])
     assert states["bfloat16"].dtype == "bfloat16"

@@ -105,7 +105,7 @@ def test_steps_in_bfloat16_are_columns_of_attention_in_it(draw) -> None:
     expected_BTD, _ = run(attention, x_BNTD[:, 0], x_BNTD[:, 0], np.tril(np.ones((3, 3), bool))[None, None])
     slot_BNT = jnp.zeros((2, 1, 5), jnp.int32)
     for frugal, kept in ((True, jnp.float32), (False, jnp.bfloat16)):
-        cache = attention.empty(2, 1, 5, jnp.bfloat16, frugal)
+        cache, column_BND = attention.empty(2, 1, 5, jnp.bfloat16, frugal), x_BNTD[:, :, 0]
         for position in range(3):
             mask = masks.ancestors(slot_BNT, jnp.int32(position))
             column_BND, cache = attention.step(x_BNTD[:, :, position], cache, jnp.int32(position), mask)
