@@ -94,8 +94,12 @@ def get_config(recipe: str = "improved") -> ConfigDict:
     if recipe == "fast":
         config.model.norm = "pre"  # 5 BLEU ahead of post-norm after 800 updates of :small: experiments/LOG.md
         config.model.dtype = "bfloat16"
+        config.model.dropout_embedding = 0.08  # after 1500 updates 0.05 is 3 BLEU ahead of 0.13, and 8e-3 2 of 4e-3
+        config.model.dropout_sublayer = 0.08
+        config.model.dropout_word = 0.05
         config.data.buckets = 8  # a third fewer programs to compile
-        config.train.steps = 6000
+        config.train.learning_rate = 8e-3
+        config.train.steps = 6400
         config.train.warmup_steps = 400
         config.evaluate.every = 1500
         config.checkpoint.every = 500

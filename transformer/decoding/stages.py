@@ -14,7 +14,7 @@ from transformer.decoding.hypotheses import LOWEST, Found
 from transformer.spec import PAD
 
 _FEWEST = 8  # rows that are worth a program of their own
-_NOTHING = Found(PAD, LOWEST, LOWEST)  # type: ignore[arg-type]  # what places hold that no output fills
+_NOTHING = (PAD, LOWEST, LOWEST)  # what places of `Found` hold that no output fills
 
 
 class Stages(NamedTuple):
