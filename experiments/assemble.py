@@ -36,8 +36,8 @@ from transformer.training.state import Model, Params, TrainState
 # long before its last sentence; a quarter of the rows is enough for the rest.
 _HALVINGS = 2
 _FEW = 8  # rows of a batch of those that are searched again, which are some in a thousand
-# Batches that are searched in one program, one after the other: a CPU's devices wait for each other after each program,
-# and a sentence that takes long makes the other device wait for as long.
+# Batches that are searched in one program, one after the other: after a program a CPU's devices wait for each other, as
+# long as the last sentence of one takes.
 _IN_TURN = 16
 _LOSS_CHUNK = 8  # target positions whose logits exist at one time on a CPU, where no setting says how many
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
@@ -173,13 +173,18 @@ class System:
         def attempt(rows: int, brief: bool) -> Attempt:
             compiled = self._search(decode, brief)
             # Rows of padding fill a batch up to what the devices can share evenly.
-            rows = self.placement.rows(min(rows, decode.batch_size)) * (_IN_TURN if brief else 1)
+            rows = self.placement.rows(min(rows, decode.batch_size)) * (self._in_turn if brief else 1)
             batches = functools.partial(batching.source_batches, batch_size=rows, parts=self.placement.devices)
             return Attempt(lambda source_BS: compiled(params, self.placement.shard(source_BS)), batches)
 
         whole = attempt(_FEW if self.placement.on_cpu else decode.batch_size, brief=False)
         attempts = [attempt(decode.batch_size, brief=True), whole] if self.placement.on_cpu else [whole]
         return Translator(self.tokenizer, *attempts)
+
+    @property
+    def _in_turn(self) -> int:
+        """Batches of one program; where parameters are divided, devices go through each batch together."""
+        return 1 if self.placement.divided else _IN_TURN
 
     def _search(self, decode: DecodeSpec, brief: bool) -> Callable[..., Any]:
         """The compiled search with these settings; the same function each time, or it would be compiled again."""
@@ -191,7 +196,7 @@ class System:
                     return search(self.model(params), source_BS, decode, **options)
                 steps = source_BS.shape[1] * 5 // 4 + 2
                 briefly = functools.partial(search, self.model(params), spec=decode, steps=steps, **options)
-                return one_after_the_other(briefly, source_BS, len(source_BS) // _IN_TURN)
+                return one_after_the_other(briefly, source_BS, len(source_BS) // self._in_turn)
 
             self._searches[decode, brief] = self.placement.compile_rows(run)
         return self._searches[decode, brief]

@@ -1,4 +1,4 @@
-"""Trains and searches on eight simulated devices, as arguments say: FILE train|find ARCHITECTURE DATA.FSDP.TENSOR ...
+"""Trains and searches on eight simulated devices, as arguments say: FILE train|find ARCHITECTURE[:DTYPE] DATA.FSDP.TENSOR ...
 
 Writes to FILE, under each way, what came of it. "pmap" and "one" are ways too.
 """
@@ -22,9 +22,12 @@ from transformer.training.parallel import MeshPlacement, PmapPlacement
 VOCABULARY, STEPS = 16, 3
 
 
-def spec_of(architecture: str) -> Spec:
+def spec_of(name: str) -> Spec:
+    """The settings of an architecture, or of ARCHITECTURE:DTYPE."""
+    architecture, _, dtype = name.partition(":")
     config = base.get_config().to_dict()
     config["model"] |= {"architecture": architecture, "d_model": 8, "d_ff": 12, "heads": 4}
+    config["model"] |= {"dtype": dtype or "float32"}
     config["model"] |= {"encoder_layers": 1, "decoder_layers": 1, "dropout_sublayer": 0.2, "dropout_embedding": 0.1}
     if architecture != "transformer":
         config["model"] |= {"heads": 1, "scale_embeddings": False}

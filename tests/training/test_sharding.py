@@ -60,6 +60,18 @@ def test_every_mesh_is_one_device(architecture: str, tmp_path: pathlib.Path) -> 
 
 
 @pytest.mark.slow
+def test_every_mesh_is_one_device_in_bfloat16(tmp_path: pathlib.Path) -> None:
+    """But for roundings: nearer to one device in bfloat16 than that is to one in float32."""
+    found = run(tmp_path, "train", "transformer:bfloat16", "8.1.1", "1.8.1", "2.2.2", "pmap")
+    exact = run(tmp_path, "train", "transformer")["one"]
+    one = found.pop("one")
+    rounding = np.abs(one["losses"] / exact["losses"] - 1).max()
+    assert 1e-5 < rounding < 0.02
+    for each in found.values():
+        assert np.abs(each["losses"] / one["losses"] - 1).max() < rounding
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", WAYS)
 def test_every_mesh_finds_what_one_device_finds(architecture: str, tmp_path: pathlib.Path) -> None:
     found = run(tmp_path, "find", architecture, "8.1.1", "1.8.1", "2.2.2")
