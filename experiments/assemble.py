@@ -173,18 +173,18 @@ class System:
         def attempt(rows: int, brief: bool) -> Attempt:
             compiled = self._search(decode, brief)
             # Rows of padding fill a batch up to what the devices can share evenly.
-            rows = self.placement.rows(min(rows, decode.batch_size)) * (self._in_turn if brief else 1)
+            rows = self.placement.rows(rows) * self._in_turn(brief)
             batches = functools.partial(batching.source_batches, batch_size=rows, parts=self.placement.devices)
             return Attempt(lambda source_BS: compiled(params, self.placement.shard(source_BS)), batches)
 
-        whole = attempt(_FEW if self.placement.on_cpu else decode.batch_size, brief=False)
-        attempts = [attempt(decode.batch_size, brief=True), whole] if self.placement.on_cpu else [whole]
-        return Translator(self.tokenizer, *attempts)
+        rows = decode.batch_size
+        if not self.placement.on_cpu:
+            return Translator(self.tokenizer, attempt(rows, brief=False))
+        return Translator(self.tokenizer, attempt(rows, brief=True), attempt(min(_FEW, rows), brief=False))
 
-    @property
-    def _in_turn(self) -> int:
+    def _in_turn(self, brief: bool) -> int:
         """Batches of one program; where parameters are divided, devices go through each batch together."""
-        return 1 if self.placement.divided else _IN_TURN
+        return _IN_TURN if brief and not self.placement.divided else 1
 
     def _search(self, decode: DecodeSpec, brief: bool) -> Callable[..., Any]:
         """The compiled search with these settings; the same function each time, or it would be compiled again."""
@@ -192,11 +192,9 @@ class System:
             options = {"frugal": self.placement.on_cpu, "halvings": _HALVINGS if brief else 0}
 
             def run(params: Params, source_BS: jax.Array) -> Found:
-                if not brief:
-                    return search(self.model(params), source_BS, decode, **options)
-                steps = source_BS.shape[1] * 5 // 4 + 2
-                briefly = functools.partial(search, self.model(params), spec=decode, steps=steps, **options)
-                return one_after_the_other(briefly, source_BS, len(source_BS) // self._in_turn)
+                steps = source_BS.shape[1] * 5 // 4 + 2 if brief else None
+                one = functools.partial(search, self.model(params), spec=decode, steps=steps, **options)
+                return one_after_the_other(one, source_BS, len(source_BS) // self._in_turn(brief))
 
             self._searches[decode, brief] = self.placement.compile_rows(run)
         return self._searches[decode, brief]

@@ -22,6 +22,7 @@ from absl import flags
 from experiments import command
 from experiments.benchmark import works
 from experiments.benchmark.turns import known
+from transformer.spec import DTYPES
 
 _ACCELERATOR = "/device:"  # how the names of their planes begin
 _NUMBER = re.compile(r"(\.\d+|\.clone|\.remat\d*)+$")  # of an operation, among those of its kind
@@ -41,7 +42,7 @@ def define() -> Flags:
     """Defines the flags."""
     return Flags(
         flags.DEFINE_string("work", "SMALL", f"one of {', '.join(works.WORKS)}"),
-        flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of products"),
+        flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products"),
         flags.DEFINE_integer("updates", 3, "that are looked at", lower_bound=1),
         flags.DEFINE_integer("top", 12, "operations that are shown", lower_bound=1),
         flags.DEFINE_multi_string("ours", [], "a setting that is tried: train.loss_chunk=8"),

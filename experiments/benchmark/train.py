@@ -21,6 +21,7 @@ from absl import flags
 from experiments import command
 from experiments.benchmark import works
 from experiments.benchmark.turns import Peer, known, quartiles, ratio, take, workers
+from transformer.spec import DTYPES
 
 _HERE = "experiments.benchmark.peers"
 PEERS = {
@@ -56,7 +57,7 @@ def define() -> Flags:
         flags.DEFINE_list("peers", list(PEERS), "what is compared, ours first"),
         flags.DEFINE_integer("rounds", 9, "turns of each; the first is not counted", lower_bound=2),
         flags.DEFINE_integer("updates", 3, "of a turn", lower_bound=1),
-        flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "of products"),
+        flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products"),
         flags.DEFINE_string("environments", ".venv-peers", "folder with virtual environments of libraries"),
         flags.DEFINE_multi_string("ours", [], "a setting of ours that is tried: train.loss_chunk=8"),
     )

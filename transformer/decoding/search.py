@@ -48,7 +48,7 @@ def search(
       spec: `method` is "beam", "greedy" or "sample".
       key: of "sample", one or [B]; `spec.seed` makes one where none is given.
       frugal: whether steps read no more of caches than is written, for which they have to ask. Good for a CPU, where
-        what is read takes time.
+        what is read takes time. They may keep float32 where the model's numbers are shorter.
       steps: after how many to give up, if not at the limit. What was not found until then is told by a score of LOWEST.
       halvings: how often sentences that are done leave the batch, of which half is left then; not for settings with a
         value for each sentence. Programs grow, and searches take less time where rows cost time: on a CPU.

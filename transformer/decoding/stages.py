@@ -72,6 +72,7 @@ def one_after_the_other(search: Callable[[jax.Array], Found], source_BS: jax.Arr
     parts = source_BS.reshape(-1, rows, source_BS.shape[1])
     if len(parts) == 1:
         return search(source_BS)
+    search = jax.jit(search)  # traced once for both its shapes and the loop
     shapes = jax.eval_shape(search, parts[0])
 
     def nothing(source_BS: jax.Array) -> Found:

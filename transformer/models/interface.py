@@ -57,7 +57,8 @@ class Seq2Seq(Protocol):
     def start(self, memory: Memory, beams: int, max_length: int, frugal: bool = False) -> DecodeState:
         """The state before the first step of a search with `beams` hypotheses and at most `max_length` steps.
 
-        `frugal` steps read no more than is written, at the price of asking how much that is: good for a CPU.
+        `frugal` steps read no more than is written, at the price of asking how much that is, and may keep float32 where
+        the model's numbers are shorter: good for a CPU.
         """
         ...
 
