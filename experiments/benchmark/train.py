@@ -32,6 +32,8 @@ PEERS = {
     "hugging-face": Peer(f"{_HERE}.hugging_face", "hugging"),
     "hugging-face-compiled": Peer(f"{_HERE}.hugging_face", "hugging", ("compile",)),
     "eole": Peer(f"{_HERE}.eole_toolkit", "eole"),
+    "joeynmt": Peer(f"{_HERE}.joeynmt_toolkit", "joeynmt"),
+    "marian": Peer(f"{_HERE}.marian_toolkit", "marian"),
 }
 _PEAK = Peer(f"{_HERE}.peak")
 _PARAMETERS = 0.01  # how far models may differ in size

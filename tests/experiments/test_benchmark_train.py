@@ -1,5 +1,8 @@
 import json
 import pathlib
+import re
+import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,8 @@ from transformer.spec import EOS, PAD, Spec
 
 _TINY = works.Work(d_model=12, d_ff=20, heads=3, layers=2, vocabulary=53, rows=6, width=8)
 _COUNTING = turns.Peer("tests.experiments.counting_peer")
+_LOGGING = turns.Peer("tests.experiments.logging_peer")
+_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Marian's packages are for Linux")
 
 
 def test_sentences_fill_most_of_the_width() -> None:
@@ -63,6 +68,54 @@ def test_a_peer_that_cannot_run_is_named(tmp_path: pathlib.Path, capfd: pytest.C
     assert "broken: left out, status 1: ValueError: it is not installed" in capfd.readouterr().err
 
 
+@_LINUX
+def test_a_trainer_that_goes_on_stands_still_between_turns(tmp_path: pathlib.Path) -> None:
+    # A batch is longer than what a pipe holds: it is written while it is read.
+    work = _TINY._replace(rows=1009, width=37)
+    with turns.workers({"logging": _LOGGING}, json.dumps(work._asdict()), tmp_path, tmp_path) as running:
+        logging, said = running["logging"]
+        assert (said["parameters"], said["loss"], said["versions"]) == (2 * 53, 98.5, {"pymarian": "that of pymarian"})
+        time.sleep(0.5)  # for many updates, if it went on
+        found = logging.turn("3")
+        assert found["loss"] == 94.5, "an update more than counts"
+        assert 0.04 <= found["seconds"] < 5
+        assert found["peak_bytes"] > 2**20
+    log = (tmp_path / "logging.log").read_text()
+    begun = re.findall(r"started as (\d+)\.", log)
+    assert len(begun) == 2, "the second is for the number of parameters"
+    end = time.monotonic() + 5
+    while any(_alive(int(number)) for number in begun):
+        assert time.monotonic() < end, "a trainer outlives its worker"
+        time.sleep(0.05)
+
+
+def _alive(number: int) -> bool:
+    status = pathlib.Path(f"/proc/{number}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+@_LINUX
+@pytest.mark.parametrize(
+    ("arguments", "changes", "said"),
+    [
+        (("skip",), {}, "RuntimeError: batch 0 has 40 target tokens, Marian's 41"),
+        ((), {"heads": 5}, "RuntimeError: Marian ended with status 1: [now] Error: Aborted, heads do not fit"),
+        ((), {"dtype": "bfloat16"}, "ValueError: Marian has no bfloat16"),
+    ],
+)
+def test_a_trainer_that_does_not_do_the_work_is_left_out(
+    arguments: tuple[str, ...],
+    changes: dict[str, Any],
+    said: str,
+    tmp_path: pathlib.Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    peers = {"logging": _LOGGING._replace(arguments=arguments)}
+    with turns.workers(peers, json.dumps(_TINY._replace(**changes)._asdict()), tmp_path, tmp_path) as running:
+        assert not running
+    assert f"logging: left out, status 1: {said}" in capfd.readouterr().err
+
+
 def _found(name: str, parameters: int = 1000, last: float = 5.0) -> dict[str, Any]:
     return {"peer": name, "parameters": parameters, "loss": [9.0, last]}
 
@@ -92,3 +145,17 @@ def test_libraries_train_alike(tmp_path: pathlib.Path) -> None:
     assert train.differences([each | {"parameters": 1} for each in found]) == []
     assert found[0]["ours_is_faster"] == 1.0
     assert len(train.table("TINY", found).splitlines()) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["eole", "joeynmt", "marian"])
+def test_a_library_in_an_environment_of_its_own_trains_alike(name: str) -> None:
+    environments = turns.ROOT / ".venv-peers"
+    if not (environments / train.PEERS[name].environment).exists():
+        pytest.skip(f"{name} is not installed")
+    peers = {each: train.PEERS[each] for each in ("ours", name)}
+    # Of a few words, the first loss depends more on the seed than on anything else.
+    work = _TINY._replace(d_model=64, heads=2, vocabulary=997, rows=64)
+    found = train.compare(work, peers, 3, 5, str(environments))
+    assert [each["peer"] for each in found] == list(peers)
+    assert train.differences(found) == []

@@ -20,10 +20,14 @@ from experiments.benchmark import works
 class Trainer(Protocol):
     """A model in training, and what its library is."""
 
-    parameters: int
     versions: dict[str, str]
     device: str
     dtype: str  # of products
+
+    @property
+    def parameters(self) -> int:
+        """How many there are."""
+        ...
 
     def update(self, number: int) -> None:
         """Begins an update on the batch with that number; it need not end."""
