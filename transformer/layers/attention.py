@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,7 +12,7 @@ from flax import nnx
 
 from transformer.layers.linear import Linear
 from transformer.ops import splash
-from transformer.ops.attention import Weigh, attend, dot_scores, largest, softmax
+from transformer.ops.attention import Weigh, attend, context, dot_scores, largest, softmax
 from transformer.ops.dropout import Dropout
 from transformer.ops.positions import unrotated
 
@@ -44,7 +44,7 @@ class ByHead(NamedTuple):
 # part of. To look at the slots of all hypotheses of a sentence takes less time than to copy whole histories each step.
 Cache = tuple[ByHead, ...]
 
-_FIRST_PART = 12  # positions; a cache is divided in half, its first half again ... down to about as many
+_FIRST_PART = 8  # positions; the second part has as many, the others twice as many as the one before
 
 Rotate = Callable[[jax.Array, jax.Array], jax.Array]  # (x_BTHK, position_T) to x_BTHK
 Scores = Callable[[jax.Array, jax.Array], jax.Array]  # (query_BTHK, key_BSHK) to float32 scores_BHTS
@@ -118,6 +118,20 @@ class Attention(nnx.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Returns context_BTHU and weights_BHTS."""
         return attend(self.scores(query_BTHK, key_BSHK), value_BSHU, mask, dropout, self.weigh)
+
+    def over_parts(self, query_BTHK: jax.Array, parts: Sequence[KeyValue], mask: jax.Array) -> jax.Array:
+        """The same context_BTHU for keys and values in parts, which would be copied to put them together.
+
+        `mask` is of all of them, one after the other.
+        """
+        scores = [self.scores(query_BTHK, part.key_BSHK) for part in parts]
+        weights_BHTS = self.weigh(jnp.concatenate(scores, axis=-1), mask)
+        ends = list(itertools.accumulate(each.shape[-1] for each in scores))
+        contexts = [
+            context(weights, part.value_BSHU)
+            for weights, part in zip(jnp.split(weights_BHTS, ends[:-1], axis=-1), parts, strict=True)
+        ]
+        return functools.reduce(jnp.add, contexts)
 
 
 class SplashAttention(Attention):
@@ -236,9 +250,10 @@ class MultiHeadAttention(nnx.Module):
             few numbers of 16 bits among others, a CPU makes all of them float32 and back.
         """
         dtype = jnp.dtype(jnp.float32) if frugal else dtype
-        ends = [positions]
-        while frugal and ends[0] > 2 * _FIRST_PART:
-            ends.insert(0, -(-ends[0] // 2))
+        ends = [_FIRST_PART] if frugal else [positions]
+        while ends[-1] < positions:
+            ends.append(2 * ends[-1])
+        ends[-1] = positions
         widths = [size // self.heads for size in (self.to_key.outputs, self.to_value.outputs)]
         return tuple(
             ByHead(*(jnp.zeros((rows, self.heads, (end - begin) * beams, width), dtype) for width in widths))
@@ -267,12 +282,10 @@ class MultiHeadAttention(nnx.Module):
         query_BNHK = self._rotated(self._split(self.to_query(x_BND)), position_T)
 
         def look_back(parts: int, query_BNHK: jax.Array, cache: Cache, mask: jax.Array) -> jax.Array:
-            read = [
-                jnp.concatenate(each, axis=2) if parts > 1 else each[0] for each in zip(*cache[:parts], strict=True)
-            ]
-            memory = ByHead(*read).turned()
-            query_BNHK = query_BNHK.astype(memory.key_BSHK.dtype)
-            return self.attention(query_BNHK, memory.key_BSHK, memory.value_BSHU, mask[..., : ends[parts - 1]])[0]
+            read = [part.turned() for part in cache[:parts]]
+            return self.attention.over_parts(
+                query_BNHK.astype(read[0].key_BSHK.dtype), read, mask[..., : ends[parts - 1]]
+            )
 
         # Most outputs end long before the limit that a cache is made for, and most steps read the first part alone.
         looks = [functools.partial(look_back, parts) for parts in range(1, 1 + len(cache))]

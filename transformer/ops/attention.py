@@ -71,6 +71,10 @@ def attend(
       under `jit`.
     """
     weights_BHTS = weigh(scores_BHTS, mask)
-    kept_BHTS = drop(weights_BHTS, dropout, "attention").astype(value_BSHU.dtype)
-    context_BHTU = products.nn(kept_BHTS, value_BSHU.swapaxes(1, 2), value_BSHU.dtype)
-    return context_BHTU.swapaxes(1, 2), weights_BHTS
+    return context(drop(weights_BHTS, dropout, "attention"), value_BSHU), weights_BHTS
+
+
+def context(weights_BHTS: jax.Array, value_BSHU: jax.Array) -> jax.Array:
+    """The values' sum by these weights, context_BTHU of their dtype."""
+    value_BHSU = value_BSHU.swapaxes(1, 2)
+    return products.nn(weights_BHTS.astype(value_BSHU.dtype), value_BHSU, value_BSHU.dtype).swapaxes(1, 2)
