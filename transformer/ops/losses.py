@@ -27,13 +27,37 @@ def cross_entropy(logits_TV: jax.Array, target_T: jax.Array, weight_T: jax.Array
       smoothing: ε in [0, 1).
     """
     normaliser_T = jax.nn.logsumexp(logits_TV, axis=-1)
-    # A comparison and not a gather: the gradient of a gather is a scatter, which is slow where this fuses.
-    is_target_TV = jax.lax.broadcasted_iota(jnp.int32, logits_TV.shape, logits_TV.ndim - 1) == target_T[..., None]
-    right_T = jnp.sum(jnp.where(is_target_TV, logits_TV, 0.0), axis=-1)
-    nll_T = normaliser_T - right_T
+    nll_T = normaliser_T - _of_target(logits_TV, target_T)
     uniform_T = normaliser_T - jnp.mean(logits_TV, axis=-1)
     loss_T = (1 - smoothing) * nll_T + smoothing * uniform_T
     return LossSums(jnp.sum(loss_T * weight_T), jnp.sum(nll_T * weight_T), jnp.sum(weight_T))
+
+
+def _is_target(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
+    return jax.lax.broadcasted_iota(jnp.int32, logits_TV.shape, logits_TV.ndim - 1) == target_T[..., None]
+
+
+@jax.custom_vjp
+def _of_target(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
+    """Each target's logit; its gradient is a comparison, which fuses, where that of a gather is a scatter, and slow."""
+
+    def gathered(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(logits_TV, target_T[..., None], axis=-1)[..., 0]
+
+    def compared(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.where(_is_target(logits_TV, target_T), logits_TV, 0.0), axis=-1)
+
+    # A CPU writes down what it adds up here. Elsewhere words can be divided among devices, which a gather brings along.
+    return jax.lax.platform_dependent(logits_TV, target_T, cpu=gathered, default=compared)
+
+
+def _of_target_backward(saved: tuple[jax.Array, jax.Array], gradient_T: jax.Array) -> tuple[jax.Array, None]:
+    return jnp.where(_is_target(*saved), gradient_T[..., None], 0.0), None
+
+
+_of_target.defvjp(
+    lambda logits_TV, target_T: (_of_target(logits_TV, target_T), (logits_TV, target_T)), _of_target_backward
+)
 
 
 def fused_cross_entropy(
