@@ -34,6 +34,7 @@ PEERS = {
     "eole": Peer(f"{_HERE}.eole_toolkit", "eole"),
     "joeynmt": Peer(f"{_HERE}.joeynmt_toolkit", "joeynmt"),
     "marian": Peer(f"{_HERE}.marian_toolkit", "marian"),
+    "flax-wmt": Peer(f"{_HERE}.flax_wmt", "flax"),
 }
 _PEAK = Peer(f"{_HERE}.peak")
 _PARAMETERS = 0.01  # how far models may differ in size

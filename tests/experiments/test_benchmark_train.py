@@ -148,7 +148,7 @@ def test_libraries_train_alike(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["eole", "joeynmt", "marian"])
+@pytest.mark.parametrize("name", ["eole", "joeynmt", "marian", "flax-wmt"])
 def test_a_library_in_an_environment_of_its_own_trains_alike(name: str) -> None:
     environments = turns.ROOT / ".venv-peers"
     if not (environments / train.PEERS[name].environment).exists():

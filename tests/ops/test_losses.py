@@ -46,8 +46,13 @@ def test_equals_a_smoothed_target_written_out(batch) -> None:
         nll_BT = optax.softmax_cross_entropy_with_integer_labels(logits, target)
         return LossSums(jnp.sum(loss_BT * weight), jnp.sum(nll_BT * weight), jnp.sum(weight))
 
+    def gradient(sums):
+        return jax.jit(jax.grad(lambda *arguments: sums(*arguments).loss))
+
     for smoothing in (0.0, 0.1, 0.7):
-        same(plain(*batch, jnp.float32(smoothing)), written_out(*batch, jnp.float32(smoothing)))
+        arguments = (*batch, jnp.float32(smoothing))
+        same(plain(*arguments), written_out(*arguments))
+        same(gradient(cross_entropy)(*arguments), gradient(written_out)(*arguments))
 
 
 def test_padding_has_no_influence(batch) -> None:
