@@ -151,6 +151,8 @@ def differences(found: Sequence[dict[str, Any]]) -> list[str]:
         off = each["parameters"] / first["parameters"] - 1
         if abs(off) > _PARAMETERS:
             faults.append(f"{each['peer']} has {100 * off:+.1f} % of the parameters of {first['peer']}")
+        if (each["device"] == "cpu") != (first["device"] == "cpu"):
+            faults.append(f"{each['peer']} runs on {each['device']}, {first['peer']} on {first['device']}")
         other = each["loss"][0] - each["loss"][1]
         if not (fall > 0 and abs(other / fall - 1) <= _FALL):
             faults.append(f"the loss of {each['peer']} falls by {other:.3f}, that of {first['peer']} by {fall:.3f}")

@@ -24,9 +24,9 @@ def log(given: dict[str, str], skip: bool) -> None:
         for source, target in pairs:
             assert set(source.split()) | set(target.split()) <= set(vocabulary[4:])
             tokens += len(target.split()) + 1
-        time.sleep(0.02)
+        time.sleep(0.1)
         counts = f"Cost {99.5 - update} * {tokens:,} @ {tokens:,} after {tokens * update:,}"
-        print(f"[now] Ep. 1 : Up. {update} : Sen. 1,009 : {counts} : Time 0.02s", file=sys.stderr, flush=True)
+        print(f"[now] Ep. 1 : Up. {update} : Sen. 1,009 : {counts} : Time 0.1s", file=sys.stderr, flush=True)
         if given.get("--after") == f"{update}u":
             np.savez(given["--model"], **{"Wemb": np.zeros((len(vocabulary), 2)), "special:model.yml": np.zeros(99)})
             break

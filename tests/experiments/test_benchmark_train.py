@@ -78,7 +78,7 @@ def test_a_trainer_that_goes_on_stands_still_between_turns(tmp_path: pathlib.Pat
         time.sleep(0.5)  # for many updates, if it went on
         found = logging.turn("3")
         assert found["loss"] == 94.5, "an update more than counts"
-        assert 0.04 <= found["seconds"] < 5
+        assert 0.2 <= found["seconds"] < 5
         assert found["peak_bytes"] > 2**20
     log = (tmp_path / "logging.log").read_text()
     begun = re.findall(r"started as (\d+)\.", log)
@@ -116,8 +116,8 @@ def test_a_trainer_that_does_not_do_the_work_is_left_out(
     assert f"logging: left out, status 1: {said}" in capfd.readouterr().err
 
 
-def _found(name: str, parameters: int = 1000, last: float = 5.0) -> dict[str, Any]:
-    return {"peer": name, "parameters": parameters, "loss": [9.0, last]}
+def _found(name: str, parameters: int = 1000, last: float = 5.0, device: str = "cpu") -> dict[str, Any]:
+    return {"peer": name, "device": device, "parameters": parameters, "loss": [9.0, last]}
 
 
 def test_what_is_not_the_same_is_found() -> None:
@@ -126,6 +126,8 @@ def test_what_is_not_the_same_is_found() -> None:
     assert [fault.split(" ")[0] for fault in faults] == ["b", "the", "the"]
     assert "+1.1 %" in faults[0]
     assert train.differences([_found("ours", last=9.5), _found("b", last=9.5)])
+    elsewhere = [_found("ours", device="GPU"), _found("b", device="cpu"), _found("c", device="GPU of another name")]
+    assert train.differences(elsewhere) == ["b runs on cpu, ours on GPU"]
 
 
 def test_ratios_are_of_the_same_round() -> None:

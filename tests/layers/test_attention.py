@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.layers.attention import Attention, Dot, MultiHeadAttention
+from transformer.layers.attention import Attention, Dot, KeyValue, Largest, MultiHeadAttention
 from transformer.layers.linear import Linear
 from transformer.ops import masks
+from transformer.ops.attention import sigmoid, softmax
 from transformer.ops.dropout import Dropout
 
 D_MODEL, HEADS, D_K, D_V, SCALE = 13, 3, 5, 2, 0.7
@@ -98,8 +99,20 @@ def test_steps_are_columns_of_causal_attention(attention, monkeypatch: pytest.Mo
         assert (by_slot[:, :, 5:] == 1e3).all()
 
 
-def test_steps_in_bfloat16_are_columns_of_attention_in_it(draw) -> None:
+@pytest.mark.parametrize("weigh", [softmax, sigmoid, Largest(2)])
+def test_parts_are_as_the_whole(weigh) -> None:
+    chance = np.random.default_rng(5)
+    attention = Attention(Dot(SCALE), weigh)
+    query, key, value = (chance.normal(0, 1, (2, rows, HEADS, 5)).astype(np.float32) for rows in (3, 7, 7))
+    mask = np.arange(7) < np.array([5, 7])[:, None, None, None]
+    parts = [KeyValue(*(side[:, begin:end] for side in (key, value))) for begin, end in ((0, 2), (2, 3), (3, 7))]
+    expected, _ = jax.jit(attention)(query, key, value, mask)
+    np.testing.assert_allclose(jax.jit(attention.over_parts)(query, parts, mask), expected, atol=1e-6)
+
+
+def test_steps_in_bfloat16_are_columns_of_attention_in_it(draw, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where caches are frugal, their numbers are float32."""
+    monkeypatch.setattr("transformer.layers.attention._FIRST_PART", 2)
     attention = draw(lambda: make(jnp.bfloat16))
     x_BNTD = jnp.asarray(np.random.default_rng(3).normal(0, 0.5, (2, 1, 3, D_MODEL)), jnp.bfloat16)
     expected_BTD, _ = run(attention, x_BNTD[:, 0], x_BNTD[:, 0], np.tril(np.ones((3, 3), bool))[None, None])

@@ -7,7 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from transformer.ops.losses import LossSums, cross_entropy, fused_cross_entropy
+from transformer.ops.losses import (
+    LossSums,
+    _compared,
+    _gathered,
+    _of_target,
+    cross_entropy,
+    fused_cross_entropy,
+)
 
 ROWS, LENGTH, D_MODEL, VOCABULARY = 3, 7, 5, 11
 SMOOTHING = jnp.float32(0.1)
@@ -53,6 +60,15 @@ def test_equals_a_smoothed_target_written_out(batch) -> None:
         arguments = (*batch, jnp.float32(smoothing))
         same(plain(*arguments), written_out(*arguments))
         same(gradient(cross_entropy)(*arguments), gradient(written_out)(*arguments))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_cpu_finds_the_targets_as_others_do(dtype) -> None:
+    logits_BTV = jnp.asarray(np.random.default_rng(2).normal(0, 3, (2, 3, VOCABULARY)), dtype)
+    target_BT = jnp.array([[0, 1, 5], [VOCABULARY - 1, 0, 7]])
+    expected_BT = jax.jit(jax.vmap(_compared))(logits_BTV, target_BT)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(_gathered))(logits_BTV, target_BT), expected_BT)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(_of_target))(logits_BTV, target_BT), expected_BT)
 
 
 def test_padding_has_no_influence(batch) -> None:

@@ -44,7 +44,7 @@ class ByHead(NamedTuple):
 # part of. To look at the slots of all hypotheses of a sentence takes less time than to copy whole histories each step.
 Cache = tuple[ByHead, ...]
 
-_FIRST_PART = 8  # positions; the second part has as many, the others twice as many as the one before
+_FIRST_PART = 8  # positions; the second part has as many, each other twice the one before, the last what is left
 
 Rotate = Callable[[jax.Array, jax.Array], jax.Array]  # (x_BTHK, position_T) to x_BTHK
 Scores = Callable[[jax.Array, jax.Array], jax.Array]  # (query_BTHK, key_BSHK) to float32 scores_BHTS
@@ -120,7 +120,7 @@ class Attention(nnx.Module):
         return attend(self.scores(query_BTHK, key_BSHK), value_BSHU, mask, dropout, self.weigh)
 
     def over_parts(self, query_BTHK: jax.Array, parts: Sequence[KeyValue], mask: jax.Array) -> jax.Array:
-        """The same context_BTHU for keys and values in parts, which would be copied to put them together.
+        """The same context_BTHU for keys and values in parts, float32, which would be copied to put them together.
 
         `mask` is of all of them, one after the other.
         """
@@ -287,7 +287,7 @@ class MultiHeadAttention(nnx.Module):
                 query_BNHK.astype(read[0].key_BSHK.dtype), read, mask[..., : ends[parts - 1]]
             )
 
-        # Most outputs end long before the limit that a cache is made for, and most steps read the first part alone.
+        # Most outputs end long before the limit that a cache is made for; no step reads a part that is not begun.
         looks = [functools.partial(look_back, parts) for parts in range(1, 1 + len(cache))]
         before = sum((first >= end).astype(jnp.int32) for end in ends[:-1])
         context_BNHU = jax.lax.switch(before, looks, query_BNHK, cache, mask)

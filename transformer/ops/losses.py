@@ -22,7 +22,7 @@ def cross_entropy(logits_TV: jax.Array, target_T: jax.Array, weight_T: jax.Array
 
     Args:
       logits_TV: float32; any number of leading axes, the same as those of `target_T`.
-      target_T: int32 ids.
+      target_T: int32 ids of the vocabulary, at padding too.
       weight_T: float32, 0 at padding.
       smoothing: ε in [0, 1).
     """
@@ -40,15 +40,16 @@ def _is_target(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _of_target(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
     """Each target's logit; its gradient is a comparison, which fuses, where that of a gather is a scatter, and slow."""
+    # What a CPU adds up it writes down first. Elsewhere a gather would bring together what devices divided by words.
+    return jax.lax.platform_dependent(logits_TV, target_T, cpu=_gathered, default=_compared)
 
-    def gathered(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
-        return jnp.take_along_axis(logits_TV, target_T[..., None], axis=-1)[..., 0]
 
-    def compared(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.where(_is_target(logits_TV, target_T), logits_TV, 0.0), axis=-1)
+def _gathered(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(logits_TV, target_T[..., None], axis=-1, mode="clip")[..., 0]
 
-    # A CPU writes down what it adds up here. Elsewhere words can be divided among devices, which a gather brings along.
-    return jax.lax.platform_dependent(logits_TV, target_T, cpu=gathered, default=compared)
+
+def _compared(logits_TV: jax.Array, target_T: jax.Array) -> jax.Array:
+    return jnp.sum(jnp.where(_is_target(logits_TV, target_T), logits_TV, 0.0), axis=-1)
 
 
 def _of_target_backward(saved: tuple[jax.Array, jax.Array], gradient_T: jax.Array) -> tuple[jax.Array, None]:

@@ -1,5 +1,7 @@
 """Flax's own example of machine translation, `examples/wmt`, as a worker: its model, loss and step; pre-norm.
 
+On a CPU it has one device, with all cores, as whoever runs the example has; and its step counts right words, too.
+
 Its environment, with the source of Flax, where the example is: `python3 -m venv .venv-peers/flax &&
 .venv-peers/flax/bin/pip install flax && .venv-peers/flax/bin/pip download --no-deps --no-binary=flax
 --dest=.venv-peers/flax flax && tar xzf .venv-peers/flax/flax-*.tar.gz -C .venv-peers/flax`.
@@ -26,7 +28,7 @@ from experiments.benchmark.peers import worker
 
 _LEARNING_RATE = 1e-3
 # What the example imports for its data and its logs, which a step does not touch.
-_UNUSED = ("clu", "tensorflow", "input_pipeline", "bleu")
+_UNUSED = ("clu", "ml_collections", "tensorflow", "input_pipeline", "bleu")
 
 
 class Example:

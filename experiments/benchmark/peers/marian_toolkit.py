@@ -57,7 +57,8 @@ class Marian:
     def parameters(self) -> int:
         """Of the file that another Marian writes after one update, the only place where their number is found."""
         with tempfile.TemporaryDirectory() as folder:
-            _train(self._work, self._given, pathlib.Path(folder), ("--after", "1u"), log=None).wait()
+            if status := _train(self._work, self._given, pathlib.Path(folder), ("--after", "1u"), log=None).wait():
+                raise RuntimeError(f"Marian ended with status {status} instead of writing its model")
             with np.load(pathlib.Path(folder, "model.npz")) as arrays:
                 return sum(arrays[name].size for name in arrays if not name.startswith("special:"))
 
