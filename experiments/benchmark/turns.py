@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -31,7 +32,7 @@ class Peer(NamedTuple):
     arguments: tuple[str, ...] = ()
 
 
-class PeerError(RuntimeError):
+class PeerError(ChildProcessError):
     """A peer that cannot run, with the last line of what it said."""
 
 
@@ -72,7 +73,10 @@ class Worker:
         if not line:
             status = self._process.wait()
             said = self._log.read_text(errors="replace").strip().splitlines()
-            raise PeerError(f"status {status}: {said[-1] if said else 'said nothing'}")
+            killed = (
+                ", killed, perhaps for want of memory: fewer --peers need less" if status == -signal.SIGKILL else ""
+            )
+            raise PeerError(f"status {status}{killed}: {said[-1] if said else 'said nothing'}")
         return json.loads(line)
 
     def turn(self, order: str) -> dict[str, Any]:
@@ -119,11 +123,18 @@ def workers(
 def take(
     running: dict[str, tuple[Worker, dict[str, Any]]], rounds: int, order: Callable[[str], str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """What comes of the turns of each worker; in each round all have one, with the order for its name."""
+    """What comes of the turns of each worker; in each round all have one, with the order for its name.
+
+    Raises:
+      PeerError: one ended.
+    """
     taken: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
     for _ in range(rounds):
         for name, (worker, _) in running.items():
-            taken[name].append(worker.turn(order(name)))
+            try:
+                taken[name].append(worker.turn(order(name)))
+            except PeerError as error:
+                raise PeerError(f"{name}: {error}") from error
     return taken
 
 

@@ -68,6 +68,13 @@ def test_a_peer_that_cannot_run_is_named(tmp_path: pathlib.Path, capfd: pytest.C
     assert "broken: left out, status 1: ValueError: it is not installed" in capfd.readouterr().err
 
 
+def test_a_peer_that_is_killed_at_its_work_is_named(tmp_path: pathlib.Path) -> None:
+    with turns.workers({"one": _COUNTING}, json.dumps(_TINY._asdict()), tmp_path, tmp_path) as running:
+        running["one"][0]._process.kill()
+        with pytest.raises(turns.PeerError, match="one: status -9, killed, perhaps for want of memory"):
+            turns.take(running, 2, lambda _: "1")
+
+
 @_LINUX
 def test_a_trainer_that_goes_on_stands_still_between_turns(tmp_path: pathlib.Path) -> None:
     # A batch is longer than what a pipe holds: it is written while it is read.

@@ -44,7 +44,7 @@ class ByHead(NamedTuple):
 # part of. To look at the slots of all hypotheses of a sentence takes less time than to copy whole histories each step.
 Cache = tuple[ByHead, ...]
 
-_FIRST_PART = 8  # positions; the second part has as many, each other twice the one before, the last what is left
+_FIRST_PART = 12  # positions; the second part has as many, each other twice the one before, the last what is left
 
 Rotate = Callable[[jax.Array, jax.Array], jax.Array]  # (x_BTHK, position_T) to x_BTHK
 Scores = Callable[[jax.Array, jax.Array], jax.Array]  # (query_BTHK, key_BSHK) to float32 scores_BHTS

@@ -26,7 +26,7 @@ from flax.training import common_utils
 from experiments.benchmark import works
 from experiments.benchmark.peers import worker
 
-_LEARNING_RATE = 1e-3
+_RATE = 1e-3  # of learning
 # What the example imports for its data and its logs, which a step does not touch.
 _UNUSED = ("clu", "ml_collections", "tensorflow", "input_pipeline", "bleu")
 
@@ -66,12 +66,16 @@ class Example:
         state = train.TrainState.create(
             apply_fn=model.apply,
             params=params,
-            tx=optax.adamw(_rate, b1=0.9, b2=0.98, eps=1e-9, weight_decay=0.0),
+            # Others multiply embeddings by √d_model: these, larger by as much, learn alike at a rate as much larger.
+            tx=optax.partition(
+                {"embedding": _adam(_RATE * math.sqrt(work.d_model)), "other": _adam(_RATE)},
+                lambda params: jax.tree.map_with_path(_kind, params),
+            ),
             dynamic_scale=None,
         )
         self._state = jax_utils.replicate(state)
         step = functools.partial(
-            train.train_step, config=config, learning_rate_fn=_rate, label_smoothing=work.smoothing
+            train.train_step, config=config, learning_rate_fn=lambda _: _RATE, label_smoothing=work.smoothing
         )
         self._step = jax.pmap(step, axis_name="batch", donate_argnums=(0,))
         self._keys = jax.random.split(dropout_key, jax.local_device_count())
@@ -105,14 +109,19 @@ def _modules() -> tuple[Any, Any]:
     folder = next(pathlib.Path(sys.prefix).glob("flax-*/examples/wmt"), None)
     if folder is None:
         raise FileNotFoundError(f"{sys.prefix}: no source of Flax, flax-*/examples/wmt")
+    importlib.import_module("flax.training.checkpoints")  # looks whether TensorFlow is there, before something is
     sys.path.insert(0, str(folder))
     sys.modules |= {name: MagicMock() for name in _UNUSED}
     return importlib.import_module("models"), importlib.import_module("train")
 
 
-def _rate(count: Any) -> float:
-    del count
-    return _LEARNING_RATE
+def _adam(rate: float) -> optax.GradientTransformation:
+    return optax.adamw(rate, b1=0.9, b2=0.98, eps=1e-9, weight_decay=0.0)
+
+
+def _kind(path: Any, parameter: Any) -> str:
+    del parameter
+    return "embedding" if "embedding" in jax.tree_util.keystr(path) else "other"
 
 
 def _without_inner_dropout(inner: type[nn.Module], call: Any, arguments: Any, options: Any, context: Any) -> Any:
