@@ -103,7 +103,7 @@ def test_steps_are_columns_of_causal_attention(attention, monkeypatch: pytest.Mo
 def test_parts_are_as_the_whole(weigh) -> None:
     chance = np.random.default_rng(5)
     attention = Attention(Dot(SCALE), weigh)
-    query, key, value = (chance.normal(0, 1, (2, rows, HEADS, 5)).astype(np.float32) for rows in (3, 7, 7))
+    query, key, value = (jnp.asarray(chance.normal(0, 1, (2, rows, HEADS, 5)), jnp.float32) for rows in (3, 7, 7))
     mask = np.arange(7) < np.array([5, 7])[:, None, None, None]
     parts = [KeyValue(*(side[:, begin:end] for side in (key, value))) for begin, end in ((0, 2), (2, 3), (3, 7))]
     expected, _ = jax.jit(attention)(query, key, value, mask)
