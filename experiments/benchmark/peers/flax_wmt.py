@@ -100,8 +100,7 @@ class Example:
 
     def peak_bytes(self) -> int:
         """On the accelerator, or of the process."""
-        statistics = jax.devices()[0].memory_stats()
-        return statistics["peak_bytes_in_use"] if statistics else worker.process_peak()
+        return worker.peak_on(jax.devices()[0])
 
 
 def _modules() -> tuple[Any, Any]:

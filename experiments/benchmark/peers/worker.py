@@ -47,6 +47,12 @@ def process_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def peak_on(device: Any) -> int:
+    """The most memory that was used on a JAX device, in bytes; of the process, where the device does not count it."""
+    statistics = device.memory_stats()
+    return statistics["peak_bytes_in_use"] if statistics else process_peak()
+
+
 Turn = Callable[[str], dict[str, Any]]
 
 
