@@ -82,6 +82,7 @@ def get_config() -> ConfigDict:
     train.optimizer = "adam"  # adam (Section 5.3), adamw, adafactor, lion, muon (for matrices; for all else Adam)
     train.muon_dtype = config_dict.placeholder(str)  # of Muon's own products: float32, bfloat16; None: model.dtype
     train.learning_rate = config_dict.placeholder(float)  # its peak; None: Eq. 3's (d_model · warmup_steps)^-0.5
+    train.adam_learning_rate = config_dict.placeholder(float)  # muon: peak of what it leaves to Adam; None: the same
     train.schedule = "inverse_sqrt"  # after the warm-up: inverse_sqrt (Eq. 3), linear (to 0 at the end), constant
     train.warmup_steps = 4000  # of linear growth; Section 5.3
     train.adam_beta1 = 0.9  # Section 5.3; Lion has one, too

@@ -9,8 +9,9 @@ from transformer.spec import Spec
 # Settings in which the members of a population may differ; all others are part of the compiled program, of the data, or
 # of what is done when. `transformer.training.step.numbers` has them all, but for the seed, which is in the state.
 NUMBERS = (
-    "train.seed", "train.learning_rate", "train.warmup_steps", "train.adam_beta1", "train.adam_beta2",
-    "train.adam_epsilon", "train.weight_decay", "train.label_smoothing", "train.ema_decay", "train.clip_norm",
+    "train.seed", "train.learning_rate", "train.adam_learning_rate", "train.warmup_steps", "train.adam_beta1",
+    "train.adam_beta2", "train.adam_epsilon", "train.weight_decay", "train.label_smoothing", "train.ema_decay",
+    "train.clip_norm",
     "model.dropout_embedding", "model.dropout_sublayer", "model.dropout_attention", "model.dropout_feed_forward",
     "model.dropout_word",
 )  # fmt: skip

@@ -221,6 +221,7 @@ class TrainSpec(Section):
     optimizer: str
     muon_dtype: str | None
     learning_rate: float | None
+    adam_learning_rate: float | None
     schedule: str
     warmup_steps: int
     adam_beta1: float
@@ -243,6 +244,7 @@ class TrainSpec(Section):
         if self.steps or not self.init_from:  # no update at all is of use where there is a model to begin with
             _positive("train", self, "steps")
         _positive("train", self, "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
+        _positive("train", self, "adam_learning_rate")
         _positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
         _rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
         _require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")

@@ -19,6 +19,7 @@ TRAIN = dataclasses.replace(Spec.from_config(base.get_config().to_dict()).train,
 
 def numbers(**changes: float) -> dict[str, Any]:
     values = {"adam_beta1": 0.9, "adam_beta2": 0.98, "adam_epsilon": 0.1, "clip_norm": np.inf, "weight_decay": 0.0}
+    values["adam_factor"] = 1.0
     return {name: jnp.float32(value) for name, value in (values | changes).items()}
 
 
@@ -139,6 +140,25 @@ def test_muon_leaves_all_but_matrices_to_adam() -> None:
         ]
     equal = {name for name in gradient["layer"] if np.array_equal(made["muon"][name], made["adam"][name])}
     assert equal == {"table_VD", "bias", "scale_D", "vector_HK"}
+
+
+def test_what_muon_leaves_to_adam_has_a_rate_of_its_own() -> None:
+    gradient = tree(0, kernel=(3, 5), table_VD=(7, 3), bias=(5,))
+    found = {}
+    for factor in (1.0, 2.5):
+        transformation = optimizer.make(MUON, numbers(adam_factor=factor))
+        change = cast(Any, transformation.update(gradient, transformation.init(gradient), gradient)[0])
+        found[factor] = change["layer"]
+    np.testing.assert_array_equal(found[2.5]["kernel"], found[1.0]["kernel"])
+    for other in ("table_VD", "bias"):
+        np.testing.assert_allclose(found[2.5][other], 2.5 * found[1.0][other], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "lion"])
+def test_a_rate_of_adams_is_for_muon_alone(name: str) -> None:
+    message = rf"^train\.adam_learning_rate: 0\.02 changes nothing with train\.optimizer={name}; it is for muon$"
+    with pytest.raises(ValueError, match=message):
+        optimizer.make(dataclasses.replace(TRAIN, optimizer=name, adam_learning_rate=0.02), numbers())
 
 
 def test_matrices_of_one_shape_do_not_share_moments_in_muon() -> None:

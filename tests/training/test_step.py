@@ -250,6 +250,13 @@ def test_numbers() -> None:
     assert {leaf.dtype for leaf in leaves} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize(("rate", "factor"), [(None, 1.0), (0.25, 2.0), (0.0625, 0.5)])
+def test_muon_has_the_ratio_of_its_two_rates(rate: float | None, factor: float) -> None:
+    spec = make_spec(optimizer="muon", learning_rate=0.125, adam_learning_rate=rate)
+    assert steps.numbers(spec.train, spec.model)["adam_factor"] == factor
+    assert "adam_factor" not in steps.numbers(make_spec().train, spec.model)
+
+
 def test_a_rate_of_zero_is_absent() -> None:
     """Its place costs nothing: `drop` returns what it was given."""
     model = dataclasses.replace(

@@ -39,7 +39,7 @@ def muon(numbers: Numbers, divide: Divide, dtype: Any) -> optax.GradientTransfor
     """Muon (Jordan et al. 2024) for matrices, Adam for embeddings, biases and norms; before the learning rate.
 
     Changes of matrices have the root mean square 0.2 (Liu et al. 2025, "Muon is Scalable for LLM Training"), about
-    what Adam's have: one learning rate serves both.
+    what Adam's have: one learning rate serves both, unless `train.adam_learning_rate` gives Adam another.
     """
 
     def directions(stack: jax.Array) -> jax.Array:
@@ -49,7 +49,8 @@ def muon(numbers: Numbers, divide: Divide, dtype: Any) -> optax.GradientTransfor
         optax.trace(decay=0.95, nesterov=True),
         optax.stateless(lambda updates, _: _in_stacks(functools.partial(divide, directions), updates)),
     )
-    return optax.partition({"matrix": matrices, "other": adam(numbers, divide, dtype)}, _kinds)
+    others = optax.chain(adam(numbers, divide, dtype), optax.scale(cast(float, numbers["adam_factor"])))
+    return optax.partition({"matrix": matrices, "other": others}, _kinds)
 
 
 def orthogonalized(stack: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
@@ -139,7 +140,7 @@ def make(spec: TrainSpec, numbers: Numbers, divide: Divide = undivided) -> optax
       divide: `function(stack)`, by one device or by several that take some rows of the stack each.
 
     Raises:
-      ValueError: `train.optimizer` is not known, or has no weight decay.
+      ValueError: `train.optimizer` is not known, or has no weight decay, or no second learning rate.
     """
     if spec.optimizer not in OPTIMIZERS:
         raise ValueError(f"train.optimizer: {spec.optimizer!r} is none of {', '.join(OPTIMIZERS)}")
@@ -147,6 +148,11 @@ def make(spec: TrainSpec, numbers: Numbers, divide: Divide = undivided) -> optax
         raise ValueError(
             f"train.weight_decay: {spec.weight_decay} changes nothing with train.optimizer={spec.optimizer}; "
             f"those that have one: {', '.join(name for name in OPTIMIZERS if name not in _WITHOUT_DECAY)}"
+        )
+    if spec.adam_learning_rate and spec.optimizer != "muon":
+        raise ValueError(
+            f"train.adam_learning_rate: {spec.adam_learning_rate} changes nothing with train.optimizer="
+            f"{spec.optimizer}; it is for muon"
         )
     optimizer = OPTIMIZERS[spec.optimizer](numbers, divide, jnp.dtype(spec.muon_dtype or "float32"))
     if spec.clip_norm is None:

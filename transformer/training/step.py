@@ -27,10 +27,11 @@ class StepSums(NamedTuple):
 def numbers(train: TrainSpec, model: ModelSpec) -> Numbers:
     """The settings that change no shape, float32: arguments of the step, so that changing one recompiles nothing.
 
-    A dropout rate of exactly 0 is left out: its place then costs nothing.
+    A dropout rate of exactly 0 is left out: its place then costs nothing. `adam_factor` is for Muon alone.
     """
+    peak = schedule.peak(train, model)
     named = {
-        "learning_rate": schedule.peak(train, model),
+        "learning_rate": peak,
         "warmup_steps": train.warmup_steps,
         "steps": train.steps,
         "adam_beta1": train.adam_beta1,
@@ -42,6 +43,8 @@ def numbers(train: TrainSpec, model: ModelSpec) -> Numbers:
         "clip_norm": train.clip_norm or np.inf,
     }
     rates = {kind: getattr(model, f"dropout_{kind}") for kind in KINDS}
+    if train.optimizer == "muon":
+        named["adam_factor"] = (train.adam_learning_rate or peak) / peak
     result: Numbers = {name: np.float32(value) for name, value in named.items()}
     result["dropout"] = {kind: np.float32(rate) for kind, rate in rates.items() if rate > 0}
     return result
