@@ -5,9 +5,19 @@ import os
 import pathlib
 import sys
 
-# How glibc keeps freed blocks, by the names of environment variables, and what mallopt(3) calls them.
-ALLOCATOR = {"MALLOC_MMAP_MAX_": 0, "MALLOC_TRIM_THRESHOLD_": 2**31 - 1, "MALLOC_TOP_PAD_": 256 << 20}
-_MALLOPT = {"MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_TOP_PAD_": -2}
+# How glibc keeps freed blocks, all of them in one heap, whose pages are large: as environment variables that a process
+# must begin with. `_keep_freed_memory` does the same to one that has begun.
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_TOP_PAD_": str(256 << 20),
+    "MALLOC_ARENA_MAX": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+# By mallopt(3)'s numbers, in the order above; a threshold of -1 is none.
+_MALLOPT = {-4: 0, -1: -1, -2: 256 << 20, -8: 1}
+_HUGE_PAGE = 2 << 20  # bytes; of x86-64 and, with pages of 4 kB, of ARM
+_MADV_HUGEPAGE = 14  # madvise(2)
 
 
 def prepare(cpu_devices: int) -> None:
@@ -58,12 +68,26 @@ def compiler_options() -> dict[str, bool | int | str]:
 
 
 def _keep_freed_memory() -> None:
-    """Tells glibc to keep freed blocks: else a training step gives its arrays back and page-faults them in again."""
+    """Tells glibc to keep freed blocks: else a training step gives its arrays back and page-faults them in again.
+
+    Threads get a heap each otherwise, so that what one has freed another cannot take; and with pages of 4 kB the
+    processor looks for them longer than for what is in them.
+    """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        libc = ctypes.CDLL(None)
+        mallopt, malloc, free, madvise = libc.mallopt, libc.malloc, libc.free, libc.madvise
     except (OSError, AttributeError):
         return  # another C library
-    for name, value in ALLOCATOR.items():
-        mallopt(_MALLOPT[name], value)
+    for number, value in _MALLOPT.items():
+        mallopt(number, value)
+    malloc.restype, malloc.argtypes, free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    # Half of the machine's memory becomes addresses of the heap, no more: a page is made where something is written.
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    block = malloc(size)
+    if block:  # none where addresses are limited
+        begin, end = -(-block // _HUGE_PAGE), (block + size) // _HUGE_PAGE
+        madvise(begin * _HUGE_PAGE, (end - begin) * _HUGE_PAGE, _MADV_HUGEPAGE)
+        free(block)

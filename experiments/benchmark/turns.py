@@ -15,7 +15,6 @@ from experiments import devices
 
 ROOT = pathlib.Path(__file__).parents[2]
 # What is set for every run of ours is set for all alike.
-_ALLOCATOR = {name: str(value) for name, value in devices.ALLOCATOR.items()}
 
 
 class Peer(NamedTuple):
@@ -55,7 +54,7 @@ class Worker:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=os.environ | _ALLOCATOR,
+                env=os.environ | devices.ALLOCATOR,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
