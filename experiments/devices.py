@@ -88,6 +88,7 @@ def _keep_freed_memory() -> None:
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     block = malloc(size)
     if block:  # none where addresses are limited
+        malloc(_HUGE_PAGE)  # stays behind the block: Protobuf calls `malloc_trim`, which gives a heap's end back
         begin, end = -(-block // _HUGE_PAGE), (block + size) // _HUGE_PAGE
         madvise(begin * _HUGE_PAGE, (end - begin) * _HUGE_PAGE, _MADV_HUGEPAGE)
         free(block)

@@ -17,6 +17,7 @@ from experiments import devices
 devices.prepare(2)
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.malloc_trim(0)
 blocks = []
 thread = threading.Thread(target=lambda: blocks.extend(libc.malloc(1 << 20) for _ in range(64)))
 thread.start(); thread.join()
