@@ -66,7 +66,8 @@ def batch(number: int, rows: int = 6, width: int = 5) -> tuple[np.ndarray, np.nd
 
 
 def fresh_state(params: Any, settings: TrainSpec = SPEC.train) -> TrainState:
-    return steps.initial_state(params, settings, NUMBERS, jax.random.key_data(jax.random.key(7)))
+    numbers = steps.numbers(settings, SPEC.model)
+    return steps.initial_state(params, settings, numbers, jax.random.key_data(jax.random.key(7)))
 
 
 class Trained(NamedTuple):
@@ -82,7 +83,8 @@ class Trained(NamedTuple):
 def train(place: str, model: Any, params: Any, settings: TrainSpec = SPEC.train) -> Trained:
     placement, counted = PLACES[place](), Counted(model)
     step = placement.compile_step(cast(Model, counted), settings)
-    state, numbers = placement.distribute(fresh_state(params, settings)), placement.distribute(NUMBERS)
+    state = placement.distribute(fresh_state(params, settings))
+    numbers = placement.distribute(steps.numbers(settings, SPEC.model))
     losses = []
     for number in range(STEPS):
         source_BS, target_BT = batch(number)
