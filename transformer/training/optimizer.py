@@ -49,8 +49,15 @@ def muon(numbers: Numbers, divide: Divide, dtype: Any) -> optax.GradientTransfor
         optax.trace(decay=0.95, nesterov=True),
         optax.stateless(lambda updates, _: _in_stacks(functools.partial(divide, directions), updates)),
     )
-    others = optax.chain(adam(numbers, divide, dtype), optax.scale(cast(float, numbers["adam_factor"])))
-    return optax.partition({"matrix": matrices, "other": others}, _kinds)
+    others = adam(numbers, divide, dtype)
+
+    def scaled(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        changes, state = others.update(updates, state, params)
+        return jax.tree.map(lambda change: change * numbers["adam_factor"], changes), state
+
+    # Not `optax.chain`, with which a state would have another structure than those that are on disk.
+    scaled_adam = optax.GradientTransformation(others.init, scaled)
+    return optax.partition({"matrix": matrices, "other": scaled_adam}, _kinds)
 
 
 def orthogonalized(stack: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
