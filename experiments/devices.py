@@ -82,6 +82,8 @@ def _keep_freed_memory() -> None:
         return  # another C library
     for number, value in _MALLOPT.items():
         mallopt(number, value)
+    if not _addresses_are_free():
+        return
     malloc.restype, malloc.argtypes, free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     # Half of the machine's memory becomes addresses of the heap, no more: a page is made where something is written.
@@ -92,3 +94,16 @@ def _keep_freed_memory() -> None:
         begin, end = -(-block // _HUGE_PAGE), (block + size) // _HUGE_PAGE
         madvise(begin * _HUGE_PAGE, (end - begin) * _HUGE_PAGE, _MADV_HUGEPAGE)
         free(block)
+
+
+def _addresses_are_free() -> bool:
+    """Whether Linux counts memory when it is written and not when it is asked for, and sets a process no limit."""
+    import resource  # there is none on Windows
+
+    limits = {resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)}
+    try:
+        with open("/proc/sys/vm/overcommit_memory", encoding="ascii") as file:
+            counted = file.read().strip() == "2"
+    except OSError:
+        return False
+    return limits == {resource.RLIM_INFINITY} and not counted

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from experiments import devices
 
 ROOT = pathlib.Path(__file__).parents[2]
-# What is set for every run of ours is set for all alike.
 
 
 class Peer(NamedTuple):
@@ -54,7 +53,7 @@ class Worker:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=os.environ | devices.ALLOCATOR,
+                env=os.environ | devices.ALLOCATOR,  # what every run of ours has, others have as well
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -32,11 +32,19 @@ print(json.dumps(sorted(found)))
 """
 
 
-def places(**environment: str) -> list[list[bool]]:
-    """For each region with some of the blocks: whether it is the heap, and whether its pages may be large."""
+def places(before: str = "", **environment: str) -> list[list[bool]]:
+    """For each region with some of the blocks: whether it is the heap, and whether its pages may be large.
+
+    `before` is done first.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     process = subprocess.run(
-        [sys.executable, "-c", LOOK], cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", before + LOOK],
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(process.stdout)
 
@@ -51,3 +59,9 @@ def test_all_threads_share_one_heap_of_large_pages() -> None:
 @pytest.mark.skipif(not LARGE_PAGES.exists(), reason="a Linux with transparent huge pages is needed")
 def test_what_a_user_says_of_the_allocator_stays() -> None:
     assert [True, True] not in places(MALLOC_TOP_PAD_="4096")
+
+
+@pytest.mark.skipif(not LARGE_PAGES.exists(), reason="a Linux with transparent huge pages is needed")
+def test_where_addresses_are_limited_none_are_kept() -> None:
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (16 << 30, resource.RLIM_INFINITY))\n"
+    assert [True, True] not in places(limit)
