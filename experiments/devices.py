@@ -89,7 +89,7 @@ def _keep_freed_memory() -> None:
     # Half of the machine's memory becomes addresses of the heap, no more: a page is made where something is written.
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     block = malloc(size)
-    if block:  # none where addresses are limited
+    if block:  # none where no range of addresses is as long
         malloc(_HUGE_PAGE)  # stays behind the block: Protobuf calls `malloc_trim`, which gives a heap's end back
         begin, end = -(-block // _HUGE_PAGE), (block + size) // _HUGE_PAGE
         madvise(begin * _HUGE_PAGE, (end - begin) * _HUGE_PAGE, _MADV_HUGEPAGE)
@@ -102,8 +102,7 @@ def _addresses_are_free() -> bool:
 
     limits = {resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)}
     try:
-        with open("/proc/sys/vm/overcommit_memory", encoding="ascii") as file:
-            counted = file.read().strip() == "2"
+        counted = pathlib.Path("/proc/sys/vm/overcommit_memory").read_text(encoding="ascii").strip() == "2"
     except OSError:
         return False
     return limits == {resource.RLIM_INFINITY} and not counted
