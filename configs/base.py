@@ -50,7 +50,7 @@ def get_config() -> ConfigDict:
     model.dropout_feed_forward = 0.0  # after the activation; not in the paper
     model.dropout_word = 0.0  # of whole words as they are read, their positions stay; Sennrich, Haddow & Birch 2016
     model.dtype = "float32"  # arithmetic: float32, bfloat16 (parameters, softmax and norms stay float32)
-    model.attention_kernel = "xla"  # xla; on a TPU splash, a kernel for multiples of 128: data.width_multiple
+    model.attention_kernel = "xla"  # xla; on a TPU splash (widths of 128s: data.width_multiple), on a GPU cudnn
 
     data = config.data = ConfigDict()
     data.source = "tfds"  # tfds, files, grammar (generated)
@@ -71,6 +71,7 @@ def get_config() -> ConfigDict:
     data.tokens_per_batch = 25_000  # rows × width of a batch, on its wider side; Section 5.1
     data.buckets = 8  # shapes a batch can have: each is compiled once
     data.width_multiple = 1  # of which widths of training batches are; 128: as a TPU's attention kernel needs them
+    data.packed_width = config_dict.placeholder(int)  # of rows of several pairs, all of one shape; None: a row each
     data.examine = "stop"  # what errors of the doctor's fast checks do when training begins: stop, warn; off: no checks
     data.workers = 0  # processes that assemble batches; 0: threads of this one
     data.prefetch = 16  # batches ready ahead of the training step

@@ -81,7 +81,7 @@ class System:
         Raises:
           ValueError: settings that fit no model, or parameters that are not the model's.
         """
-        model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, jax.random.key(0))))
+        model, shapes = states.split(nnx.eval_shape(lambda: _built(spec, tokenizer, jax.random.key(0))))
         placement = placement or PLACEMENTS[spec.parallel.mode](
             options=devices.compiler_options(), fsdp=spec.parallel.fsdp, tensor=spec.parallel.tensor
         )
@@ -103,7 +103,7 @@ class System:
         return other
 
     def _drawn(self, key: jax.Array) -> Params:
-        return states.split(build(self.spec.model, self.tokenizer.vocab_size, key))[1]
+        return states.split(_built(self.spec, self.tokenizer, key))[1]
 
     @functools.cached_property
     def _draw(self) -> Callable[[jax.Array], Params]:
@@ -230,9 +230,9 @@ class System:
         """The batches of a training split."""
         data = self.spec.data
         return batching.BatchPlan(
-            pairs,
+            pairs if data.packed_width is None else batching.pack(pairs, data.packed_width, data.width_multiple),
             tokens_per_batch=data.tokens_per_batch,
-            buckets=data.buckets,
+            buckets=data.buckets if data.packed_width is None else 1,
             seed=self.spec.train.seed,
             row_multiple=ROWS,
             width_multiple=data.width_multiple,
@@ -250,6 +250,10 @@ class System:
             waiting.append(batch._replace(source=shard(batch.source), target=shard(batch.target)))
             if len(waiting) > 1:
                 yield waiting.pop(0)
+
+
+def _built(spec: Spec, tokenizer: Tokenizer, key: jax.Array) -> Any:
+    return build(spec.model, tokenizer.vocab_size, key, packed=spec.data.packed_width is not None)
 
 
 def _settled(spec: Spec, placement: MeshPlacement) -> Spec:

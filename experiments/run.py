@@ -117,8 +117,11 @@ class Run:
 
     def in_order(self, pairs: Sequence[Pair]) -> list[batching.Batch]:
         """Batches of `pairs`, all of them once, for evaluation."""
-        # Two of the plan's shapes: to compile for all of them takes longer than the padding that they save.
+        # Two of the plan's shapes: to compile for all of them takes longer than the padding that they save. Rows of
+        # several sentences have none that is of use for rows of one.
         shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
+        if self.spec.data.packed_width is not None:
+            shapes = ()
         tokenized = batching.tokenize(pairs, self.system.tokenizer, None)
         tokens, rows = self.spec.data.tokens_per_batch, self.system.placement.devices
         return [batch for _, batch in batching.ordered_batches(tokenized, tokens, tuple(shapes), row_multiple=rows)]
@@ -137,6 +140,7 @@ class Run:
         facts = (
             f"{report['pairs']:,} training pairs ({report['dropped']} left out)",
             f"{report['batches_per_epoch']} batches an epoch in {len(report['shapes'])} shapes",
+            *([f"{report['pairs_per_row']:.1f} pairs a row"] if report["pairs_per_row"] > 1 else []),
             f"padding efficiency {report['padding_efficiency']:.3f}",
             f"{report['tokens_per_batch']:,.0f} tokens a batch, both sides",
         )

@@ -87,9 +87,12 @@ def system(spec: Spec, devices: Sequence[Any]) -> System:
 def training_shape(spec: Spec, width: int) -> tuple[int, int, int]:
     """Rows, source width and target width of a batch as wide as `width`, as `data.tokens_per_batch` allows.
 
+    Rows of several sentences are as wide as they are, whatever `width` is.
+
     Raises:
       ValueError: not even two rows fit.
     """
+    width = spec.data.packed_width or width
     width = -(-width // spec.data.width_multiple) * spec.data.width_multiple
     return rows_of((width, width), spec.data.tokens_per_batch, ROWS), width, width
 

@@ -67,7 +67,7 @@ POSITIVE = (
     "model__d_model model__d_ff model__heads model__d_k model__d_v model__encoder_layers model__decoder_layers "
     "model__top_k model__max_positions "
     "data__train_pairs data__vocab_size data__max_length data__tokens_per_batch data__buckets "
-    "data__width_multiple data__prefetch "
+    "data__width_multiple data__packed_width data__prefetch "
     "train__steps train__learning_rate train__adam_learning_rate train__warmup_steps train__adam_epsilon "
     "train__clip_norm train__accumulate "
     "train__average_checkpoints train__patience train__log_every train__loss_chunk "
@@ -154,6 +154,19 @@ def test_top_p_is_a_probability(value: float) -> None:
         (
             {"train__early_stopping": "bleu", "evaluate__sentences": 0},
             "train.early_stopping=bleu needs evaluate.sentences to be other than 0",
+        ),
+        (
+            {"data__max_length": 57, "data__packed_width": 56},
+            "data.packed_width: 56 is less than one sentence of data.max_length 57",
+        ),
+        (
+            {"data__packed_width": 128, "model__architecture": "rnnsearch"},
+            "data.packed_width: a rnnsearch model would read the sentences of a row as one; set None",
+        ),
+        (
+            {"data__packed_width": 128, "model__attention_kernel": "splash"},
+            "data.packed_width: model.attention_kernel=splash does not keep the sentences of a row apart; set the "
+            "kernel to xla, or the width to None",
         ),
     ],
 )

@@ -173,6 +173,7 @@ class DataSpec(Section):
     tokens_per_batch: int
     buckets: int
     width_multiple: int
+    packed_width: int | None
     examine: str
     workers: int
     prefetch: int
@@ -183,7 +184,11 @@ class DataSpec(Section):
         _one_of("data.direction", self.direction, ("fr-en", "en-fr"))
         _one_of("data.examine", self.examine, ("stop", "warn", "off"))
         _positive("data", self, "train_pairs", "vocab_size", "vocab_sentences", "max_length", "tokens_per_batch")
-        _positive("data", self, "buckets", "width_multiple", "prefetch")
+        _positive("data", self, "buckets", "width_multiple", "packed_width", "prefetch")
+        _require(
+            self.packed_width is None or self.packed_width >= self.max_length,
+            f"data.packed_width: {self.packed_width} is less than one sentence of data.max_length {self.max_length}",
+        )
         _require(self.workers >= 0, f"data.workers: {self.workers} is negative")
         _require(
             self.tokens_per_batch >= self.max_length,
@@ -343,6 +348,15 @@ class Spec(Section):
             self.model.attention_kernel == "xla" or self.parallel.fsdp == self.parallel.tensor == 1,
             f"model.attention_kernel: {self.model.attention_kernel} cannot be divided as parallel.fsdp="
             f"{self.parallel.fsdp} and parallel.tensor={self.parallel.tensor} want; set it to xla, or both to 1",
+        )
+        _require(
+            self.data.packed_width is None or self.model.architecture == "transformer",
+            f"data.packed_width: a {self.model.architecture} model would read the sentences of a row as one; set None",
+        )
+        _require(
+            self.data.packed_width is None or self.model.attention_kernel == "xla",
+            f"data.packed_width: model.attention_kernel={self.model.attention_kernel} does not keep the sentences of a "
+            "row apart; set the kernel to xla, or the width to None",
         )
         _require(
             self.train.early_stopping != "bleu" or self.evaluate.sentences != 0,

@@ -41,7 +41,9 @@ def define() -> Flags:
     return Flags(
         flags.DEFINE_float("minutes", 10, "for all of it", lower_bound=0.1),
         flags.DEFINE_list("works", ["BASE", "BIG"], "that are trained; the last one is profiled"),
-        flags.DEFINE_list("peers", ["ours", "pytorch-compiled", "hugging-face-compiled"], "what is compared"),
+        flags.DEFINE_list(
+            "peers", ["ours", "ours-cudnn", "pytorch-compiled", "hugging-face-compiled"], "what is compared"
+        ),
         flags.DEFINE_integer("rounds", 5, "turns of each; the first is not counted", lower_bound=2),
         flags.DEFINE_list("members", ["1", "2", "4", "8", "16"], "numbers of TINY models that are trained together"),
     )

@@ -27,6 +27,7 @@ _HERE = "experiments.benchmark.peers"
 PEERS = {
     "ours": Peer(f"{_HERE}.ours"),
     "ours-bfloat16": Peer(f"{_HERE}.ours", arguments=("model.dtype=bfloat16",)),  # beside float32 of others
+    "ours-cudnn": Peer(f"{_HERE}.ours", arguments=("model.dtype=bfloat16", "model.attention_kernel=cudnn")),
     "pytorch": Peer(f"{_HERE}.pytorch", "pytorch"),
     "pytorch-compiled": Peer(f"{_HERE}.pytorch", "pytorch", ("compile",)),
     "hugging-face": Peer(f"{_HERE}.hugging_face", "hugging"),
@@ -36,6 +37,7 @@ PEERS = {
     "marian": Peer(f"{_HERE}.marian_toolkit", "marian"),
     "flax-wmt": Peer(f"{_HERE}.flax_wmt", "flax"),
 }
+_ON_GPU = ("ours-cudnn",)  # elsewhere the same as ours-bfloat16
 _PEAK = Peer(f"{_HERE}.peak")
 _PARAMETERS = 0.01  # how far models may differ in size
 _FALL = 0.2  # and in how far their losses fall
@@ -57,7 +59,11 @@ def define() -> Flags:
     """Defines the flags."""
     return Flags(
         flags.DEFINE_list("works", ["TINY", "SMALL", "BASE"], f"of {', '.join(works.WORKS)}"),
-        flags.DEFINE_list("peers", list(PEERS), "what is compared, ours first"),
+        flags.DEFINE_list(
+            "peers",
+            [name for name in PEERS if name not in _ON_GPU],
+            f"what is compared, ours first; on a GPU {', '.join(_ON_GPU)}, too",
+        ),
         flags.DEFINE_integer("rounds", 9, "turns of each; the first is not counted", lower_bound=2),
         flags.DEFINE_integer("updates", 3, "of a turn", lower_bound=1),
         flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products"),

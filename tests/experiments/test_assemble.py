@@ -4,6 +4,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -24,6 +26,19 @@ def test_widths_are_multiples_of_what_is_asked_for(small: Callable[..., dict[str
         system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
         found.append([shape[1:] for shape in system.plan(pairs).shapes])
     assert found[1] == [(8, 8), (16, 16), (24, 24)] != found[0]
+
+
+def test_packed_rows_have_one_shape_and_a_model_that_keeps_them_apart(small: Callable[..., dict[str, Any]]) -> None:
+    lengths = np.arange(2, 23)
+    side = TokenizedSide(np.full(lengths.sum(), 5, np.uint16), np.concatenate([[0], np.cumsum(lengths)]))
+    pairs = TokenizedPairs(side, side, np.arange(len(lengths)), dropped=0)
+    spec = Spec.from_config(small(data__packed_width=24, data__max_length=22, data__buckets=3))
+    system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
+    plan = system.plan(pairs)
+    assert [shape[1:] for shape in plan.shapes] == [(24, 24)]
+    assert (plan.report()["pairs"], plan.report()["fill_up_rows"]) == (21, 1)  # 252 tokens are eleven rows' of 24
+    memory = jax.eval_shape(lambda: system.model(system.initial).encode(jnp.asarray(plan.batch(0).source)))
+    assert memory.segment_BS is not None
 
 
 @pytest.mark.parametrize(("asked", "on_cpu", "found"), [(None, True, 8), (None, False, None), (3, True, 3)])

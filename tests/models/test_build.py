@@ -207,6 +207,29 @@ def test_a_kernel_has_eq_1_alone(make_spec, changes: dict[str, Any], message: st
         size(make_spec(**{"attention_kernel": "splash", "dropout_attention": 0.0} | changes), 23)
 
 
+HALF = {"attention_kernel": "cudnn", "dropout_attention": 0.0, "dtype": "bfloat16", "d_k": 8, "d_v": 8}
+
+
+def test_a_kernel_of_a_gpu_changes_nothing_elsewhere(make, batch) -> None:
+    net, kernel = make(**HALF | {"attention_kernel": "xla"}), make(**HALF)
+    assert set(kernel.params) == set(net.params)
+    np.testing.assert_array_equal(kernel(*batch).logits_BTV, net(*batch).logits_BTV)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dtype": "float32"}, "multiplies 16 bits, not float32; set model.dtype=bfloat16"),
+        ({"d_k": 12, "d_v": 12}, "has heads of equal key and value widths, .* not 12 and 12"),
+        ({"d_k": 8, "d_v": 16}, "has heads of equal key and value widths, .* not 8 and 16"),
+        ({"dropout_attention": 0.1}, "has no model.dropout_attention=0.1; set it to 0.0"),
+    ],
+)
+def test_what_a_gpus_kernel_would_never_compute_is_refused(make_spec, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^model\.attention_kernel=cudnn {message}"):
+        size(make_spec(**HALF | changes), 23)
+
+
 def test_parameters_of_the_base_model_stay_where_they_are(make) -> None:
     """Checkpoints know parameters by these names. A change here makes every checkpoint unreadable."""
     attention = {"to_query": (13, 15), "to_key": (13, 15), "to_value": (13, 21), "to_output": (21, 13)}

@@ -28,7 +28,7 @@ PADDING = masks.padding(jnp.arange(256)[None] < jnp.array([[131], [256]]))
 )
 def test_it_equals_the_reference(target: int, source: int, mask: jax.Array, causal: bool) -> None:
     *given, along = arrays(target, source)
-    assert splash.allows(given[0], given[1], mask, causal)
+    assert splash.allows(given[0], given[1], given[2], mask, causal)
 
     @jax.jit
     def reference(*given: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -72,4 +72,4 @@ def test_lengths_and_masks_decide(
 ) -> None:
     query, key = (jax.ShapeDtypeStruct((2, length, 3, 5), jnp.float32) for length in (target, source))
     mask = jax.ShapeDtypeStruct(shape, jnp.bool_)
-    assert splash.allows(query, key, mask, causal) == allowed  # type: ignore[arg-type]
+    assert splash.allows(query, key, key, mask, causal) == allowed  # type: ignore[arg-type]

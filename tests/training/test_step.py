@@ -11,7 +11,7 @@ import pytest
 
 from configs import base
 from tests.training.bag import Bag, bag_params
-from transformer.spec import BOS, PAD, Spec
+from transformer.spec import BOS, EOS, PAD, Spec
 from transformer.training import step as steps
 from transformer.training.state import Model, TrainState
 
@@ -125,10 +125,12 @@ def same(one: Any, other: Any) -> bool:
 
 
 def test_shift_right() -> None:
-    target_BT = jnp.array([[5, 6, 2], [7, 2, 0]], jnp.int32)
+    """What follows the end of a sentence is the next one's begin, or nothing."""
+    target_BT = jnp.array([[5, 6, 7, EOS], [7, EOS, PAD, PAD], [5, EOS, 6, EOS], [PAD] * 4], jnp.int32)
     shifted_BT = steps.shift_right(target_BT)
     assert shifted_BT.dtype == jnp.int32
-    np.testing.assert_array_equal(shifted_BT, [[BOS, 5, 6], [BOS, 7, 2]])
+    expected = [[BOS, 5, 6, 7], [BOS, 7, PAD, PAD], [BOS, 5, BOS, 6], [PAD] * 4]
+    np.testing.assert_array_equal(shifted_BT, expected)
 
 
 def test_a_step_by_hand(plain: Trainer) -> None:

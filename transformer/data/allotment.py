@@ -52,7 +52,7 @@ def allot(
     """
     widest = [_rounded_up(int(side.max()), width_multiple) for side in lengths]
     unit = width_multiple * -(-max(widest) // (_FINEST * width_multiple))
-    places, place_of_pair = _histogram(lengths, unit)
+    places, place_of_pair = histogram(lengths, unit)
 
     def rows(corner: Corner) -> int:
         source, target = (min(units * unit, bound) for units, bound in zip(corner, widest, strict=True))
@@ -77,7 +77,7 @@ def allot(
 
 def allot_to(lengths: tuple[np.ndarray, np.ndarray], shapes: Sequence[Shape]) -> Allotment:
     """Allots pairs to given shapes, some of which may stay without; raises ValueError when a pair fits none."""
-    places, place_of_pair = _histogram(lengths, 1)
+    places, place_of_pair = histogram(lengths, 1)
     ordered = sorted(shapes, key=lambda shape: (shape.source + shape.target, shape))
     homeless = np.logical_and.reduce([(places.source > s) | (places.target > t) for _, s, t in ordered])
     if homeless.any():
@@ -152,7 +152,7 @@ def _tuned(places: Cells, corners: list[Corner], rows: Callable[[Corner], int], 
     return ascending(corners)
 
 
-def _histogram(lengths: tuple[np.ndarray, np.ndarray], unit: int) -> tuple[Cells, np.ndarray]:
+def histogram(lengths: tuple[np.ndarray, np.ndarray], unit: int) -> tuple[Cells, np.ndarray]:
     """The places with pairs, lengths counted in units of `unit` tokens, and each pair's place.
 
     Counts into a table of all places, a stretch of the pairs at a time: sorting them, as `np.unique` does, takes

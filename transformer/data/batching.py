@@ -15,6 +15,7 @@ import numpy as np
 
 from transformer.data.allotment import allot
 from transformer.data.order import stable_order
+from transformer.data.packing import PackedPairs, pack
 from transformer.data.shapes import Shape
 from transformer.data.tokenized import Batch, TokenizedPairs, TokenizedSide, tokenize
 from transformer.data.unshuffled import grid_width, ordered_batches, source_batches
@@ -24,6 +25,7 @@ __all__ = [
     "Batch",
     "BatchPlan",
     "OfProcess",
+    "PackedPairs",
     "Shape",
     "SideBySide",
     "TokenizedPairs",
@@ -31,6 +33,7 @@ __all__ = [
     "batches",
     "grid_width",
     "ordered_batches",
+    "pack",
     "source_batches",
     "tokenize",
 ]
@@ -49,7 +52,7 @@ class BatchPlan:
 
     def __init__(
         self,
-        pairs: TokenizedPairs,
+        pairs: TokenizedPairs | PackedPairs,
         *,
         tokens_per_batch: int,
         buckets: int,
@@ -124,7 +127,8 @@ class BatchPlan:
         count = self.batches_per_epoch()
         cells = [shape.cells for shape in self.shapes]
         return {
-            "pairs": len(self._pairs),
+            "pairs": self._pairs.sentences,
+            "pairs_per_row": self._pairs.sentences / len(self._pairs),
             "dropped": self._pairs.dropped,
             "shapes": [tuple(shape) for shape in self.shapes],
             "batches_per_shape": list(self._allotment.batches),
@@ -138,7 +142,7 @@ class BatchPlan:
 
     @property
     def _real_tokens(self) -> int:
-        return len(self._pairs.source.tokens) + len(self._pairs.target.tokens)
+        return self._pairs.tokens
 
     def _rows(self, k: SupportsIndex) -> tuple[Shape, np.ndarray]:
         k = int(k)

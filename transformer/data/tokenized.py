@@ -90,6 +90,16 @@ class TokenizedPairs:
         return self.source.lengths, self.target.lengths
 
     @property
+    def sentences(self) -> int:
+        """How many pairs there are."""
+        return len(self)
+
+    @property
+    def tokens(self) -> int:
+        """Of both sides, EOS included."""
+        return len(self.source.tokens) + len(self.target.tokens)
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the pairs as ids, in hexadecimal."""
         digest = hashlib.sha256()

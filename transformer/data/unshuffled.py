@@ -17,12 +17,14 @@ def ordered_batches(
 ) -> Iterator[tuple[np.ndarray, Batch]]:
     """Yields (indices, batch) such that every pair occurs once, shape by shape and in order within a shape.
 
-    Uses the `shapes` of the training plan, which are compiled already. Pairs too long for all of them get shapes of
+    Uses `shapes`, such as some of the training plan's. Pairs too long for all of them get shapes of
     their own whose two widths are equal and a power of two, with rows for `tokens_per_batch` and at least
     `row_multiple`. `indices` are positions in `pairs`, one a row; -1 marks a row that fills the batch up.
     """
     source, target = pairs.lengths
-    homeless = np.logical_and.reduce([(source > shape.source) | (target > shape.target) for shape in shapes])
+    homeless = np.ones(len(pairs), bool)
+    for shape in shapes:
+        homeless &= (source > shape.source) | (target > shape.target)
     extra = [
         Shape(max(row_multiple, tokens_per_batch // width // row_multiple * row_multiple), width, width)
         for width in sorted({_power_of_two(int(length)) for length in np.maximum(source, target)[homeless]})

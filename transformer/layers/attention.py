@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from transformer.layers.linear import Linear
-from transformer.ops import splash
 from transformer.ops.attention import Weigh, attend, context, dot_scores, largest, softmax
 from transformer.ops.dropout import Dropout
 from transformer.ops.positions import unrotated
@@ -132,45 +131,6 @@ class Attention(nnx.Module):
             for weights, part in zip(jnp.split(weights_BHTS, ends[:-1], axis=-1), parts, strict=True)
         ]
         return functools.reduce(jnp.add, contexts)
-
-
-class SplashAttention(Attention):
-    """The same with a kernel, where a TPU runs it and lengths and mask allow; elsewhere, and for weights, as above.
-
-    Args:
-      scores: what the kernel computes, too.
-      causal: whether a mask of one square for all sentences is `masks.causal`.
-    """
-
-    def __init__(self, scores: Dot, causal: bool) -> None:
-        super().__init__(scores)
-        self.scale = scores.scale
-        self.causal = causal
-
-    def __call__(
-        self,
-        query_BTHK: jax.Array,
-        key_BSHK: jax.Array,
-        value_BSHU: jax.Array,
-        mask: jax.Array,
-        dropout: Dropout | None = None,
-    ) -> tuple[jax.Array, jax.Array]:
-        """Returns context_BTHU, and weights_BHTS, which have no gradient and cost something only if they are used."""
-        arrays = (query_BTHK, key_BSHK, value_BSHU, mask)
-        if not splash.allows(query_BTHK, key_BSHK, mask, self.causal):
-            return super().__call__(query_BTHK, key_BSHK, value_BSHU, mask, dropout)
-
-        def kernel(query_BTHK: jax.Array, key_BSHK: jax.Array, *others: jax.Array) -> tuple[jax.Array, jax.Array]:
-            weights_BHTS = self.weigh(self.scores(query_BTHK, key_BSHK), mask)
-            context_BTHU = splash.splash(query_BTHK, key_BSHK, *others, scale=self.scale)
-            return context_BTHU, jax.lax.stop_gradient(weights_BHTS)
-
-        def reference(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-            query_BTHK, key_BSHK, value_BSHU, mask = arrays
-            context_BTHU, weights_BHTS = super(SplashAttention, self).__call__(query_BTHK, key_BSHK, value_BSHU, mask)
-            return context_BTHU, jax.lax.stop_gradient(weights_BHTS)
-
-        return jax.lax.platform_dependent(*arrays, tpu=kernel, default=reference)
 
 
 class MultiHeadAttention(nnx.Module):

@@ -19,10 +19,10 @@ from transformer.layers.attention import (
     MultiHeadAttention,
     Rotate,
     Scores,
-    SplashAttention,
 )
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
+from transformer.layers.kernels import CUDNN, SPLASH, Kernel, KernelAttention
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
 from transformer.layers.linear import Linear, Unbiased
 from transformer.layers.positions import Learned, Nothing, Sinusoids
@@ -30,7 +30,7 @@ from transformer.layers.sublayer import Sublayer
 from transformer.models import rnnsearch, seq2seq
 from transformer.models.interface import Seq2Seq
 from transformer.models.transformer import LastLayer, Parts, Transformer, each_layer
-from transformer.ops import masks, positions
+from transformer.ops import cudnn, masks, positions, rows
 from transformer.ops.attention import Weigh, sigmoid, softmax, uniform
 from transformer.spec import ModelSpec
 
@@ -114,23 +114,39 @@ def _reference(spec: ModelSpec, scores: Scores, causal: bool) -> Attention:
     return Attention(scores, _weigh(spec))
 
 
-def _splash(spec: ModelSpec, scores: Scores, causal: bool) -> Attention:
+def _cudnn(spec: ModelSpec, scores: Scores, causal: bool) -> Attention:
+    """Refuses what would never be computed by the kernel, whatever the device."""
+    named, widths = "model.attention_kernel=cudnn", (spec.key_size, spec.value_size)
+    if spec.dtype != "bfloat16":
+        raise ValueError(f"{named} multiplies 16 bits, not {spec.dtype}; set model.dtype=bfloat16 or the kernel to xla")
+    if widths[0] != widths[1] or widths[0] % cudnn.UNIT or widths[0] > cudnn.WIDEST:
+        raise ValueError(
+            f"{named} has heads of equal key and value widths, multiples of {cudnn.UNIT} up to {cudnn.WIDEST}, not "
+            f"{widths[0]} and {widths[1]}; change model.heads, model.d_k or model.d_v, or set the kernel to xla"
+        )
+    return _by_kernel(spec, scores, causal, CUDNN)
+
+
+def _by_kernel(spec: ModelSpec, scores: Scores, causal: bool, kernel: Kernel) -> Attention:
     """Attention by a kernel, which computes Eq. 1 and nothing else."""
+    named = f"model.attention_kernel={spec.attention_kernel}"
     for name, usual in (("weights", "softmax"), ("dropout_attention", 0.0)):
         if (value := getattr(spec, name)) != usual:
-            raise ValueError(
-                f"model.attention_kernel=splash has no model.{name}={value}; set it to {usual}, or the kernel to xla"
-            )
+            raise ValueError(f"{named} has no model.{name}={value}; set it to {usual}, or the kernel to xla")
     if not isinstance(scores, Dot):
         raise ValueError(
-            "model.attention_kernel=splash has dot products times a number as scores, not model.score_scale=learned or "
+            f"{named} has dot products times a number as scores, not model.score_scale=learned or "
             "model.cross_score=additive; set the kernel to xla"
         )
-    return SplashAttention(scores, causal)
+    return KernelAttention(scores, causal, kernel)
 
 
 # By model.attention_kernel.
-KERNELS: dict[str, Callable[[ModelSpec, Scores, bool], Attention]] = {"xla": _reference, "splash": _splash}
+KERNELS: dict[str, Callable[[ModelSpec, Scores, bool], Attention]] = {
+    "xla": _reference,
+    "splash": functools.partial(_by_kernel, kernel=SPLASH),
+    "cudnn": _cudnn,
+}
 
 
 def choose(key: str, name: str, choices: dict[str, Value], more: str = "") -> Value:
@@ -165,7 +181,7 @@ def _tables(spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rngs) 
     return [embedding(spec.d_model)] * 3
 
 
-def _transformer(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> Transformer:
+def _transformer(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs, packed: bool = False) -> Transformer:
     _without(spec, "d_state", "d_maxout", "reverse_source", "init_range")
     if spec.cross_memory == "each" and spec.encoder_layers != spec.decoder_layers:
         raise ValueError(
@@ -199,6 +215,7 @@ def _transformer(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> Transforme
         positions=lambda stack, rngs: places[stack][0](spec, rngs),
         memories=_memories(spec),
         target_mask=TARGET_MASKS[spec.causal_mask],
+        places=rows.packed if packed else rows.alone,
         encoder_layers=spec.encoder_layers,
         decoder_layers=spec.decoder_layers,
     )
@@ -279,8 +296,14 @@ ARCHITECTURES: dict[str, Callable[[ModelSpec, int, nnx.Rngs], nnx.Module]] = {
 }
 
 
-def build(spec: ModelSpec, vocab_size: int, key: jax.Array) -> Seq2Seq:
+def build(spec: ModelSpec, vocab_size: int, key: jax.Array, packed: bool = False) -> Seq2Seq:
     """Makes the model that `spec` describes, with initial parameters drawn from `key`.
+
+    Args:
+      spec: the model.
+      vocab_size: words.
+      key: a typed random key.
+      packed: rows may hold several sentences, one after the other; a Transformer alone keeps them apart.
 
     Raises:
       ValueError: a name that is not known, or numbers that do not fit together.
@@ -290,4 +313,9 @@ def build(spec: ModelSpec, vocab_size: int, key: jax.Array) -> Seq2Seq:
         raise ValueError(
             f"model.attention_kernel: {spec.attention_kernel} changes nothing in a {spec.architecture} model; set xla"
         )
-    return make(spec, vocab_size, nnx.Rngs(params=key))  # type: ignore[return-value]
+    if packed and spec.architecture != "transformer":
+        raise ValueError(f"rows of several sentences: a {spec.architecture} model would read each as one")
+    rngs = nnx.Rngs(params=key)
+    if packed:
+        return _transformer(spec, vocab_size, rngs, packed=True)
+    return make(spec, vocab_size, rngs)  # type: ignore[return-value]

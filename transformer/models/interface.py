@@ -18,6 +18,7 @@ class Memory(NamedTuple):
     mask_BS: jax.Array  # bool, True at real tokens
     attention: dict[str, jax.Array]  # attention weights by name, such as "encoder/0": weights_BHSS; may be empty
     summary: Any = ()  # what else the decoder starts from, such as a recurrent encoder's last state; leaves [B, ...]
+    segment_BS: jax.Array | None = None  # which of its row's sentences a token is of, where rows may hold several
 
 
 class Decoded(NamedTuple):

@@ -11,8 +11,9 @@ from transformer.layers.attention import ByHead, Cache, KeyValue, MultiHeadAtten
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
-from transformer.ops import masks
+from transformer.ops import masks, rows
 from transformer.ops.dropout import Dropout, at_site, drop
+from transformer.ops.rows import Places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Parts:
         [list[jax.Array]], list[jax.Array]
     ]  # every encoder layer's output → what each decoder layer reads
     target_mask: Callable[[jax.Array], jax.Array]  # target_BT → which of its positions see which
+    places: Callable[[jax.Array], Places]  # begins_BT → where tokens stand: `ops.rows`
     encoder_layers: int
     decoder_layers: int
 
@@ -153,6 +155,7 @@ class Transformer(nnx.Module):
         self.decoder_positions = parts.positions("decoder", rngs)
         self.memories = parts.memories
         self.target_mask = parts.target_mask
+        self.places = parts.places
         self.embed_source = embed_source
         self.embed_target = embed_target
         self.output = output
@@ -164,19 +167,23 @@ class Transformer(nnx.Module):
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
         """Reads the source sentences; see `interface.Seq2Seq`."""
         mask_BS = masks.is_token(source_BS)
-        x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS, dropout=at_site(dropout, 0))
+        position_S, segment_BS = self.places(rows.source_begins(source_BS))
+        mask = masks.within(masks.padding(mask_BS), segment_BS, segment_BS)
+        x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS, position_S, at_site(dropout, 0))
         attention, outputs = {}, []
         for number, layer in enumerate(self.encoder):
-            x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, masks.padding(mask_BS), at_site(dropout, 1 + number))
+            x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, mask, at_site(dropout, 1 + number))
             outputs.append(x_BSD)
         states_BSD = self.encoder_norm(x_BSD)
-        return Memory(states_BSD, mask_BS, attention, summary=self.memories([*outputs[:-1], states_BSD]))
+        return Memory(states_BSD, mask_BS, attention, self.memories([*outputs[:-1], states_BSD]), segment_BS)
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Reads the shifted target all at once; see `interface.Seq2Seq`."""
         dropout = at_site(dropout, 1 + len(self.encoder))
-        x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT, dropout=at_site(dropout, 0))
-        mask, memory_mask = self.target_mask(target_BT), masks.padding(memory.mask_BS)
+        position_T, segment_BT = self.places(rows.target_begins(target_BT))
+        x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT, position_T, at_site(dropout, 0))
+        mask = masks.within(self.target_mask(target_BT), segment_BT, segment_BT)
+        memory_mask = masks.within(masks.padding(memory.mask_BS), segment_BT, memory.segment_BS)
         attention = {}
         for number, (layer, states_BSD) in enumerate(zip(self.decoder, memory.summary, strict=True)):
             keys = layer.cross_attention.keys_values(states_BSD)
@@ -219,10 +226,13 @@ def _embed(
     embedding: Embedding,
     positions: Callable[[jax.Array], jax.Array],
     token_BT: jax.Array,
-    position_T: jax.Array | None = None,
+    position_T: jax.Array,
     dropout: Dropout | None = None,
 ) -> jax.Array:
-    """Embeddings plus positions, which are 0, 1, ... by default, and dropout on the sum; Sections 3.5, 5.4."""
+    """Embeddings plus positions, and dropout on the sum; Sections 3.5, 5.4. Positions may be [B, T]."""
     x_BTD = drop(embedding(token_BT), dropout, "word")
-    position_T = jnp.arange(token_BT.shape[1]) if position_T is None else position_T
-    return drop(x_BTD + positions(position_T)[None].astype(x_BTD.dtype), dropout, "embedding")
+    if position_T.ndim == 1:
+        added = positions(position_T)[None]
+    else:  # from a table, for there are more of them than different ones
+        added = positions(jnp.arange(token_BT.shape[1]))[position_T]
+    return drop(x_BTD + added.astype(x_BTD.dtype), dropout, "embedding")

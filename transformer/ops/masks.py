@@ -43,6 +43,19 @@ def no_padding(target_BT: jax.Array) -> jax.Array:
     return padding(is_token(target_BT))
 
 
+def within(mask: jax.Array, segment_BT: jax.Array | None, segment_BS: jax.Array | None) -> jax.Array:
+    """`mask`; where rows hold several sentences, bool [B, 1, T, S]: a position sees those of its own sentence alone.
+
+    S: 1 1 2
+    T: 1      1 1 0
+       2      0 0 1
+       2      0 0 1
+    """
+    if segment_BT is None or segment_BS is None:
+        return mask
+    return mask & (segment_BT[:, None, :, None] == segment_BS[:, None, None, :])
+
+
 def ancestors(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:
     """bool [B, 1, N, T · N]: the slots where the tokens of each hypothesis up to `position` were written.
 

@@ -9,7 +9,7 @@ LANES = 128  # lengths of queries and keys must be multiples of this
 _BLOCK = 512  # queries or keys at a time; the largest multiple of LANES up to here that divides a length
 
 
-def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, mask: jax.Array, causal: bool) -> bool:
+def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: jax.Array, causal: bool) -> bool:
     """Whether the kernel can do what `mask` says, from shapes alone.
 
     It can hide padding, of which the mask is [B, 1, 1, S], and, where `causal` says so, the future, of which it is

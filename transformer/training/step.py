@@ -9,7 +9,7 @@ import numpy as np
 
 from transformer.ops.dropout import KINDS, Dropout, at_site
 from transformer.ops.losses import LossSums, fused_cross_entropy
-from transformer.spec import BOS, PAD, ModelSpec, TrainSpec
+from transformer.spec import BOS, EOS, PAD, ModelSpec, TrainSpec
 from transformer.training import optimizer, schedule
 from transformer.training.state import Model, Params, TrainState, zeros_like
 
@@ -51,9 +51,14 @@ def numbers(train: TrainSpec, model: ModelSpec) -> Numbers:
 
 
 def shift_right(target_BT: jax.Array) -> jax.Array:
-    """The decoder's input: BOS, then the target without its last column; Section 3.1."""
+    """The decoder's input: BOS, then the target without its last token; Section 3.1.
+
+    A row may hold several sentences, each of which begins with BOS then, in the place of the EOS before. Where nothing
+    is to be predicted stands PAD.
+    """
     begin = jnp.full_like(target_BT[:, :1], BOS)
-    return jnp.concatenate([begin, target_BT[:, :-1]], axis=1)
+    before_BT = jnp.concatenate([begin, target_BT[:, :-1]], axis=1)
+    return jnp.where(target_BT == PAD, PAD, jnp.where(before_BT == EOS, BOS, before_BT))
 
 
 def loss_sums(
