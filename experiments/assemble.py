@@ -81,7 +81,7 @@ class System:
         Raises:
           ValueError: settings that fit no model, or parameters that are not the model's.
         """
-        model, shapes = states.split(nnx.eval_shape(lambda: _built(spec, tokenizer, jax.random.key(0))))
+        model, shapes = _split(spec, tokenizer)
         placement = placement or PLACEMENTS[spec.parallel.mode](
             options=devices.compiler_options(), fsdp=spec.parallel.fsdp, tensor=spec.parallel.tensor
         )
@@ -103,7 +103,7 @@ class System:
         return other
 
     def _drawn(self, key: jax.Array) -> Params:
-        return states.split(_built(self.spec, self.tokenizer, key))[1]
+        return states.split(build(self.spec.model, self.tokenizer.vocab_size, key))[1]
 
     @functools.cached_property
     def _draw(self) -> Callable[[jax.Array], Params]:
@@ -114,6 +114,12 @@ class System:
     def initial(self) -> Params:
         """The parameters before training: those given, or such as depend on `train.seed` alone."""
         return self._draw(self._seed) if self.given is None else jax.device_put(self.given)
+
+    @functools.cached_property
+    def learner(self) -> Model:
+        """`model` as training uses it: where rows hold several sentences, it keeps them apart."""
+        packed = self.spec.data.packed_width is not None
+        return _split(self.spec, self.tokenizer, packed)[0] if packed else self.model
 
     @functools.cached_property
     def numbers(self) -> Any:
@@ -252,8 +258,10 @@ class System:
                 yield waiting.pop(0)
 
 
-def _built(spec: Spec, tokenizer: Tokenizer, key: jax.Array) -> Any:
-    return build(spec.model, tokenizer.vocab_size, key, packed=spec.data.packed_width is not None)
+def _split(spec: Spec, tokenizer: Tokenizer, packed: bool = False) -> tuple[Model, Params]:
+    """The structure of the model, and its parameters' shapes."""
+    key = jax.random.key(0)
+    return states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, key, packed=packed)))
 
 
 def _settled(spec: Spec, placement: MeshPlacement) -> Spec:

@@ -93,7 +93,7 @@ def _train(runs: "Sequence[Run]") -> None:
     batching.import_reader()  # not beside the threads that compile
     # The first shapes are being compiled while parameters are drawn.
     step = crew.placement.compile_shapes(
-        system.model,
+        system.learner,
         system.spec.train,
         crew.shapes(system.state_shapes()),
         crew.numbers,

@@ -102,6 +102,6 @@ def shape_flops(system: System, shape: tuple[int, int, int]) -> int:
     numbers, chunk = system.numbers, system.spec.train.loss_chunk
 
     def loss(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
-        return steps.loss_sums(system.model, params, source_BS, target_BT, numbers["label_smoothing"], chunk).loss
+        return steps.loss_sums(system.learner, params, source_BS, target_BT, numbers["label_smoothing"], chunk).loss
 
     return matmul_flops(jax.grad(loss), system.shapes, *batch)

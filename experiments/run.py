@@ -15,6 +15,7 @@ from experiments.training_split import TrainingSplit
 from experiments.word_alignment import Watched
 from experiments.workdir import Workdir
 from transformer.data import batching, doctor
+from transformer.data.allotment import allot
 from transformer.data.corpus import Pair, open_corpus
 from transformer.data.marian_tokenizer import load_tokenizer
 from transformer.evaluation import bleu
@@ -117,13 +118,16 @@ class Run:
 
     def in_order(self, pairs: Sequence[Pair]) -> list[batching.Batch]:
         """Batches of `pairs`, all of them once, for evaluation."""
-        # Two of the plan's shapes: to compile for all of them takes longer than the padding that they save. Rows of
-        # several sentences have none that is of use for rows of one.
-        shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
-        if self.spec.data.packed_width is not None:
-            shapes = ()
         tokenized = batching.tokenize(pairs, self.system.tokenizer, None)
         tokens, rows = self.spec.data.tokens_per_batch, self.system.placement.devices
+        # Two shapes, of the plan's where it has rows of one pair: to compile for more takes longer than the padding
+        # that they save.
+        shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
+        if (width := self.spec.data.packed_width) is not None:
+            source, target = tokenized.lengths
+            short = (source <= width) & (target <= width)
+            lengths = source[short], target[short]
+            shapes = allot(lengths, tokens, 2, rows, self.spec.data.width_multiple).shapes if short.any() else ()
         return [batch for _, batch in batching.ordered_batches(tokenized, tokens, tuple(shapes), row_multiple=rows)]
 
     def describe(self) -> None:
@@ -206,8 +210,8 @@ class Run:
             {
                 number: [
                     {"source": decode(source), "target": decode(target)}
-                    for source, target in zip(batch.source.tolist(), batch.target.tolist(), strict=True)
-                    if any(target)
+                    for rows in zip(batch.source.tolist(), batch.target.tolist(), strict=True)
+                    for source, target in zip(*map(batching.sentences, rows), strict=True)
                 ]
                 for number, batch in batches.items()
             },

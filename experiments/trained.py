@@ -59,4 +59,7 @@ def load(paths: Sequence[str], dtype: str | None = None) -> Trained:
 
 
 def _in(dtype: str | None, spec: Spec) -> Spec:
-    return dataclasses.replace(spec, model=dataclasses.replace(spec.model, dtype=dtype or spec.model.dtype))
+    model = dataclasses.replace(spec.model, dtype=dtype or spec.model.dtype)
+    if model.attention_kernel == "cudnn" and model.dtype != spec.model.dtype:  # which multiplies 16 bits alone
+        model = dataclasses.replace(model, attention_kernel="xla")
+    return dataclasses.replace(spec, model=model)

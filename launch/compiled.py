@@ -107,7 +107,7 @@ def training(system: System, shape: tuple[int, int, int]) -> Compiled:
     rows, *widths = place.rows(shape[0]), *shape[1:]
     batch = [jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=place.by_row) for width in widths]
     state, numbers = (place.laid(tree) for tree in (system.state_shapes(), system.numbers))
-    step: Any = place.compile_step(system.model, system.spec.train)
+    step: Any = place.compile_step(system.learner, system.spec.train)
     flops = shape_flops(system, (rows, widths[0], widths[1]))
     return _compiled(lambda: step.lower(state, *batch, numbers).compile(), flops, place.mesh.size)[0]
 

@@ -156,16 +156,17 @@ def test_top_p_is_a_probability(value: float) -> None:
             "train.early_stopping=bleu needs evaluate.sentences to be other than 0",
         ),
         (
-            {"data__max_length": 57, "data__packed_width": 56},
-            "data.packed_width: 56 is less than one sentence of data.max_length 57",
+            {"data__packed_width": 513, "model__positions": "learned"},
+            "data.packed_width: 513 is more than model.max_positions=512 learned positions; raise them, or lower the "
+            "width",
         ),
         (
             {"data__packed_width": 128, "model__architecture": "rnnsearch"},
             "data.packed_width: a rnnsearch model would read the sentences of a row as one; set None",
         ),
         (
-            {"data__packed_width": 128, "model__attention_kernel": "splash"},
-            "data.packed_width: model.attention_kernel=splash does not keep the sentences of a row apart; set the "
+            {"data__packed_width": 128, "model__attention_kernel": "cudnn"},
+            "data.packed_width: model.attention_kernel=cudnn does not keep the sentences of a row apart; set the "
             "kernel to xla, or the width to None",
         ),
     ],

@@ -185,10 +185,6 @@ class DataSpec(Section):
         _one_of("data.examine", self.examine, ("stop", "warn", "off"))
         _positive("data", self, "train_pairs", "vocab_size", "vocab_sentences", "max_length", "tokens_per_batch")
         _positive("data", self, "buckets", "width_multiple", "packed_width", "prefetch")
-        _require(
-            self.packed_width is None or self.packed_width >= self.max_length,
-            f"data.packed_width: {self.packed_width} is less than one sentence of data.max_length {self.max_length}",
-        )
         _require(self.workers >= 0, f"data.workers: {self.workers} is negative")
         _require(
             self.tokens_per_batch >= self.max_length,
@@ -354,9 +350,15 @@ class Spec(Section):
             f"data.packed_width: a {self.model.architecture} model would read the sentences of a row as one; set None",
         )
         _require(
-            self.data.packed_width is None or self.model.attention_kernel == "xla",
-            f"data.packed_width: model.attention_kernel={self.model.attention_kernel} does not keep the sentences of a "
-            "row apart; set the kernel to xla, or the width to None",
+            self.data.packed_width is None or self.model.attention_kernel != "cudnn",
+            "data.packed_width: model.attention_kernel=cudnn does not keep the sentences of a row apart; set the "
+            "kernel to xla, or the width to None",
+        )
+        learned = "learned" in (self.model.positions, self.model.decoder_positions)
+        _require(
+            not learned or (self.data.packed_width or 0) <= self.model.max_positions,
+            f"data.packed_width: {self.data.packed_width} is more than model.max_positions={self.model.max_positions} "
+            "learned positions; raise them, or lower the width",
         )
         _require(
             self.train.early_stopping != "bleu" or self.evaluate.sentences != 0,

@@ -93,7 +93,7 @@ def measure(config: dict[str, Any], count: int, updates: int, folder: str) -> di
     plan, placement = system.plan(split.tokenized(system.tokenizer)), system.placement
     shapes = list(dict.fromkeys(plan.shape(number) for number in range(updates)))
     shapes = [(placement.rows(shape.rows), shape.source, shape.target) for shape in shapes]
-    step = placement.compile_shapes(system.model, system.spec.train, system.state_shapes(), system.numbers, shapes)
+    step = placement.compile_shapes(system.learner, system.spec.train, system.state_shapes(), system.numbers, shapes)
     state, numbers = placement.distribute(system.fresh_state()), placement.distribute(system.numbers)
     held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state.params))
     batches = system.batches(plan, 0, placement)

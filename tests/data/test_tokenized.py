@@ -3,7 +3,7 @@ import pytest
 
 from transformer.data import tokenized
 from transformer.data.pairs import Pair
-from transformer.data.tokenized import tokenize
+from transformer.data.tokenized import sentences, tokenize
 from transformer.data.tokenizer import Tokenizer
 from transformer.spec import EOS, PAD
 
@@ -20,6 +20,12 @@ def tokenizer() -> Tokenizer:
 @pytest.fixture(params=[3, 8192])
 def _chunk(request, monkeypatch):
     monkeypatch.setattr(tokenized, "_CHUNK", request.param)
+
+
+def test_a_row_has_none_or_some_sentences():
+    assert sentences([7, 8, EOS, 9, EOS, PAD, PAD]) == [[7, 8, EOS], [9, EOS]]
+    assert sentences([7, 8, EOS]) == [[7, 8, EOS]]
+    assert sentences([PAD] * 4) == []
 
 
 @pytest.mark.usefixtures("_chunk")

@@ -42,6 +42,13 @@ def test_every_pair_occurs_once_in_a_known_shape():
     assert rows - len(LENGTHS) < 16 + 12  # leftovers move on, so that few rows fill up
 
 
+def test_without_shapes_all_are_powers_of_two():
+    """Few pairs are as short as 4: they fill no batch, and move on."""
+    found = list(ordered_batches(pairs_of(LENGTHS), 104, (), row_multiple=4))
+    check(LENGTHS, found)
+    assert {batch.source.shape[1] for _, batch in found} == {8, 16}
+
+
 def test_longer_pairs_get_shapes_of_powers_of_two():
     lengths = [*LENGTHS[:20], (14, 2), (3, 17), (16, 16), (70, 5)]
     found = list(ordered_batches(pairs_of(lengths), 104, SHAPES, row_multiple=4))

@@ -11,16 +11,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.evaluate import evaluate
-from experiments.trained import load
+from experiments.trained import _in, load
 from transformer.data.tokenizer import Tokenizer
-from transformer.spec import EOS, PAD
+from transformer.spec import EOS, PAD, Spec
 
 
 def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -66,6 +67,17 @@ def test_a_run_translates_in_other_numbers_than_it_was_trained_in(
     difference = np.abs(np.float32(states["bfloat16"]) - states["float32"]).max()
     assert 1e-4 < difference < 0.2
     assert evaluate([str(trained)], "test", None, None, str(tmp_path / "out.txt"), "bfloat16")["sentences"] == 5
+
+
+def test_a_kernel_for_16_bits_is_not_asked_for_others(small: Callable[..., dict[str, Any]]) -> None:
+    half = {"model__attention_kernel": "cudnn", "model__dtype": "bfloat16", "model__d_k": 8, "model__d_v": 8}
+    spec = Spec.from_config(small(**half))
+    asked = {dtype: _in(dtype, spec).model for dtype in (None, "bfloat16", "float32")}
+    assert {dtype: (model.dtype, model.attention_kernel) for dtype, model in asked.items()} == {
+        None: ("bfloat16", "cudnn"),
+        "bfloat16": ("bfloat16", "cudnn"),
+        "float32": ("float32", "xla"),
+    }
 
 
 @pytest.mark.parametrize("module", ["translate", "evaluate", "serve"])

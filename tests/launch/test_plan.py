@@ -90,13 +90,16 @@ def test_a_step_for_four_chips(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 @compiles
-def test_attention_may_be_a_kernel(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is in the program, and no scores are: squares of 256 × 256."""
+@pytest.mark.parametrize("packed", [None, 256])
+def test_attention_may_be_a_kernel(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, packed: int | None
+) -> None:
+    """It is in the program, and no scores or masks are: squares of 256 × 256."""
     from launch import compiled
 
     sizes = {
         "data.max_length": 250, "data.width_multiple": 128, "data.tokens_per_batch": 2048, "model.d_model": 64,
-        "train.accumulate": 1,
+        "data.packed_width": packed, "train.accumulate": 1,
     }  # fmt: skip
     texts: list[str] = []
 

@@ -64,6 +64,22 @@ def test_a_gpu_gets_the_kernel_forwards_and_backwards(target: int, source: int, 
     assert re.search("exponential", for_cpu)
 
 
+@pytest.mark.parametrize(
+    ("target", "source", "mask"), [(5, 11, PADDING), (7, 7, masks.causal(7))], ids=["padding", "causal"]
+)
+@pytest.mark.usefixtures("gpu")
+def test_several_models_that_are_trained_together_get_it_too(target: int, source: int, mask: jax.Array) -> None:
+    attention = KernelAttention(Dot(SCALE), True, CUDNN._replace(present=lambda: True))
+
+    def loss(query: jax.Array, key: jax.Array, value: jax.Array, along: jax.Array, mask: jax.Array) -> jax.Array:
+        return jnp.sum((along * attention(query, key, value, mask)[0]).astype(jnp.float32))
+
+    members = [jnp.stack([each, each]) for each in (*arrays(target, source), mask)]
+    traced = jax.jit(jax.vmap(jax.grad(loss, argnums=(0, 1, 2)))).trace(*members)
+    for_gpu = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert len(re.findall(r"__cudnn\$fmhaSoftmaxBackward\b", for_gpu)) == 1
+
+
 def test_where_there_is_no_gpu_the_reference_answers() -> None:
     """This holds on a machine with a GPU, too: kernel and reference agree."""
     query, key, value, _ = arrays(5, 11)

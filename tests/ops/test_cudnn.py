@@ -69,6 +69,14 @@ def test_the_mask_decides(target: int, source: int, shape: tuple[int, ...], caus
     assert cudnn.allows(query, key, key, mask, causal) == allowed  # type: ignore[arg-type]
 
 
+def test_it_does_not_keep_sentences_of_a_row_apart() -> None:
+    *given, _ = (each.astype(jnp.bfloat16) for each in arrays(7, 7))
+    segment_BT = jnp.ones((2, 7), jnp.int32)
+    assert cudnn.allows(given[0], given[1], given[2], masks.causal(7), True)
+    mask = masks.within(masks.causal(7), segment_BT, segment_BT)
+    assert not cudnn.allows(given[0], given[1], given[2], mask, True)
+
+
 @pytest.mark.parametrize(
     ("widths", "dtype", "allowed"),
     [

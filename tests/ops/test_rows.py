@@ -8,7 +8,7 @@ from transformer.ops import masks, rows
 from transformer.spec import BOS, EOS, PAD
 
 SOURCE = jnp.array([[7, 8, EOS, 9, EOS, PAD, PAD], [7, 7, 7, 7, 7, 7, EOS], [PAD] * 7])
-TARGET = jnp.array([[BOS, 7, BOS, 8, 9, BOS, PAD]])
+TARGET = jnp.array([[BOS, 7, BOS, 8, 9, PAD, PAD]])
 
 
 def packed(begins_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -38,7 +38,7 @@ def test_a_position_sees_its_own_sentence() -> None:
     _, segment_BS = packed(rows.source_begins(SOURCE[:1]))
     seen = masks.within(masks.padding(masks.is_token(SOURCE[:1])), segment_BT, segment_BS)
     expected = [[1, 1, 1, 0, 0, 0, 0]] * 2 + [[0, 0, 0, 1, 1, 0, 0]] * 3 + [[0] * 7] * 2
-    np.testing.assert_array_equal(seen[0, 0], expected)
+    np.testing.assert_array_equal(masks.written_out(seen)[0, 0], expected)
 
 
 def test_a_mask_of_rows_of_one_sentence_stays_as_it_is() -> None:

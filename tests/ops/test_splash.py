@@ -21,24 +21,36 @@ def arrays(target: int, source: int, rows: int = 2) -> list[jax.Array]:
 PADDING = masks.padding(jnp.arange(256)[None] < jnp.array([[131], [256]]))
 
 
+# Two sentences in the first row and padding behind them, three in the second.
+SEGMENTS = jnp.stack([jnp.repeat(jnp.array([1, 2, 3]), jnp.array(sizes)) for sizes in ((60, 71, 125), (100, 150, 6))])
+FIRST = SEGMENTS[:, ::2]  # of the same sentences, half as long
+
+
 @pytest.mark.parametrize(
     ("target", "source", "mask", "causal"),
-    [(128, 256, PADDING, False), (256, 256, masks.causal(256), True)],
-    ids=["padding", "causal"],
+    [
+        (128, 256, PADDING, False),
+        (256, 256, masks.causal(256), True),
+        (128, 256, masks.within(PADDING, FIRST, SEGMENTS), False),
+        (256, 256, masks.within(masks.causal(256), SEGMENTS, SEGMENTS), True),
+    ],
+    ids=["padding", "causal", "padding of packed rows", "causal in packed rows"],
 )
-def test_it_equals_the_reference(target: int, source: int, mask: jax.Array, causal: bool) -> None:
+def test_it_equals_the_reference(target: int, source: int, mask: masks.Mask, causal: bool) -> None:
     *given, along = arrays(target, source)
+    whole = masks.written_out(mask)
+    along *= jnp.any(whole[:, 0], axis=-1)[:, :, None, None]  # what sees nothing has no weight
     assert splash.allows(given[0], given[1], given[2], mask, causal)
 
     @jax.jit
     def reference(*given: jax.Array) -> tuple[jax.Array, jax.Array]:
-        context = attend(dot_scores(given[0], given[1], SCALE), given[2], mask)[0]
-        return jnp.sum(along * context), context
+        context = attend(dot_scores(given[0], given[1], SCALE), given[2], whole)[0]
+        return jnp.sum(along * context), along * context
 
     @jax.jit
     def kernel(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
         context = splash.splash(query, key, value, mask, SCALE, interpret=True)
-        return jnp.sum(along * context), context
+        return jnp.sum(along * context), along * context
 
     expected, found = (jax.grad(each, argnums=(0, 1, 2), has_aux=True)(*given) for each in (reference, kernel))
     for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):

@@ -17,7 +17,7 @@ from transformer.data.allotment import allot
 from transformer.data.order import stable_order
 from transformer.data.packing import PackedPairs, pack
 from transformer.data.shapes import Shape
-from transformer.data.tokenized import Batch, TokenizedPairs, TokenizedSide, tokenize
+from transformer.data.tokenized import Batch, TokenizedPairs, TokenizedSide, sentences, tokenize
 from transformer.data.unshuffled import grid_width, ordered_batches, source_batches
 from transformer.spec import PAD
 
@@ -34,6 +34,7 @@ __all__ = [
     "grid_width",
     "ordered_batches",
     "pack",
+    "sentences",
     "source_batches",
     "tokenize",
 ]

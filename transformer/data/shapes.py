@@ -59,7 +59,7 @@ def rows_of(corner: Corner, tokens_per_batch: int, row_multiple: int) -> int:
     if not rows:
         raise ValueError(
             f"data.tokens_per_batch: {tokens_per_batch} is less than {row_multiple} rows of {width} tokens "
-            f"({row_multiple * width}), which the longest sentence needs; raise it or lower data.max_length"
+            f"({row_multiple * width}), which the longest need; raise it, or lower data.max_length or data.packed_width"
         )
     return rows
 

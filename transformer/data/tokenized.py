@@ -6,7 +6,7 @@ Two million pairs of thirty tokens a side take 270 MB; as Python lists they woul
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -102,16 +102,26 @@ class TokenizedPairs:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the pairs as ids, in hexadecimal."""
-        digest = hashlib.sha256()
-        for side in (self.source, self.target):
-            for array in (side.tokens, side.offsets):
-                for start in range(0, len(array), _HASHED):
-                    digest.update(array[start : start + _HASHED].astype("<i8").tobytes())
-        return digest.hexdigest()
+        return hashed(array for side in (self.source, self.target) for array in (side.tokens, side.offsets))
 
     def batch(self, indices: np.ndarray, source: int, target: int) -> Batch:
         """The pairs `indices`, `source` and `target` tokens wide; index -1 makes a row of PAD."""
         return Batch(self.source.padded(indices, source), self.target.padded(indices, target))
+
+
+def hashed(arrays: Iterable[np.ndarray], begin: str = "") -> str:
+    """SHA-256 of a text and numbers, in hexadecimal."""
+    digest = hashlib.sha256(begin.encode())
+    for array in arrays:
+        for start in range(0, len(array), _HASHED):
+            digest.update(array[start : start + _HASHED].astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def sentences(row: Sequence[int]) -> list[list[int]]:
+    """The sentences of a row of a batch, with their EOS: one, several, or of a row of PAD none."""
+    ends = [0, *(place + 1 for place, token in enumerate(row) if token == EOS)]
+    return [list(row[begin:end]) for begin, end in itertools.pairwise(ends)]
 
 
 def tokenize(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> TokenizedPairs:

@@ -13,6 +13,7 @@ from flax import nnx
 from transformer.layers.linear import Linear
 from transformer.ops.attention import Weigh, attend, context, dot_scores, largest, softmax
 from transformer.ops.dropout import Dropout
+from transformer.ops.masks import Mask, written_out
 from transformer.ops.positions import unrotated
 
 
@@ -112,11 +113,11 @@ class Attention(nnx.Module):
         query_BTHK: jax.Array,
         key_BSHK: jax.Array,
         value_BSHU: jax.Array,
-        mask: jax.Array,
+        mask: Mask,
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Returns context_BTHU and weights_BHTS."""
-        return attend(self.scores(query_BTHK, key_BSHK), value_BSHU, mask, dropout, self.weigh)
+        return attend(self.scores(query_BTHK, key_BSHK), value_BSHU, written_out(mask), dropout, self.weigh)
 
     def over_parts(self, query_BTHK: jax.Array, parts: Sequence[KeyValue], mask: jax.Array) -> jax.Array:
         """The same context_BTHU for keys and values in parts, float32, which would be copied to put them together.
@@ -185,7 +186,7 @@ class MultiHeadAttention(nnx.Module):
         self,
         x_BTD: jax.Array,
         memory: KeyValue,
-        mask: jax.Array,
+        mask: Mask,
         dropout: Dropout | None = None,
         position_T: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:

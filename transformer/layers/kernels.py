@@ -8,14 +8,15 @@ import jax
 from transformer.layers.attention import Attention, Dot
 from transformer.ops import cudnn, splash
 from transformer.ops.dropout import Dropout
+from transformer.ops.masks import Mask, written_out
 
 
 class Kernel(NamedTuple):
     """Attention in one program of its own, written for one kind of device; arrays as in `ops.attention`."""
 
     platform: str  # JAX's name of the devices: "tpu", "cuda"
-    allows: Callable[[jax.Array, jax.Array, jax.Array, jax.Array, bool], bool]  # of query, key, value, mask, causal
-    attend: Callable[[jax.Array, jax.Array, jax.Array, jax.Array, float], jax.Array]  # with scale: context_BTHU
+    allows: Callable[[jax.Array, jax.Array, jax.Array, Mask, bool], bool]  # of query, key, value, mask, causal
+    attend: Callable[[jax.Array, jax.Array, jax.Array, Mask, float], jax.Array]  # with scale: context_BTHU
     present: Callable[[], bool]  # whether this process can trace it
 
 
@@ -43,24 +44,27 @@ class KernelAttention(Attention):
         query_BTHK: jax.Array,
         key_BSHK: jax.Array,
         value_BSHU: jax.Array,
-        mask: jax.Array,
+        mask: Mask,
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Returns context_BTHU, and weights_BHTS, which have no gradient and cost something only if they are used."""
-        arrays = (query_BTHK, key_BSHK, value_BSHU, mask)
+        without = super().__call__
         allowed = self.kernel.allows(query_BTHK, key_BSHK, value_BSHU, mask, self.causal)
         if not allowed or not self.kernel.present():
-            return super().__call__(query_BTHK, key_BSHK, value_BSHU, mask, dropout)
+            return without(query_BTHK, key_BSHK, value_BSHU, mask, dropout)
 
-        def kernel(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-            query_BTHK, key_BSHK, value_BSHU, mask = arrays
-            weights_BHTS = self.weigh(self.scores(query_BTHK, key_BSHK), mask)
+        def kernel(
+            query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask
+        ) -> tuple[jax.Array, jax.Array]:
+            weights_BHTS = self.weigh(self.scores(query_BTHK, key_BSHK), written_out(mask))
             context_BTHU = self.kernel.attend(query_BTHK, key_BSHK, value_BSHU, mask, self.scale)
             return context_BTHU, jax.lax.stop_gradient(weights_BHTS)
 
-        def reference(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-            query_BTHK, key_BSHK, value_BSHU, mask = arrays
-            context_BTHU, weights_BHTS = super(KernelAttention, self).__call__(query_BTHK, key_BSHK, value_BSHU, mask)
+        def reference(
+            query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask
+        ) -> tuple[jax.Array, jax.Array]:
+            context_BTHU, weights_BHTS = without(query_BTHK, key_BSHK, value_BSHU, mask)
             return context_BTHU, jax.lax.stop_gradient(weights_BHTS)
 
+        arrays = (query_BTHK, key_BSHK, value_BSHU, mask)
         return jax.lax.platform_dependent(*arrays, default=reference, **{self.kernel.platform: kernel})

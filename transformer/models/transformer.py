@@ -13,6 +13,7 @@ from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks, rows
 from transformer.ops.dropout import Dropout, at_site, drop
+from transformer.ops.masks import Mask
 from transformer.ops.rows import Places
 
 
@@ -64,9 +65,7 @@ class EncoderLayer(nnx.Module):
         self.feed_forward = parts.feed_forward(rngs)
         self.feed_forward_sublayer = parts.sublayer("feed_forward")
 
-    def __call__(
-        self, x_BSD: jax.Array, mask: jax.Array, dropout: Dropout | None = None
-    ) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, x_BSD: jax.Array, mask: Mask, dropout: Dropout | None = None) -> tuple[jax.Array, jax.Array]:
         """Returns the new x_BSD and the attention weights_BHSS."""
         site = at_site(dropout, 0)
 
@@ -93,9 +92,9 @@ class DecoderLayer(nnx.Module):
     def __call__(
         self,
         x_BTD: jax.Array,
-        mask: jax.Array,
+        mask: Mask,
         memory: KeyValue,
-        memory_mask: jax.Array,
+        memory_mask: Mask,
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns the new x_BTD, the self-attention weights_BHTT and the cross-attention weights_BHTS."""
@@ -124,7 +123,7 @@ class DecoderLayer(nnx.Module):
         return x_BND, cache
 
     def _after_self_attention(
-        self, x_BTD: jax.Array, memory: KeyValue, memory_mask: jax.Array, dropout: Dropout | None = None
+        self, x_BTD: jax.Array, memory: KeyValue, memory_mask: Mask, dropout: Dropout | None = None
     ) -> tuple[jax.Array, jax.Array]:
         cross, inner = at_site(dropout, 1), at_site(dropout, 2)
         x_BTD, weights_BHTS = self.cross_attention_sublayer(

@@ -5,19 +5,23 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from transformer.ops.masks import Mask, Within, written_out
+
 _DTYPES = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
 UNIT = 8  # a head's width is a multiple of this
 WIDEST = 128  # of a head, on all GPUs that have the kernel
 _CAPABILITY = 8.0  # Ampere's; older GPUs have no such kernel
 
 
-def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: jax.Array, causal: bool) -> bool:
+def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask, causal: bool) -> bool:
     """Whether the kernel takes these arrays, and can do what `mask` says, from dtypes and shapes alone.
 
     It can hide padding at the end of sentences, of which the mask is [B, 1, 1, S], and, where `causal` says so, the
-    future, of which it is [1, 1, T, T]. Any length will do, though an odd one is copied. Keys and values must be
-    equally wide, and of 16 bits.
+    future, of which it is [1, 1, T, T]; not other sentences of a row. Any length will do, though an odd one is copied.
+    Keys and values must be equally wide, and of 16 bits.
     """
+    if isinstance(mask, Within):
+        return False
     lengths, size = (query_BTHK.shape[1], key_BSHK.shape[1]), query_BTHK.shape[-1]
     alike = key_BSHK.shape == value_BSHU.shape and query_BTHK.dtype == key_BSHK.dtype == value_BSHU.dtype
     hides_padding = mask.shape[1:3] == (1, 1)
@@ -40,7 +44,7 @@ def attention(
     query_BTHK: jax.Array,
     key_BSHK: jax.Array,
     value_BSHU: jax.Array,
-    mask: jax.Array,
+    mask: Mask,
     scale: float,
     implementation: str = "cudnn",
 ) -> jax.Array:
@@ -56,6 +60,7 @@ def attention(
       scale: 1 / √d_k in the paper.
       implementation: "xla" computes the same on any device: for tests.
     """
+    mask = written_out(mask)  # `allows` leaves nothing to write out
     target, source = query_BTHK.shape[1], key_BSHK.shape[1]
     attend = functools.partial(
         jax.nn.dot_product_attention,
@@ -66,7 +71,10 @@ def attention(
     if mask.shape[2] != 1:
         return attend(is_causal=True)[:, :target]
     length_B = jnp.sum(jnp.broadcast_to(mask[:, 0, 0], key_BSHK.shape[:2]), axis=-1, dtype=jnp.int32)
-    return attend(key_value_seq_lengths=jnp.where(length_B == 0, source, length_B))[:, :target]
+    # All queries, said of each sentence by itself: of what is the same for all JAX makes no batches (jax.vmap).
+    every_B = jnp.where(length_B < 0, 0, target + target % 2)
+    lengths = {"query_seq_lengths": every_B, "key_value_seq_lengths": jnp.where(length_B == 0, source, length_B)}
+    return attend(**lengths)[:, :target]
 
 
 def _even(x_BTHK: jax.Array) -> jax.Array:

@@ -1,5 +1,7 @@
 """Which query may look at which key: bool arrays, True where it may, shaped to broadcast against scores_BHTS."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -43,17 +45,37 @@ def no_padding(target_BT: jax.Array) -> jax.Array:
     return padding(is_token(target_BT))
 
 
-def within(mask: jax.Array, segment_BT: jax.Array | None, segment_BS: jax.Array | None) -> jax.Array:
-    """`mask`; where rows hold several sentences, bool [B, 1, T, S]: a position sees those of its own sentence alone.
+class Within(NamedTuple):
+    """A mask of rows of several sentences, of which a position sees its own alone.
+
+    In parts, for a kernel takes segments as they are, and a mask for each of them is large.
 
     S: 1 1 2
     T: 1      1 1 0
        2      0 0 1
        2      0 0 1
     """
-    if segment_BT is None or segment_BS is None:
-        return mask
-    return mask & (segment_BT[:, None, :, None] == segment_BS[:, None, None, :])
+
+    mask: jax.Array  # as if a row were one sentence
+    segment_BT: jax.Array  # int32, which sentence of its row each query is of
+    segment_BS: jax.Array  # and each key
+
+    def written_out(self) -> jax.Array:
+        """bool [B, 1, T, S], or [B, H, T, S]."""
+        return self.mask & (self.segment_BT[:, None, :, None] == self.segment_BS[:, None, None, :])
+
+
+Mask = jax.Array | Within
+
+
+def within(mask: jax.Array, segment_BT: jax.Array | None, segment_BS: jax.Array | None) -> Mask:
+    """`mask`, and nothing of other sentences of a row, if rows hold several."""
+    return mask if segment_BT is None or segment_BS is None else Within(mask, segment_BT, segment_BS)
+
+
+def written_out(mask: Mask) -> jax.Array:
+    """bool, broadcastable to [B, H, T, S]."""
+    return mask.written_out() if isinstance(mask, Within) else mask
 
 
 def ancestors(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:

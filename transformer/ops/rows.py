@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.spec import BOS, EOS
+from transformer.spec import BOS, EOS, PAD
 
 
 class Places(NamedTuple):
@@ -33,11 +33,15 @@ def packed(begins_BT: jax.Array) -> Places:
 
 
 def source_begins(source_BS: jax.Array) -> jax.Array:
-    """bool [B, S]: what begins a row, or follows EOS. Padding after the last EOS is a sentence of its own."""
-    ends_BS = source_BS == EOS
-    return jnp.concatenate([jnp.ones_like(ends_BS[:, :1]), ends_BS[:, :-1]], axis=1)
+    """bool [B, S]: what begins a row, or follows EOS. Padding, after the last EOS, is a sentence of its own."""
+    return ~_after(source_BS != EOS)
 
 
 def target_begins(target_BT: jax.Array) -> jax.Array:
-    """bool [B, T]: BOS, of what a decoder reads."""
-    return target_BT == BOS
+    """bool [B, T] of what a decoder reads: BOS, and where padding begins, which is a sentence of its own."""
+    return (target_BT == BOS) | ((target_BT == PAD) & ~_after(target_BT == PAD))
+
+
+def _after(holds_BT: jax.Array) -> jax.Array:
+    """Where `holds_BT` was True one position before; nowhere at the begin of a row."""
+    return jnp.concatenate([jnp.zeros_like(holds_BT[:, :1]), holds_BT[:, :-1]], axis=1)

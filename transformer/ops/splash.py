@@ -5,16 +5,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from transformer.ops.masks import Mask, Within
+
 LANES = 128  # lengths of queries and keys must be multiples of this
 _BLOCK = 512  # queries or keys at a time; the largest multiple of LANES up to here that divides a length
 
 
-def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: jax.Array, causal: bool) -> bool:
+def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask, causal: bool) -> bool:
     """Whether the kernel can do what `mask` says, from shapes alone.
 
     It can hide padding, of which the mask is [B, 1, 1, S], and, where `causal` says so, the future, of which it is
-    [1, 1, T, T]. The masks of a search step, [B, 1, N, T · N], are neither.
+    [1, 1, T, T]; besides either, other sentences of a row. The masks of a search step, [B, 1, N, T · N], are neither.
     """
+    mask = mask.mask if isinstance(mask, Within) else mask
     lengths = query_BTHK.shape[1], key_BSHK.shape[1]
     hides_padding = mask.shape[1:3] == (1, 1)
     hides_future = causal and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] == lengths[0] == lengths[1]
@@ -25,7 +28,7 @@ def splash(
     query_BTHK: jax.Array,
     key_BSHK: jax.Array,
     value_BSHU: jax.Array,
-    mask: jax.Array,
+    mask: Mask,
     scale: float,
     interpret: bool = False,
 ) -> jax.Array:
@@ -38,7 +41,8 @@ def splash(
       query_BTHK: queries; T a multiple of 128.
       key_BSHK: keys; S a multiple of 128.
       value_BSHU: what the keys stand for.
-      mask: [B, 1, 1, S] of tokens to see, or [1, 1, T, T], which stands for `masks.causal`.
+      mask: [B, 1, 1, S] of tokens to see, or [1, 1, T, T], which stands for `masks.causal`. Of rows of several
+        sentences, padding must be in a segment of its own.
       scale: 1 / √d_k in the paper.
       interpret: run it step by step on any device: for tests.
     """
@@ -46,7 +50,8 @@ def splash(
 
     target, heads = query_BTHK.shape[1:3]
     source = key_BSHK.shape[1]
-    hides_padding = mask.shape[2] == 1
+    plain = mask.mask if isinstance(mask, Within) else mask
+    hides_padding = plain.shape[2] == 1
     each = pallas.FullMask((target, source)) if hides_padding else pallas.CausalMask((target, source))
     kernel: Any = pallas.make_splash_mha(
         pallas.MultiHeadMask([each] * heads),
@@ -56,11 +61,14 @@ def splash(
         interpret=interpret,
     )
     arrays = [x.swapaxes(1, 2) for x in (query_BTHK * scale, key_BSHK, value_BSHU)]
-    if not hides_padding:
+    if isinstance(mask, Within):
+        segments = pallas.SegmentIds(mask.segment_BT, mask.segment_BS)
+    elif hides_padding:
+        seen_BS = jnp.broadcast_to(mask[:, 0, 0], (query_BTHK.shape[0], source))
+        seen_BS |= ~jnp.any(seen_BS, axis=-1, keepdims=True)
+        segments = pallas.SegmentIds(jnp.ones((query_BTHK.shape[0], target), jnp.int32), seen_BS.astype(jnp.int32))
+    else:
         return jax.vmap(kernel)(*arrays).swapaxes(1, 2)
-    seen_BS = jnp.broadcast_to(mask[:, 0, 0], (query_BTHK.shape[0], source))
-    seen_BS |= ~jnp.any(seen_BS, axis=-1, keepdims=True)
-    segments = pallas.SegmentIds(jnp.ones((query_BTHK.shape[0], target), jnp.int32), seen_BS.astype(jnp.int32))
     return jax.vmap(kernel)(*arrays, segments).swapaxes(1, 2)
 
 
