@@ -1,8 +1,10 @@
+import pickle
+
 import numpy as np
 import pytest
 
 from transformer.data import packing
-from transformer.data.batching import BatchPlan
+from transformer.data.batching import BatchPlan, OfProcess
 from transformer.data.packing import PackedPairs, pack
 from transformer.data.tokenized import TokenizedPairs, TokenizedSide
 from transformer.spec import EOS, PAD
@@ -81,6 +83,15 @@ def test_an_epoch_has_every_pair_once_and_another_has_other_neighbours(packed: P
         assert sum(int((plan.batch(k).source == EOS).sum()) for k in numbers) == PAIRS
         epochs.append({frozenset(each.tolist()) for each in rows})
     assert not epochs[0] & epochs[1]
+
+
+def test_processes_and_workers_put_together_their_rows_of_the_same_batch(packed: PackedPairs) -> None:
+    plan = BatchPlan(packed, tokens_per_batch=16 * WIDTH, buckets=1, seed=0)
+    whole, copied = plan.batch(77), pickle.loads(pickle.dumps(plan)).batch(77)
+    halves = [OfProcess(plan, first, first + 1, 2).batch(77) for first in (0, 1)]
+    for side, copy, *parts in zip(whole, copied, *halves, strict=True):
+        np.testing.assert_array_equal(copy, side)
+        np.testing.assert_array_equal(np.concatenate(parts), side)
 
 
 def test_long_pairs_find_short_ones() -> None:

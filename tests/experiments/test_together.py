@@ -113,10 +113,14 @@ def last_state(run: Run) -> Any:
 
 
 @pytest.mark.slow
-def test_members_come_out_as_if_alone_and_can_be_continued_alone(small: Small, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("packed", [None, 31])
+def test_members_come_out_as_if_alone_and_can_be_continued_alone(
+    small: Small, tmp_path: pathlib.Path, packed: int | None
+) -> None:
     """Both are cut off after update 6 and go on apart."""
     # Adam's change hardly depends on a gradient's size: where that is next to nothing, rounding would decide.
     settings = {"train__steps": 9, "train__ema_decay": 0.9, "train__learning_rate": 0.01, "train__adam_epsilon": 1e-3}
+    settings |= {"data__packed_width": packed}
     other = {"train__seed": 5, "train__learning_rate": 0.02, "model__dropout_sublayer": 0.0}
     configs = [small(evaluate__sentences=0, **settings), small(evaluate__sentences=0, **settings | other)]
     specs = [Spec.from_config(config) for config in configs]
