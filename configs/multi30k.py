@@ -4,9 +4,8 @@
 output projection, batches are smaller, Muon takes the place of Adam, and the learning rate falls to zero. `:fast` is
 for half an hour of them: norms stand before sub-layers, which learns sooner, and have no mean, which takes less time;
 numbers are bfloat16, which wants a CPU that multiplies 16 bits (AMX, AVX-512 BF16); rows hold several pairs, so that
-one program is compiled and not eight. `:published` is the recipe of the
-paper. `:small` is for ablations where there is no GPU: fewer layers, and so few updates that a model takes minutes and
-is far from what it could become.
+one program is compiled and not eight. `:published` is the recipe of the paper. `:small` is for ablations where there is
+no GPU: fewer layers, and so few updates that a model takes minutes and is far from what it could become.
 
 Source: Wu et al. 2021, "Good for Misconceived Reasons: An Empirical Revisiting on the Need for Visual Context in
   Multimodal Machine Translation", Transformer-Tiny; data: Elliott et al. 2016, 2017 (github.com/multi30k/dataset).

@@ -118,8 +118,8 @@ class System:
     @functools.cached_property
     def learner(self) -> Model:
         """`model` as training uses it: where rows hold several sentences, it keeps them apart."""
-        packed = self.spec.data.packed_width is not None
-        return _split(self.spec, self.tokenizer, packed)[0] if packed else self.model
+        alone = self.spec.data.packed_width is None
+        return self.model if alone else _split(self.spec, self.tokenizer, packed=True)[0]
 
     @functools.cached_property
     def numbers(self) -> Any:

@@ -122,8 +122,9 @@ class Run:
         tokens, rows = self.spec.data.tokens_per_batch, self.system.placement.devices
         # Two shapes, of the plan's where it has rows of one pair: to compile for more takes longer than the padding
         # that they save.
-        shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
-        if (width := self.spec.data.packed_width) is not None:
+        if (width := self.spec.data.packed_width) is None:
+            shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
+        else:
             source, target = tokenized.lengths
             short = (source <= width) & (target <= width)
             lengths = source[short], target[short]

@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from transformer.ops.masks import Mask, Within, written_out
+from transformer.ops.masks import Mask, Within, is_plain, written_out
 
 _DTYPES = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
 UNIT = 8  # a head's width is a multiple of this
@@ -16,18 +16,15 @@ _CAPABILITY = 8.0  # Ampere's; older GPUs have no such kernel
 def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask, causal: bool) -> bool:
     """Whether the kernel takes these arrays, and can do what `mask` says, from dtypes and shapes alone.
 
-    It can hide padding at the end of sentences, of which the mask is [B, 1, 1, S], and, where `causal` says so, the
-    future, of which it is [1, 1, T, T]; not other sentences of a row. Any length will do, though an odd one is copied.
-    Keys and values must be equally wide, and of 16 bits.
+    It can hide padding at the end of sentences, or the future (`masks.is_plain`), but not other sentences of a row. Any
+    length will do, though an odd one is copied. Keys and values must be equally wide, and of 16 bits.
     """
     if isinstance(mask, Within):
         return False
-    lengths, size = (query_BTHK.shape[1], key_BSHK.shape[1]), query_BTHK.shape[-1]
+    size = query_BTHK.shape[-1]
     alike = key_BSHK.shape == value_BSHU.shape and query_BTHK.dtype == key_BSHK.dtype == value_BSHU.dtype
-    hides_padding = mask.shape[1:3] == (1, 1)
-    hides_future = causal and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] == lengths[0] == lengths[1]
     fits = size % UNIT == 0 and size <= WIDEST and query_BTHK.dtype in _DTYPES
-    return alike and fits and (hides_padding or hides_future)
+    return alike and fits and is_plain(mask, query_BTHK.shape[1], key_BSHK.shape[1], causal)
 
 
 @functools.cache

@@ -78,6 +78,16 @@ def written_out(mask: Mask) -> jax.Array:
     return mask.written_out() if isinstance(mask, Within) else mask
 
 
+def is_plain(mask: jax.Array, target: int, source: int, causal: bool) -> bool:
+    """Whether, by its shape, a mask is of one of the two kinds that attention kernels know.
+
+    It hides padding, [B, 1, 1, S], or, where `causal` says that a square for all sentences is `causal`'s, the future,
+    [1, 1, T, T]. The masks of a search step, [B, 1, N, T · N], are neither.
+    """
+    hides_future = causal and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] == target == source
+    return mask.shape[1:3] == (1, 1) or hides_future
+
+
 def ancestors(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:
     """bool [B, 1, N, T · N]: the slots where the tokens of each hypothesis up to `position` were written.
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from transformer.ops.masks import Mask, Within
+from transformer.ops.masks import Mask, Within, is_plain
 
 LANES = 128  # lengths of queries and keys must be multiples of this
 _BLOCK = 512  # queries or keys at a time; the largest multiple of LANES up to here that divides a length
@@ -14,14 +14,14 @@ _BLOCK = 512  # queries or keys at a time; the largest multiple of LANES up to h
 def allows(query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask, causal: bool) -> bool:
     """Whether the kernel can do what `mask` says, from shapes alone.
 
-    It can hide padding, of which the mask is [B, 1, 1, S], and, where `causal` says so, the future, of which it is
-    [1, 1, T, T]; besides either, other sentences of a row. The masks of a search step, [B, 1, N, T · N], are neither.
+    It can hide padding, or the future (`masks.is_plain`), and besides either, other sentences of a row.
     """
-    mask = mask.mask if isinstance(mask, Within) else mask
     lengths = query_BTHK.shape[1], key_BSHK.shape[1]
-    hides_padding = mask.shape[1:3] == (1, 1)
-    hides_future = causal and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] == lengths[0] == lengths[1]
-    return not any(length % LANES for length in lengths) and (hides_padding or hides_future)
+    return not any(length % LANES for length in lengths) and is_plain(_of_one_sentence(mask), *lengths, causal)
+
+
+def _of_one_sentence(mask: Mask) -> jax.Array:
+    return mask.mask if isinstance(mask, Within) else mask
 
 
 def splash(
@@ -50,8 +50,7 @@ def splash(
 
     target, heads = query_BTHK.shape[1:3]
     source = key_BSHK.shape[1]
-    plain = mask.mask if isinstance(mask, Within) else mask
-    hides_padding = plain.shape[2] == 1
+    hides_padding = _of_one_sentence(mask).shape[2] == 1
     each = pallas.FullMask((target, source)) if hides_padding else pallas.CausalMask((target, source))
     kernel: Any = pallas.make_splash_mha(
         pallas.MultiHeadMask([each] * heads),
