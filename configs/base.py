@@ -100,7 +100,7 @@ def get_config() -> ConfigDict:
     train.nonfinite_limit = 5  # updates in a row without a finite gradient (each is skipped) before `on_nonfinite`
     train.on_nonfinite = "stop"  # then: stop, rollback (to the newest checkpoint, with half the learning rate)
     train.log_every = 50  # steps between two lines of metrics
-    train.loss_chunk = config_dict.placeholder(int)  # target positions with logits at a time; None: all; on a CPU 8
+    train.loss_chunk = config_dict.placeholder(int)  # tokens with logits at a time, about; None: all; on a CPU 512
 
     decode = config.decode = ConfigDict()
     decode.method = "beam"  # beam, greedy, sample

@@ -56,7 +56,6 @@ def get_config(recipe: str = "improved") -> ConfigDict:
     config.train.learning_rate = 5e-3
     config.train.warmup_steps = 2000
     config.train.average_checkpoints = 10
-    config.train.loss_chunk = 8  # memory of the CPU's cache
 
     config.decode.beam_size = 5
     config.evaluate.every = 1000

@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     config.train.warmup_steps = 100
     config.train.schedule = "linear"
     config.train.average_checkpoints = 1
-    config.train.loss_chunk = 8  # logits of 60,000 words are large
+    config.train.loss_chunk = 512  # logits of 60,000 words are large
 
     config.evaluate.every = 500
     config.evaluate.sentences = 200

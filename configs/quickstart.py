@@ -40,7 +40,6 @@ def get_config() -> ConfigDict:
     config.train.schedule = "linear"
     config.train.average_checkpoints = 1
     config.train.log_every = 100
-    config.train.loss_chunk = 8
 
     config.evaluate.every = 550
     config.evaluate.sentences = 200

@@ -39,7 +39,7 @@ _FEW = 8  # rows of a batch of those that are searched again, which are some in 
 # Batches that are searched in one program, one after the other: after a program a CPU's devices wait for each other, as
 # long as the last sentence of one takes.
 _IN_TURN = 16
-_LOSS_CHUNK = 8  # target positions whose logits exist at one time on a CPU, where no setting says how many
+_LOSS_CHUNK = 512  # target tokens whose logits exist at one time on a CPU, where no setting says how many
 # Batches have a multiple of this many rows, and do not depend on how many devices share them.
 ROWS = 2
 

@@ -45,7 +45,7 @@ def define() -> Flags:
         flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products"),
         flags.DEFINE_integer("updates", 3, "that are looked at", lower_bound=1),
         flags.DEFINE_integer("top", 12, "operations that are shown", lower_bound=1),
-        flags.DEFINE_multi_string("ours", [], "a setting that is tried: train.loss_chunk=8"),
+        flags.DEFINE_multi_string("ours", [], "a setting that is tried: train.loss_chunk=512"),
     )
 
 

@@ -68,7 +68,7 @@ def define() -> Flags:
         flags.DEFINE_integer("updates", 3, "of a turn", lower_bound=1),
         flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products"),
         flags.DEFINE_string("environments", ".venv-peers", "folder with virtual environments of libraries"),
-        flags.DEFINE_multi_string("ours", [], "a setting of ours that is tried: train.loss_chunk=8"),
+        flags.DEFINE_multi_string("ours", [], "a setting of ours that is tried: train.loss_chunk=512"),
     )
 
 

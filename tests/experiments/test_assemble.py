@@ -46,7 +46,7 @@ def test_packed_rows_have_one_shape_and_a_model_that_keeps_them_apart(small: Cal
     assert segments(system.model) is None  # of what is evaluated or translated a row is a sentence
 
 
-@pytest.mark.parametrize(("asked", "on_cpu", "found"), [(None, True, 8), (None, False, None), (3, True, 3)])
+@pytest.mark.parametrize(("asked", "on_cpu", "found"), [(None, True, 512), (None, False, None), (3, True, 3)])
 def test_a_cpu_makes_few_logits_at_a_time(
     small: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,

@@ -67,7 +67,7 @@ def tiny(**changes: Any) -> Spec:
 
 @compiles
 def test_a_step_for_four_chips(capsys: pytest.CaptureFixture[str]) -> None:
-    found = plan(tiny(train__loss_chunk=3), Slice.named("v5e:2x2"), 7)
+    found = plan(tiny(train__loss_chunk=24), Slice.named("v5e:2x2"), 7)
     assert found["fits"]
     assert found["batch"] == {"rows": 8, "source": 7, "target": 7}  # 45 // 7 = 6, which four chips cannot share
     step = found["training"]

@@ -104,7 +104,7 @@ def readout(parameters, hidden):
 
 @pytest.fixture(scope="module")
 def fused(batch):
-    """Runs the fused form at a chunk size, or the plain one for "plain": sums, gradients of loss and nll, weighted."""
+    """Runs the fused form, some tokens at a time, or for "plain" the plain one: sums, gradients of a weighted loss."""
     _, target_BT, weight_BT = batch
     generator = np.random.default_rng(1)
     shapes = {"kernel_DV": (D_MODEL, VOCABULARY), "bias_V": (VOCABULARY,)}
@@ -112,31 +112,31 @@ def fused(batch):
     hidden_BTD = generator.normal(size=(ROWS, LENGTH, D_MODEL)).astype(np.float32)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def gradients(chunk, parameters, hidden_BTD, loss, nll):
+    def gradients(tokens, parameters, hidden_BTD, loss, nll):
         def total(parameters, hidden_BTD):
             logits = functools.partial(readout, parameters)
-            if chunk == "plain":
+            if tokens == "plain":
                 sums = cross_entropy(logits(hidden_BTD), target_BT, weight_BT, SMOOTHING)
             else:
-                sums = fused_cross_entropy(logits, hidden_BTD, target_BT, weight_BT, SMOOTHING, chunk)
+                sums = fused_cross_entropy(logits, hidden_BTD, target_BT, weight_BT, SMOOTHING, tokens)
             return loss * sums.loss + nll * sums.nll, sums
 
         return jax.grad(total, (0, 1), has_aux=True)(parameters, hidden_BTD)[::-1]
 
-    return lambda chunk, dtype=jnp.float32, loss=1 / 3, nll=0.0: gradients(
-        chunk, parameters, hidden_BTD.astype(dtype), loss, nll
+    return lambda tokens, dtype=jnp.float32, loss=1 / 3, nll=0.0: gradients(
+        tokens, parameters, hidden_BTD.astype(dtype), loss, nll
     )
 
 
-@pytest.mark.parametrize("chunk", [None, 1, 3, 13])
-def test_fused_equals_plain(fused, chunk: int | None) -> None:
-    """Sums and gradients, whether `chunk` divides the length, does not, or exceeds it."""
-    same(fused(chunk), fused("plain"))
+@pytest.mark.parametrize("positions", [None, 1, 3, 13])
+def test_fused_equals_plain(fused, positions: int | None) -> None:
+    """Sums and gradients, whether the positions at a time divide the length, do not, or exceed it."""
+    same(fused(positions and positions * ROWS), fused("plain"))
 
 
 def test_fused_equals_plain_in_bfloat16(batch, fused) -> None:
     """Sums and gradients of parameters are float32; the gradient of what is bfloat16 has its eight bits."""
-    sums, (parameters, hidden_BTD) = fused(3, jnp.bfloat16)
+    sums, (parameters, hidden_BTD) = fused(3 * ROWS, jnp.bfloat16)
     expected, (parameters2, hidden2_BTD) = fused("plain", jnp.bfloat16)
     same((sums, parameters["bias_V"]), (expected, parameters2["bias_V"]))
     assert hidden_BTD.dtype == jnp.bfloat16
@@ -148,13 +148,13 @@ def test_fused_equals_plain_in_bfloat16(batch, fused) -> None:
 
 def test_a_share_of_the_loss_has_that_share_of_the_gradient(fused) -> None:
     """Each number is rounded to eight bits, the share itself is not: nothing is lost or gained on the whole."""
-    whole, third = (np.asarray(fused(3, jnp.bfloat16, loss=share)[1][1], np.float32) for share in (1.0, 1 / 3))
+    whole, third = (np.asarray(fused(3 * ROWS, jnp.bfloat16, loss=share)[1][1], np.float32) for share in (1.0, 1 / 3))
     assert np.vdot(third, whole) / np.vdot(whole, whole) == pytest.approx(1 / 3, rel=1e-3)
 
 
 def test_only_the_loss_has_a_gradient(fused) -> None:
     """`nll` is reported and never minimised."""
-    assert not any(np.any(gradient) for gradient in jax.tree.leaves(fused(3, loss=0.0, nll=1.0)[1]))
+    assert not any(np.any(gradient) for gradient in jax.tree.leaves(fused(3 * ROWS, loss=0.0, nll=1.0)[1]))
 
 
 def test_smoothing_is_an_argument_of_one_program(batch) -> None:
@@ -164,10 +164,35 @@ def test_smoothing_is_an_argument_of_one_program(batch) -> None:
     @jax.jit
     def run(hidden_BTV, smoothing):
         traces.append(1)
-        return fused_cross_entropy(lambda hidden: 2 * hidden, hidden_BTV, target, weight, smoothing, 3)
+        return fused_cross_entropy(lambda hidden: 2 * hidden, hidden_BTV, target, weight, smoothing, 3 * ROWS)
 
     one, other = (run(batch[0], jnp.float32(smoothing)) for smoothing in (0.0, 0.4))
     assert len(traces) == 1
     np.testing.assert_allclose(one.loss, one.nll, rtol=1e-6)
     np.testing.assert_allclose(other.nll, one.nll, rtol=1e-6)
     assert abs(other.loss - one.loss) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "tokens", "found"),
+    [
+        (64, 24, 512, 512),
+        (16, 32, 512, 512),
+        (16, 25, 128, 16 * 7),  # not 8, of which the fourth part would have one that is no padding
+        (300, 11, 512, 600),
+        (700, 5, 512, 700),  # every row has one at a time, at least
+        (3, 7, 512, 21),
+        (3, 7, None, 21),
+    ],
+)
+def test_so_many_logits_exist_at_a_time(rows: int, length: int, tokens: int | None, found: int) -> None:
+    seen = []
+
+    def logits(hidden: jax.Array) -> jax.Array:
+        seen.append(hidden.shape[0])
+        return hidden
+
+    target, weight = (jax.ShapeDtypeStruct((rows, length), dtype) for dtype in ("int32", "float32"))
+    hidden = jax.ShapeDtypeStruct((rows, length, 2), "float32")
+    jax.eval_shape(lambda *of: fused_cross_entropy(logits, *of, SMOOTHING, tokens), hidden, target, weight)
+    assert set(seen) == {found}

@@ -33,7 +33,7 @@ def spec_of(name: str) -> Spec:
         config["model"] |= {"heads": 1, "scale_embeddings": False}
         config["model"] |= {"cross_score": "additive", "cell": "gru"} if architecture == "rnnsearch" else {}
     config["train"] |= {"warmup_steps": 2, "learning_rate": 0.01, "adam_epsilon": 1e-3, "ema_decay": 0.5}
-    config["train"] |= {"loss_chunk": 3}
+    config["train"] |= {"loss_chunk": 30}
     config["decode"] |= {"beam_size": 3, "max_extra_length": 2}
     return Spec.from_config(config)
 

@@ -36,7 +36,7 @@ def make_spec(**changes: Any) -> Spec:
         "warmup_steps": WARMUP,
         "adam_epsilon": EPSILON,
         "label_smoothing": SMOOTHING,
-        "loss_chunk": 2,
+        "loss_chunk": 12,
     }
     for name, value in changes.items():
         section, key = name.split("__") if "__" in name else ("train", name)

@@ -67,21 +67,21 @@ def fused_cross_entropy(
     target_BT: jax.Array,
     weight_BT: jax.Array,
     smoothing: jax.Array,
-    chunk: int | None,
+    tokens: int | None,
 ) -> LossSums:
     """`cross_entropy(logits(hidden_BTD), ...)`, whose logits never exist all at one time.
 
-    Logits are the largest array of a training step. Here the logits of `chunk` positions of each row are made, turned
-    into their part of the loss and of its gradient while they are in the cache, and forgotten. Only `loss` has a
-    gradient; `nll` and `weight` are constants to differentiation.
+    Logits are the largest array of a training step. Here those of a few positions of each row are made, turned into
+    their part of the loss and of its gradient while they are in the cache, and forgotten. Only `loss` has a gradient;
+    `nll` and `weight` are constants to differentiation.
 
     Args:
       logits: [..., D] to float32 [..., V]; may close over parameters, which get their gradients.
       hidden_BTD, target_BT, weight_BT, smoothing: as for `cross_entropy`.
-      chunk: positions at a time; None: all of them.
+      tokens: whose logits are made at a time, about: all rows have equally many of them; None: all.
     """
-    length = target_BT.shape[1]
-    chunk = length if chunk is None else min(chunk, length)
+    rows, length = target_BT.shape
+    chunk = length if tokens is None else _positions(rows, length, tokens)
     extra = -length % chunk
 
     def parts(x: jax.Array) -> jax.Array:
@@ -120,3 +120,9 @@ def fused_cross_entropy(
 
     total.defvjp(forward, backward)
     return total(parameters, hidden_BTD)
+
+
+def _positions(rows: int, length: int, tokens: int) -> int:
+    """How many positions of each row are about so many tokens, with as little left over as can be."""
+    parts = -(-length // max(1, round(tokens / rows)))
+    return -(-length // parts)

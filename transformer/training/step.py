@@ -67,11 +67,14 @@ def loss_sums(
     source_BS: jax.Array,
     target_BT: jax.Array,
     smoothing: jax.Array | float,
-    chunk: int | None,
+    tokens: int | None,
     dropout: Dropout | None = None,
 ) -> LossSums:
-    """Teacher-forced loss of a batch; padding, and rows of padding alone, have no weight."""
-    return loss_and_attention(model, params, source_BS, target_BT, smoothing, chunk, dropout)[0]
+    """Teacher-forced loss of a batch; padding, and rows of padding alone, have no weight.
+
+    Logits of about so many `tokens` exist at a time; None: of all.
+    """
+    return loss_and_attention(model, params, source_BS, target_BT, smoothing, tokens, dropout)[0]
 
 
 def loss_and_attention(
@@ -80,7 +83,7 @@ def loss_and_attention(
     source_BS: jax.Array,
     target_BT: jax.Array,
     smoothing: jax.Array | float,
-    chunk: int | None,
+    tokens: int | None,
     dropout: Dropout | None = None,
 ) -> tuple[LossSums, dict[str, jax.Array]]:
     """`loss_sums`, and the weights of every attention by name, which cost nothing where nobody uses them."""
@@ -89,7 +92,7 @@ def loss_and_attention(
     decoded = net.decode(memory, shift_right(target_BT), at_site(dropout, 1))
     weight_BT = (target_BT != PAD).astype(jnp.float32)
     sums = fused_cross_entropy(
-        net.logits, decoded.hidden_BTD, target_BT, weight_BT, jnp.asarray(smoothing, jnp.float32), chunk
+        net.logits, decoded.hidden_BTD, target_BT, weight_BT, jnp.asarray(smoothing, jnp.float32), tokens
     )
     return sums, memory.attention | decoded.attention
 

@@ -19,7 +19,7 @@ LEARNING_RATE = 1e-3
 
 
 def config(work: works.Work, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """The settings of a work; all else is as in configs/base.py, but for changes such as "train.loss_chunk=8"."""
+    """The settings of a work; all else is as in configs/base.py, but for changes such as "train.loss_chunk=512"."""
     settings = base.get_config().to_dict()
     settings["model"] |= {
         "d_model": work.d_model,
