@@ -194,5 +194,6 @@ def test_so_many_logits_exist_at_a_time(rows: int, length: int, tokens: int | No
 
     target, weight = (jax.ShapeDtypeStruct((rows, length), dtype) for dtype in ("int32", "float32"))
     hidden = jax.ShapeDtypeStruct((rows, length, 2), "float32")
-    jax.eval_shape(lambda *of: fused_cross_entropy(logits, *of, SMOOTHING, tokens), hidden, target, weight)
+    loss = functools.partial(fused_cross_entropy, logits, smoothing=SMOOTHING, tokens=tokens)
+    jax.eval_shape(loss, hidden, target, weight)
     assert set(seen) == {found}
