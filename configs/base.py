@@ -67,6 +67,7 @@ def get_config() -> ConfigDict:
     data.vocab_size = 8000  # joint SentencePiece vocabulary, the four special symbols included
     data.tokenizer = "bpe"  # SentencePiece's model type: bpe, unigram
     data.vocab_sentences = 4_000_000  # sentences it is learnt from, at most; more take tens of gigabytes
+    data.uncased = False  # lower-case text, part "l'" from "homme", as papers on Multi30k do; read bleu_paper
     data.max_length = 100  # tokens, end symbol included; longer training sentences are left out and counted
     data.tokens_per_batch = 25_000  # rows × width of a batch, on its wider side; Section 5.1
     data.buckets = 8  # shapes a batch can have: each is compiled once

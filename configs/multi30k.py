@@ -49,6 +49,7 @@ def get_config(recipe: str = "improved") -> ConfigDict:
     config.data.validation_split = "val"
     config.data.test_split = "test_2016_flickr"
     config.data.vocab_size = 10_000  # "joint BPE of 10k merges"
+    config.data.uncased = True  # the data set's own lower-cased, tokenised text
     config.data.tokens_per_batch = 8192  # two GPUs of 4096
     config.data.buckets = 12  # the fewest that keep nine tenths of the cells filled
 
@@ -67,6 +68,7 @@ def get_config(recipe: str = "improved") -> ConfigDict:
         config.model.dropout_sublayer = 0.13
         config.model.dropout_word = 0.1
         config.data.vocab_size = 4000
+        config.data.uncased = False
         config.data.tokens_per_batch = 2048
         config.train.steps = 10_000
         config.train.optimizer = "muon"  # half the updates of Adam: experiments/LOG.md

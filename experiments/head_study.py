@@ -177,7 +177,8 @@ def _coreference(subject: Subject, split: str, index: int, one: Batch) -> dict[s
     marked = {}
     for side, ids in (("source", one.source_BS[:-1]), ("target", one.target_BT[:-1])):
         try:
-            shares = of_words(subject.tokenizer.pieces(ids.tolist()), sides[side]["words"])
+            tokenizer = subject.tokenizer
+            shares = of_words(tokenizer.pieces(ids.tolist()), tokenizer.spelled(sides[side]["words"]))
         except ValueError:  # a character that the vocabulary does not have
             return None
         for what in ("pronoun", "noun"):

@@ -251,7 +251,10 @@ class Run:
             greedy = dataclasses.replace(spec.decode, method="greedy")
             found = self.system.translator(params, greedy).translate([pair.source for pair in pairs])
             texts = [translations[0].text for translations in found]
-            values["bleu"] = bleu.bleu(texts, [pair.target for pair in pairs])
+            references = [pair.target for pair in pairs]
+            values["bleu"] = bleu.bleu(texts, references)
+            if spec.data.uncased:  # case counts in BLEU, of which such a model knows nothing
+                values["bleu_paper"] = bleu.score(texts, references, spec.data.target_language).bleu_paper
             self.workdir.write_translations(split, step, texts)
             self._show(step, split, pairs, texts)
         self.recorder.write(step, split, values | looks)

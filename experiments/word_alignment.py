@@ -71,12 +71,12 @@ class WordAlignment:
         example = grammar.generate(self._split, index)
         from_french = self._data.source_language == "fr"
         words = (example.french_words, example.english_words)[:: 1 if from_french else -1]
-        pieces = self._tokenizer.pieces
-        columns = of_words(pieces(source.tolist()), words[0])
+        pieces, spelled = self._tokenizer.pieces, self._tokenizer.spelled
+        columns = of_words(pieces(source.tolist()), spelled(words[0]))
         columns = np.pad(columns, ((0, 1), (0, 1)))
         columns[-1, -1] = 1
         gold = frozenset((j, i) if from_french else (i, j) for i, j in example.alignment)
-        return gold, of_words(pieces(target.tolist()), words[1]), columns
+        return gold, of_words(pieces(target.tolist()), spelled(words[1])), columns
 
 
 class Watched:

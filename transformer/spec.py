@@ -169,6 +169,7 @@ class DataSpec(Section):
     vocab_size: int
     tokenizer: str
     vocab_sentences: int
+    uncased: bool
     max_length: int
     tokens_per_batch: int
     buckets: int

@@ -31,10 +31,11 @@ def events(folder: pathlib.Path, split: str) -> list[dict[str, Any]]:
 def test_it_goes_on_where_it_was_ended(packed: pathlib.Path, small: Small, tmp_path: pathlib.Path) -> None:
     for steps in (3, 6):
         train(Spec.from_config(small(**PACKED, train__steps=steps)), str(tmp_path / "again"), ["train.steps"])
-    for split in ("train", "val"):
+    for split in ("train", "validation"):
         one, other = (
             [event["loss"] for event in events(folder, split)][-1:] for folder in (packed, tmp_path / "again")
         )
+        assert one
         np.testing.assert_array_equal(one, other)
 
 

@@ -92,6 +92,10 @@ class MarianTokenizer(Tokenizer):
             return (text[:end],), text[end:]
         return (), text
 
+    def spelled(self, words: Sequence[str]) -> list[str]:
+        """Each word as its pieces spell it: what is left of it after the model's rules."""
+        return [self._encoder.normalize(word).replace("▁", " ").strip() for word in words]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
         # PAD, BOS and EOS come before UNK.

@@ -171,7 +171,7 @@ class Prepared:
 def made_of(spec: DataSpec, corpus: Corpus, folder: Prepared) -> dict[str, Any]:
     """What a folder for this corpus is made of, in both directions the same."""
     known = folder.manifest.get("made_of", {}).get("corpus", {})
-    settings = ("train_split", "train_pairs", "vocab_size", "tokenizer", "vocab_sentences", "max_length")
+    settings = ("train_split", "train_pairs", "vocab_size", "tokenizer", "vocab_sentences", "uncased", "max_length")
     return {
         "corpus": corpus.identity(spec.train_split, known),
         **{name: getattr(spec, name) for name in settings},

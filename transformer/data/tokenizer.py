@@ -4,16 +4,19 @@ Vaswani et al. 2017, Section 5.1: "Sentences were encoded using byte-pair encodi
 vocabulary".
 """
 
+import contextlib
 import hashlib
 import io
 import pathlib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Self
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self, cast
 
 import sentencepiece
 
 from transformer.data.pairs import Pair, sampled
+from transformer.data.uncased import rules
 from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
 
 _QUIET = 2  # SentencePiece's log level "errors only"; its progress report is of no use to a user
@@ -34,12 +37,38 @@ _ERRORS = (
 )
 
 
+@contextlib.contextmanager
+def _rules(uncased: bool) -> Iterator[dict[str, Any]]:
+    """SentencePiece's arguments for how text is normalised, as long as the files that they name are needed."""
+    if not uncased:
+        yield {"normalization_rule_name": "identity"}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            f"{when}_rule_tsv": pathlib.Path(folder) / f"{when}.tsv" for when in ("normalization", "denormalization")
+        }
+        for file, table in zip(files.values(), rules(), strict=True):
+            file.write_text(table, encoding="ascii")
+        yield {"normalization_rule_name": "uncased"} | {name: str(file) for name, file in files.items()}
+
+
+def _without_paths(model: bytes) -> bytes:
+    """A serialised model without the names of the files that its rules were read from: they differ each time."""
+    from sentencepiece import sentencepiece_model_pb2  # lazily: nothing else here needs protobuf
+
+    found = cast(Any, sentencepiece_model_pb2).ModelProto.FromString(model)  # a class that is made when it is imported
+    for rules_of in (found.normalizer_spec, found.denormalizer_spec):
+        rules_of.ClearField("normalization_rule_tsv")
+    return found.SerializeToString(deterministic=True)
+
+
 class Tokenizer:
     """Text to token ids and back; ids 0 to 3 are PAD, BOS, EOS and UNK.
 
     Text is not normalised (no Unicode composition, no case folding, spaces kept, a double one too), so that
     `decode(encode(text)) == text` for text of characters that the training text contains. Any other character becomes
-    UNK and comes back as "⁇". U+2581 "▁", SentencePiece's own sign for a space, comes back as a space.
+    UNK and comes back as "⁇". U+2581 "▁", SentencePiece's own sign for a space, comes back as a space. A vocabulary
+    that was learnt `uncased` has rules of its own (uncased.py): text comes back in lower case.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -55,7 +84,7 @@ class Tokenizer:
             raise ValueError(f"ids of pad, bos, eos and unk are {special}, not {(PAD, BOS, EOS, UNK)}")
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int, model_type: str) -> Self:
+    def train(cls, texts: Iterable[str], vocab_size: int, model_type: str, uncased: bool = False) -> Self:
         """A vocabulary of `vocab_size` pieces, special symbols included, learnt from `texts`; deterministic.
 
         It does not depend on their order. A character outside of them is UNK.
@@ -65,24 +94,25 @@ class Tokenizer:
         """
         model = io.BytesIO()
         try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(texts),
-                model_writer=model,
-                vocab_size=vocab_size,
-                model_type=model_type,
-                pad_id=PAD,
-                bos_id=BOS,
-                eos_id=EOS,
-                unk_id=UNK,
-                unk_surface="⁇",
-                character_coverage=1.0,
-                byte_fallback=False,
-                normalization_rule_name="identity",
-                remove_extra_whitespaces=False,
-                max_sentence_length=_LONGEST_SENTENCE,
-                num_threads=_THREADS,
-                minloglevel=_QUIET,
-            )
+            with _rules(uncased) as normalization:
+                sentencepiece.SentencePieceTrainer.train(
+                    sentence_iterator=iter(texts),
+                    model_writer=model,
+                    vocab_size=vocab_size,
+                    model_type=model_type,
+                    pad_id=PAD,
+                    bos_id=BOS,
+                    eos_id=EOS,
+                    unk_id=UNK,
+                    unk_surface="⁇",
+                    character_coverage=1.0,
+                    byte_fallback=False,
+                    **normalization,
+                    remove_extra_whitespaces=False,
+                    max_sentence_length=_LONGEST_SENTENCE,
+                    num_threads=_THREADS,
+                    minloglevel=_QUIET,
+                )
         except RuntimeError as error:
             for pattern, meaning in _ERRORS:
                 if match := pattern.search(str(error)):
@@ -90,13 +120,13 @@ class Tokenizer:
                         f"data.vocab_size: {vocab_size} pieces are {meaning.format(*match.groups())}"
                     ) from error
             raise ValueError(f"data.vocab_size={vocab_size}, data.tokenizer={model_type}: {error}") from error
-        return cls(model.getvalue())
+        return cls(_without_paths(model.getvalue()) if uncased else model.getvalue())
 
     @classmethod
     def learnt(cls, pairs: Sequence[Pair], spec: DataSpec) -> Self:
         """The vocabulary of a training split, the same in both directions; raises what `train` raises."""
         texts = (text for pair in sampled(pairs, max(1, spec.vocab_sentences // 2)) for text in pair)
-        return cls.train(texts, spec.vocab_size, spec.tokenizer)
+        return cls.train(texts, spec.vocab_size, spec.tokenizer, spec.uncased)
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> Self:
@@ -147,6 +177,10 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str], threads: int = -1) -> list[list[int]]:
         """`encode` of each text, by a number of threads, or on all cores."""
         return self._processor.encode(list(texts), num_threads=threads)
+
+    def spelled(self, words: Sequence[str]) -> list[str]:
+        """Each word as its pieces spell it: what is left of it after the vocabulary's rules, such as `uncased`."""
+        return [self._processor.normalize(word).replace("▁", " ").strip() for word in words]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
