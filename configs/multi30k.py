@@ -100,11 +100,13 @@ def get_config(recipe: str = "improved") -> ConfigDict:
         config.model.dropout_embedding = 0.12  # with 0.1 it overfits in the end
         config.model.dropout_sublayer = 0.12
         config.model.dropout_word = 0.05
+        config.data.uncased = True  # what bleu_paper sees; a point ahead of raw text
         config.data.packed_width = 64  # one program to compile, and an update of a ninth more tokens
         config.data.max_length = 64  # as long as the longest sentence is
         config.train.learning_rate = 8e-3
         config.train.steps = 6500
         config.train.warmup_steps = 400
+        config.decode.length_penalty = 1.25  # 0.2 to 0.6 points ahead of 0.6 with three models: experiments/LOG.md
         config.evaluate.every = 1500
         config.checkpoint.every = 500
     return config
