@@ -28,6 +28,7 @@ def events(folder: pathlib.Path, split: str) -> list[dict[str, Any]]:
     return [event for event in map(json.loads, lines) if event["split"] == split]
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_ended(packed: pathlib.Path, small: Small, tmp_path: pathlib.Path) -> None:
     for steps in (3, 6):
         train(Spec.from_config(small(**PACKED, train__steps=steps)), str(tmp_path / "again"), ["train.steps"])

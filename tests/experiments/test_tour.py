@@ -14,6 +14,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_the_tour_runs_to_its_end(corpus: pathlib.Path, tmp_path: pathlib.Path) -> None:
     nbformat: Any = pytest.importorskip("nbformat", reason="needs the extra `notebook`")
     nbclient: Any = pytest.importorskip("nbclient", reason="needs the extra `notebook`")
