@@ -254,7 +254,7 @@ class Run:
             references = [pair.target for pair in pairs]
             values["bleu"] = bleu.bleu(texts, references)
             if spec.data.uncased:  # case counts in BLEU, of which such a model knows nothing
-                values["bleu_paper"] = bleu.score(texts, references, spec.data.target_language).bleu_paper
+                values["bleu_paper"] = bleu.paper_bleu(texts, references, spec.data.target_language)
             self.workdir.write_translations(split, step, texts)
             self._show(step, split, pairs, texts)
         self.recorder.write(step, split, values | looks)

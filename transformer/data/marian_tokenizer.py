@@ -36,7 +36,7 @@ class MarianTokenizer(Tokenizer):
                 source, target, vocabulary = (archive.read(name) for name in _FILES)
             self._models = (source, target)
             self._ids: dict[str, int] = json.loads(vocabulary)
-            self._encoder, self._decoder = _processor(source if side == "source" else target), _processor(target)
+            self._processor, self._decoder = _processor(source if side == "source" else target), _processor(target)
         except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
             raise ValueError(f"not an archive of {', '.join(_FILES)}") from error
         self._pieces = {token: piece for piece, token in self._ids.items()}
@@ -79,7 +79,7 @@ class MarianTokenizer(Tokenizer):
     def encode_batch(self, texts: Sequence[str], threads: int = -1) -> list[list[int]]:
         """`encode` of each text, by a number of threads, or on all cores."""
         parts = [self._code(text) for text in texts]
-        found = self._encoder.encode([rest for _, rest in parts], out_type=str, num_threads=threads)
+        found = self._processor.encode([rest for _, rest in parts], out_type=str, num_threads=threads)
         return [
             [self._ids.get(piece, UNK) for piece in (*code, *pieces)]
             for (code, _), pieces in zip(parts, found, strict=True)
@@ -91,10 +91,6 @@ class MarianTokenizer(Tokenizer):
         if text.startswith(">>") and end > 2 and text[:end] in self._ids:
             return (text[:end],), text[end:]
         return (), text
-
-    def spelled(self, words: Sequence[str]) -> list[str]:
-        """Each word as its pieces spell it: what is left of it after the model's rules."""
-        return [self._encoder.normalize(word).replace("▁", " ").strip() for word in words]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""

@@ -55,14 +55,12 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
     from sacrebleu.metrics.chrf import CHRF
 
     _check(hypotheses, references)
-    metrics = {"bleu": BLEU(), "chrf": CHRF(), "paper": BLEU(tokenize="none", smooth_method="none", force=True)}
-    texts = {"bleu": (hypotheses, references), "chrf": (hypotheses, references)}
-    texts["paper"] = (paper_tokens(hypotheses, language), paper_tokens(references, language))
-    values = {name: metric.corpus_score(texts[name][0], [texts[name][1]]).score for name, metric in metrics.items()}
+    metrics = {"bleu": BLEU(), "chrf": CHRF()}
+    values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
     return Scores(
         bleu=values["bleu"],
         chrf=values["chrf"],
-        bleu_paper=values["paper"],
+        bleu_paper=paper_bleu(hypotheses, references, language),
         signature=str(metrics["bleu"].get_signature()),
         chrf_signature=str(metrics["chrf"].get_signature()),
         bleu_paper_signature=_paper_signature(language),
@@ -76,6 +74,15 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 
     _check(hypotheses, references)
     return BLEU().corpus_score(hypotheses, [references]).score
+
+
+def paper_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> float:
+    """`Scores.bleu_paper` alone; raises ValueError as `score` does."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    _check(hypotheses, references)
+    metric = BLEU(tokenize="none", smooth_method="none", force=True)
+    return metric.corpus_score(paper_tokens(hypotheses, language), [paper_tokens(references, language)]).score
 
 
 def paper_tokens(lines: Iterable[str], language: str) -> list[str]:
