@@ -18,7 +18,7 @@ Command: python -m experiments.train --config=configs/rnnsearch.py:multi30k --wo
 from ml_collections import ConfigDict
 
 from configs import base
-from configs.scales import SCALES
+from configs.sizes import SCALES
 
 ARGUMENTS = (*SCALES, "published")
 

@@ -17,7 +17,7 @@ Command: python -m experiments.train --config=configs/seq2seq.py:multi30k --work
 from ml_collections import ConfigDict
 
 from configs import base
-from configs.scales import SCALES
+from configs.sizes import SCALES
 
 ARGUMENTS = (*SCALES, "published")
 

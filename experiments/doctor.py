@@ -15,45 +15,33 @@ import pathlib
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command
+from experiments.runtime import cli
 from transformer.spec import DataSpec, Spec
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    config: flags.FlagHolder
-    splits: flags.FlagHolder
-    json: flags.FlagHolder
-    fix: flags.FlagHolder
-    limit: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
-        flags.DEFINE_list("splits", [], "with commas between; default: the config's train, validation and test splits"),
-        flags.DEFINE_bool("json", False, "print one JSON object last, on one line"),
-        flags.DEFINE_string("fix", None, "folder for cleaned copies of a corpus of files; new, or empty"),
-        flags.DEFINE_integer("limit", 5, "examples shown of each kind of fault in each file", lower_bound=1),
-    )
+    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
+    flags.DEFINE_list("splits", [], "with commas between; default: the config's train, validation and test splits")
+    flags.DEFINE_bool("json", False, "print one JSON object last, on one line")
+    flags.DEFINE_string("fix", None, "folder for cleaned copies of a corpus of files; new, or empty")
+    flags.DEFINE_integer("limit", 5, "examples shown of each kind of fault in each file", lower_bound=1)
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Examines, prints, and ends with the status."""
-    if not given.config.value:
-        command.refuse("--config is needed: --config=configs/quickstart.py")
-    with command.mistakes():
-        data = Spec.from_config(given.config.value).data
-        splits = given.splits.value or [data.train_split, data.validation_split, data.test_split]
-        report = examine(data, splits, given.limit.value, given.fix.value)
-    if given.json.value:
+    if not args.config:
+        cli.refuse("--config is needed: --config=configs/quickstart.py")
+    with cli.mistakes():
+        data = Spec.from_config(args.config).data
+        splits = args.splits or [data.train_split, data.validation_split, data.test_split]
+        report = examine(data, splits, args.limit, args.fix)
+    if args.json:
         print(json.dumps(report, ensure_ascii=False))
     sys.exit(1 if report["errors"] else 0)
 
@@ -100,4 +88,4 @@ def examine(data: DataSpec, splits: Sequence[str], limit: int, fix: str | None =
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly, as it ends other filters
-    command.run(define, main)
+    cli.run(define, main)

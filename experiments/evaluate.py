@@ -10,55 +10,42 @@ Prints one JSON object last, on one line: bleu, chrf, bleu_paper, signatures, se
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
-from experiments import command
+from experiments.runtime import cli
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    workdir: flags.FlagHolder
-    split: flags.FlagHolder
-    source: flags.FlagHolder
-    reference: flags.FlagHolder
-    output: flags.FlagHolder
-    dtype: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
     text = flags.DEFINE_string
-    return Flags(
-        workdir=flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble"),
-        split=text("split", None, "split of the run's corpus; default: its data.test_split"),
-        source=text("source", None, "a file to translate in place of a split, a sentence a line, plain or .gz"),
-        reference=text("reference", None, "its translation, line by line"),
-        output=text("output", None, "where to write the translations; default: the run's translations/"),
-        dtype=command.define_dtype(),
-    )
+    flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble")
+    text("split", None, "split of the run's corpus; default: its data.test_split")
+    text("source", None, "a file to translate in place of a split, a sentence a line, plain or .gz")
+    text("reference", None, "its translation, line by line")
+    text("output", None, "where to write the translations; default: the run's translations/")
+    cli.define_dtype()
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Translates, prints the scores."""
-    from experiments import devices, hosts
-    from experiments.workdir import Workdir
+    from experiments.runs.workdir import Workdir
+    from experiments.runtime import distributed, xla_env
 
-    paths, split, source, reference, output, dtype = (flag.value for flag in given)
-    if not paths:
-        command.refuse("--workdir is needed: the folder of a run")
+    split, source, reference = args.split, args.source, args.reference
+    if not args.workdir:
+        cli.refuse("--workdir is needed: the folder of a run")
     if (source is None) != (reference is None):
-        command.refuse("--source and --reference go together")
+        cli.refuse("--source and --reference go together")
     if source and split:
-        command.refuse("--split and --source: give one of them")
-    with command.mistakes():
-        parallel = Workdir(paths[0]).spec().parallel
-        devices.prepare(parallel.cpu_devices)
-        hosts.join(parallel.distributed)
-        scores = evaluate(paths, split, source, reference, output, dtype)
-    if hosts.leader():
+        cli.refuse("--split and --source: give one of them")
+    with cli.mistakes():
+        parallel = Workdir(args.workdir[0]).spec().parallel
+        xla_env.prepare(parallel.cpu_devices)
+        distributed.join(parallel.distributed)
+        scores = evaluate(args.workdir, split, source, reference, args.output, args.dtype)
+    if distributed.leader():
         print(json.dumps(scores, ensure_ascii=False))
 
 
@@ -71,12 +58,13 @@ def evaluate(
     dtype: str | None = None,
 ) -> dict[str, Any]:
     """Scores a run, or the ensemble of several, on a split or on a pair of files; returns what `main` prints."""
-    from experiments import hosts, trained
-    from experiments.scoring import evaluate_split
-    from experiments.workdir import Workdir
+    from experiments.runs import loading
+    from experiments.runs.scoring import evaluate_split
+    from experiments.runs.workdir import Workdir
+    from experiments.runtime import distributed
     from transformer.data.corpus import open_corpus, read_parallel
 
-    workdir = Workdir(paths[0], hosts.leader())
+    workdir = Workdir(paths[0], distributed.leader())
     spec = workdir.spec()
     name = split or spec.data.test_split
     if source is not None and reference is not None:
@@ -84,14 +72,14 @@ def evaluate(
         pairs = read_parallel(source, reference)
     else:
         pairs = open_corpus(spec.data).split(name)
-    system, params, steps = trained.load(paths, dtype)
+    system, params, steps = loading.load(paths, dtype)
     scores, texts = evaluate_split(system, params, pairs, spec.decode)
     if output is None:
         workdir.write_translations(name if len(paths) == 1 else f"{name}.ensemble", steps[0][-1], texts)
-    elif hosts.leader():
+    elif distributed.leader():
         pathlib.Path(output).write_text("".join(text + "\n" for text in texts), encoding="utf-8")
     return {"split": name, **scores, "checkpoints": dict(zip(paths, steps, strict=True))}
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -20,53 +20,43 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import claims, command, console
+from experiments.runtime import cli, leases, progress
 from transformer.spec import DataSpec, Spec
 
 if TYPE_CHECKING:
     from transformer.data.corpus import Corpus
     from transformer.data.prepared import Prepared
     from transformer.data.shards import Shards
-    from transformer.data.tokenizer import Tokenizer
+    from transformer.data.tokenizers.sentencepiece import Tokenizer
 
 _SHARD = 1 << 16  # pairs: some seconds of work, 8 MB
 _EXPIRY = 120.0  # seconds without a sign of life after which a process on another host is taken for dead
 _PACKAGES = ("numpy", "sentencepiece", "tensorflow-datasets")
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    config: flags.FlagHolder
-    workers: flags.FlagHolder
-    verify: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
-        flags.DEFINE_integer("workers", 0, "processes that tokenise; 0: one a core", lower_bound=0),
-        flags.DEFINE_bool("verify", False, "also compare the SHA-256 of a folder that is whole"),
-    )
+    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
+    flags.DEFINE_integer("workers", 0, "processes that tokenise; 0: one a core", lower_bound=0)
+    flags.DEFINE_bool("verify", False, "also compare the SHA-256 of a folder that is whole")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Prepares, or says what is there."""
-    if not given.config.value:
-        command.refuse("--config is needed: --config=configs/wmt14_en_fr.py")
-    command.end_on_sigterm()
-    with command.failures(), command.mistakes():
-        data = Spec.from_config(given.config.value).data
+    if not args.config:
+        cli.refuse("--config is needed: --config=configs/wmt14_en_fr.py")
+    cli.end_on_sigterm()
+    with cli.failures(), cli.mistakes():
+        data = Spec.from_config(args.config).data
         if not data.prepared:
             raise ValueError("data.prepared is empty: name a folder, --config.data.prepared=prepared/wmt14")
-        workers = given.workers.value or len(os.sched_getaffinity(0))
-        prepare(data, workers, given.verify.value)
+        workers = args.workers or len(os.sched_getaffinity(0))
+        prepare(data, workers, args.verify)
 
 
 def prepare(data: DataSpec, workers: int, verify: bool = False) -> None:
@@ -102,9 +92,9 @@ def prepare(data: DataSpec, workers: int, verify: bool = False) -> None:
 @contextlib.contextmanager
 def _alone(path: pathlib.Path) -> Iterator[None]:
     """Inside, no other process prepares the folder; raises ValueError when one does."""
-    lock = claims.claim(path, "lock", _EXPIRY)
+    lock = leases.claim(path, "lock", _EXPIRY)
     if lock is None:
-        owner = claims.owner(path, "lock", _EXPIRY) or "another process, which has just begun"
+        owner = leases.owner(path, "lock", _EXPIRY) or "another process, which has just begun"
         raise ValueError(f"data.prepared: {path} is being prepared by {owner}")
     with lock:
         yield
@@ -124,10 +114,10 @@ def _make(shards: "Shards", corpus: "Corpus", workers: int) -> None:
     done = total - sum(len(shards.part(number)) for number in missing)
     if done:
         print(f"{done:,} of {total:,} pairs are tokenised already", flush=True)
-    with console.Work("tokenising", total, "pairs", done) as work:
+    with progress.Work("tokenising", total, "pairs", done) as work:
         for count in _in_processes(shards, tokenizer, missing, min(workers, len(missing))):
             work.advance(count)
-    with console.Work("writing", total * len(NAMES), "rows") as work:
+    with progress.Work("writing", total * len(NAMES), "rows") as work:
         contents = shards.join(work.advance)
     print("computing fingerprints", flush=True)
     folder.write(folder.manifest | contents | {"fingerprints": fingerprints(folder)})
@@ -136,7 +126,7 @@ def _make(shards: "Shards", corpus: "Corpus", workers: int) -> None:
 
 def _tokenizer(shards: "Shards") -> "Tokenizer":
     """The folder's vocabulary, learnt if there is none yet."""
-    from transformer.data.tokenizer import Tokenizer
+    from transformer.data.tokenizers.sentencepiece import Tokenizer
 
     folder, data = shards.folder, shards.spec
     if "vocabulary" not in folder.manifest:
@@ -210,4 +200,4 @@ def _versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -14,54 +14,41 @@ import pathlib
 import socket
 import sys
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
-from experiments import command
-from experiments.interrupt import Interrupts
+from experiments.runtime import cli
+from experiments.runtime.signals import Interrupts
 
 _GRACE = 10  # seconds for requests at hand, once a signal has come
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    workdir: flags.FlagHolder
-    host: flags.FlagHolder
-    port: flags.FlagHolder
-    batch_size: flags.FlagHolder
-    places: flags.FlagHolder
-    dtype: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
     whole = flags.DEFINE_integer
-    return Flags(
-        workdir=flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble"),
-        host=flags.DEFINE_string("host", "127.0.0.1", "address to listen on; 0.0.0.0: for all who reach this machine"),
-        port=whole("port", 8000, "to listen on; 0: any that is free", lower_bound=0, upper_bound=65535),
-        batch_size=whole("batch_size", 16, "texts searched at a time", lower_bound=1),
-        places=whole("queue", 256, "texts that may wait; more are refused with status 503", lower_bound=1),
-        dtype=command.define_dtype(),
-    )
+    flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble")
+    flags.DEFINE_string("host", "127.0.0.1", "address to listen on; 0.0.0.0: for all who reach this machine")
+    whole("port", 8000, "to listen on; 0: any that is free", lower_bound=0, upper_bound=65535)
+    whole("batch_size", 16, "texts searched at a time", lower_bound=1)
+    whole("queue", 256, "texts that may wait; more are refused with status 503", lower_bound=1)
+    cli.define_dtype()
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Serves until a signal comes."""
-    if not given.workdir.value:
-        command.refuse("--workdir is needed: the folder of a run")
+    if not args.workdir:
+        cli.refuse("--workdir is needed: the folder of a run")
     if missing := [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]:
-        command.refuse(f"{missing[0]} is not installed: pip install -e '.[serve]'")
-    from experiments import devices
-    from experiments.workdir import Workdir
+        cli.refuse(f"{missing[0]} is not installed: pip install -e '.[serve]'")
+    from experiments.runs.workdir import Workdir
+    from experiments.runtime import xla_env
 
-    with Interrupts(_GRACE) as interrupts, command.failures(), command.mistakes():
-        listening = _listen(given.host.value, given.port.value)
-        devices.prepare(Workdir(given.workdir.value[0]).spec().parallel.cpu_devices)
+    with Interrupts(_GRACE) as interrupts, cli.failures(), cli.mistakes():
+        listening = _listen(args.host, args.port)
+        xla_env.prepare(Workdir(args.workdir[0]).spec().parallel.cpu_devices)
         with listening:
-            _serve(given, listening, interrupts)
+            _serve(args, listening, interrupts)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -81,28 +68,28 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _serve(given: Flags, listening: socket.socket, interrupts: Interrupts) -> None:
+def _serve(args: cli.Args, listening: socket.socket, interrupts: Interrupts) -> None:
     import uvicorn
 
-    from experiments import trained
+    from experiments.runs import loading
     from experiments.serving.api import application
     from experiments.serving.engine import Engine
     from experiments.serving.programs import Programs
     from experiments.serving.service import Service
 
-    programs = Programs(trained.load(given.workdir.value, given.dtype.value), given.batch_size.value)
-    engine = Engine(programs, given.places.value, programs.ahead())
-    name = ", ".join(pathlib.Path(path).resolve().name for path in given.workdir.value)
+    programs = Programs(loading.load(args.workdir, args.dtype), args.batch_size)
+    engine = Engine(programs, args.queue, programs.ahead())
+    name = ", ".join(pathlib.Path(path).resolve().name for path in args.workdir)
     try:
         config = uvicorn.Config(
-            application(Service(name, programs, engine, given.places.value)),
+            application(Service(name, programs, engine, args.queue)),
             http="h11",
             ws="none",
             lifespan="off",
             log_level="warning",
             access_log=False,
             server_header=False,
-            limit_concurrency=4 * given.places.value + 16,
+            limit_concurrency=4 * args.queue + 16,
             timeout_graceful_shutdown=_GRACE // 2,
         )
         with interrupts.guarded():
@@ -129,4 +116,4 @@ def _run(server: Any, interrupts: Interrupts, listening: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -11,71 +11,55 @@ of a population: --population=auto makes it as large as there are devices on a C
 """
 
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import cells, command
-from experiments.runner import Runner
+from experiments.runtime import cli
+from experiments.sweeps import cells
+from experiments.sweeps.scheduler import Runner
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    config: flags.FlagHolder
-    sweep: flags.FlagHolder
-    workdir: flags.FlagHolder
-    seeds: flags.FlagHolder
-    splits: flags.FlagHolder
-    only: flags.FlagHolder
-    dry_run: flags.FlagHolder
-    retry: flags.FlagHolder
-    claim_expiry: flags.FlagHolder
-    population: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
     text, yes = flags.DEFINE_string, flags.DEFINE_bool
-    return Flags(
-        config_flags.DEFINE_config_file("config", None, "the base; a file of configs/, FILE or FILE:ARGUMENT"),
-        text("sweep", None, "the variants; a file of configs/sweeps or configs/ablations, FILE or FILE:ARGUMENT"),
-        text("workdir", None, "folder of the sweep, made if it does not exist"),
-        flags.DEFINE_integer("seeds", 3, "train.seed is 0, 1, ... up to this many", lower_bound=1),
-        flags.DEFINE_list("splits", [], "what finished runs are scored on; default: the config's data.test_split"),
-        text("only", "", "work on cells whose VARIANT-SEED, spaces or _ in it, this regular expression is found in"),
-        yes("dry_run", False, "show the cells and what is done, and do nothing"),
-        yes("retry", False, "try failed cells again"),
-        flags.DEFINE_float("claim_expiry", 120.0, "seconds after which a silent process is taken for dead", 5.0),
-        text("population", "auto", "how many cells that differ in numbers alone train as one program: auto, off or K"),
-    )
+    config_flags.DEFINE_config_file("config", None, "the base; a file of configs/, FILE or FILE:ARGUMENT")
+    text("sweep", None, "the variants; a file of configs/sweeps or configs/ablations, FILE or FILE:ARGUMENT")
+    text("workdir", None, "folder of the sweep, made if it does not exist")
+    flags.DEFINE_integer("seeds", 3, "train.seed is 0, 1, ... up to this many", lower_bound=1)
+    flags.DEFINE_list("splits", [], "what finished runs are scored on; default: the config's data.test_split")
+    text("only", "", "work on cells whose VARIANT-SEED, spaces or _ in it, this regular expression is found in")
+    yes("dry_run", False, "show the cells and what is done, and do nothing")
+    yes("retry", False, "try failed cells again")
+    flags.DEFINE_float("claim_expiry", 120.0, "seconds after which a silent process is taken for dead", 5.0)
+    text("population", "auto", "how many cells that differ in numbers alone train as one program: auto, off or K")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Works on the sweep until there is nothing left to do."""
-    if not given.config.value or not given.sweep.value or not given.workdir.value:
-        command.refuse("--config, --sweep and --workdir are needed")
-    folder = pathlib.Path(given.workdir.value)
-    with command.mistakes():
-        population = population_size(given.population.value)
-        base = given.config.value.to_dict()
-        sweep, published = load(given.sweep.value)
-        every = cells.expand(base, sweep, range(given.seeds.value), folder)
-        chosen = cells.named(every, given.only.value)
-        if not given.dry_run.value:
+    if not args.config or not args.sweep or not args.workdir:
+        cli.refuse("--config, --sweep and --workdir are needed")
+    folder = pathlib.Path(args.workdir)
+    with cli.mistakes():
+        population = population_size(args.population)
+        base = args.config.to_dict()
+        sweep, published = load(args.sweep)
+        every = cells.expand(base, sweep, range(args.seeds), folder)
+        chosen = cells.named(every, args.only)
+        if not args.dry_run:
             cells.begin(folder, base, sweep, published)
-    runner = Runner(folder, chosen, given.splits.value, given.claim_expiry.value, population)
-    if given.dry_run.value:
+    runner = Runner(folder, chosen, args.splits, args.claim_expiry, population)
+    if args.dry_run:
         for cell in chosen:
             print(f"{cell.name}: {runner.status(cell)}")
         return
-    for cell in chosen if given.retry.value else []:
+    for cell in chosen if args.retry else []:
         cell.failed.unlink(missing_ok=True)
-    command.end_on_sigterm()
+    cli.end_on_sigterm()
     failed = runner.work()
     if failed:
-        command.refuse(f"{len(failed)} of {len(chosen)} cells failed: {', '.join(failed)}; --dry_run says why")
+        cli.refuse(f"{len(failed)} of {len(chosen)} cells failed: {', '.join(failed)}; --dry_run says why")
 
 
 def population_size(text: str) -> int:
@@ -98,9 +82,9 @@ def load(argument: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, 
       ValueError: it has no `get_sweep`, or refuses its argument.
     """
     path, _, chosen = argument.partition(":")
-    module = command.module_of("--sweep", path, "get_sweep")
+    module = cli.module_of("--sweep", path, "get_sweep")
     return module.get_sweep(*([chosen] if chosen else [])), getattr(module, "PUBLISHED", {})
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

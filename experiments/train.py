@@ -11,80 +11,48 @@ Status 2: a mistake in a flag, a setting, a file or the folder. Status 1: traini
 
 import contextlib
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command, devices, hosts
-from experiments.interrupt import Interrupts
-from experiments.workdir import Workdir
+from experiments.runs import execute
+from experiments.runs.workdir import Workdir
+from experiments.runtime import cli, distributed, xla_env
+from experiments.runtime.signals import Interrupts
 from transformer.spec import Spec
 
-if TYPE_CHECKING:
-    from experiments.run import Run
 
-
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    config: flags.FlagHolder
-    workdir: flags.FlagHolder
-    allow: flags.FlagHolder
-    init_from: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
-        flags.DEFINE_string("workdir", None, "folder of the run, made if it does not exist"),
-        flags.DEFINE_list("allow_config_change", [], "settings that may differ from those the run in it began with"),
-        flags.DEFINE_string("init_from", None, "folder of a Marian model to begin from; sets config.train.init_from"),
-    )
+    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
+    flags.DEFINE_string("workdir", None, "folder of the run, made if it does not exist")
+    flags.DEFINE_list("allow_config_change", [], "settings that may differ from those the run in it began with")
+    flags.DEFINE_string("init_from", None, "folder of a Marian model to begin from; sets config.train.init_from")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Trains, and scores the test split."""
-    if not given.config.value or not given.workdir.value:
-        command.refuse("--config and --workdir are needed: --config=configs/quickstart.py --workdir=runs/quickstart")
+    if not args.config or not args.workdir:
+        cli.refuse("--config and --workdir are needed: --config=configs/quickstart.py --workdir=runs/quickstart")
     begun = time.monotonic()
-    with command.failures(), contextlib.ExitStack() as held:
+    with cli.failures(), contextlib.ExitStack() as held:
         interrupts = held.enter_context(Interrupts())
-        with command.mistakes():
-            if given.init_from.value:
-                given.config.value.train.init_from = given.init_from.value
-            spec = Spec.from_config(given.config.value)
-            devices.prepare(spec.parallel.cpu_devices)
-            hosts.join(spec.parallel.distributed)
-            if hosts.several():
-                interrupts.among_others(hosts.notified)
-            if hosts.leader():
-                held.enter_context(Workdir(given.workdir.value).held())
-            run = begin(spec, given.workdir.value, given.allow.value, interrupts=interrupts)
-        run.train()
+        with cli.mistakes():
+            if args.init_from:
+                args.config.train.init_from = args.init_from
+            spec = Spec.from_config(args.config)
+            xla_env.prepare(spec.parallel.cpu_devices)
+            distributed.join(spec.parallel.distributed)
+            if distributed.several():
+                interrupts.among_others(distributed.notified)
+            if distributed.leader():
+                held.enter_context(Workdir(args.workdir).held())
+            run = execute.open_run(spec, args.workdir, args.allow_config_change, interrupts=interrupts)
+        from experiments.runs import trainer
+
+        trainer.train([run])
         run.finish(begun)
 
 
-def begin(
-    spec: Spec, path: str, allowed: Sequence[str] = (), name: str = "", interrupts: Interrupts | None = None
-) -> "Run":
-    """The run of `spec` in the folder `path`, once devices are set up; raises what `experiments.run.Run` raises."""
-    devices.prepare(spec.parallel.cpu_devices)
-    from experiments.run import Run
-
-    return Run(spec, path, allowed, time.monotonic, name, interrupts)
-
-
-def train(spec: Spec, path: str, allowed: Sequence[str] = ()) -> dict[str, float]:
-    """Trains `spec` in the folder `path`, continuing a run that is there; returns the test scores."""
-    begun = time.monotonic()
-    with Workdir(path).held():
-        run = begin(spec, path, allowed)
-        run.train()
-        return run.finish(begun)
-
-
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

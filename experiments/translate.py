@@ -15,86 +15,82 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments import command
-from experiments.incoming import Incoming
+from experiments.runtime import cli
+from experiments.runtime.line_reader import Incoming
 
 if TYPE_CHECKING:
-    from experiments.lengths import Whole
+    from experiments.runs.long_lines import Whole
 
+_DECODE = (
+    "method",
+    "beam_size",
+    "length_penalty",
+    "batch_size",
+    "temperature",
+    "top_k",
+    "top_p",
+    "seed",
+)  # flags that override config.decode
 _CHUNK = 64  # batches read before the first is translated: sorted by length, they pad little
 
 
-class Flags(NamedTuple):
-    """What the command takes; `decode` are settings of the search, by name."""
-
-    workdir: flags.FlagHolder
-    n_best: flags.FlagHolder
-    max_length: flags.FlagHolder
-    dtype: flags.FlagHolder
-    decode: dict[str, flags.FlagHolder]
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
     whole, real = flags.DEFINE_integer, flags.DEFINE_float
     methods = ["beam", "greedy", "sample"]
-    return Flags(
-        workdir=flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble"),
-        n_best=whole("n_best", 1, "translations a line, best first", lower_bound=1),
-        max_length=whole(
-            "max_length",
-            None,
-            "tokens from which on a line is divided; default: data.max_length; 0: never",
-            lower_bound=0,
-        ),
-        dtype=command.define_dtype(),
-        decode={
-            "method": flags.DEFINE_enum("method", None, methods, "how to search; default: as configured"),
-            "beam_size": whole("beam_size", None, "hypotheses kept a sentence; default: as configured"),
-            "length_penalty": real("length_penalty", None, "alpha; default: as configured"),
-            "batch_size": whole("batch_size", None, "sentences searched at a time; changes the speed, not the text"),
-            "temperature": real("temperature", None, "sample: divides the logits"),
-            "top_k": whole("top_k", None, "sample: only from the k most probable tokens"),
-            "top_p": real("top_p", None, "sample: only from the smallest set of tokens of this probability"),
-            "seed": whole("seed", None, "sample: another seed, another sample"),
-        },
+    flags.DEFINE_list("workdir", [], "folder of a run; several, with commas between: their ensemble")
+    whole("n_best", 1, "translations a line, best first", lower_bound=1)
+    whole(
+        "max_length",
+        None,
+        "tokens from which on a line is divided; default: data.max_length; 0: never",
+        lower_bound=0,
     )
+    cli.define_dtype()
+    flags.DEFINE_enum("method", None, methods, "how to search; default: as configured")
+    whole("beam_size", None, "hypotheses kept a sentence; default: as configured")
+    real("length_penalty", None, "alpha; default: as configured")
+    whole("batch_size", None, "sentences searched at a time; changes the speed, not the text")
+    real("temperature", None, "sample: divides the logits")
+    whole("top_k", None, "sample: only from the k most probable tokens")
+    real("top_p", None, "sample: only from the smallest set of tokens of this probability")
+    whole("seed", None, "sample: another seed, another sample")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Translates stdin."""
-    from experiments import devices
-    from experiments.workdir import Workdir
+    from experiments.runs.workdir import Workdir
+    from experiments.runtime import xla_env
 
-    if not given.workdir.value:
-        command.refuse("--workdir is needed: the folder of a run")
-    n_best = given.n_best.value
-    overrides = {name: flag.value for name, flag in given.decode.items() if flag.value is not None}
-    with command.mistakes():
-        spec = Workdir(given.workdir.value[0]).spec()
+    if not args.workdir:
+        cli.refuse("--workdir is needed: the folder of a run")
+    n_best = args.n_best
+    overrides = {name: value for name in _DECODE if (value := vars(args)[name]) is not None}
+    with cli.mistakes():
+        spec = Workdir(args.workdir[0]).spec()
         spec = dataclasses.replace(spec, decode=dataclasses.replace(spec.decode, **overrides))
         if spec.decode.method != "beam" and n_best > 1:
-            command.refuse(f"--n_best={n_best} needs --method=beam, not {spec.decode.method}")
+            cli.refuse(f"--n_best={n_best} needs --method=beam, not {spec.decode.method}")
         if n_best > spec.decode.beam_size:
-            command.refuse(f"--n_best={n_best} is more than --beam_size={spec.decode.beam_size}")
-        devices.prepare(spec.parallel.cpu_devices)
-        from experiments import trained
+            cli.refuse(f"--n_best={n_best} is more than --beam_size={spec.decode.beam_size}")
+        xla_env.prepare(spec.parallel.cpu_devices)
+        from experiments.runs import loading
 
-        system, params, _ = trained.load(given.workdir.value, given.dtype.value)
-    from experiments.lengths import Whole, longest
+        system, params, _ = loading.load(args.workdir, args.dtype)
+    from experiments.runs.long_lines import Whole, longest
 
     talks = sys.stdin.isatty()
     decode = spec.decode
     if talks and "batch_size" not in overrides:
         decode = dataclasses.replace(decode, batch_size=1)  # a line at a time: rows of padding would only take time
-    limit = given.max_length.value
+    limit = args.max_length
     limit = longest(spec) if limit is None else limit
     whole = Whole(system.translator(params, decode), system.tokenizer, limit, _warn)
-    with command.failures(), command.mistakes(), _reader_may_go():
+    with cli.failures(), cli.mistakes(), _reader_may_go():
         if talks:
             _talk(whole, n_best, spec.data.direction)
             return
@@ -153,4 +149,4 @@ def _reader_may_go() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -11,49 +11,38 @@ Exit status: 0 if it fits, 1 if a chip has too little memory, 2 for a mistake in
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command
-from launch import libtpu
-from launch.slices import Slice
+from experiments.runtime import cli
+from launch.planner import libtpu
+from launch.planner.topology import Slice
 from transformer.spec import Spec
 
 if TYPE_CHECKING:
-    from experiments.assemble import System
+    from experiments.runs.system import System
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    config: flags.FlagHolder
-    topology: flags.FlagHolder
-    width: flags.FlagHolder
-    decode: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
-        flags.DEFINE_string("topology", None, "the slice: v4, v5e, v5p or v6e, and its chips along each axis; v5e:4x4"),
-        flags.DEFINE_integer("width", None, "tokens a sentence; default: data.max_length, the widest", lower_bound=1),
-        flags.DEFINE_bool("decode", True, "compile the search, too"),
-    )
+    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
+    flags.DEFINE_string("topology", None, "the slice: v4, v5e, v5p or v6e, and its chips along each axis; v5e:4x4")
+    flags.DEFINE_integer("width", None, "tokens a sentence; default: data.max_length, the widest", lower_bound=1)
+    flags.DEFINE_bool("decode", True, "compile the search, too")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Compiles, prints, and ends with the status."""
-    if not given.config.value or not given.topology.value:
-        command.refuse("--config and --topology are needed: --config=configs/wmt14_en_fr.py:big --topology=v5e:4x4")
-    with command.failures(), command.mistakes():
-        spec, where = Spec.from_config(given.config.value), Slice.named(given.topology.value)
-        width = given.width.value or spec.data.max_length
+    if not args.config or not args.topology:
+        cli.refuse("--config and --topology are needed: --config=configs/wmt14_en_fr.py:big --topology=v5e:4x4")
+    with cli.failures(), cli.mistakes():
+        spec, where = Spec.from_config(args.config), Slice.named(args.topology)
+        width = args.width or spec.data.max_length
         if width > spec.data.max_length:
             raise ValueError(f"--width: {width} is more than data.max_length={spec.data.max_length}")
-        result = plan(spec, where, width, given.decode.value)
+        result = plan(spec, where, width, args.decode)
     print(json.dumps(result))
     sys.exit(0 if result["fits"] else 1)
 
@@ -71,24 +60,24 @@ def plan(spec: Spec, where: Slice, width: int, decode: bool = True) -> dict[str,
       ValueError: no libtpu, or settings that fit no model or no such slice.
     """
     libtpu.prepare()
-    from experiments import devices
+    from experiments.runtime import xla_env
 
-    devices.prepare(0)
-    from launch import compiled
-    from launch.account import Account
+    xla_env.prepare(0)
+    from launch.planner import aot
+    from launch.planner.report import Account
 
-    system: System = compiled.system(spec, libtpu.devices(where))
-    shape = compiled.training_shape(spec, width)
+    system: System = aot.system(spec, libtpu.devices(where))
+    shape = aot.training_shape(spec, width)
     account = Account(system, where, shape)
     account.begin()
     try:
-        account.training(compiled.training(system, shape))
+        account.training(aot.training(system, shape))
         if decode:
-            account.decoding(compiled.decoding(system, width))
-    except compiled.TooLargeError as error:
+            account.decoding(aot.decoding(system, width))
+    except aot.TooLargeError as error:
         account.too_large(str(error))
     return account.result
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -14,103 +14,80 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command
-from launch import job
+from experiments.runtime import cli
+from launch import command_line
 from launch.shell import Shell
 
 _PLAIN = re.compile(r"[A-Za-z0-9:./_%=,+@-]+")  # of an #SBATCH line's value, which no shell unquotes
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    config: flags.FlagHolder
-    sweep: flags.FlagHolder
-    workdir: flags.FlagHolder
-    nodes: flags.FlagHolder
-    gpus: flags.FlagHolder
-    cpus: flags.FlagHolder
-    memory: flags.FlagHolder
-    time: flags.FlagHolder
-    partition: flags.FlagHolder
-    account: flags.FlagHolder
-    tasks: flags.FlagHolder
-    sweep_flags: flags.FlagHolder
-    sbatch: flags.FlagHolder
-    prepare: flags.FlagHolder
-    dry_run: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
     text, number = flags.DEFINE_string, flags.DEFINE_integer
-    return Flags(
-        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
-        text("sweep", None, "sweep: its variants, FILE or FILE:ARGUMENT"),
-        text("workdir", None, "folder of the run or sweep, which all nodes see"),
-        number("nodes", 1, "train: hosts that share each batch", 1),
-        number("gpus", 0, "GPUs of each node; 0: train on CPUs", 0),
-        number("cpus", 8, "processor cores of each node", 1),
-        text("memory", None, "of each node, such as 64G; default: the cluster's"),
-        text("time", "12:00:00", "the longest a job may take; what is left then is queued again"),
-        text("partition", None, "where; default: the cluster's"),
-        text("account", None, "who pays; default: your own"),
-        number("tasks", 4, "sweep: jobs that share the cells", 1),
-        text("sweep_flags", "", "sweep: more flags of experiments.sweep, such as '--seeds=5 --population=off'"),
-        flags.DEFINE_multi_string("sbatch", [], "another line for sbatch, such as --constraint=a100; may be repeated"),
-        text("prepare", "", "a line for each job's shell before it starts, such as 'module load cuda'"),
-        flags.DEFINE_bool("dry_run", False, "print the script and the line that would submit it"),
-    )
+    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
+    text("sweep", None, "sweep: its variants, FILE or FILE:ARGUMENT")
+    text("workdir", None, "folder of the run or sweep, which all nodes see")
+    number("nodes", 1, "train: hosts that share each batch", 1)
+    number("gpus", 0, "GPUs of each node; 0: train on CPUs", 0)
+    number("cpus", 8, "processor cores of each node", 1)
+    text("memory", None, "of each node, such as 64G; default: the cluster's")
+    text("time", "12:00:00", "the longest a job may take; what is left then is queued again")
+    text("partition", None, "where; default: the cluster's")
+    text("account", None, "who pays; default: your own")
+    number("tasks", 4, "sweep: jobs that share the cells", 1)
+    text("sweep_flags", "", "sweep: more flags of experiments.sweep, such as '--seeds=5 --population=off'")
+    flags.DEFINE_multi_string("sbatch", [], "another line for sbatch, such as --constraint=a100; may be repeated")
+    text("prepare", "", "a line for each job's shell before it starts, such as 'module load cuda'")
+    flags.DEFINE_bool("dry_run", False, "print the script and the line that would submit it")
 
 
-def script(given: Flags, what: str) -> str:
+def script(args: cli.Args, what: str) -> str:
     """The batch script.
 
     Raises:
       ValueError: a config, a folder or a value that would not do.
     """
-    workdir = pathlib.Path(given.workdir.value).resolve()
-    config = job.config_arguments(given.config, copied=False)
+    workdir = pathlib.Path(args.workdir).resolve()
+    config = command_line.config_arguments(args.config, copied=False)
     if what == "train":
-        line = job.train(sys.executable, config, str(workdir))
+        line = command_line.train(sys.executable, config, str(workdir))
     else:
-        more = [f"--sweep={_whole(given.sweep.value)}", f"--workdir={workdir}", *shlex.split(given.sweep_flags.value)]
+        more = [f"--sweep={_whole(args.sweep)}", f"--workdir={workdir}", *shlex.split(args.sweep_flags)]
         line = [sys.executable, "-m", "experiments.sweep", *config, *more]
     body = [
-        f"cd {shlex.quote(str(job.ROOT))}",
+        f"cd {shlex.quote(str(command_line.ROOT))}",
         # Of the run, or of cells of the sweep, that a killed process held.
-        f'if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then sleep {job.HELD}; fi',
+        f'if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then sleep {command_line.HELD}; fi',
     ]
-    gpus, several = given.gpus.value, what == "train" and given.nodes.value > 1
+    gpus, several = args.gpus, what == "train" and args.nodes > 1
     if several and gpus:
         # JAX would take one GPU for each process, and there is one process on a node.
         body.append(f"export JAX_LOCAL_DEVICE_IDS={','.join(map(str, range(gpus)))}")
-    body += [given.prepare.value] if given.prepare.value else []
+    body += [args.prepare] if args.prepare else []
     body += [
         "trap 'told=1' TERM",
-        f"srun --cpus-per-task={given.cpus.value} {shlex.join(line)}",
+        f"srun --cpus-per-task={args.cpus} {shlex.join(line)}",
         "status=$?",
         "# 143: saved and ended on a signal; the same command goes on. If this shell was told, too, the job was",
         "# cancelled, or preempted, after which SLURM queues it again by itself.",
         'if [ "$status" -eq 143 ] && [ -z "${told:-}" ]; then scontrol requeue "$SLURM_JOB_ID"; fi',
         'exit "$status"',
     ]
-    return "\n".join(["#!/bin/bash", *_directives(given, what, workdir), "", *body, ""])
+    return "\n".join(["#!/bin/bash", *_directives(args, what, workdir), "", *body, ""])
 
 
-def _directives(given: Flags, what: str, workdir: pathlib.Path) -> list[str]:
+def _directives(args: cli.Args, what: str, workdir: pathlib.Path) -> list[str]:
     """The #SBATCH lines."""
     values = [
         f"--job-name={workdir.name}",
-        f"--nodes={given.nodes.value if what == 'train' else 1}",
+        f"--nodes={args.nodes if what == 'train' else 1}",
         "--ntasks-per-node=1",
-        f"--cpus-per-task={given.cpus.value}",
-        f"--time={given.time.value}",
+        f"--cpus-per-task={args.cpus}",
+        f"--time={args.time}",
         f"--output={_beside(workdir)}/%{'A_%a' if what == 'sweep' else 'j'}.out",
         "--open-mode=append",  # a job that is queued again goes on in its own log
         "--requeue",
@@ -118,12 +95,12 @@ def _directives(given: Flags, what: str, workdir: pathlib.Path) -> list[str]:
         # told twice ends at once.
         "--signal=TERM@60",
     ]
-    values += [f"--gpus-per-node={given.gpus.value}"] if given.gpus.value else []
-    values += [f"--mem={given.memory.value}"] if given.memory.value else []
-    values += [f"--partition={given.partition.value}"] if given.partition.value else []
-    values += [f"--account={given.account.value}"] if given.account.value else []
-    values += [f"--array=0-{given.tasks.value - 1}"] if what == "sweep" else []
-    values += given.sbatch.value
+    values += [f"--gpus-per-node={args.gpus}"] if args.gpus else []
+    values += [f"--mem={args.memory}"] if args.memory else []
+    values += [f"--partition={args.partition}"] if args.partition else []
+    values += [f"--account={args.account}"] if args.account else []
+    values += [f"--array=0-{args.tasks - 1}"] if what == "sweep" else []
+    values += args.sbatch
     for value in values:
         if not value.startswith("--") or not _PLAIN.fullmatch(value):
             raise ValueError(f"#SBATCH {value}: not of the form --NAME=VALUE, without blanks and quotes")
@@ -158,16 +135,16 @@ def submit(shell: Shell, text: str, workdir: pathlib.Path, what: str) -> None:
     shell.run("sbatch", str(path))
 
 
-def main(what: str, given: Flags) -> None:
+def main(what: str, args: cli.Args) -> None:
     """Writes the script, and submits it."""
-    with command.failures(), command.mistakes():
+    with cli.failures(), cli.mistakes():
         needed: Sequence[str] = ("config", "workdir") if what == "train" else ("config", "sweep", "workdir")
-        job.need(given, needed, what)
-        job.check_workdir(given.workdir.value)
-        text = script(given, what)
-        submit(Shell(given.dry_run.value), text, pathlib.Path(given.workdir.value).resolve(), what)
+        command_line.need(args, needed, what)
+        command_line.check_workdir(args.workdir)
+        text = script(args, what)
+        submit(Shell(args.dry_run), text, pathlib.Path(args.workdir).resolve(), what)
 
 
 if __name__ == "__main__":
-    chosen = job.subcommand(("train", "sweep"))
-    command.run(define, lambda given: main(chosen, given))
+    chosen = command_line.subcommand(("train", "sweep"))
+    cli.run(define, lambda args: main(chosen, args))

@@ -14,108 +14,82 @@ launch/tpu.md goes through it from nothing.
 
 import shlex
 from collections.abc import Callable
-from typing import NamedTuple
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command
-from launch import job
+from experiments.runtime import cli
+from launch import command_line
 from launch.shell import Shell
-from launch.slice import Accelerator, Slice
-from launch.watch import wait, watch
+from launch.supervisor import wait, watch
+from launch.tpu_vm import Accelerator, Slice
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    name: flags.FlagHolder
-    zone: flags.FlagHolder
-    project: flags.FlagHolder
-    accelerator: flags.FlagHolder
-    runtime_version: flags.FlagHolder
-    spot: flags.FlagHolder
-    queued: flags.FlagHolder
-    prepare: flags.FlagHolder
-    config: flags.FlagHolder
-    workdir: flags.FlagHolder
-    restart: flags.FlagHolder
-    poll: flags.FlagHolder
-    delete_at_end: flags.FlagHolder
-    worker: flags.FlagHolder
-    lines: flags.FlagHolder
-    follow: flags.FlagHolder
-    to: flags.FlagHolder
-    dry_run: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
     text, yes = flags.DEFINE_string, flags.DEFINE_bool
-    return Flags(
-        text("name", None, "of the slice"),
-        text("zone", None, "where it is, such as us-west4-a"),
-        text("project", None, "who pays; default: gcloud's own setting"),
-        text("accelerator", None, "what to ask for, such as v5litepod-16, v6e-8 or v4-32"),
-        text("runtime_version", None, "the hosts' image; default: the one for JAX on this accelerator"),
-        yes("spot", False, "cheaper, and may be taken away at any time"),
-        yes("queued", False, "a queued resource: wait in line until there is one; give it to every subcommand"),
-        text("prepare", "", "setup: a line for each host's shell before the code is installed; to mount the workdir"),
-        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
-        text("workdir", None, "folder of the run on the hosts; on storage that they share and that outlives them"),
-        yes("restart", False, "run: stay, and go on with the run on a new slice when this one is taken away"),
-        flags.DEFINE_float("poll", 30.0, "seconds between two looks at the slice", 0.0),
-        yes("delete_at_end", False, "run --restart: delete the slice when training has ended, well or not"),
-        text("worker", "0", "logs: of which host"),
-        flags.DEFINE_integer("lines", 50, "logs: how many", 1),
-        yes("follow", False, "logs: go on showing what is added"),
-        text("to", "runs", "fetch: into which folder here"),
-        yes("dry_run", False, "print every gcloud line, and run none"),
-    )
+    text("name", None, "of the slice")
+    text("zone", None, "where it is, such as us-west4-a")
+    text("project", None, "who pays; default: gcloud's own setting")
+    text("accelerator", None, "what to ask for, such as v5litepod-16, v6e-8 or v4-32")
+    text("runtime_version", None, "the hosts' image; default: the one for JAX on this accelerator")
+    yes("spot", False, "cheaper, and may be taken away at any time")
+    yes("queued", False, "a queued resource: wait in line until there is one; give it to every subcommand")
+    text("prepare", "", "setup: a line for each host's shell before the code is installed; to mount the workdir")
+    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
+    text("workdir", None, "folder of the run on the hosts; on storage that they share and that outlives them")
+    yes("restart", False, "run: stay, and go on with the run on a new slice when this one is taken away")
+    flags.DEFINE_float("poll", 30.0, "seconds between two looks at the slice", 0.0)
+    yes("delete_at_end", False, "run --restart: delete the slice when training has ended, well or not")
+    text("worker", "0", "logs: of which host")
+    flags.DEFINE_integer("lines", 50, "logs: how many", 1)
+    yes("follow", False, "logs: go on showing what is added")
+    text("to", "runs", "fetch: into which folder here")
+    yes("dry_run", False, "print every gcloud line, and run none")
 
 
-def create(given: Flags, tpu: Slice) -> None:
+def create(args: cli.Args, tpu: Slice) -> None:
     """Asks for a slice."""
     tpu.create()
-    chips = Accelerator.parse(given.accelerator.value).chips
+    chips = Accelerator.parse(args.accelerator).chips
     tpu.shell.say(f"{tpu.name}: {chips} chips, which cost money from when they are there until `delete`")
 
 
-def setup(given: Flags, tpu: Slice) -> None:
+def setup(args: cli.Args, tpu: Slice) -> None:
     """Copies and installs the code, once the slice is there."""
-    wait(tpu, given.poll.value)
-    tpu.setup(given.prepare.value)
+    wait(tpu, args.poll)
+    tpu.setup(args.prepare)
 
 
-def run(given: Flags, tpu: Slice) -> None:
+def run(args: cli.Args, tpu: Slice) -> None:
     """Starts training on all hosts; with --restart, sees it to its end."""
-    line = _training(given)
-    if not given.restart.value:
+    line = _training(args)
+    if not args.restart:
         tpu.start(line)
         tpu.shell.say(f"{tpu.name}: training; `logs` shows how it goes, `delete` ends it and its cost")
     elif tpu.shell.dry_run:
-        _show_restart(given, tpu, lambda: tpu.start(line))
+        _show_restart(args, tpu, lambda: tpu.start(line))
     else:
-        watch(tpu, lambda: tpu.start(line), given.prepare.value, given.poll.value, given.delete_at_end.value)
+        watch(tpu, lambda: tpu.start(line), args.prepare, args.poll, args.delete_at_end)
 
 
-def logs(given: Flags, tpu: Slice) -> None:
+def logs(args: cli.Args, tpu: Slice) -> None:
     """Shows the end of one host's log."""
-    tpu.logs(given.worker.value, given.lines.value, given.follow.value)
+    tpu.logs(args.worker, args.lines, args.follow)
 
 
-def fetch(given: Flags, tpu: Slice) -> None:
+def fetch(args: cli.Args, tpu: Slice) -> None:
     """Copies the workdir here."""
-    job.check_workdir(given.workdir.value)
-    tpu.fetch(given.workdir.value, given.to.value)
+    command_line.check_workdir(args.workdir)
+    tpu.fetch(args.workdir, args.to)
 
 
-def delete(given: Flags, tpu: Slice) -> None:
+def delete(args: cli.Args, tpu: Slice) -> None:
     """Deletes the slice."""
     tpu.delete()
 
 
-SUBCOMMANDS: dict[str, tuple[Callable[[Flags, Slice], None], tuple[str, ...]]] = {
+SUBCOMMANDS: dict[str, tuple[Callable[[cli.Args, Slice], None], tuple[str, ...]]] = {
     "create": (create, ("accelerator",)),
     "setup": (setup, ()),
     "run": (run, ("accelerator", "config", "workdir")),
@@ -125,54 +99,54 @@ SUBCOMMANDS: dict[str, tuple[Callable[[Flags, Slice], None], tuple[str, ...]]] =
 }
 
 
-def _training(given: Flags) -> str:
+def _training(args: cli.Args) -> str:
     """What each host's shell does.
 
     Raises:
       ValueError: a config or workdir that would not do.
     """
-    workdir, accelerator = given.workdir.value, Accelerator.parse(given.accelerator.value)
-    job.check_workdir(workdir)
-    if (accelerator.several_hosts or given.restart.value) and not workdir.startswith("/"):
+    workdir, accelerator = args.workdir, Accelerator.parse(args.accelerator)
+    command_line.check_workdir(workdir)
+    if (accelerator.several_hosts or args.restart) and not workdir.startswith("/"):
         why = "several hosts share it" if accelerator.several_hosts else "it must outlive the slice"
         raise ValueError(f"--workdir={workdir}: {why}; give the absolute path of a mounted bucket or file share")
-    config = job.config_arguments(given.config, copied=True)
+    config = command_line.config_arguments(args.config, copied=True)
     # Cloud TPU's own description of the slice tells its processes how to find each other.
-    joined = accelerator.several_hosts and not job.sets(config, "parallel.distributed")
+    joined = accelerator.several_hosts and not command_line.sets(config, "parallel.distributed")
     more = ["--config.parallel.distributed=on"] if joined else []
-    return f"{job.after_others(workdir)}; {shlex.join(job.train('.venv/bin/python', config, workdir, *more))}"
+    return f"{command_line.after_others(workdir)}; {shlex.join(command_line.train('.venv/bin/python', config, workdir, *more))}"
 
 
-def _show_restart(given: Flags, tpu: Slice, start: Callable[[], None]) -> None:
+def _show_restart(args: cli.Args, tpu: Slice, start: Callable[[], None]) -> None:
     tpu.shell.say("unless it is running already:")
     start()
-    tpu.shell.say(f"every {given.poll.value:.0f} seconds:")
+    tpu.shell.say(f"every {args.poll:.0f} seconds:")
     tpu.state()
     tpu.statuses()
     tpu.shell.say("when the slice has been taken away:")
     tpu.delete()
     tpu.create()
-    tpu.setup(given.prepare.value)
+    tpu.setup(args.prepare)
     start()
-    if given.delete_at_end.value:
+    if args.delete_at_end:
         tpu.shell.say("when training has ended:")
         tpu.delete()
 
 
-def main(what: str, given: Flags) -> None:
+def main(what: str, args: cli.Args) -> None:
     """Does what the subcommand says."""
     act, needed = SUBCOMMANDS[what]
-    with command.failures(), command.mistakes():
-        job.need(given, ("name", "zone", *needed), what)
-        accelerator = Accelerator.parse(given.accelerator.value) if given.accelerator.value else None
-        runtime = given.runtime_version.value or ""
-        if accelerator and not runtime and (what == "create" or given.restart.value):
+    with cli.failures(), cli.mistakes():
+        command_line.need(args, ("name", "zone", *needed), what)
+        accelerator = Accelerator.parse(args.accelerator) if args.accelerator else None
+        runtime = args.runtime_version or ""
+        if accelerator and not runtime and (what == "create" or args.restart):
             runtime = accelerator.runtime()
-        where = [f"--zone={given.zone.value}"] + ([f"--project={given.project.value}"] if given.project.value else [])
-        shell = Shell(given.dry_run.value)
-        act(given, Slice(shell, given.name.value, where, accelerator, runtime, given.spot.value, given.queued.value))
+        where = [f"--zone={args.zone}"] + ([f"--project={args.project}"] if args.project else [])
+        shell = Shell(args.dry_run)
+        act(args, Slice(shell, args.name, where, accelerator, runtime, args.spot, args.queued))
 
 
 if __name__ == "__main__":
-    chosen = job.subcommand(tuple(SUBCOMMANDS))
-    command.run(define, lambda given: main(chosen, given))
+    chosen = command_line.subcommand(tuple(SUBCOMMANDS))
+    cli.run(define, lambda args: main(chosen, args))

@@ -15,7 +15,7 @@ import pytest
 from flax import nnx
 
 from configs import multi30k, quickstart, variants, wmt14_en_fr
-from experiments import cells
+from experiments.sweeps import cells
 from transformer.models.build import build
 from transformer.spec import ModelSpec, Spec
 from transformer.training import state as states

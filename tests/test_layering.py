@@ -6,6 +6,8 @@
     data (numpy; no jax) ─────────┴──────────────────────→ experiments
     configs (ml_collections only) is imported by nobody in transformer/
 
+    inside experiments/:  runtime ← web ← runs ← sweeps, studies, serving ← commands, benchmark ← launch
+
 The rules are functions from source text to problems, so that the tests at the end can show that each of them fails.
 """
 
@@ -15,7 +17,7 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,18 @@ PROJECT = ("transformer", "configs", "experiments", "launch")
 # What a file knows of the project, by the longest prefix of its name. A name stands for all that is below it.
 _BASE = ("transformer.spec", "transformer.ops", "transformer.layers")
 _MODEL = (*_BASE, "transformer.models.interface")
+# Packages of experiments/, each with the packages that it may import besides itself.
+ORDER: dict[str, tuple[str, ...]] = {"runtime": (), "web": ("runtime",), "runs": ("runtime", "web")}
+ORDER |= {name: tuple(ORDER) for name in ("sweeps", "studies", "serving")}
+ORDER |= {"benchmark": tuple(ORDER)}
+
+
+def _inside_experiments(package: str) -> tuple[str, ...]:
+    return ("transformer", "configs", *(f"experiments.{name}" for name in (*ORDER[package], package)))
+
+
+# A command is a file of experiments/ itself: it imports packages, and no other command.
+_COMMAND = ("transformer", "configs", *(f"experiments.{name}" for name in ORDER if name != "benchmark"))
 KNOWS: dict[str, tuple[str, ...]] = {
     "transformer": (),
     "transformer.spec": (),
@@ -41,7 +55,8 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "transformer.interop": (*_BASE, "transformer.models", "transformer.interop"),
     "transformer.data": ("transformer.spec", "transformer.data"),
     "configs": ("configs",),
-    "experiments": ("transformer", "configs", "experiments"),
+    "experiments": _COMMAND,
+    **{f"experiments.{name}": _inside_experiments(name) for name in ORDER},
     "launch": PROJECT,
 }
 
@@ -88,6 +103,51 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
 
 
+def commands() -> Iterator[str]:
+    """Modules that run as programs. Peers of a benchmark are workers, which it starts and whose classes it uses."""
+    for path in files("experiments", "launch"):
+        if "peers" not in path.parts and re.search(
+            '^if __name__ == "__main__":', (ROOT / path).read_text("utf-8"), re.M
+        ):
+            yield module_name(path)
+
+
+COMMANDS = tuple(commands())
+
+
+def cycles(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """One line for each module from which a chain of imports leads back to it."""
+    found = []
+    for start in graph:
+        paths, seen = [(start,)], set[str]()
+        while paths:
+            path = paths.pop()
+            for name in graph.get(path[-1], ()):
+                if name == start:
+                    found.append(" → ".join((*path, name)))
+                    paths = []
+                    break
+                if name not in seen:
+                    seen.add(name)
+                    paths.append((*path, name))
+    return found
+
+
+def import_graph() -> dict[str, list[str]]:
+    """Which modules of the project each of them imports, wherever in the file."""
+    modules = {module_name(path): ROOT / path for path in files(*PROJECT)}
+
+    def module_of(name: str) -> str:
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        module: sorted({module_of(name) for _, name in imports(ast.parse(path.read_text("utf-8")))} - {"", module})
+        for module, path in modules.items()
+    }
+
+
 def import_problems(module: str, source: str) -> list[str]:
     """Imports of the file `module` that its layer does not allow."""
     prefixes = sorted((prefix for prefix in KNOWS if within(module, (prefix,))), key=len)
@@ -100,6 +160,8 @@ def import_problems(module: str, source: str) -> list[str]:
         root = name.split(".")[0]
         if name.startswith("."):
             problem = "is relative; write the whole name"
+        elif within(name, COMMANDS):
+            problem = "is a command, which nobody imports"
         elif root in PROJECT:
             problem = "" if within(name, knows) else f"is not left of it; it knows {', '.join(knows) or 'nothing'}"
         else:
@@ -271,6 +333,17 @@ def test_imports_go_one_way() -> None:
     check(import_problems, *PROJECT)
 
 
+def test_there_is_no_import_cycle() -> None:
+    refuse(cycles(import_graph()))
+
+
+def test_experiments_has_its_commands_and_packages() -> None:
+    commands = "analyze doctor evaluate export prepare report search serve sweep train translate".split()
+    assert sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*.py")) == commands
+    packages = {path.parent.name for path in (ROOT / "experiments").glob("*/__init__.py")}
+    assert packages == {*ORDER}
+
+
 def test_transformer_has_no_environment_and_no_terminal() -> None:
     check(call_problems, "transformer")
 
@@ -338,12 +411,15 @@ def test_every_key_is_declared_once_with_a_comment() -> None:
         ("transformer.models.build", "from transformer.models import rnnsearch\nfrom flax import nnx"),
         ("transformer.training.step", "from transformer.models.interface import Seq2Seq\nimport optax"),
         ("transformer.training.step", "from transformer.models import interface"),
-        ("transformer.evaluation.evaluator", "from transformer.decoding.search import beam"),
-        ("transformer.data.batching", "import numpy as np\nfrom transformer.spec import DataSpec"),
+        ("transformer.evaluation.loss", "from transformer.decoding.search import beam"),
+        ("transformer.data.batches.plan", "import numpy as np\nfrom transformer.spec import DataSpec"),
         ("transformer.interop.marian", "from transformer.models import transformer"),
         ("configs.multi30k", "from ml_collections import ConfigDict\nfrom configs import base"),
         ("experiments.train", "import time\nfrom absl import app\nfrom transformer.models import build"),
-        ("launch.plan", "from experiments import assemble"),
+        ("launch.plan", "from experiments.runs import system"),
+        ("experiments.train", "from experiments.runs import trainer\nfrom experiments.runtime import cli"),
+        ("experiments.runs.run", "from experiments.runtime import signals\nfrom experiments.web import markdown"),
+        ("experiments.studies.heads", "from experiments.runs.system import System"),
         ("transformer.ops.jaxtime", "import jax_time, timeit"),
     ],
 )
@@ -365,20 +441,28 @@ def test_an_import_to_the_left_passes(module: str, source: str) -> None:
         ("transformer.training.step", "from transformer.models import transformer"),
         ("transformer.training.step", "from transformer import models"),
         ("transformer.training.step", "from transformer.decoding import search"),
-        ("transformer.training.loop", "from transformer.data import batching"),
+        ("transformer.training.loop", "from transformer.data import batches"),
         ("transformer.training.loop", "from time import monotonic"),
         ("transformer.training.loop", "import datetime as clock"),
         ("transformer.decoding.search", "from transformer.evaluation import bleu"),
-        ("transformer.analysis.maps", "import transformer.models.rnnsearch"),
-        ("transformer.data.batching", "import jax.numpy as jnp"),
-        ("transformer.data.batching", "from transformer.ops import masks"),
-        ("transformer.data.batching", "from absl import logging"),
+        ("transformer.analysis.attention_plots", "import transformer.models.rnnsearch"),
+        ("transformer.data.batches.plan", "import jax.numpy as jnp"),
+        ("transformer.data.batches.plan", "from transformer.ops import masks"),
+        ("transformer.data.batches.plan", "from absl import logging"),
         ("transformer.models.build", "from configs import base"),
         ("transformer.spec", "import numpy"),
         ("transformer.novelty", "import jax"),
         ("configs.multi30k", "from transformer.spec import Spec"),
         ("configs.multi30k", "import jax"),
         ("experiments.train", "from launch import plan"),
+        ("experiments.train", "from experiments.evaluate import evaluate"),
+        ("experiments.train", "from experiments.benchmark import works"),
+        ("experiments.runtime.cli", "from experiments.runs import workdir"),
+        ("experiments.web.page", "from experiments.runs import workdir"),
+        ("experiments.runs.trainer", "from experiments.sweeps import populations"),
+        ("experiments.sweeps.report", "from experiments.studies import study"),
+        ("experiments.sweeps.scheduler", "from experiments import train"),
+        ("launch.tpu", "from launch import plan"),
     ],
 )
 def test_an_import_to_the_right_is_found(module: str, source: str) -> None:
@@ -481,3 +565,8 @@ def test_an_uncommented_and_a_repeated_setting_are_found() -> None:
         "line 4: model.d_k has no comment on its line",
         "line 5: model.heads is declared a second time",
     ]
+
+
+def test_a_cycle_is_found() -> None:
+    assert cycles({"a": ["b"], "b": ["c"], "c": ["b"], "d": ["a"]}) == ["b → c → b", "c → b → c"]
+    assert cycles({"a": ["b", "c"], "b": ["c"], "c": []}) == []

@@ -17,7 +17,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import variants, wmt14_en_fr
-from configs.scales import SCALES
+from configs.sizes import SCALES
 
 ARGUMENTS = ("published", *SCALES)
 

@@ -13,7 +13,7 @@ the Transformer of the same scale.
 """
 
 from configs import rnnsearch, seq2seq, variants
-from configs.scales import SCALES
+from configs.sizes import SCALES
 
 ARGUMENTS = tuple(SCALES)
 

@@ -15,47 +15,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from absl import flags
 
-from experiments import command
 from experiments.benchmark import train, works
 from experiments.benchmark.turns import known
+from experiments.runtime import cli
 
 _PACKAGE = "experiments.benchmark"
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    minutes: flags.FlagHolder
-    works: flags.FlagHolder
-    peers: flags.FlagHolder
-    rounds: flags.FlagHolder
-    members: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        flags.DEFINE_float("minutes", 10, "for all of it", lower_bound=0.1),
-        flags.DEFINE_list("works", ["BASE", "BIG"], "that are trained; the last one is profiled"),
-        flags.DEFINE_list(
-            "peers", ["ours", "ours-cudnn", "pytorch-compiled", "hugging-face-compiled"], "what is compared"
-        ),
-        flags.DEFINE_integer("rounds", 5, "turns of each; the first is not counted", lower_bound=2),
-        flags.DEFINE_list("members", ["1", "2", "4", "8", "16"], "numbers of TINY models that are trained together"),
-    )
+    flags.DEFINE_float("minutes", 10, "for all of it", lower_bound=0.1)
+    flags.DEFINE_list("works", ["BASE", "BIG"], "that are trained; the last one is profiled")
+    flags.DEFINE_list("peers", ["ours", "ours-cudnn", "pytorch-compiled", "hugging-face-compiled"], "what is compared")
+    flags.DEFINE_integer("rounds", 5, "turns of each; the first is not counted", lower_bound=2)
+    flags.DEFINE_list("members", ["1", "2", "4", "8", "16"], "numbers of TINY models that are trained together")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Runs and prints."""
-    with command.mistakes():
-        names = list(known(given.works.value, works.WORKS, "--works"))
-        peers = list(known(given.peers.value, train.PEERS, "--peers"))
-    commands = parts(names, peers, given.rounds.value, given.members.value)
-    if faults := run(commands, 60 * given.minutes.value):
+    with cli.mistakes():
+        names = list(known(args.works, works.WORKS, "--works"))
+        peers = list(known(args.peers, train.PEERS, "--peers"))
+    commands = parts(names, peers, args.rounds, args.members)
+    if faults := run(commands, 60 * args.minutes):
         for fault in faults:
             print(f"error: {fault}", file=sys.stderr)
         sys.exit(1)
@@ -101,4 +86,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -15,45 +15,33 @@ import sys
 import tempfile
 import threading
 import time
-from typing import NamedTuple
 
 from absl import flags
 
-from experiments import command
-from experiments.child import result_of
+from experiments.runtime import cli
+from experiments.runtime.subprocesses import result_of
 
 _LATE = 1000  # epochs
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    pairs: flags.FlagHolder
-    folder: flags.FlagHolder
-    tokens: flags.FlagHolder
-    buckets: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        flags.DEFINE_integer("pairs", 36_000_000, "pairs of the generated corpus", lower_bound=1),
-        flags.DEFINE_string("folder", None, "where it is kept; none: it is made anew, and deleted"),
-        flags.DEFINE_integer("tokens_per_batch", 25_000, "rows × width of a batch, on its wider side", lower_bound=1),
-        flags.DEFINE_integer("buckets", 8, "shapes of batches", lower_bound=1),
-    )
+    flags.DEFINE_integer("pairs", 36_000_000, "pairs of the generated corpus", lower_bound=1)
+    flags.DEFINE_string("folder", None, "where it is kept; none: it is made anew, and deleted")
+    flags.DEFINE_integer("tokens_per_batch", 25_000, "rows × width of a batch, on its wider side", lower_bound=1)
+    flags.DEFINE_integer("buckets", 8, "shapes of batches", lower_bound=1)
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Measures and prints."""
-    command.end_on_sigterm()
-    with command.failures(), command.mistakes(), tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(given.folder.value or temporary)
-        settings = (str(folder), given.tokens.value, given.buckets.value)
-        result_of(make, str(folder), given.pairs.value)
+    cli.end_on_sigterm()
+    with cli.failures(), cli.mistakes(), tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(args.folder or temporary)
+        settings = (str(folder), args.tokens_per_batch, args.buckets)
+        result_of(make, str(folder), args.pairs)
         first = result_of(measure, *settings, 0)
         late = result_of(measure, *settings, _LATE)
-        print(json.dumps({"pairs": given.pairs.value, "first": first, "late": late, "epochs_until_late": _LATE}))
+        print(json.dumps({"pairs": args.pairs, "first": first, "late": late, "epochs_until_late": _LATE}))
 
 
 def make(folder: str, pairs: int) -> None:
@@ -65,7 +53,7 @@ def make(folder: str, pairs: int) -> None:
 
 def measure(folder: str, tokens_per_batch: int, buckets: int, epoch: int) -> dict[str, float]:
     """Seconds to the first batch of an epoch and, in the plan that is there then, to the first of the next epoch."""
-    from transformer.data.batching import BatchPlan
+    from transformer.data.batches.plan import BatchPlan
     from transformer.data.prepared import Prepared
 
     imported, sampled = _peak(), _Own()
@@ -121,4 +109,4 @@ def _peak() -> float:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

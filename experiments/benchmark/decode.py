@@ -10,12 +10,12 @@ import json
 import os
 import pathlib
 import tempfile
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
-from experiments import command
 from experiments.benchmark.turns import Peer, known, quartiles, ratio, take, workers
+from experiments.runtime import cli
 
 _HERE = "experiments.benchmark.peers"
 PEERS = {
@@ -27,42 +27,28 @@ PEERS = {
 }
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    workdir: flags.FlagHolder
-    split: flags.FlagHolder
-    beams: flags.FlagHolder
-    batch_size: flags.FlagHolder
-    peers: flags.FlagHolder
-    rounds: flags.FlagHolder
-    environments: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        flags.DEFINE_string("workdir", None, "folder of a run"),
-        flags.DEFINE_string("split", None, "of its corpus; default: its test split"),
-        flags.DEFINE_list("beams", ["1", "5"], "beam sizes; 1 is greedy"),
-        flags.DEFINE_integer("batch_size", 64, "sentences searched at a time", lower_bound=1),
-        flags.DEFINE_list("peers", list(PEERS), "what is compared, ours first"),
-        flags.DEFINE_integer("rounds", 4, "turns of each; the first, which compiles, is told apart", lower_bound=2),
-        flags.DEFINE_string("environments", ".venv-peers", "folder with virtual environments of libraries"),
-    )
+    flags.DEFINE_string("workdir", None, "folder of a run")
+    flags.DEFINE_string("split", None, "of its corpus; default: its test split")
+    flags.DEFINE_list("beams", ["1", "5"], "beam sizes; 1 is greedy")
+    flags.DEFINE_integer("batch_size", 64, "sentences searched at a time", lower_bound=1)
+    flags.DEFINE_list("peers", list(PEERS), "what is compared, ours first")
+    flags.DEFINE_integer("rounds", 4, "turns of each; the first, which compiles, is told apart", lower_bound=2)
+    flags.DEFINE_string("environments", ".venv-peers", "folder with virtual environments of libraries")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Measures and prints."""
-    if not given.workdir.value:
-        command.refuse("--workdir is needed: the folder of a run")
-    with command.failures(), command.mistakes(), tempfile.TemporaryDirectory() as folder:
-        peers = known(given.peers.value, PEERS, "--peers")
-        settings = prepared(given.workdir.value, given.split.value, pathlib.Path(folder))
-        settings["batch_size"] = given.batch_size.value
-        for beam_size in map(int, given.beams.value):
+    if not args.workdir:
+        cli.refuse("--workdir is needed: the folder of a run")
+    with cli.failures(), cli.mistakes(), tempfile.TemporaryDirectory() as folder:
+        peers = known(args.peers, PEERS, "--peers")
+        settings = prepared(args.workdir, args.split, pathlib.Path(folder))
+        settings["batch_size"] = args.batch_size
+        for beam_size in map(int, args.beams):
             settings["beam_size"] = beam_size
-            found = compare(settings, peers, given.rounds.value, given.environments.value)
+            found = compare(settings, peers, args.rounds, args.environments)
             for each in found:
                 print(json.dumps({"benchmark": "decode", "beam_size": beam_size, **each}), flush=True)
             print(table(beam_size, found), flush=True)
@@ -70,9 +56,9 @@ def main(given: Flags) -> None:
 
 def prepared(workdir: str, split: str | None, folder: pathlib.Path) -> dict[str, Any]:
     """Exports a run's model for every peer, and writes the text; returns where, and the search's length penalties."""
-    from experiments.child import result_of
-    from experiments.export import export
-    from experiments.workdir import Workdir
+    from experiments.runs.exporting import export
+    from experiments.runs.workdir import Workdir
+    from experiments.runtime.subprocesses import result_of
     from transformer.data.corpus import open_corpus
     from transformer.interop.marian.settings import length_penalty
 
@@ -147,4 +133,4 @@ def table(beam_size: int, found: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -12,13 +12,13 @@ import os
 import statistics
 import tempfile
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command
-from experiments.child import result_of
+from experiments.runtime import cli
+from experiments.runtime.subprocesses import result_of
 from transformer.spec import Spec
 
 # Ways to share among n devices: changes of `parallel`. What is not divided by fsdp or tensor divides batches alone.
@@ -32,38 +32,28 @@ WAYS: dict[str, dict[str, Any]] = {
 _FIRST = 3  # updates that are not timed
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    config: flags.FlagHolder
-    counts: flags.FlagHolder
-    updates: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
-        flags.DEFINE_list("counts", ["1", "2", "4", "8"], "numbers of devices"),
-        flags.DEFINE_integer("updates", 20, "made in each measurement", lower_bound=_FIRST + 2),
-    )
+    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
+    flags.DEFINE_list("counts", ["1", "2", "4", "8"], "numbers of devices")
+    flags.DEFINE_integer("updates", 20, "made in each measurement", lower_bound=_FIRST + 2)
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Measures and prints."""
-    if not given.config.value:
-        command.refuse("--config is needed: --config=configs/quickstart.py")
-    with command.failures(), command.mistakes(), tempfile.TemporaryDirectory() as folder:
-        Spec.from_config(given.config.value)
+    if not args.config:
+        cli.refuse("--config is needed: --config=configs/quickstart.py")
+    with cli.failures(), cli.mistakes(), tempfile.TemporaryDirectory() as folder:
+        Spec.from_config(args.config)
         found = []
-        for count in map(int, given.counts.value):
+        for count in map(int, args.counts):
             for way, changes in WAYS.items():
-                config = given.config.value.to_dict()
+                config = args.config.to_dict()
                 config["parallel"] |= {key: count if value == "all" else value for key, value in changes.items()}
                 divided = config["parallel"]["fsdp"] * config["parallel"]["tensor"]
                 if (count == 1 and changes) or divided > count:
                     continue
-                each = {"devices": count, "way": way} | result_of(measure, config, count, given.updates.value, folder)
+                each = {"devices": count, "way": way} | result_of(measure, config, count, args.updates, folder)
                 found.append(each)
                 expected = found[0]["losses"]
                 off = max(abs(one / other - 1) for one, other in zip(each["losses"], expected, strict=True))
@@ -75,21 +65,21 @@ def main(given: Flags) -> None:
 def measure(config: dict[str, Any], count: int, updates: int, folder: str) -> dict[str, Any]:
     """Trains on `count` devices; says how fast, with what losses, and what a device had to hold. In a new process."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
-    from experiments import devices
+    from experiments.runtime import xla_env
 
-    devices.prepare(0)
+    xla_env.prepare(0)
     import jax
 
-    from experiments import assemble
-    from experiments.training_split import TrainingSplit
-    from experiments.workdir import Workdir
+    from experiments.runs import system
+    from experiments.runs.training_data import TrainingSplit
+    from experiments.runs.workdir import Workdir
     from transformer.data.corpus import open_corpus
 
     if len(jax.devices()) != count:
         raise ValueError(f"--counts: there are {len(jax.devices())} devices, not {count}")
     spec = Spec.from_config(config)
     split = TrainingSplit.of(spec.data, open_corpus(spec.data))
-    system = assemble.System.make(spec, split.tokenizer(Workdir(folder)))
+    system = system.System.make(spec, split.tokenizer(Workdir(folder)))
     plan, placement = system.plan(split.tokenized(system.tokenizer)), system.placement
     shapes = list(dict.fromkeys(plan.shape(number) for number in range(updates)))
     shapes = [(placement.rows(shape.rows), shape.source, shape.target) for shape in shapes]
@@ -125,4 +115,4 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

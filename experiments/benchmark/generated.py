@@ -8,7 +8,7 @@ from configs import base
 from transformer.data.pairs import LazyPairs
 from transformer.data.prepared import Prepared
 from transformer.data.shards import Shards, fingerprints
-from transformer.data.tokenized import TokenizedPairs, TokenizedSide
+from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.spec import EOS, UNK, DataSpec
 
 VOCABULARY = 32_000

@@ -11,37 +11,27 @@ import json
 import pathlib
 import tempfile
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments.runtime import cli
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    workdir: flags.FlagHolder
-    split: flags.FlagHolder
-    sentences: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        flags.DEFINE_string("workdir", None, "folder of a run"),
-        flags.DEFINE_string("split", None, "of its corpus; default: its test split"),
-        flags.DEFINE_integer("sentences", 200, "how many of its first sentences", lower_bound=1),
-    )
+    flags.DEFINE_string("workdir", None, "folder of a run")
+    flags.DEFINE_string("split", None, "of its corpus; default: its test split")
+    flags.DEFINE_integer("sentences", 200, "how many of its first sentences", lower_bound=1)
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Compares and prints."""
-    if not given.workdir.value:
-        command.refuse("--workdir is needed: the folder of a run")
-    with command.failures(), command.mistakes(), tempfile.TemporaryDirectory() as folder:
-        found = compare(given.workdir.value, given.split.value, given.sentences.value, pathlib.Path(folder))
+    if not args.workdir:
+        cli.refuse("--workdir is needed: the folder of a run")
+    with cli.failures(), cli.mistakes(), tempfile.TemporaryDirectory() as folder:
+        found = compare(args.workdir, args.split, args.sentences, pathlib.Path(folder))
         for each in found:
             print(json.dumps({"benchmark": "parity", **each}))
         print(table(found))
@@ -62,7 +52,7 @@ def compare(workdir: str, split: str | None, sentences: int, folder: pathlib.Pat
     """
     from experiments.benchmark import decode
     from experiments.benchmark.peers import ctranslate2_search, hugging_face_search, our_search
-    from experiments.workdir import Workdir
+    from experiments.runs.workdir import Workdir
     from transformer.data.corpus import open_corpus
     from transformer.evaluation.bleu import bleu
     from transformer.interop.marian.settings import length_penalty
@@ -110,7 +100,7 @@ def logits_apart(workdir: str, marian: str, sources: Sequence[str], references: 
     import torch
     import transformers
 
-    from experiments.subject import Subject
+    from experiments.studies.inspected_run import Subject
     from transformer.data.corpus import Pair
     from transformer.spec import PAD
 
@@ -148,4 +138,4 @@ def table(found: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

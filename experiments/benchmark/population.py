@@ -10,69 +10,56 @@ Prints one JSON object for each, and a table of medians at the end.
 import json
 import statistics
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
-from experiments import command
 from experiments.benchmark import works
-from experiments.child import result_of
+from experiments.runtime import cli
+from experiments.runtime.subprocesses import result_of
 
 _FIRST = 3  # updates that are not timed
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    work: flags.FlagHolder
-    members: flags.FlagHolder
-    updates: flags.FlagHolder
-    repeats: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        flags.DEFINE_enum("work", "TINY", list(works.WORKS), "size of the model and of its batches"),
-        flags.DEFINE_list("members", ["1", "2", "4", "8", "16"], "numbers of runs that are trained together"),
-        flags.DEFINE_integer("updates", 12, "made in each measurement", lower_bound=_FIRST + 2),
-        flags.DEFINE_integer("repeats", 3, "measurements of each number", lower_bound=1),
-    )
+    flags.DEFINE_enum("work", "TINY", list(works.WORKS), "size of the model and of its batches")
+    flags.DEFINE_list("members", ["1", "2", "4", "8", "16"], "numbers of runs that are trained together")
+    flags.DEFINE_integer("updates", 12, "made in each measurement", lower_bound=_FIRST + 2)
+    flags.DEFINE_integer("repeats", 3, "measurements of each number", lower_bound=1)
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Measures and prints."""
-    counts = [_count(text) for text in given.members.value]
-    with command.failures(), command.mistakes():
+    counts = [_count(text) for text in args.members]
+    with cli.failures(), cli.mistakes():
         found: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
-        for _ in range(given.repeats.value):
+        for _ in range(args.repeats):
             for count in counts:
-                each = {"members": count} | result_of(
-                    measure, works.WORKS[given.work.value], count, given.updates.value
-                )
+                each = {"members": count} | result_of(measure, works.WORKS[args.work], count, args.updates)
                 found[count].append(each)
-                print(json.dumps({"work": given.work.value} | each), flush=True)
+                print(json.dumps({"work": args.work} | each), flush=True)
         print(table(found))
 
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        command.refuse(f"--members={text}: numbers of at least 1, with commas between")
+        cli.refuse(f"--members={text}: numbers of at least 1, with commas between")
     return int(text)
 
 
 def measure(work: works.Work, members: int, updates: int) -> dict[str, Any]:
     """Trains so many members; says how fast all of them are, and what they need. In a new process."""
-    from experiments import devices
     from experiments.benchmark.peers import ours, worker
+    from experiments.runtime import xla_env
     from transformer.spec import Spec
 
     config = ours.config(work)
-    devices.prepare(config["parallel"]["cpu_devices"])
+    xla_env.prepare(config["parallel"]["cpu_devices"])
     import jax
     import numpy as np
 
-    from experiments.assemble import System
+    from experiments.runs.system import System
     from transformer.training import population
     from transformer.training.parallel import PopulationPlacement
 
@@ -130,4 +117,4 @@ def table(found: dict[int, list[dict[str, Any]]]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -19,43 +19,31 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments import command
 from experiments.benchmark import works
 from experiments.benchmark.turns import known
+from experiments.runtime import cli
 from transformer.spec import DTYPES
 
 _ACCELERATOR = "/device:"  # how the names of their planes begin
 _NUMBER = re.compile(r"(\.\d+|\.clone|\.remat\d*)+$")  # of an operation, among those of its kind
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    work: flags.FlagHolder
-    dtype: flags.FlagHolder
-    updates: flags.FlagHolder
-    top: flags.FlagHolder
-    ours: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        flags.DEFINE_string("work", "SMALL", f"one of {', '.join(works.WORKS)}"),
-        flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products"),
-        flags.DEFINE_integer("updates", 3, "that are looked at", lower_bound=1),
-        flags.DEFINE_integer("top", 12, "operations that are shown", lower_bound=1),
-        flags.DEFINE_multi_string("ours", [], "a setting that is tried: train.loss_chunk=512"),
-    )
+    flags.DEFINE_string("work", "SMALL", f"one of {', '.join(works.WORKS)}")
+    flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products")
+    flags.DEFINE_integer("updates", 3, "that are looked at", lower_bound=1)
+    flags.DEFINE_integer("top", 12, "operations that are shown", lower_bound=1)
+    flags.DEFINE_multi_string("ours", [], "a setting that is tried: train.loss_chunk=512")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Profiles and prints."""
-    with command.failures(), command.mistakes():
-        work = known([given.work.value], works.WORKS, "--work")[given.work.value]._replace(dtype=given.dtype.value)
-        found = measure(work, given.updates.value, given.ours.value)
-        print(table(found, given.top.value))
-        print(json.dumps({"benchmark": "profile", "work": given.work.value, "ours": given.ours.value, **found}))
+    with cli.failures(), cli.mistakes():
+        work = known([args.work], works.WORKS, "--work")[args.work]._replace(dtype=args.dtype)
+        found = measure(work, args.updates, args.ours)
+        print(table(found, args.top))
+        print(json.dumps({"benchmark": "profile", "work": args.work, "ours": args.ours, **found}))
 
 
 class Event(NamedTuple):
@@ -201,4 +189,4 @@ def table(found: dict[str, Any], top: int) -> str:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

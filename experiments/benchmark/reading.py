@@ -14,53 +14,42 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
 
-from experiments import command
 from experiments.benchmark.batch_plan import make
-from experiments.child import result_of
+from experiments.runtime import cli
+from experiments.runtime.subprocesses import result_of
 from transformer.spec import PAD
 
 if TYPE_CHECKING:
-    from transformer.data.batching import BatchPlan
+    from transformer.data.batches.plan import BatchPlan
 
 _NEEDED = 20 * (25_000 + 25_000)  # tokens a second, padding included: Section 5.1 at 20 steps a second
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    pairs: flags.FlagHolder
-    folder: flags.FlagHolder
-    tokens: flags.FlagHolder
-    batches: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        flags.DEFINE_integer("pairs", 36_000_000, "pairs of the generated corpus", lower_bound=1),
-        flags.DEFINE_string("folder", None, "where it is kept; none: it is made anew, and deleted"),
-        flags.DEFINE_integer("tokens_per_batch", 25_000, "rows × width of a batch, on its wider side", lower_bound=1),
-        flags.DEFINE_integer("batches", 1000, "batches that are read, cold and warm", lower_bound=1),
-    )
+    flags.DEFINE_integer("pairs", 36_000_000, "pairs of the generated corpus", lower_bound=1)
+    flags.DEFINE_string("folder", None, "where it is kept; none: it is made anew, and deleted")
+    flags.DEFINE_integer("tokens_per_batch", 25_000, "rows × width of a batch, on its wider side", lower_bound=1)
+    flags.DEFINE_integer("batches", 1000, "batches that are read, cold and warm", lower_bound=1)
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Measures and prints."""
-    command.end_on_sigterm()
-    with command.failures(), command.mistakes(), tempfile.TemporaryDirectory() as temporary:
-        folder = given.folder.value or temporary
-        result_of(make, folder, given.pairs.value)
-        print(json.dumps(result_of(measure, folder, given.tokens.value, given.batches.value)))
+    cli.end_on_sigterm()
+    with cli.failures(), cli.mistakes(), tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder or temporary
+        result_of(make, folder, args.pairs)
+        print(json.dumps(result_of(measure, folder, args.tokens_per_batch, args.batches)))
 
 
 def measure(folder: str, tokens_per_batch: int, batches: int) -> dict[str, Any]:
     """Reads batches cold, and then others warm."""
-    from transformer.data.batching import BatchPlan
+    from transformer.data.batches.plan import BatchPlan
     from transformer.data.prepared import Prepared
 
     pairs = Prepared(pathlib.Path(folder)).pairs("en-fr")
@@ -108,4 +97,4 @@ def _forget(folder: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -24,12 +24,12 @@ import time
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments.runtime import cli
 
 _START = 600.0  # seconds for a server to be there, and to have compiled its programs
 _WORDS = (
@@ -38,44 +38,31 @@ _WORDS = (
 ).split()
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    workdir: flags.FlagHolder
-    url: flags.FlagHolder
-    clients: flags.FlagHolder
-    requests: flags.FlagHolder
-    seconds: flags.FlagHolder
-    stream: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
     whole = flags.DEFINE_integer
-    return Flags(
-        workdir=flags.DEFINE_string("workdir", None, "folder of a run, which is served"),
-        url=flags.DEFINE_string("url", None, "of a server that is there, on this machine"),
-        clients=whole("clients", 200, "at once", lower_bound=1, upper_bound=2000),
-        requests=whole("requests", 5, "of each client", lower_bound=1, upper_bound=1000),
-        seconds=whole("seconds", 120, "after which no client sends another request", lower_bound=1, upper_bound=3600),
-        stream=flags.DEFINE_bool("stream", False, "ask for translations as they are made"),
-    )
+    flags.DEFINE_string("workdir", None, "folder of a run, which is served")
+    flags.DEFINE_string("url", None, "of a server that is there, on this machine")
+    whole("clients", 200, "at once", lower_bound=1, upper_bound=2000)
+    whole("requests", 5, "of each client", lower_bound=1, upper_bound=1000)
+    whole("seconds", 120, "after which no client sends another request", lower_bound=1, upper_bound=3600)
+    flags.DEFINE_bool("stream", False, "ask for translations as they are made")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Measures and prints."""
-    command.end_on_sigterm()
-    if bool(given.workdir.value) == bool(given.url.value):
-        command.refuse("--workdir or --url is needed, and not both")
-    with command.failures(), command.mistakes():
-        serving = contextlib.nullcontext(given.url.value) if given.url.value else _served(given.workdir.value)
+    cli.end_on_sigterm()
+    if bool(args.workdir) == bool(args.url):
+        cli.refuse("--workdir or --url is needed, and not both")
+    with cli.failures(), cli.mistakes():
+        serving = contextlib.nullcontext(args.url) if args.url else _served(args.workdir)
         with serving as url:
             where = _loopback(url)
             try:
                 _ready(where)
             except ConnectionError:
                 raise ValueError(f"nobody answers at {url}") from None
-            found = load(where, given.clients.value, given.requests.value, given.seconds.value, given.stream.value)
+            found = load(where, args.clients, args.requests, args.seconds, args.stream)
     print(json.dumps(found))
     if found["errors"]:
         sys.exit(1)
@@ -192,4 +179,4 @@ def _asked(connection: http.client.HTTPConnection, path: str, text: str | None) 
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -13,48 +13,38 @@ import json
 import pathlib
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import child, command
+from experiments.runtime import cli, subprocesses
 from transformer.spec import Spec
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    config: flags.FlagHolder
-    workdir: flags.FlagHolder
-    targets: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT"),
-        flags.DEFINE_string("workdir", None, "folder of the run, new"),
-        flags.DEFINE_list("targets", ["55", "60", "61.8"], "bleu_paper of the test split"),
-    )
+    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
+    flags.DEFINE_string("workdir", None, "folder of the run, new")
+    flags.DEFINE_list("targets", ["55", "60", "61.8"], "bleu_paper of the test split")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Trains, scores, and prints."""
     begun = time.time()
-    if not given.config.value or not given.workdir.value:
-        command.refuse("--config and --workdir are needed: --config=configs/multi30k.py --workdir=runs/quality")
-    with command.failures(), command.mistakes():
-        folder = pathlib.Path(given.workdir.value)
+    if not args.config or not args.workdir:
+        cli.refuse("--config and --workdir are needed: --config=configs/multi30k.py --workdir=runs/quality")
+    with cli.failures(), cli.mistakes():
+        folder = pathlib.Path(args.workdir)
         if folder.exists() and any(folder.iterdir()):
             raise ValueError(f"--workdir={folder}: is not empty, and a run that goes on cannot be timed")
-        targets = [float(target) for target in given.targets.value]
-        config = given.config.value.to_dict()
+        targets = [float(target) for target in args.targets]
+        config = args.config.to_dict()
         # Every one of them, and the last: that a save deletes an old checkpoint is not part of what is timed.
         config["checkpoint"]["keep"] = config["train"]["steps"] // config["checkpoint"]["every"] + 2
         Spec.from_config(config)
-        child.result_of(_train, config, str(folder))
-        curve = child.result_of(scores, str(folder), begun)
+        subprocesses.result_of(_train, config, str(folder))
+        curve = subprocesses.result_of(scores, str(folder), begun)
     (folder / "curve.json").write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
     _draw(curve, folder / "curve")
     print(table(curve))
@@ -62,9 +52,9 @@ def main(given: Flags) -> None:
 
 
 def _train(config: dict[str, Any], path: str) -> None:
-    from experiments.train import train
+    from experiments.runs.execute import train_and_test
 
-    train(Spec.from_config(config), path)
+    train_and_test(Spec.from_config(config), path)
 
 
 def scores(path: str, begun: float) -> list[dict[str, float]]:
@@ -72,16 +62,16 @@ def scores(path: str, begun: float) -> list[dict[str, float]]:
 
     For a process in which JAX has not started. Minutes are those since `begun`, in seconds since 1970.
     """
-    from experiments import devices
-    from experiments.workdir import Workdir
+    from experiments.runs.workdir import Workdir
+    from experiments.runtime import xla_env
 
     workdir = Workdir(path)
     spec = workdir.spec()
-    devices.prepare(spec.parallel.cpu_devices)
-    from experiments.assemble import System
-    from experiments.scoring import evaluate_split
+    xla_env.prepare(spec.parallel.cpu_devices)
+    from experiments.runs.scoring import evaluate_split
+    from experiments.runs.system import System
     from transformer.data.corpus import open_corpus
-    from transformer.data.tokenizer import Tokenizer
+    from transformer.data.tokenizers.sentencepiece import Tokenizer
     from transformer.training import manifest
     from transformer.training.checkpoint import Checkpoints
 
@@ -110,8 +100,8 @@ def reached(curve: Sequence[dict[str, float]], targets: Sequence[float]) -> dict
 
 
 def _draw(curve: Sequence[dict[str, float]], path: pathlib.Path) -> None:
-    from experiments import figures
-    from transformer.evaluation.interval import mean
+    from experiments.sweeps import figures
+    from transformer.evaluation.confidence import mean
 
     points = [(point["minutes"], mean([point["bleu_paper"]])) for point in curve]
     figures.learning({"test": points}, path, "bleu_paper", "minutes")
@@ -129,4 +119,4 @@ def table(curve: Sequence[dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

@@ -14,13 +14,13 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import flags
 
-from experiments import command
 from experiments.benchmark import works
 from experiments.benchmark.turns import Peer, known, quartiles, ratio, take, workers
+from experiments.runtime import cli
 from transformer.spec import DTYPES
 
 _HERE = "experiments.benchmark.peers"
@@ -43,48 +43,34 @@ _PARAMETERS = 0.01  # how far models may differ in size
 _FALL = 0.2  # and in how far their losses fall
 
 
-class Flags(NamedTuple):
-    """What the command takes."""
-
-    works: flags.FlagHolder
-    peers: flags.FlagHolder
-    rounds: flags.FlagHolder
-    updates: flags.FlagHolder
-    dtype: flags.FlagHolder
-    environments: flags.FlagHolder
-    ours: flags.FlagHolder
-
-
-def define() -> Flags:
+def define() -> None:
     """Defines the flags."""
-    return Flags(
-        flags.DEFINE_list("works", ["TINY", "SMALL", "BASE"], f"of {', '.join(works.WORKS)}"),
-        flags.DEFINE_list(
-            "peers",
-            [name for name in PEERS if name not in _ON_GPU],
-            f"what is compared, ours first; on a GPU {', '.join(_ON_GPU)}, too",
-        ),
-        flags.DEFINE_integer("rounds", 9, "turns of each; the first is not counted", lower_bound=2),
-        flags.DEFINE_integer("updates", 3, "of a turn", lower_bound=1),
-        flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products"),
-        flags.DEFINE_string("environments", ".venv-peers", "folder with virtual environments of libraries"),
-        flags.DEFINE_multi_string("ours", [], "a setting of ours that is tried: train.loss_chunk=512"),
+    flags.DEFINE_list("works", ["TINY", "SMALL", "BASE"], f"of {', '.join(works.WORKS)}")
+    flags.DEFINE_list(
+        "peers",
+        [name for name in PEERS if name not in _ON_GPU],
+        f"what is compared, ours first; on a GPU {', '.join(_ON_GPU)}, too",
     )
+    flags.DEFINE_integer("rounds", 9, "turns of each; the first is not counted", lower_bound=2)
+    flags.DEFINE_integer("updates", 3, "of a turn", lower_bound=1)
+    flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products")
+    flags.DEFINE_string("environments", ".venv-peers", "folder with virtual environments of libraries")
+    flags.DEFINE_multi_string("ours", [], "a setting of ours that is tried: train.loss_chunk=512")
 
 
-def main(given: Flags) -> None:
+def main(args: cli.Args) -> None:
     """Measures and prints."""
-    with command.failures(), command.mistakes():
-        named = known(given.works.value, works.WORKS, "--works")
-        tried = tuple(given.ours.value)
+    with cli.failures(), cli.mistakes():
+        named = known(args.works, works.WORKS, "--works")
+        tried = tuple(args.ours)
         ours = {name: each._replace(arguments=each.arguments + tried) for name, each in PEERS.items() if "ours" in name}
-        peers = known(given.peers.value, PEERS | ours, "--peers")
-        if given.dtype.value == "bfloat16":
+        peers = known(args.peers, PEERS | ours, "--peers")
+        if args.dtype == "bfloat16":
             peers.pop("ours-bfloat16", None)  # the same as ours
         faults = []
         for name, work in named.items():
-            work = work._replace(dtype=given.dtype.value)
-            found = compare(work, peers, given.rounds.value, given.updates.value, given.environments.value)
+            work = work._replace(dtype=args.dtype)
+            found = compare(work, peers, args.rounds, args.updates, args.environments)
             for each in found:
                 print(json.dumps({"benchmark": "train", "work": name, **each}), flush=True)
             print(table(name, found), flush=True)
@@ -182,4 +168,4 @@ def table(name: str, found: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(define, main)
+    cli.run(define, main)

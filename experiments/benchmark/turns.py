@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from experiments import devices
+from experiments.runtime import xla_env
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -53,7 +53,7 @@ class Worker:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=os.environ | devices.ALLOCATOR,  # what every run of ours has, others have as well
+                env=os.environ | xla_env.ALLOCATOR,  # what every run of ours has, others have as well
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

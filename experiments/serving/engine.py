@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from experiments.serving.programs import Programs, Row
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.decoding.translate import read
 
 _LIVE, _QUIET = 2, 16  # steps of a search between two looks at it, where somebody watches, and where nobody does

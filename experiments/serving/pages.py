@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiments.attention_script import ELEMENTS, STYLE
-from experiments.page import document, page
 from experiments.serving import schema
 from experiments.serving.script import SCRIPT
+from experiments.web.attention_script import ELEMENTS, STYLE
+from experiments.web.page import document, page
 
 _LANGUAGES = {"fr": "French", "en": "English"}
 

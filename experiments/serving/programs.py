@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.lengths import longest
-from experiments.trained import Trained
-from transformer.analysis import reading
-from transformer.analysis.reading import Reading
-from transformer.data.unshuffled import grid_width
-from transformer.decoding import search, stages
-from transformer.decoding.stages import Progress, Stages
+from experiments.runs.loading import Trained
+from experiments.runs.long_lines import longest
+from transformer.analysis import forced_decoding
+from transformer.analysis.forced_decoding import Reading
+from transformer.data.batches.evaluation import grid_width
+from transformer.decoding import search, search_loop
+from transformer.decoding.search_loop import Progress, Stages
 from transformer.spec import BOS, EOS, PAD
 
 _TOP = 5  # alternatives to a token
@@ -96,11 +96,11 @@ class Programs:
     @functools.cache  # noqa: B019  # one server, a few kinds
     def _searches(self, kind: _Kind) -> tuple[Callable[..., Progress], Callable[..., Progress]]:
         def begin(params: Any, source_BS: Any, numbers_B3: Any, whole_B2: Any) -> Progress:
-            return stages.begin(self._stages(kind, params, source_BS, numbers_B3, whole_B2))
+            return search_loop.begin(self._stages(kind, params, source_BS, numbers_B3, whole_B2))
 
         def go_on(params: Any, source_BS: Any, numbers_B3: Any, whole_B2: Any, state: Any) -> Progress:
             parts = self._stages(kind, params, source_BS, numbers_B3, whole_B2)
-            return stages.go_on(parts, state, whole_B2[:, 1])
+            return search_loop.go_on(parts, state, whole_B2[:, 1])
 
         compiled = self._system.placement.compile_rows
         return compiled(begin), compiled(go_on)
@@ -142,11 +142,13 @@ class Programs:
         for array, ids in zip(arrays, ([*source, EOS], [BOS, *target[:-1]], target), strict=True):
             array[0, : len(ids)] = ids
         found = self._looks(self._params, *map(self._system.placement.shard, arrays))
-        return reading.one(found, 0, len(source) + 1, len(target))
+        return forced_decoding.one(found, 0, len(source) + 1, len(target))
 
     @functools.cached_property
-    def _looks(self) -> Callable[..., reading.Looks]:
-        def looks(params: Any, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array) -> reading.Looks:
-            return reading.looks(self._system.model(params), source_BS, input_BT, target_BT, _TOP)
+    def _looks(self) -> Callable[..., forced_decoding.Looks]:
+        def looks(
+            params: Any, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array
+        ) -> forced_decoding.Looks:
+            return forced_decoding.looks(self._system.model(params), source_BS, input_BT, target_BT, _TOP)
 
         return self._system.placement.compile_rows(looks)

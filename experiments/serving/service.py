@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.lengths import longest
+from experiments.runs.long_lines import longest
 from experiments.serving import schema
 from experiments.serving.engine import Call, Done, Engine, Failed, Job, Partial
 from experiments.serving.programs import Programs, Row, Settings
-from transformer.analysis import words
-from transformer.analysis.reading import Reading
-from transformer.data.tokenizer import Tokenizer
-from transformer.decoding import parts
+from transformer.analysis import subwords
+from transformer.analysis.forced_decoding import Reading
+from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.decoding import sentence_split
 from transformer.decoding.translate import EMPTY, Translation
 from transformer.spec import EOS
 
@@ -143,7 +143,7 @@ class Service:
         found, warnings = [], []
         for number, line in enumerate(text.replace("\r\n", "\n").split("\n")):
             try:
-                divided = parts.parts(line, self._limit, lambda part: len(self._tokenizer.encode(part)))
+                divided = sentence_split.parts(line, self._limit, lambda part: len(self._tokenizer.encode(part)))
             except ValueError as error:
                 raise Refused(f"text: {error}") from None
             if len(divided) > 1:
@@ -184,7 +184,7 @@ def _translated(text: _Text, found: dict[int, list[Translation]]) -> schema.Tran
     lines: dict[int, list[list[Translation]]] = {}
     for place, (line, _, _) in enumerate(text.parts):
         lines.setdefault(line, []).append(found[place])
-    whole = [parts.joined(each) for each in lines.values()]
+    whole = [sentence_split.joined(each) for each in lines.values()]
     best = []
     for rank in range(max(map(len, whole))):
         chosen = [each[min(rank, len(each) - 1)] for each in whole]
@@ -197,11 +197,11 @@ def _translated(text: _Text, found: dict[int, list[Translation]]) -> schema.Tran
 
 def _looks(reading: Reading, source: Sequence[int], target: Sequence[int], tokenizer: Tokenizer) -> schema.Looks:
     def plain(pieces: Sequence[str]) -> list[str]:
-        return [words.text([piece]) for piece in pieces]
+        return [subwords.text([piece]) for piece in pieces]
 
     def side(ids: Sequence[int]) -> schema.Side:
         pieces = tokenizer.pieces(ids)
-        spans = [(first, end, words.text(pieces[first:end])) for first, end in words.groups(pieces)]
+        spans = [(first, end, subwords.text(pieces[first:end])) for first, end in subwords.groups(pieces)]
         return schema.Side(pieces=plain(pieces), words=spans)
 
     alternatives = [

@@ -371,7 +371,7 @@ def test_a_fault_of_all_lines_is_told_once_with_a_few_places(tmp_path: pathlib.P
 
 
 def test_lines_are_numbered_across_blocks(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transformer.data.doctor.block.SIZE", 7)
+    monkeypatch.setattr("transformer.data.doctor.line_features.SIZE", 7)
     text = Text(tmp_path)
     text.put("train.en", 60, "")
     text.put("train.fr", 61, b"\xff" + text.lines["train.fr"][60])
@@ -403,7 +403,7 @@ def test_languages(code: str) -> None:
         "Мальчик читает книгу в библиотеке каждый день.",
         "Two men are with the dog.", "Deux hommes sont avec le chien.", "Paris, Berlin, Rome, Madrid, Lisbon, Oslo",
     ]  # fmt: skip
-    from transformer.data.doctor.block import Lines
+    from transformer.data.doctor.line_features import Lines
 
     other = {"fr": "en", "en": "fr"}[code]
     side = Lines(lines, 0, code, other)

@@ -9,7 +9,7 @@ from configs.base import get_config
 from transformer.data.corpus import open_corpus
 from transformer.data.prepared import FORMAT, Prepared, made_of
 from transformer.data.shards import Shards, fingerprints
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import DataSpec
 
 TEXTS = [f"mot {number}" for number in range(17)]

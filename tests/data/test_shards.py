@@ -12,8 +12,8 @@ from transformer.data.corpus import open_corpus
 from transformer.data.pairs import LazyPairs
 from transformer.data.prepared import Prepared, made_of
 from transformer.data.shards import NAMES, Shards, damage, fingerprints
-from transformer.data.tokenized import TokenizedPairs, tokenize
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.token_dataset import TokenizedPairs, tokenize
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import DataSpec
 
 SIZE, LONGEST = 13, 9

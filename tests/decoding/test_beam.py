@@ -10,7 +10,7 @@ import pytest
 
 from transformer.decoding import beam
 from transformer.decoding.hypotheses import LOWEST
-from transformer.ops.top import block_size
+from transformer.ops.topk import block_size
 from transformer.spec import BOS, EOS, PAD
 
 WORDS = (3, 4, 5, 6)  # what an output may contain besides EOS

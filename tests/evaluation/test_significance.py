@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from transformer.evaluation.interval import Mean
+from transformer.evaluation.confidence import Mean
 from transformer.evaluation.significance import Comparison, compare, holm
 
 WORDS = [f"w{number}" for number in range(50)]

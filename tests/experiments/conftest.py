@@ -62,10 +62,10 @@ def small(corpus: pathlib.Path) -> Callable[..., dict[str, Any]]:
 @pytest.fixture(scope="session")
 def trained(small: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The folder of a finished run."""
-    from experiments.train import train
+    from experiments.runs.execute import train_and_test
 
     folder = tmp_path_factory.mktemp("runs") / "trained"
-    train(Spec.from_config(small()), str(folder))
+    train_and_test(Spec.from_config(small()), str(folder))
     return folder
 
 

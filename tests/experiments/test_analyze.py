@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from experiments.analyze import analyze
-from experiments.assemble import System
-from experiments.phenomena_study import read_contrasts
-from experiments.subject import Subject
-from experiments.word_alignment import Watched
-from experiments.workdir import Workdir
+from experiments.runs.alignment_error import Watched
+from experiments.runs.system import System
+from experiments.runs.workdir import Workdir
+from experiments.studies.inspected_run import Subject
+from experiments.studies.phenomena import read_contrasts
 from transformer.data.corpus import open_corpus
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import Spec
 from transformer.training.checkpoint import Checkpoints
 

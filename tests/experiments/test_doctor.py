@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from experiments.doctor import examine
-from experiments.run import Run
+from experiments.runs.run import Run
 from transformer.spec import Spec
 
 ROOT = pathlib.Path(__file__).parents[2]

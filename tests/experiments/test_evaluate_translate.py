@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from experiments.evaluate import evaluate
-from experiments.trained import _in, load
-from transformer.data.tokenizer import Tokenizer
+from experiments.runs.loading import _in, load
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import EOS, PAD, Spec
 
 

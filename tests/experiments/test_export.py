@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from experiments.evaluate import evaluate
-from experiments.export import export
-from experiments.train import train
-from experiments.workdir import Workdir
+from experiments.runs.execute import train_and_test
+from experiments.runs.exporting import export
+from experiments.runs.workdir import Workdir
 from transformer.spec import Spec
 
 Small = Callable[..., dict[str, Any]]
@@ -37,7 +37,7 @@ def talker(small: Small, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Pa
     search = {"decode__length_penalty": 0.0, "decode__beam_size": 3, "decode__max_extra_length": 30}
     folder = tmp_path_factory.mktemp("runs") / "talker"
     config = small(**{f"train__{key}": value for key, value in changes.items()}, **cadence, **rates, **search)
-    train(Spec.from_config(config), str(folder))
+    train_and_test(Spec.from_config(config), str(folder))
     return folder
 
 
@@ -134,7 +134,7 @@ def test_a_run_begins_from_a_marian_model(
 ) -> None:
     """Without an update it translates as the model does."""
     still, out = tmp_path / "still", tmp_path / "out.txt"
-    train(begin(small, marian, train__steps=0), str(still))
+    train_and_test(begin(small, marian, train__steps=0), str(still))
     evaluate([str(still)], "train", None, None, str(out))
     assert out.read_text().splitlines() == list(here.values())
     assert json.loads((still / "config.json").read_text())["train"]["init_from"] == str(marian)
@@ -146,14 +146,14 @@ def test_a_run_goes_on_from_a_marian_model(small: Small, marian: pathlib.Path, t
     cut, whole = tmp_path / "cut", tmp_path / "whole"
     gone = shutil.copytree(marian, tmp_path / "gone")
     every = {"checkpoint__every": 3, "evaluate__every": 6, "train__learning_rate": 1e-3}
-    train(begin(small, gone, train__steps=6, **every), str(whole))
+    train_and_test(begin(small, gone, train__steps=6, **every), str(whole))
     losses = {event["split"]: event["loss"] for event in events(whole) if "loss" in event}
     assert losses["validation"] < 3.0  # random parameters: some ln 43 = 3.8
     shutil.copytree(whole, cut)
     shutil.rmtree(cut / "checkpoints" / "6")
     (cut / "result.json").unlink(missing_ok=True)
     shutil.rmtree(gone)
-    train(begin(small, gone, train__steps=6, **every), str(cut))
+    train_and_test(begin(small, gone, train__steps=6, **every), str(cut))
     first, second = (export(str(path), "safetensors", str(tmp_path / path.name / "out")) for path in (cut, whole))
     assert first == second == [6]
     files = [(path / "out" / "model.safetensors").read_bytes() for path in (cut, whole)]
@@ -168,16 +168,16 @@ def test_a_run_of_other_settings_does_not_begin(small: Small, marian: pathlib.Pa
     workdir = tmp_path / "run"
     message = r"config's: model\.score_scale is 'sqrt_d_k' there, 'none' here; model\.heads is 3 there, 2 here$"
     with pytest.raises(ValueError, match=message):
-        train(begin(small, marian, model__heads=2, model__score_scale="none"), str(workdir))
+        train_and_test(begin(small, marian, model__heads=2, model__score_scale="none"), str(workdir))
     assert not workdir.exists()
     with pytest.raises(FileNotFoundError, match=r"nowhere/config\.json: no such file"):
-        train(begin(small, tmp_path / "nowhere"), str(workdir))
+        train_and_test(begin(small, tmp_path / "nowhere"), str(workdir))
     with pytest.raises(ValueError, match="parameters differ from the config's model"):
-        train(begin(small, marian, model__d_ff=19), str(tmp_path / "wide"), ["model"])
+        train_and_test(begin(small, marian, model__d_ff=19), str(tmp_path / "wide"), ["model"])
 
 
 @pytest.mark.slow
 def test_an_allowed_setting_takes_a_part_away(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
     ablated = begin(small, marian, model__score_scale="none", train__steps=0)
-    train(ablated, str(tmp_path / "run"), ["model.score_scale"])
+    train_and_test(ablated, str(tmp_path / "run"), ["model.score_scale"])
     assert np.isfinite(evaluate([str(tmp_path / "run")], "test", None, None, str(tmp_path / "out.txt"))["bleu"])

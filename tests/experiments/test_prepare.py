@@ -13,13 +13,14 @@ import pytest
 import tensorflow_datasets as tfds
 
 from configs import quickstart
-from experiments import claims, prepare
-from experiments.training_split import TrainingSplit
-from experiments.workdir import Workdir
-from transformer.data.batching import BatchPlan
+from experiments import prepare
+from experiments.runs.training_data import TrainingSplit
+from experiments.runs.workdir import Workdir
+from experiments.runtime import leases
+from transformer.data.batches.plan import BatchPlan
 from transformer.data.corpus import open_corpus
 from transformer.data.prepared import Prepared
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import DataSpec, Spec
 
 
@@ -191,7 +192,7 @@ def test_mistakes_are_one_line(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     data = grammar(tmp_path / "prepared")
-    lock = claims.claim(tmp_path / "prepared", "lock", 60)
+    lock = leases.claim(tmp_path / "prepared", "lock", 60)
     assert lock is not None
     with lock, pytest.raises(ValueError, match=rf"data.prepared: .* is being prepared by .*process {os.getpid()}"):
         prepare.prepare(data, workers=1)
@@ -207,14 +208,14 @@ def test_a_run_with_another_vocabulary_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_may_go_on_with_a_prepared_corpus(small, tmp_path):
-    from experiments.train import train
+    from experiments.runs.execute import train_and_test
     from transformer.training import metrics
 
-    whole = train(Spec.from_config(small()), str(tmp_path / "whole"))
-    train(Spec.from_config(small(train__steps=3)), str(tmp_path / "parts"))
+    whole = train_and_test(Spec.from_config(small()), str(tmp_path / "whole"))
+    train_and_test(Spec.from_config(small(train__steps=3)), str(tmp_path / "parts"))
     changes = {"data__prepared": str(tmp_path / "prepared"), "data__workers": 0}
     prepare.prepare(Spec.from_config(small(**changes)).data, workers=1)
-    scores = train(Spec.from_config(small(**changes)), str(tmp_path / "parts"), ["train.steps"])
+    scores = train_and_test(Spec.from_config(small(**changes)), str(tmp_path / "parts"), ["train.steps"])
     assert scores == whole
     one, other = (
         [event["loss"] for event in metrics.read(tmp_path / name) if event["split"] == "validation"]

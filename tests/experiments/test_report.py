@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from experiments.report import Report, probability, table, text
-from transformer.evaluation.interval import Mean
+from experiments.sweeps.report import Report
+from experiments.web.markdown import probability, table, text
+from transformer.evaluation.confidence import Mean
 
 
 def result(bleu: float, **scores: Any) -> dict[str, Any]:

@@ -15,11 +15,11 @@ pytest.importorskip("optuna", reason="the extra `search` is not installed")
 import optuna
 
 from configs import multi30k, quickstart
-from experiments import claims, command
-from experiments.cells import changed
-from experiments.search import Search
+from experiments.runtime import cli, leases
 from experiments.search import __file__ as source
-from experiments.study import Place, begin
+from experiments.sweeps.cells import changed
+from experiments.sweeps.optuna_study import Place, begin
+from experiments.sweeps.trials import Search
 
 ROOT = pathlib.Path(source).parents[1]
 Small = Callable[..., dict[str, Any]]
@@ -42,7 +42,7 @@ def test_as_many_trials_as_asked_for_are_drawn_and_what_a_dead_process_left_come
     place: Place, small: Small
 ) -> None:
     search = make(place, small())
-    held = claims.claim(place.folder / "claims", "trial0", 60)
+    held = leases.claim(place.folder / "claims", "trial0", 60)
     assert held is not None
     # The first trial is another's. The second is left alone by whoever drew it, until it is told.
     assert [search._next() for _ in range(3)] == [0, 1, 1]
@@ -88,8 +88,8 @@ def test_a_draw_that_makes_no_sense_is_one_line(
 ) -> None:
     place = Place(tmp_path, "sqlite", "study", "bleu", prune=True)
     search = make(place, small(), suggest=lambda trial: {"model.heads": trial.suggest_int("heads", 5, 5)})
-    command.flags.FLAGS.unparse_flags()
-    command.flags.FLAGS(["test"])
+    cli.flags.FLAGS.unparse_flags()
+    cli.flags.FLAGS(["test"])
     with pytest.raises(SystemExit) as stopped:
         search._next()
     assert stopped.value.code == 2
@@ -139,13 +139,13 @@ def test_a_folder_keeps_one_search(tmp_path: pathlib.Path, small: Small) -> None
     assert begin(tmp_path, small(), "bleu", "sqlite", True) == first
 
 
-SPACES = sorted(path for path in (ROOT / "configs/searches").glob("[!_]*.py"))
+SPACES = sorted(path for path in (ROOT / "configs/search_spaces").glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("path", SPACES, ids=[path.stem for path in SPACES])
 @pytest.mark.parametrize("base", [quickstart, multi30k], ids=["quickstart", "multi30k"])
 def test_what_a_shipped_space_draws_makes_sense(path: pathlib.Path, base: Any) -> None:
-    suggest = command.module_of("--space", str(path), "suggest").suggest
+    suggest = cli.module_of("--space", str(path), "suggest").suggest
     config = base.get_config().to_dict()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [suggest(study.ask()) for _ in range(9)]

@@ -14,13 +14,14 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from experiments import cells, claims
-from experiments.cells import Config
-from experiments.runner import Runner
+from experiments.runtime import leases
 from experiments.sweep import load
+from experiments.sweeps import cells
+from experiments.sweeps.cells import Config
+from experiments.sweeps.scheduler import Runner
 
 Small = Callable[..., dict[str, Any]]
-ROOT = pathlib.Path(cells.__file__).parents[1]
+ROOT = pathlib.Path(cells.__file__).parents[2]
 SWEEP = {"base": {}, "one head": {"model.heads": 1}}
 
 
@@ -128,12 +129,12 @@ def test_the_table_shows_where_every_cell_stands(base: Config, tmp_path: pathlib
 
 def test_what_another_process_works_on_is_left_to_it(base: Config, tmp_path: pathlib.Path) -> None:
     (cell,) = cells.expand(base, {"base": {}}, [0], tmp_path)
-    held = claims.claim(tmp_path / "claims", cell.name, 60)
+    held = leases.claim(tmp_path / "claims", cell.name, 60)
     assert held is not None
     runner = Runner(tmp_path, [cell], [], 60.0)
     assert runner.work() == []
     assert not cell.path.exists()
-    assert runner.status(cell) == f"0 of 2 updates, {claims.owner(tmp_path / 'claims', cell.name, 60)} is at it"
+    assert runner.status(cell) == f"0 of 2 updates, {leases.owner(tmp_path / 'claims', cell.name, 60)} is at it"
 
 
 @pytest.mark.slow

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.run import Run
-from experiments.train import train
-from experiments.workdir import Workdir
+from experiments.runs import trainer
+from experiments.runs.execute import train_and_test
+from experiments.runs.run import Run
+from experiments.runs.workdir import Workdir
 from transformer.spec import Spec
 from transformer.training import metrics
 from transformer.training.checkpoint import Checkpoints
@@ -50,7 +51,7 @@ def test_events_are_in_order_and_the_test_split_is_opened_last(trained: pathlib.
 def test_the_test_split_need_not_exist_before_the_end(small: Small, tmp_path: pathlib.Path) -> None:
     config = small(data__test_split="absent", train__steps=1, train__average_checkpoints=1)
     run = Run(Spec.from_config(config), str(tmp_path / "run"), (), clock=lambda: 0.0)
-    run.train()
+    trainer.train([run])
     with pytest.raises(FileNotFoundError, match="absent"):
         run.finish(0.0)
 
@@ -62,7 +63,7 @@ def test_a_run_that_was_cut_off_continues_bit_for_bit(
 ) -> None:
     spec = Spec.from_config(small(train__ema_decay=0.9, train__accumulate=accumulate, evaluate__sentences=0))
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    Run(spec, str(whole), (), clock=lambda: 0.0).train()
+    trainer.train([Run(spec, str(whole), (), clock=lambda: 0.0)])
 
     cut = Run(spec, str(parts), (), clock=lambda: 0.0)
     log = Run._log
@@ -76,11 +77,11 @@ def test_a_run_that_was_cut_off_continues_bit_for_bit(
     with monkeypatch.context() as patch:
         patch.setattr(Run, "_log", stop)
         with pytest.raises(KeyboardInterrupt):
-            cut.train()
+            trainer.train([cut])
     assert cut.checkpoints.steps() == [3, 4]
     cut.checkpoints.close()
     shutil.rmtree(parts / "checkpoints/4")  # as if it had been killed: nothing was saved on the way out
-    Run(spec, str(parts), (), clock=lambda: 0.0).train()
+    trainer.train([Run(spec, str(parts), (), clock=lambda: 0.0)])
 
     for one, other in zip(
         jax.tree.leaves(last_state(whole, spec)), jax.tree.leaves(last_state(parts, spec)), strict=True
@@ -101,7 +102,7 @@ def test_early_stopping_keeps_the_best(small: Small, tmp_path: pathlib.Path) -> 
         evaluate__every=1, checkpoint__every=1,
     )  # fmt: skip
     folder = tmp_path / "run"
-    train(Spec.from_config(config), str(folder))
+    train_and_test(Spec.from_config(config), str(folder))
     assert Checkpoints(folder / "checkpoints").steps()[-1] == 2
     assert Checkpoints(folder / "best").steps() == [1]
 

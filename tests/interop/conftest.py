@@ -11,8 +11,8 @@ import sentencepiece
 from flax import nnx
 
 from configs import base
-from transformer.data.tokenizer import Tokenizer
-from transformer.interop.arrays import named
+from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.interop.safetensors import named
 from transformer.models.build import build
 from transformer.spec import EOS, ModelSpec, Spec
 from transformer.training import state as states

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.interop.conftest import VARIANTS, sentences, small
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.interop import ctranslate2 as interop
 
 every_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)

@@ -17,7 +17,7 @@ from tests.interop.conftest import (
     sentences,
     small,
 )
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.interop.marian import folder, parameters, settings
 
 every_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)

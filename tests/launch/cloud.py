@@ -2,7 +2,7 @@
 
     python cloud.py FOLDER compute tpus tpu-vm create ...
 
-It takes the lines that launch/slice.py writes, and refuses others as gcloud does. A test imports it to take a slice
+It takes the lines that launch/tpu_vm.py writes, and refuses others as gcloud does. A test imports it to take a slice
 away.
 """
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from configs import base, wmt14_en_fr
-from launch import libtpu
-from launch.hlo import Program
 from launch.plan import plan
-from launch.slices import Slice
+from launch.planner import libtpu
+from launch.planner.hlo import Program
+from launch.planner.topology import Slice
 from transformer.spec import Spec
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def test_attention_may_be_a_kernel(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, packed: int | None
 ) -> None:
     """It is in the program, and no scores or masks are: squares of 256 × 256."""
-    from launch import compiled
+    from launch.planner import aot
 
     sizes = {
         "data.max_length": 250, "data.width_multiple": 128, "data.tokens_per_batch": 2048, "model.d_model": 64,
@@ -107,7 +107,7 @@ def test_attention_may_be_a_kernel(
         texts.append(text)
         return Program(text, *given)
 
-    monkeypatch.setattr(compiled, "Program", keep)
+    monkeypatch.setattr(aot, "Program", keep)
     found = [
         plan(tiny(**sizes, model__attention_kernel=kernel), Slice.named("v5e:2x2"), 250, decode=False)["training"]
         for kernel in ("xla", "splash")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from experiments.workdir import commit
+from experiments.runs.workdir import commit
 from tests.launch.cloud import Cloud
 from tests.launch.cluster import Cluster
 from transformer.training import manifest, metrics

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import pytest
 
-from launch import job, watch
+from launch import command_line, supervisor
 from launch.shell import LineError, Shell
-from launch.slice import STATE, Accelerator, MissingError, Slice, pack
+from launch.tpu_vm import STATE, Accelerator, MissingError, Slice, pack
 from tests.launch.cloud import Cloud
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def test_one_host_joins_nobody() -> None:
 
 
 def test_who_comes_after_a_killed_process_waits(tmp_path: pathlib.Path) -> None:
-    line = job.after_others(f"{tmp_path}/a b").replace("sleep", "echo sleep")
+    line = command_line.after_others(f"{tmp_path}/a b").replace("sleep", "echo sleep")
     told = functools.partial(subprocess.check_output, ["sh", "-c", line], text=True)
     assert told() == ""
     (tmp_path / "a b").mkdir()
@@ -137,8 +137,8 @@ def test_what_no_accelerator_is_called(text: str) -> None:
 
 def test_a_bucket_is_no_folder() -> None:
     with pytest.raises(ValueError, match="mount the bucket"):
-        job.check_workdir("gs://bucket/run")
-    job.check_workdir("/mnt/bucket/run")
+        command_line.check_workdir("gs://bucket/run")
+    command_line.check_workdir("/mnt/bucket/run")
 
 
 def test_a_config_from_elsewhere_is_refused(tmp_path: pathlib.Path) -> None:
@@ -185,7 +185,7 @@ def test_what_a_slice_has(text: str, chips: int, several: bool) -> None:
     ],
 )
 def test_verdicts(statuses: list[str], what: str) -> None:
-    assert watch.verdict(statuses) == what
+    assert supervisor.verdict(statuses) == what
 
 
 def test_the_archive_holds_the_repository_and_says_its_commit(tmp_path: pathlib.Path) -> None:
@@ -196,7 +196,7 @@ def test_the_archive_holds_the_repository_and_says_its_commit(tmp_path: pathlib.
         assert noted
         head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=ROOT)
         assert noted.read().decode().strip("+\n") == head.stdout.strip()
-    assert {"pyproject.toml", "launch/slice.py", "configs/quickstart.py"} <= set(names)
+    assert {"pyproject.toml", "launch/tpu_vm.py", "configs/quickstart.py"} <= set(names)
     assert not [name for name in names if name.startswith((".git/", ".venv", "runs/"))]
 
 
@@ -213,7 +213,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture
 def quickly(packed: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packs once for all tests."""
-    monkeypatch.setattr("launch.slice.pack", functools.partial(shutil.copy, packed))
+    monkeypatch.setattr("launch.tpu_vm.pack", functools.partial(shutil.copy, packed))
 
 
 def pod(queued: bool = False, accelerator: str = "v5litepod-16") -> Slice:
@@ -223,7 +223,7 @@ def pod(queued: bool = False, accelerator: str = "v5litepod-16") -> Slice:
 def begin(workdir: pathlib.Path, queued: bool = False, **also: str) -> tuple[Slice, Callable[[], None]]:
     made = pod(queued, **also)
     made.create()
-    watch.wait(made, 0.0)
+    supervisor.wait(made, 0.0)
     made.setup("echo prepared >prepared")
     return made, lambda: made.start(f".venv/bin/python -m experiments.train --workdir={workdir}")
 
@@ -270,7 +270,7 @@ def test_a_process_that_is_killed_with_its_shell_is_lost(cloud: Cloud, tmp_path:
     until(lambda: len(steps(tmp_path / "run")) > 2)
     cloud._signal("pod", 9)
     until(lambda: made.statuses() == ["lost"])
-    watch.watch(made, start, "echo mounted anew >prepared", poll=0.02)
+    supervisor.watch(made, start, "echo mounted anew >prepared", poll=0.02)
     assert (cloud.node("pod") / "0/prepared").read_text() == "mounted anew\n"
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
 
@@ -323,7 +323,7 @@ def test_a_queued_slice_is_queued_for_anew(
     until(lambda: len(steps(tmp_path / "run")) > 2)
     cloud.preempt("pod")
     assert made.state() == "SUSPENDED"
-    watch.watch(made, start, "", poll=0.02)
+    supervisor.watch(made, start, "", poll=0.02)
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
     assert cloud.calls.read_text().splitlines().count("queued-resources create pod") == 2
 
@@ -335,7 +335,7 @@ def test_without_capacity_it_waits_for_some(
     made, start = begin(tmp_path / "run", accelerator="v5litepod-8")
     cloud.preempt("pod")
     (cloud.folder / "no-capacity").touch()
-    watching = threading.Thread(target=watch.watch, args=(made, start, "", 0.02))
+    watching = threading.Thread(target=supervisor.watch, args=(made, start, "", 0.02))
     watching.start()
     until(lambda: cloud.calls.read_text().count("create") > 2)
     (cloud.folder / "no-capacity").unlink()
@@ -353,12 +353,12 @@ def test_what_failed_is_not_tried_again(
     (tmp_path / "run/fail").touch()
     made, start = begin(tmp_path / "run", accelerator="v5litepod-8")
     with pytest.raises(LineError, match="ended with status 1 on its hosts"):
-        watch.watch(made, start, "", poll=0.02)
+        supervisor.watch(made, start, "", poll=0.02)
     assert made.state() == "READY"
     assert "arguments: -m experiments.train" in capfd.readouterr().out  # the end of the log
     # The same slice can be used for what comes next.
     (tmp_path / "run/fail").unlink()
-    watch.watch(made, start, "", poll=0.02, delete_at_end=True)
+    supervisor.watch(made, start, "", poll=0.02, delete_at_end=True)
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
     assert not made.exists()
 
@@ -367,7 +367,7 @@ def test_what_failed_is_not_tried_again(
 def test_a_run_that_is_going_on_is_looked_after(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     made, start = begin(tmp_path / "run", accelerator="v5litepod-8")
     start()
-    watch.watch(made, lambda: pytest.fail("started twice"), "", poll=0.02)
+    supervisor.watch(made, lambda: pytest.fail("started twice"), "", poll=0.02)
     assert "going on already" in capsys.readouterr().out
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
 
@@ -379,6 +379,6 @@ def test_what_somebody_deleted_is_not_made_anew(cloud: Cloud, tmp_path: pathlib.
     somebody = threading.Timer(0.3, cloud.delete, ["pod"])
     somebody.start()
     with pytest.raises(MissingError):
-        watch.watch(made, start, "", poll=0.02)
+        supervisor.watch(made, start, "", poll=0.02)
     somebody.join()
     assert cloud.calls.read_text().splitlines().count("tpu-vm create pod") == 1

@@ -186,7 +186,7 @@ def test_an_unknown_name_says_what_there_is(make_spec, key: str) -> None:
 
 
 def test_a_kernel_computes_what_the_reference_does(make, batch) -> None:
-    """These widths are too short for it, and this is a CPU; tests/ops/test_splash.py compares the kernel itself."""
+    """These widths are too short for it, and this is a CPU; tests/ops/test_attention_splash.py compares the kernel itself."""
     net, kernel = make(dropout_attention=0.0), make(dropout_attention=0.0, attention_kernel="splash")
     assert set(kernel.params) == set(net.params)
     np.testing.assert_allclose(kernel(*batch).decoded.hidden_BTD, net(*batch).decoded.hidden_BTD, atol=1e-5)

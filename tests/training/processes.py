@@ -8,10 +8,12 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from experiments import hosts
+from experiments.runtime import distributed
 from tests.training.bag import Bag, bag_params
 from tests.training.test_parallel import NUMBERS, SPEC, STEPS, VOCABULARY, batch, fresh_state
-from transformer.data import batching
+from transformer.data.batches.bucket_shapes import Shape
+from transformer.data.batches.loader import HostBatches
+from transformer.data.token_dataset import Batch
 from transformer.training import step as steps
 from transformer.training.checkpoint import Checkpoints
 from transformer.training.parallel import PLACEMENTS
@@ -21,26 +23,26 @@ from transformer.training.state import Model
 class Plan:
     """Batches of which some rows are asked for; what was not asked for is not there."""
 
-    def shape(self, k: int) -> batching.Shape:
-        return batching.Shape(6, 5, 5)
+    def shape(self, k: int) -> Shape:
+        return Shape(6, 5, 5)
 
-    def batch(self, k: int, rows: slice) -> batching.Batch:
-        return batching.Batch(*(side[rows] for side in batch(k)))
+    def batch(self, k: int, rows: slice) -> Batch:
+        return Batch(*(side[rows] for side in batch(k)))
 
 
 def main(path: str, mode: str) -> None:
-    hosts.join("auto")
+    distributed.join("auto")
     folder, placement = pathlib.Path(path), PLACEMENTS[mode]()
     step = placement.compile_step(cast(Model, Bag), SPEC.train)
     state, numbers = (placement.distribute(tree) for tree in (fresh_state(bag_params(VOCABULARY)), NUMBERS))
-    plan = batching.OfProcess(cast(Any, Plan()), *placement.share, placement.devices)
+    plan = HostBatches(cast(Any, Plan()), *placement.share, placement.devices)
     losses = []
     for number in range(STEPS):
         state, sums = step(state, *map(placement.shard_part, plan.batch(number)), numbers)
         losses.append([float(sums.sums.loss), float(sums.sums.nll), float(sums.gradient_norm)])
     ended = placement.host(state)
-    with hosts.leader_first():
-        if hosts.leader():
+    with distributed.leader_first():
+        if distributed.leader():
             (folder / "made first").touch()
         seen = (folder / "made first").exists()
     checkpoints = Checkpoints(folder / "checkpoints")
@@ -59,7 +61,7 @@ def main(path: str, mode: str) -> None:
         "losses": losses,
         "share": placement.share,
         "devices": len(jax.devices()),
-        "leader": hosts.leader(),
+        "leader": distributed.leader(),
         "seen": seen,
         "evaluated": [float(each) for each in evaluated],
         "rows": np.asarray(rows)[:6].tolist(),

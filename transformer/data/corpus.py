@@ -7,10 +7,10 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
-from transformer.data.identity import content_of, excerpt
-from transformer.data.kept import kept
-from transformer.data.lines import LazyLines, read_lines
+from transformer.data.fingerprint import content_of, excerpt
 from transformer.data.pairs import LazyPairs, Pair, first
+from transformer.data.sources.generated import kept
+from transformer.data.sources.text_files import LazyLines, read_lines
 from transformer.spec import DataSpec
 
 __all__ = ["Corpus", "Pair", "file_of", "open_corpus", "phenomena", "read_parallel"]
@@ -188,7 +188,7 @@ class _Lines(NamedTuple):
 
 
 def _open_tfds(spec: DataSpec) -> Corpus:
-    from transformer.data.tfds_corpus import TfdsCorpus  # lazily: TensorFlow Datasets is slow to import
+    from transformer.data.sources.tfds import TfdsCorpus  # lazily: TensorFlow Datasets is slow to import
 
     return TfdsCorpus(spec)
 

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from transformer.data.corpus import Corpus
-from transformer.data.identity import same
-from transformer.data.tokenized import TokenizedPairs, TokenizedSide
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.fingerprint import same
+from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import LANGUAGES, DataSpec
 
 FORMAT = 1  # of the folder; another one is not read

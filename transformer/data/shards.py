@@ -17,8 +17,8 @@ import numpy as np
 
 from transformer.data.pairs import Pair
 from transformer.data.prepared import ARRAYS, Prepared, directions, write_whole
-from transformer.data.tokenized import TokenizedPairs, TokenizedSide, encoded, require_some
-from transformer.data.tokenizer import Tokenizer
+from transformer.data.token_dataset import TokenizedPairs, TokenizedSide, encoded, require_some
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import LANGUAGES, DataSpec
 
 NAMES = ("positions", *(f"{language}.{what}" for language in LANGUAGES for what in ARRAYS))

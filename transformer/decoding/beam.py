@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 
 from transformer.decoding.hypotheses import LOWEST, Found, length_penalty, output_limits, pick_beams
-from transformer.decoding.stages import Stages
+from transformer.decoding.search_loop import Stages
 from transformer.models.interface import DecodeState, Seq2Seq
-from transformer.ops.top import block_size
+from transformer.ops.topk import block_size
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
 

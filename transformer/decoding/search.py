@@ -6,8 +6,8 @@ import jax
 
 from transformer.decoding.beam import beam_search
 from transformer.decoding.hypotheses import LOWEST, Found
-from transformer.decoding.stages import Stages, run
-from transformer.decoding.stepwise import greedy_search, sample
+from transformer.decoding.sampling import greedy_search, sample
+from transformer.decoding.search_loop import Stages, run
 from transformer.models.interface import Seq2Seq
 from transformer.spec import DecodeSpec
 

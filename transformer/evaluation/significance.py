@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from transformer.evaluation.interval import Mean, mean
+from transformer.evaluation.confidence import Mean, mean
 
 _TRIALS = 1000  # p-values are no smaller than 1 / 1001
 

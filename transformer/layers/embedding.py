@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.ops import products
+from transformer.ops import matmul
 
 
 class Embedding(nnx.Module):
@@ -45,7 +45,7 @@ class Embedding(nnx.Module):
     def logits(self, hidden_BTD: jax.Array) -> jax.Array:
         """Inner product with every row, the pre-softmax linear transformation: [..., D] to float32 [..., V]."""
         hidden_ND = hidden_BTD.reshape(-1, hidden_BTD.shape[-1]).astype(self.dtype)
-        logits_NV = products.nt(hidden_ND, self.table_VD[...].astype(self.dtype), jnp.float32)
+        logits_NV = matmul.nt(hidden_ND, self.table_VD[...].astype(self.dtype), jnp.float32)
         return logits_NV.reshape(*hidden_BTD.shape[:-1], -1)
 
 

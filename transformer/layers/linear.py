@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.ops import products
+from transformer.ops import matmul
 
 Initializer = Callable[..., jax.Array]
 _XAVIER, _ZEROS = nnx.initializers.xavier_uniform(), nnx.initializers.zeros_init()
@@ -36,7 +36,7 @@ class Unbiased(nnx.Module):
         return self._rows(x_ND, self.kernel[...].astype(self.dtype)).reshape(*x_BTD.shape[:-1], self.outputs)
 
     def _rows(self, x_ND: jax.Array, kernel_DF: jax.Array) -> jax.Array:
-        return products.nn(x_ND, kernel_DF, x_ND.dtype)
+        return matmul.nn(x_ND, kernel_DF, x_ND.dtype)
 
 
 class Linear(Unbiased):
@@ -61,4 +61,4 @@ class Linear(Unbiased):
         self.bias = nnx.Param(bias_init(rngs.params(), (outputs,), jnp.float32))
 
     def _rows(self, x_ND: jax.Array, kernel_DF: jax.Array) -> jax.Array:
-        return products.affine(x_ND, kernel_DF, self.bias[...].astype(self.dtype))
+        return matmul.affine(x_ND, kernel_DF, self.bias[...].astype(self.dtype))

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from transformer.layers import recurrent
-from transformer.layers.additive import Additive
 from transformer.layers.attention import (
     Attention,
     Dot,
@@ -22,15 +21,16 @@ from transformer.layers.attention import (
 )
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
-from transformer.layers.kernels import CUDNN, SPLASH, Kernel, KernelAttention
+from transformer.layers.fused_attention import CUDNN, SPLASH, Kernel, KernelAttention
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
 from transformer.layers.linear import Linear, Unbiased
 from transformer.layers.positions import Learned, Nothing, Sinusoids
+from transformer.layers.scores import Additive
 from transformer.layers.sublayer import Sublayer
 from transformer.models import rnnsearch, seq2seq
 from transformer.models.interface import Seq2Seq
 from transformer.models.transformer import LastLayer, Parts, Transformer, each_layer
-from transformer.ops import cudnn, masks, positions, rows
+from transformer.ops import attention_cudnn, masks, positions, segments
 from transformer.ops.attention import Weigh, sigmoid, softmax, uniform
 from transformer.spec import ModelSpec
 
@@ -119,9 +119,9 @@ def _cudnn(spec: ModelSpec, scores: Scores, causal: bool) -> Attention:
     named, widths = "model.attention_kernel=cudnn", (spec.key_size, spec.value_size)
     if spec.dtype != "bfloat16":
         raise ValueError(f"{named} multiplies 16 bits, not {spec.dtype}; set model.dtype=bfloat16 or the kernel to xla")
-    if widths[0] != widths[1] or widths[0] % cudnn.UNIT or widths[0] > cudnn.WIDEST:
+    if widths[0] != widths[1] or widths[0] % attention_cudnn.UNIT or widths[0] > attention_cudnn.WIDEST:
         raise ValueError(
-            f"{named} has heads of equal key and value widths, multiples of {cudnn.UNIT} up to {cudnn.WIDEST}, not "
+            f"{named} has heads of equal key and value widths, multiples of {attention_cudnn.UNIT} up to {attention_cudnn.WIDEST}, not "
             f"{widths[0]} and {widths[1]}; change model.heads, model.d_k or model.d_v, or set the kernel to xla"
         )
     return _by_kernel(spec, scores, causal, CUDNN)
@@ -215,7 +215,7 @@ def _transformer(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs, packed: bool 
         positions=lambda stack, rngs: places[stack][0](spec, rngs),
         memories=_memories(spec),
         target_mask=TARGET_MASKS[spec.causal_mask],
-        places=rows.packed if packed else rows.alone,
+        places=segments.packed if packed else segments.alone,
         encoder_layers=spec.encoder_layers,
         decoder_layers=spec.decoder_layers,
     )

@@ -11,10 +11,10 @@ from transformer.layers.attention import ByHead, Cache, KeyValue, MultiHeadAtten
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
-from transformer.ops import masks, rows
+from transformer.ops import masks, segments
 from transformer.ops.dropout import Dropout, at_site, drop
 from transformer.ops.masks import Mask
-from transformer.ops.rows import Places
+from transformer.ops.segments import Places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Transformer(nnx.Module):
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
         """Reads the source sentences; see `interface.Seq2Seq`."""
         mask_BS = masks.is_token(source_BS)
-        position_S, segment_BS = self.places(rows.source_begins(source_BS))
+        position_S, segment_BS = self.places(segments.source_begins(source_BS))
         mask = masks.within(masks.padding(mask_BS), segment_BS, segment_BS)
         x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS, position_S, at_site(dropout, 0))
         attention, outputs = {}, []
@@ -179,7 +179,7 @@ class Transformer(nnx.Module):
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
         """Reads the shifted target all at once; see `interface.Seq2Seq`."""
         dropout = at_site(dropout, 1 + len(self.encoder))
-        position_T, segment_BT = self.places(rows.target_begins(target_BT))
+        position_T, segment_BT = self.places(segments.target_begins(target_BT))
         x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT, position_T, at_site(dropout, 0))
         mask = masks.within(self.target_mask(target_BT), segment_BT, segment_BT)
         memory_mask = masks.within(masks.padding(memory.mask_BS), segment_BT, memory.segment_BS)

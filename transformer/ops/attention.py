@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from transformer.ops import products
+from transformer.ops import matmul
 from transformer.ops.dropout import Dropout, drop
 
 Weigh = Callable[[jax.Array, jax.Array], jax.Array]  # (scores_BHTS, mask) to weights_BHTS, 0 where the mask is False
@@ -17,7 +17,7 @@ _MINUS_INFINITY = -1e30
 def dot_scores(query_BTHK: jax.Array, key_BSHK: jax.Array, scale: float) -> jax.Array:
     """Q Kᵀ · scale, float32 scores_BHTS."""
     query_BHTK, key_BHSK = query_BTHK.swapaxes(1, 2), key_BSHK.swapaxes(1, 2)
-    return products.nt(query_BHTK, key_BHSK, jnp.float32) * scale
+    return matmul.nt(query_BHTK, key_BHSK, jnp.float32) * scale
 
 
 def additive_scores(query_BTHK: jax.Array, key_BSHK: jax.Array, vector_HK: jax.Array) -> jax.Array:
@@ -77,4 +77,4 @@ def attend(
 def context(weights_BHTS: jax.Array, value_BSHU: jax.Array) -> jax.Array:
     """The values' sum by these weights, context_BTHU of their dtype."""
     value_BHSU = value_BSHU.swapaxes(1, 2)
-    return products.nn(weights_BHTS.astype(value_BSHU.dtype), value_BHSU, value_BSHU.dtype).swapaxes(1, 2)
+    return matmul.nn(weights_BHTS.astype(value_BSHU.dtype), value_BHSU, value_BSHU.dtype).swapaxes(1, 2)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from transformer.ops import products
+from transformer.ops import matmul
 from transformer.spec import TrainSpec
 
 Numbers = dict[str, jax.Array | float]
@@ -75,10 +75,10 @@ def orthogonalized(stack: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
     x = x / (jnp.linalg.norm(x, axis=(1, 2), keepdims=True) + 1e-8)
     for _ in range(_ITERATIONS):
         rounded = x.astype(dtype)
-        square = products.nt(rounded, rounded, jnp.float32)
+        square = matmul.nt(rounded, rounded, jnp.float32)
         half = square.astype(dtype)
-        polynomial = cubic * square + quintic * products.nn(half, half, jnp.float32)
-        x = linear * x + products.nn(polynomial.astype(dtype), rounded, jnp.float32)
+        polynomial = cubic * square + quintic * matmul.nn(half, half, jnp.float32)
+        x = linear * x + matmul.nn(polynomial.astype(dtype), rounded, jnp.float32)
     return x.swapaxes(1, 2) if tall else x
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from transformer.spec import PAD, TrainSpec
-from transformer.training.shaped import Shape, ShapedStep
-from transformer.training.sharding import AXES, DATA, FSDP, partitions
+from transformer.training.aot import Shape, ShapedStep
+from transformer.training.partitioning import AXES, DATA, FSDP, partitions
 from transformer.training.state import Model
 from transformer.training.step import make_step
 
@@ -25,7 +25,7 @@ MEMBERS = "member"
 class MeshPlacement:
     """One program over a mesh of devices; XLA divides it by how its arguments are sharded.
 
-    Rows of a batch are divided over `data` × `fsdp`, parameters over `fsdp` × `tensor` as `training/sharding.py` says.
+    Rows of a batch are divided over `data` × `fsdp`, parameters over `fsdp` × `tensor` as `training/partitioning.py` says.
     Where every device has all parameters, what it does with its rows is written out, and gradients are added up once.
 
     Args:

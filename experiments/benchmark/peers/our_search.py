@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from experiments import devices
 from experiments.benchmark.peers import worker
-from experiments.workdir import Workdir
+from experiments.runs.workdir import Workdir
+from experiments.runtime import xla_env
 
 
 def make(settings: dict[str, Any], dtype: str | None = None) -> tuple[dict[str, str], Callable[[list[str]], list[str]]]:
@@ -16,10 +16,10 @@ def make(settings: dict[str, Any], dtype: str | None = None) -> tuple[dict[str, 
     import dataclasses
 
     spec = Workdir(settings["workdir"]).spec()
-    devices.prepare(spec.parallel.cpu_devices)
-    from experiments import trained
+    xla_env.prepare(spec.parallel.cpu_devices)
+    from experiments.runs import loading
 
-    system, params, _ = trained.load([settings["workdir"]], dtype)
+    system, params, _ = loading.load([settings["workdir"]], dtype)
     decode = dataclasses.replace(
         system.spec.decode,
         method="beam" if settings["beam_size"] > 1 else "greedy",

@@ -10,9 +10,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import base
-from experiments import devices
 from experiments.benchmark import works
 from experiments.benchmark.peers import worker
+from experiments.runtime import xla_env
 from transformer.spec import Spec
 
 LEARNING_RATE = 1e-3
@@ -64,10 +64,10 @@ class Ours:
 
     def __init__(self, work: works.Work, given: list[works.Batch], changes: Sequence[str] = ()) -> None:
         spec = Spec.from_config(config(work, changes))
-        devices.prepare(spec.parallel.cpu_devices)
+        xla_env.prepare(spec.parallel.cpu_devices)
         import jax
 
-        from experiments.assemble import System
+        from experiments.runs.system import System
         from transformer.training.state import count
 
         system = System.without_text(spec)

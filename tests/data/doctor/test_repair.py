@@ -10,7 +10,7 @@ from configs.base import get_config
 from transformer.data import grammar
 from transformer.data.corpus import open_corpus
 from transformer.data.doctor import Examination, Finding, repair
-from transformer.data.lines import read_lines
+from transformer.data.sources.text_files import read_lines
 from transformer.spec import DataSpec
 
 SIZE = 131

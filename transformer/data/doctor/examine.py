@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from transformer.data.corpus import file_of
-from transformer.data.doctor import block, checks, files, language, repeats
-from transformer.data.doctor.block import Block, Lines, Side
+from transformer.data.doctor import checks, duplicate_checks, file_checks, language, line_features
 from transformer.data.doctor.findings import ERROR, Check, Finding, Hits, Ledger, Origin, visible, visible_pair
+from transformer.data.doctor.line_features import Block, Lines, Side
 from transformer.data.doctor.split import Split
 from transformer.data.pairs import LazyPairs, Pair
 from transformer.spec import DataSpec
@@ -64,14 +64,14 @@ class Examination:
 
         def blocks() -> Iterator[tuple[Lines, Lines]]:
             for number, (source, target) in enumerate(itertools.zip_longest(*streams, fillvalue=())):
-                yield self._sides(source, target, number * block.SIZE)
+                yield self._sides(source, target, number * line_features.SIZE)
 
         return self._read(name, blocks())
 
     def pairs(self, name: str, pairs: Sequence[Pair], stretches: Iterable[slice] | None = None) -> int:
         """Examines a split that is read already, or some stretches of it; returns the number of pairs."""
         self._origins[name] = Origins.of(self._spec, name)
-        whole = (slice(start, start + block.SIZE) for start in range(0, len(pairs), block.SIZE))
+        whole = (slice(start, start + line_features.SIZE) for start in range(0, len(pairs), line_features.SIZE))
 
         def blocks() -> Iterator[tuple[Lines, Lines]]:
             for stretch in whole if stretches is None else stretches:
@@ -91,9 +91,9 @@ class Examination:
 
     def exact_overlap(self, seen: str, first: Sequence[Pair], unseen: str, second: Sequence[Pair]) -> None:
         """The same by their texts, for two splits in memory of which samples have been examined."""
-        if hits := repeats.exact_overlap(first, second, self._ledger.limit):
-            most = hits.count > repeats.MOST * len(second)
-            name = "same-split" if most and len(second) >= repeats.FEWEST else "overlap"
+        if hits := duplicate_checks.exact_overlap(first, second, self._ledger.limit):
+            most = hits.count > duplicate_checks.MOST * len(second)
+            name = "same-split" if most and len(second) >= duplicate_checks.FEWEST else "overlap"
             self._note_shared(next(check for check in checks.OVERLAPS if check.name == name), seen, unseen, hits)
 
     def findings(self) -> list[Finding]:
@@ -113,11 +113,11 @@ class Examination:
 
     def _lines(self, name: str, path: pathlib.Path, origin: Origin) -> Iterator[Sequence[str]]:
         """The lines of a file, once its bytes have been looked at."""
-        head = files.Head.of(path)
+        head = file_checks.Head.of(path)
         for check in checks.HEADS:
             if detail := check.find(head):
                 self._ledger.note(check, name, origin, Hits([], 1, detail=detail))
-        for raw in files.batches(head) if head.readable else ():
+        for raw in file_checks.batches(head) if head.readable else ():
             for check in checks.BYTES:
                 if found := list(check.find(raw)):
                     places = [raw.first + index for index, _ in found]
@@ -158,7 +158,7 @@ class Examination:
 
     def _classify(self, name: str, lines: Lines) -> None:
         asked = self._asked.get((name, lines.code), 0)
-        if asked < _ASKED or lines.first // block.SIZE % _SPARSE == 0:
+        if asked < _ASKED or lines.first // line_features.SIZE % _SPARSE == 0:
             found = lines.numbers.language
             self._asked[name, lines.code] = asked + int(np.count_nonzero(found == language.UNKNOWN))
             for index, code in language.classified(lines.lines, found, lines.code, lines.other):

@@ -16,11 +16,11 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from transformer.data.doctor import checks, files, language
-from transformer.data.doctor.block import Block, Lines
-from transformer.data.doctor.characters import mended
+from transformer.data.doctor import checks, file_checks, language
+from transformer.data.doctor.character_checks import mended
 from transformer.data.doctor.examine import Origins
 from transformer.data.doctor.findings import ERROR, Check, Finding
+from transformer.data.doctor.line_features import Block, Lines
 from transformer.data.doctor.split import Split
 from transformer.spec import DataSpec
 
@@ -111,7 +111,7 @@ class _Copying:
         self._spec = spec
         self._trained_on = name == spec.train_split
         origins = Origins.of(spec, name)
-        self._heads = [files.Head.of(pathlib.Path(origin.name)) for origin in (origins.source, origins.target)]
+        self._heads = [file_checks.Head.of(pathlib.Path(origin.name)) for origin in (origins.source, origins.target)]
         # Folders that a split or a language names are kept; what stands above them is the place of this corpus alone.
         above = next(number for number, part in enumerate(pathlib.Path(spec.path).parts) if "{" in part)
         self._copies = [folder.joinpath(*head.path.parts[above:]) for head in self._heads]
@@ -122,7 +122,7 @@ class _Copying:
     def run(self, held_out: np.ndarray) -> Copy:
         """Writes the copies, in the training split without the pairs whose keys are in `held_out`."""
         with _writer(self._copies[0]) as source, _writer(self._copies[1]) as target:
-            for raws in zip(*map(files.batches, self._heads), strict=True):
+            for raws in zip(*map(file_checks.batches, self._heads), strict=True):
                 before = [_decoded(raw) for raw in raws]
                 after = [[None if line is None else mended(line) for line in side] for side in before]
                 left_out = self._left_out(after[0], after[1], held_out)
@@ -178,9 +178,9 @@ def _leaves_out(table: Iterable[Check]) -> list[Check]:
     return [check for check in table if check.mends == "pair"]
 
 
-def _decoded(raw: files.Raw) -> list[str | None]:
+def _decoded(raw: file_checks.Raw) -> list[str | None]:
     """The lines; one that is not UTF-8 is read as Windows-1252 if that gives plain French, else it is None."""
-    if not any(True for _ in files.not_utf8(raw)):
+    if not any(True for _ in file_checks.not_utf8(raw)):
         return list(raw.decoded())
     return [_guessed(line) for line in raw.lines]
 

@@ -5,8 +5,8 @@ import functools
 
 import numpy as np
 
-from transformer.data.doctor.alignment import Passage, passages
-from transformer.data.doctor.block import Side
+from transformer.data.doctor.alignment_checks import Passage, passages
+from transformer.data.doctor.line_features import Side
 
 
 @dataclasses.dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-from transformer.data.grammar.drawing import actions, compound, questions, reasons, scripts, states
-from transformer.data.grammar.drawing.tenses import in_sequence
+from transformer.data.grammar.generation import actions, compound, questions, reasons, scripts, states
+from transformer.data.grammar.generation.tenses import in_sequence
 from transformer.data.grammar.nodes import Sentence
 from transformer.data.grammar.sampling import SPLITS, Stream, belongs
 from transformer.data.grammar.sentences import Example, realise

@@ -1,0 +1,1 @@
+"""One training run and its folder: build it, train it, score it, load it again."""

@@ -1,0 +1,107 @@
+"""What a finished run amounts to: scores with their breakdowns, size, work and time, in result.json."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from experiments.runs.run import Run
+from experiments.runs.scoring import evaluate_split
+from experiments.runs.system import System
+from experiments.runs.workdir import Workdir
+from transformer.data.corpus import Pair, phenomena
+from transformer.data.sources.text_files import read_lines
+from transformer.evaluation import bleu, breakdown
+from transformer.ops.flops import matmul_flops
+from transformer.training import metrics
+from transformer.training import step as steps
+from transformer.training.state import Params, count
+
+
+def measure(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
+    """Measures a finished run, and writes result.json to its folder.
+
+    Translations that the run has left of a split are scored as they are; other splits are translated.
+
+    Args:
+      run: trained to its end.
+      splits: of the run's corpus; none: its data.test_split.
+
+    Raises:
+      FileNotFoundError: the run has no checkpoint.
+      ValueError: the corpus has no such split.
+    """
+    workdir, system = run.workdir, run.system
+    params, used = run.result()
+    scores = {}
+    for split in dict.fromkeys(splits or (run.spec.data.test_split,)):
+        pairs = run.corpus.split(split)
+        texts = _translations(workdir, system, params, split, used[-1], pairs)
+        workdir.write_translations(split, "reference", [pair.target for pair in pairs])
+        scores[split] = _scores(system, split, pairs, texts)
+        scores[split]["perplexity"] = system.loss(params, run.in_order(pairs))["perplexity"]
+    result = {
+        "splits": scores,
+        "parameters": count(system.shapes),
+        "updates": used[-1],
+        **_training(run),
+    }
+    workdir.write_result(result)
+    return result
+
+
+def _translations(
+    workdir: Workdir, system: System, params: Params, split: str, step: int, pairs: Sequence[Pair]
+) -> list[str]:
+    path = workdir.translations(split, step)
+    if path.exists() and len(texts := read_lines(path)) == len(pairs):
+        return texts
+    _, texts = evaluate_split(system, params, pairs, system.spec.decode)
+    workdir.write_translations(split, step, texts)
+    return texts
+
+
+def _scores(system: System, split: str, pairs: Sequence[Pair], texts: Sequence[str]) -> dict[str, Any]:
+    data = system.spec.data
+    sources, references = [pair.source for pair in pairs], [pair.target for pair in pairs]
+    result = bleu.score(texts, references, data.target_language).to_dict()
+    result["exact"] = breakdown.exact(texts, references)
+    result["by_source_length"] = breakdown.by_source_length(sources, texts, references)
+    if data.source == "grammar":
+        result["by_phenomenon"] = breakdown.exact_by_tag(phenomena(split, len(pairs)), texts, references)
+    return result
+
+
+def _training(run: Run) -> dict[str, float]:
+    """The work and time of the run's updates; speeds are medians, so that waiting for a compilation does not count.
+
+    A run that was trained together with others has taken its share of their time.
+    """
+    events = [{"members": 1, **event} for event in metrics.read(run.workdir.path) if event["split"] == "train"]
+    report = run.plan.report()
+    batches = events[-1]["step"] * run.spec.train.accumulate
+    each = [
+        (shape_flops(run.system, shape), number)
+        for shape, number in zip(report["shapes"], report["batches_per_shape"], strict=True)
+    ]
+    mean = sum(flops * number for flops, number in each) / report["batches_per_epoch"]
+    return {
+        "members": max(event["members"] for event in events),
+        "target_tokens": sum(event["target_tokens"] for event in events),
+        "training_flops": mean * batches,
+        "tokens_per_second": statistics.median(event["tokens_per_second"] * event["members"] for event in events),
+        "training_minutes": sum(event["seconds"] / event["members"] for event in events) / 60,
+    }
+
+
+def shape_flops(system: System, shape: tuple[int, int, int]) -> int:
+    """Operations of the matrix products of the loss and its gradient for a batch of (rows, source, target) width."""
+    rows, source, target = shape
+    batch = [jax.ShapeDtypeStruct((rows, width), "int32") for width in (source, target)]
+    numbers, chunk = system.numbers, system.spec.train.loss_chunk
+
+    def loss(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
+        return steps.loss_sums(system.learner, params, source_BS, target_BT, numbers["label_smoothing"], chunk).loss
+
+    return matmul_flops(jax.grad(loss), system.shapes, *batch)

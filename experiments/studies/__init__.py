@@ -1,0 +1,1 @@
+"""Studies of a trained run: attention, heads, alignment and linguistic phenomena."""

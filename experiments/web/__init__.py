@@ -1,0 +1,1 @@
+"""HTML pages: their frame, style and scripts, and Markdown tables."""

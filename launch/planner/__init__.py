@@ -1,0 +1,1 @@
+"""Plans for TPU slices: ahead-of-time compilation, memory, FLOPs and time."""

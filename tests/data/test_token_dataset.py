@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from transformer.data import token_dataset
+from transformer.data.pairs import Pair
+from transformer.data.token_dataset import sentences, tokenize
+from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.spec import EOS, PAD
+
+WORDS = "le chat noir dort sur la chaise".split()
+TEXTS = [" ".join(WORDS[i:j]) for i in range(7) for j in range(i + 1, 8)]
+PAIRS = [Pair(source, target) for source, target in zip(TEXTS, reversed(TEXTS), strict=True)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(TEXTS, 31, "bpe")
+
+
+@pytest.fixture(params=[3, 8192])
+def _chunk(request, monkeypatch):
+    monkeypatch.setattr(token_dataset, "_CHUNK", request.param)
+
+
+def test_a_row_has_none_or_some_sentences():
+    assert sentences([7, 8, EOS, 9, EOS, PAD, PAD]) == [[7, 8, EOS], [9, EOS]]
+    assert sentences([7, 8, EOS]) == [[7, 8, EOS]]
+    assert sentences([PAD] * 4) == []
+
+
+@pytest.mark.usefixtures("_chunk")
+def test_rows_are_the_pairs_with_eos(tokenizer):
+    pairs = tokenize(PAIRS, tokenizer, None)
+    assert len(pairs) == len(PAIRS)
+    assert pairs.dropped == 0
+    for index, pair in enumerate(PAIRS):
+        assert pairs.source.row(index).tolist() == [*tokenizer.encode(pair.source), EOS]
+        assert pairs.target.row(index).tolist() == [*tokenizer.encode(pair.target), EOS]
+    assert pairs.lengths[0].tolist() == [len(tokenizer.encode(pair.source)) + 1 for pair in PAIRS]
+    assert pairs.lengths[1].tolist() == pairs.lengths[0].tolist()[::-1]
+    assert pairs.source.tokens.dtype == np.uint16
+
+
+@pytest.mark.usefixtures("_chunk")
+def test_long_and_empty_pairs_are_left_out_and_counted(tokenizer):
+    longest = 10
+    pairs = [Pair("", "le"), *PAIRS, Pair("le", ""), Pair("", "")]
+    found = tokenize(pairs, tokenizer, longest)
+    sizes = [[len(tokenizer.encode(text)) + 1 for text in pair] for pair in pairs]
+    kept = [index for index, size in enumerate(sizes) if min(size) > 1 and max(size) <= longest]
+    assert 3 < len(kept) < len(PAIRS) - 3
+    assert found.positions.tolist() == kept
+    assert found.dropped == len(pairs) - len(kept)
+    assert max(found.lengths[0].max(), found.lengths[1].max()) == longest  # the limit itself is allowed
+    for row, index in enumerate(kept):
+        assert found.target.row(row).tolist() == [*tokenizer.encode(pairs[index].target), EOS]
+
+
+def test_no_pair_left_is_an_error(tokenizer):
+    for pairs in ([], [Pair("", "")], PAIRS):
+        with pytest.raises(ValueError, match=f"none of {len(pairs)} pairs is left"):
+            tokenize(pairs, tokenizer, 2)
+
+
+def test_a_batch_is_padded_and_filled_up(tokenizer):
+    pairs = tokenize(PAIRS, tokenizer, None)
+    source, target = pairs.batch(np.array([5, -1, 0, 27]), 29, 31)
+    assert source.shape == (4, 29)
+    assert target.shape == (4, 31)
+    assert (source.dtype, target.dtype) == (np.int32, np.int32)
+    for row, index in enumerate([5, None, 0, 27]):
+        for side, array in ((pairs.source, source), (pairs.target, target)):
+            expected = [] if index is None else side.row(index).tolist()
+            assert array[row].tolist() == expected + [PAD] * (array.shape[1] - len(expected))
+
+
+def test_a_batch_too_narrow_is_an_error(tokenizer):
+    pairs = tokenize(PAIRS, tokenizer, None)
+    width = int(pairs.lengths[0][6])
+    assert pairs.source.padded(np.array([6]), width).shape == (1, width)
+    with pytest.raises(ValueError, match=f"sentence of {width} tokens in a batch {width - 1} wide"):
+        pairs.source.padded(np.array([6]), width - 1)

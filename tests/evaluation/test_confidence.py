@@ -1,0 +1,25 @@
+"""Student's interval against a printed table of t: 12.706 for two values, 4.303 for three, 2.776 for five."""
+
+import pytest
+
+from transformer.evaluation.confidence import Mean, mean
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 3.0], (2.0, 12.706 * 2**0.5 / 2**0.5)),
+        ([1.0, 2.0, 3.0], (2.0, 4.303 / 3**0.5)),
+        ([1.0, 2.0, 3.0, 4.0, 5.0], (3.0, 2.776 * 2.5**0.5 / 5**0.5)),
+    ],
+)
+def test_half_width(values: list[float], expected: tuple[float, float]) -> None:
+    found = mean(values)
+    assert (found.value, found.half_width) == pytest.approx(expected, rel=1e-3)
+    assert found.seeds == len(values)
+
+
+def test_one_value_has_no_interval_and_none_no_mean() -> None:
+    assert mean([7.0]) == Mean(7.0, None, 1)
+    with pytest.raises(ValueError, match="no values"):
+        mean([])

@@ -1,0 +1,430 @@
+"""Faults of all kinds are put in the way of training; afterwards it is what it would have been without them.
+
+`python -m pytest -n 2 -m slow tests/experiments/runs/test_faults.py` ends with a table of what was tried and what survived.
+"""
+
+import functools
+import hashlib
+import multiprocessing
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.runs.system import System
+from experiments.runs.workdir import Workdir
+from tests.experiments.runs import faulty
+from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.spec import Spec
+from transformer.training import manifest, metrics
+from transformer.training.checkpoint import Checkpoints
+
+pytestmark = pytest.mark.slow
+
+TIMES = ("seconds", "tokens_per_second")  # of an event, what no two runs have in common
+STEPS = 2400
+Small = Callable[..., dict[str, Any]]
+Fault = Callable[[str], Callable[[], None]]  # names what is tried; what it returns is called once it was survived
+
+
+def config_of(small: Small, **changes: Any) -> dict[str, Any]:
+    """A run of thousands of updates in seconds, saved every few of them, with all that a state can hold."""
+    return small(
+        **{
+            "train__steps": STEPS, "train__ema_decay": 0.9, "train__log_every": 10, "train__schedule": "constant",
+            "train__learning_rate": 1e-3, "evaluate__every": 100, "evaluate__sentences": 0, "checkpoint__every": 40,
+            "checkpoint__keep": 3, "train__average_checkpoints": 1, "model__dropout_word": 0.1,
+        } | changes
+    )  # fmt: skip
+
+
+class Training:
+    """A process that trains, and the folder it trains in."""
+
+    # A server that has imported everything and computed nothing forks faster than Python starts.
+    context = multiprocessing.get_context("forkserver")
+
+    def __init__(self, config: dict[str, Any], path: pathlib.Path, target: Callable[..., None] = faulty.train) -> None:
+        self.config, self.path, self.target = config, path, target
+        self.log = path.with_suffix(".log")
+        self.workdir = Workdir(path)
+
+    def start(self, prepare: Callable[..., None] | None = None, *args: Any) -> Any:
+        self.context.set_forkserver_preload(["experiments.runs.run", "tests.experiments.runs.faulty"])
+        process = self.context.Process(
+            target=self.target, args=(self.config, str(self.path), str(self.log), prepare, *args)
+        )
+        process.start()
+        return process
+
+    def end(self, process: Any, within: float = 400.0) -> int:
+        """The status with which the process ends by itself."""
+        process.join(within)
+        if process.exitcode is None:
+            process.kill()
+            pytest.fail(f"still running after {within} seconds:\n{self.said()[-2000:]}")
+        return process.exitcode
+
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+    def steps(self) -> list[int]:
+        folder = self.workdir.checkpoints
+        return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+
+    def sound(self) -> list[int]:
+        return [step for step in self.steps() if manifest.damage(self.workdir.checkpoints / str(step)) is None]
+
+    def is_writing(self) -> bool:
+        return any(any(path.rglob("*")) for path in self.workdir.checkpoints.glob("*.*tmp*"))
+
+    def is_beyond(self, step: int) -> bool:
+        return max(self.sound(), default=0) > step
+
+    def wait_for(self, process: Any, what: Callable[[], bool], within: float = 400.0) -> None:
+        end = time.monotonic() + within
+        while not what():
+            if not process.is_alive() or time.monotonic() > end:
+                process.kill()
+                pytest.fail(f"that never came:\n{self.said()[-2000:]}")
+            time.sleep(0.005)
+
+    def other(self) -> "Training":
+        """The second of two seeds that are trained together."""
+        return Training(self.config, self.path.with_name(f"{self.path.name}-other"))
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every leaf of the newest checkpoint."""
+        spec = Spec.from_config(self.config)
+        system = System.make(spec, Tokenizer.load(self.workdir.tokenizer))
+        checkpoints = Checkpoints(self.workdir.checkpoints)
+        state = checkpoints.restore(checkpoints.sound()[-1], system.state_shapes())
+        checkpoints.close()
+        return {
+            jax.tree_util.keystr(path): hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest()
+            for path, leaf in jax.tree.leaves_with_path(state)
+        }
+
+    def events(self) -> list[dict[str, Any]]:
+        """What was logged, without times."""
+        return [
+            {name: value for name, value in event.items() if name not in TIMES}
+            for event in metrics.read(self.path)
+        ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    training = Training(config_of(small), tmp_path_factory.mktemp("undisturbed") / "run")
+    assert training.end(training.start(), 300) == 0, training.said()
+    return training
+
+
+POINTS = {"during the manifest": 4, "between write and commit": 4, "while an old step is deleted": 4}
+MID_WRITE, ANY_INSTANT = 4, 12
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kill_9_costs_no_more_than_the_time_since_the_last_save(
+    undisturbed: Training, tmp_path: pathlib.Path, fault: Fault, seed: int
+) -> None:
+    """Dozens of kills of one run; then it ends as the run that nothing happened to, bit for bit."""
+    chance = random.Random(seed)
+    training = Training(undisturbed.config, tmp_path / "run")
+    faults = [("kill -9 in the middle of a write", None)] * MID_WRITE
+    faults += [("kill -9 at any instant", None)] * ANY_INSTANT
+    faults += [(f"kill -9 {point}", point) for point, count in POINTS.items() for _ in range(count)]
+    chance.shuffle(faults)
+    newest = 0
+    for name, point in faults:
+        survived, said = fault(name), len(training.said())
+        if point is not None:
+            process = training.start(faulty.at_named_point, point, chance.randrange(2))
+        else:
+            process = training.start()
+            if name.endswith("write"):
+                training.wait_for(process, training.is_writing)
+            else:
+                if chance.random() < 0.7:  # else while it starts
+                    training.wait_for(process, functools.partial(training.is_beyond, newest))
+                time.sleep(chance.uniform(0, 0.5))
+            process.kill()
+        assert training.end(process) == -signal.SIGKILL, training.said()[said:]
+        sound = training.sound()
+        assert max(sound, default=0) >= newest, "a verified step was lost"
+        if newest and "continuing" in training.said()[said:]:
+            step = int(training.said()[said:].partition("continuing after step ")[2].split()[0])
+            assert step >= newest
+        newest = max(sound, default=0)
+        assert newest < STEPS
+        survived()
+    assert training.end(training.start(), 300) == 0, training.said()[-3000:]
+    assert training.digests() == undisturbed.digests()
+    assert training.events() == undisturbed.events()
+
+
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "transformer": {},
+    "rnnsearch": {
+        "model__architecture": "rnnsearch", "model__heads": 1, "model__cross_score": "additive", "model__cell": "gru",
+        "model__dropout_attention": 0.0, "model__dropout_feed_forward": 0.0,
+    },
+    "seq2seq": {
+        "model__architecture": "seq2seq", "model__heads": 1, "model__reverse_source": True,
+        "model__dropout_attention": 0.0, "model__dropout_feed_forward": 0.0,
+    },
+}  # fmt: skip
+EVERYTHING = {
+    "train__steps": 60, "checkpoint__every": 15, "evaluate__every": 20, "data__buckets": 3, "train__accumulate": 2,
+    "train__clip_norm": 1.0, "model__dropout_feed_forward": 0.1, "model__dropout_attention": 0.1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_steps_in_two_processes_are_those_of_one(
+    small: Small, tmp_path: pathlib.Path, fault: Fault, system: str
+) -> None:
+    """With dropout, several shapes, accumulation and a moving average; cut in the middle of an epoch."""
+    survived = fault(f"cut into two processes: {system}")
+    config = config_of(small, **EVERYTHING | SYSTEMS[system])
+    whole, parts = Training(config, tmp_path / "whole"), Training(config, tmp_path / "parts")
+    assert whole.end(whole.start()) == 0, whole.said()
+    assert parts.end(parts.start(faulty.at_named_point, "during the manifest", 2)) == -signal.SIGKILL
+    assert parts.sound() == [15, 30]
+    assert parts.end(parts.start()) == 0, parts.said()
+    assert "continuing after step 30\n" in parts.said()
+    assert parts.digests() == whole.digests()
+    assert parts.events() == whole.events()
+    survived()
+
+
+def test_a_population_in_two_processes_is_that_of_one(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
+    """Two seeds in one program, each with checkpoints of its own; cut while the second one's is written."""
+    survived = fault("cut into two processes: two seeds in one program")
+    config = config_of(small, **EVERYTHING | {"train__accumulate": 1})
+    whole, parts = (Training(config, tmp_path / name, faulty.train_two) for name in ("whole", "parts"))
+    assert whole.end(whole.start(), 300) == 0, whole.said()
+    # Each seed saves at update 15 and 30: the fourth of the manifests is the second one's at 30.
+    assert parts.end(parts.start(faulty.at_named_point, "during the manifest", 3)) == -signal.SIGKILL
+    assert (max(parts.sound()), max(parts.other().sound())) in ((30, 15), (15, 30))
+    assert parts.end(parts.start(), 300) == 0, parts.said()
+    for one, other in ((whole, parts), (whole.other(), parts.other())):
+        assert one.digests() == other.digests()
+        assert one.events() == other.events()
+    assert whole.digests() != whole.other().digests()
+    survived()
+
+
+def test_a_run_goes_on_with_other_devices(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
+    """The batches are the same, and so are the losses, but for the order of sums."""
+    config = config_of(small, **EVERYTHING, data__tokens_per_batch=193)
+    whole = Training(config, tmp_path / "whole")
+    assert whole.end(whole.start(faulty.on_devices, 2)) == 0, whole.said()
+    begun = Training(config, tmp_path / "begun")
+    assert begun.end(begun.start(faulty.at_named_point, "during the manifest", 2)) == -signal.SIGKILL
+    for count in (1, 4, 8):
+        survived = fault("continued on another number of devices")
+        other = Training(config, tmp_path / f"on{count}")
+        shutil.copytree(begun.path, other.path)
+        assert other.end(other.start(faulty.on_devices, count)) == 0, other.said()
+        assert f"continuing after step 30 on {count} devices, before on 2" in other.said()
+        pairs = zip(other.events(), whole.events(), strict=True)
+        for found, expected in pairs:
+            assert (found["step"], found["split"]) == (expected["step"], expected["split"])
+            assert found.get("loss", 0.0) == pytest.approx(expected.get("loss", 0.0), rel=1e-5)  # the test has none
+        survived()
+
+
+def test_two_runs_of_one_command_are_equal_bit_for_bit(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
+    survived = fault("the same command twice")
+    config = config_of(small, **EVERYTHING)
+    runs = [Training(config, tmp_path / name) for name in ("first", "second")]
+    for run in runs:
+        assert run.end(run.start()) == 0, run.said()
+    assert runs[0].digests() == runs[1].digests()
+    assert runs[0].events() == runs[1].events()
+    survived()
+
+
+DAMAGE: dict[str, Callable[[pathlib.Path], Any]] = {
+    "truncated file": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "flipped bit": lambda path: path.write_bytes(
+        bytes(byte ^ (4 if at == path.stat().st_size // 2 else 0) for at, byte in enumerate(path.read_bytes()))
+    ),
+    "missing file": lambda path: path.unlink(),
+    "empty folder": lambda path: [shutil.rmtree(path.parents[1]), path.parents[1].mkdir(parents=True)],
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_damaged_checkpoint_is_passed_over(
+    small: Small, tmp_path: pathlib.Path, fault: Fault, undisturbed: Training, kind: str, count: int
+) -> None:
+    survived = fault(kind if count == 1 else f"{kind}, in the newest {count} checkpoints")
+    training = Training(undisturbed.config, tmp_path / "run")
+    shutil.copytree(undisturbed.path, training.path)
+    steps = training.steps()
+    for step in steps[-count:]:
+        files = [path for path in (training.workdir.checkpoints / str(step) / "default").iterdir() if path.is_file()]
+        largest = max(files, key=lambda path: path.stat().st_size)
+        DAMAGE[kind](largest)
+    assert training.end(training.start(), 300) == 0, training.said()[-3000:]
+    assert training.said().count("DAMAGED CHECKPOINT") == count
+    assert f"continuing after step {steps[-count - 1]}" in training.said()
+    assert training.digests() == undisturbed.digests()
+    assert training.events() == undisturbed.events()
+    survived()
+
+
+def test_where_all_are_damaged_nothing_begins_anew(tmp_path: pathlib.Path, fault: Fault, undisturbed: Training) -> None:
+    survived = fault("all checkpoints damaged: refused, left as they are")
+    training = Training(undisturbed.config, tmp_path / "run")
+    shutil.copytree(undisturbed.path, training.path)
+    for step in training.steps():
+        (training.workdir.checkpoints / str(step) / "default/_METADATA").unlink()
+    assert training.end(training.start()) == 2
+    assert "error: no checkpoint is undamaged" in training.said()
+    assert training.steps() == undisturbed.steps()
+    survived()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("point", ["compile", "step", "evaluation", "save", "decoding"])
+def test_a_signal_saves_what_there_is(
+    small: Small, tmp_path: pathlib.Path, fault: Fault, number: signal.Signals, point: str
+) -> None:
+    survived = fault(f"{number.name} during {point}")
+    config = config_of(small, train__steps=12, checkpoint__every=3, evaluate__every=3, evaluate__sentences=5)
+    whole, training = Training(config, tmp_path / "whole"), Training(config, tmp_path / "run")
+    assert whole.end(whole.start()) == 0, whole.said()
+    begun = time.monotonic()
+    process = training.start(faulty.send_at, point, number)
+    assert training.end(process) == 128 + number, training.said()
+    assert time.monotonic() - begun < 60  # of which most is starting
+    assert f"ended by {number.name}" in training.said()
+    assert "Traceback" not in training.said()
+    assert training.sound() == training.steps()
+    assert bool(training.steps()) == (point != "compile")
+    assert not any(path.stem == "lock" for path in training.path.iterdir())
+    assert training.end(training.start()) == 0, training.said()
+    assert training.digests() == whole.digests()
+    judged = [[event for event in each.events() if event["split"] != "train"] for each in (training, whole)]
+    assert judged[0] == judged[1]
+    survived()
+
+
+def limited(size: int) -> None:
+    """No file may grow beyond `size` bytes from now on, as on a disk that is nearly full."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    from experiments.runs import run
+
+    def limit(*_: Any) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    run.Run._log = faulty.before(run.Run._log, limit, lambda _, step, values: step >= 40)
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(
+    small: Small, tmp_path: pathlib.Path, fault: Fault
+) -> None:
+    survived = fault("disk full during a save")
+    training = Training(config_of(small, train__steps=100, checkpoint__every=20, model__d_model=48), tmp_path / "run")
+    status = training.end(training.start(limited, 60_000))
+    assert status == 1, training.said()
+    message = (
+        r"error: checkpoint 40 could not be written to .* MiB are needed and .* MiB free there; .* whole one is 20"
+    )
+    assert re.search(message, training.said())
+    assert training.sound() == training.steps() != []
+    assert training.end(training.start()) == 0, training.said()
+    survived()
+
+
+def test_two_processes_on_one_folder(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
+    survived = fault("a second process on the folder: refused")
+    training = Training(config_of(small), tmp_path / "run")
+    first = training.start()
+    training.wait_for(first, lambda: bool(training.sound()))
+    second = training.start()
+    assert training.end(second) == 2
+    assert f"a run is being trained here by {os.uname().nodename}, process {first.pid}" in training.said()
+    assert first.is_alive()
+    first.kill()
+    training.end(first)
+    survived()
+    survived = fault("a lock whose process was killed: recognised")
+    third = training.start()  # what the first left counts for nothing
+    training.wait_for(third, lambda: "continuing after" in training.said())
+    third.kill()
+    training.end(third)
+    survived()
+
+
+def spoil_batches(first: int, last: int, rate_at_most: float) -> None:
+    """Makes the loss of some batches infinite, unless the learning rate is small."""
+    import jax.numpy as jnp
+
+    from transformer.training import step
+
+    update = step._update
+
+    def spoiling(train: Any, state: Any, gradients: Any, weight: Any, numbers: Any, divide: Any) -> Any:
+        bad = (state.step >= first) & (state.step <= last) & (numbers["learning_rate"] > rate_at_most)
+        gradients = jax.tree.map(lambda each: jnp.where(bad, jnp.nan, each), gradients)
+        return update(train, state, gradients, weight, numbers, divide)
+
+    step._update = spoiling
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_gradients_that_are_not_finite(small: Small, tmp_path: pathlib.Path, fault: Fault, accumulate: int) -> None:
+    changes = {"train__steps": 60, "checkpoint__every": 10, "train__accumulate": accumulate}
+    survived = fault("a few updates without a finite gradient: skipped")
+    few = Training(config_of(small, **changes), tmp_path / "few")
+    assert few.end(few.start(spoil_batches, 24, 26, 0.0)) == 0, few.said()
+    assert few.said().count("is skipped: its gradient is not finite") == 3
+    assert len(list((few.path / "nonfinite").iterdir())) == 3
+    assert all(np.isfinite(event["loss"]) for event in few.events() if event["split"] == "train")
+    survived()
+
+    survived = fault("no finite gradient any more: stopped")
+    many = Training(config_of(small, **changes), tmp_path / "many")
+    assert many.end(many.start(spoil_batches, 24, 99, 0.0)) == 1
+    assert "error: no finite gradient in 5 updates in a row, the last of them 29" in many.said()
+    assert many.sound()[-1] == 20
+    survived()
+
+    survived = fault("no finite gradient any more: rolled back, half the learning rate")
+    back = Training(config_of(small, **changes, train__on_nonfinite="rollback"), tmp_path / "back")
+    assert back.end(back.start(spoil_batches, 24, 99, 0.0006)) == 0, back.said()
+    assert "back to update 20, with 0.5 times the learning rate" in back.said()
+    rates = {event["step"]: event["learning_rate"] for event in back.events() if event["split"] == "train"}
+    assert rates[20] == pytest.approx(2 * rates[30])
+    survived()
+
+
+def test_a_checkpoint_that_orbax_cannot_read_is_damaged(
+    tmp_path: pathlib.Path, fault: Fault, undisturbed: Training
+) -> None:
+    """Its own note in the folder, which the manifest does not cover: it is written again on commit."""
+    survived = fault("damaged notes of Orbax")
+    training = Training(undisturbed.config, tmp_path / "run")
+    shutil.copytree(undisturbed.path, training.path)
+    for name in ("_CHECKPOINT_METADATA", "commit_success.txt"):
+        path = training.workdir.checkpoints / str(training.steps()[-1]) / name
+        if path.exists():
+            path.write_bytes(b"\x00")
+    assert training.end(training.start(), 300) == 0, training.said()[-3000:]
+    assert training.digests() == undisturbed.digests()
+    survived()

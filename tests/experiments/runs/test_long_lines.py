@@ -1,0 +1,65 @@
+"""Lines that are too long, in parts."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from experiments.runs.long_lines import Whole, longest
+from transformer.decoding.translate import EMPTY, Translation
+from transformer.spec import Spec
+
+
+class Words:
+    """A token a word, and a translator of them into capitals."""
+
+    def encode(self, text):
+        return text.split()
+
+    def translate(self, sentences, n_best):
+        made = [
+            [Translation(f"{text.upper()}{rank}", -1.0 - rank, (7,)) for rank in range(n_best)] for text in sentences
+        ]
+        return [each if text.strip() else [EMPTY] for text, each in zip(sentences, made, strict=True)]
+
+
+@pytest.fixture
+def warnings():
+    return []
+
+
+def whole(limit, warnings) -> Whole:
+    words: Any = Words()
+    return Whole(words, words, limit, warnings.append)
+
+
+def test_a_line_in_parts_is_one_line_with_a_warning(warnings):
+    lines = ["un deux", "", "un. Deux trois. Quatre cinq six sept.", " "]
+    found = whole(3, warnings).translate(lines, 2, first=5)
+    assert [[each.text for each in best] for best in found] == [
+        ["UN DEUX0", "UN DEUX1"],
+        [""],
+        ["UN. DEUX TROIS.0 QUATRE CINQ SIX0 SEPT.0", "UN. DEUX TROIS.1 QUATRE CINQ SIX1 SEPT.1"],
+        [""],
+    ]
+    assert found[2][1].score == -6.0
+    (warning,) = warnings
+    assert warning.startswith(
+        "line 7 has 7 tokens, and the model was trained on 3 at most: it is translated in 3 parts"
+    )
+
+
+def test_without_a_limit_nothing_is_divided(warnings):
+    assert whole(0, warnings).translate(["un. Deux. Trois."])[0][0].text == "UN. DEUX. TROIS.0"
+    assert warnings == []
+
+
+def test_the_limit_is_that_of_training_and_of_learned_positions(small):
+    spec = Spec.from_config(small(data__max_length=100, data__tokens_per_batch=100, decode__max_extra_length=50))
+    assert longest(spec) == 99  # the end symbol is a token, too
+    learned = dataclasses.replace(spec.model, positions="learned", max_positions=512)
+    assert longest(dataclasses.replace(spec, model=learned)) == 99
+    fewer = dataclasses.replace(learned, max_positions=130)  # not a width of 128 and 50 more, but one of 64
+    assert longest(dataclasses.replace(spec, model=fewer)) == 63
+    decoder = dataclasses.replace(spec.model, decoder_positions="learned", max_positions=70)
+    assert longest(dataclasses.replace(spec, model=decoder)) == 15

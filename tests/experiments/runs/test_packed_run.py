@@ -1,0 +1,57 @@
+"""A run whose rows hold several pairs, from training to a translation; what it learns: tests/models/test_packed.py."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.evaluate import evaluate
+from experiments.runs.execute import open_run, train_and_test
+from transformer.spec import Spec
+
+Small = Callable[..., dict[str, Any]]
+PACKED = {"data__packed_width": 31, "data__buckets": 3}
+
+
+@pytest.fixture(scope="module")
+def packed(small: Small, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("runs") / "packed"
+    train_and_test(Spec.from_config(small(**PACKED)), str(folder))
+    return folder
+
+
+def events(folder: pathlib.Path, split: str) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [event for event in map(json.loads, lines) if event["split"] == split]
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_ended(packed: pathlib.Path, small: Small, tmp_path: pathlib.Path) -> None:
+    for steps in (3, 6):
+        train_and_test(Spec.from_config(small(**PACKED, train__steps=steps)), str(tmp_path / "again"), ["train.steps"])
+    for split in ("train", "validation"):
+        one, other = (
+            [event["loss"] for event in events(folder, split)][-1:] for folder in (packed, tmp_path / "again")
+        )
+        assert one
+        np.testing.assert_array_equal(one, other)
+
+
+def test_it_is_evaluated_like_any_other(packed: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert evaluate([str(packed)], "test", None, None, str(tmp_path / "out.txt"), None)["sentences"] == 5
+
+
+def test_other_rows_are_another_corpus(packed: pathlib.Path, small: Small) -> None:
+    with pytest.raises(ValueError, match="packed_width"):
+        train_and_test(Spec.from_config(small(**PACKED | {"data__packed_width": 37, "train__steps": 9})), str(packed))
+
+
+def test_sentences_of_a_spoiled_update_are_kept_one_by_one(small: Small, tmp_path: pathlib.Path) -> None:
+    run = open_run(Spec.from_config(small(**PACKED)), str(tmp_path / "spoiled"))
+    run._spoiled(1)
+    kept = json.loads((tmp_path / "spoiled" / "nonfinite" / "1.json").read_text(encoding="utf-8"))
+    assert len(kept["0"]) > len(run.plan.batch(0).source)
+    assert all(pair["source"] and pair["target"] for pair in kept["0"])

@@ -1,0 +1,67 @@
+"""What is set before JAX starts, in processes of their own: how memory is kept, and that a user's own settings stay."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[3]
+LARGE_PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+# Where 64 blocks of 1 MB lie that a thread asks for, and which flags the memory there has.
+LOOK = """
+import ctypes, json, re, sys, threading
+from experiments.runtime import xla_env
+xla_env.prepare(2)
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.malloc_trim(0)
+blocks = []
+thread = threading.Thread(target=lambda: blocks.extend(libc.malloc(1 << 20) for _ in range(64)))
+thread.start(); thread.join()
+found, lines = set(), open("/proc/self/smaps").read().splitlines()
+for line in lines:
+    if match := re.match("([0-9a-f]+)-([0-9a-f]+) ", line):
+        begin, end = (int(each, 16) for each in match.groups())
+        holds, heap = any(begin <= block < end for block in blocks), line.endswith("[heap]")
+    elif line.startswith("VmFlags:") and holds:
+        found.add((heap, "hg" in line.split()))
+print(json.dumps(sorted(found)))
+"""
+
+
+def places(before: str = "", **environment: str) -> list[list[bool]]:
+    """For each region with some of the blocks: whether it is the heap, and whether its pages may be large.
+
+    `before` is done first.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    process = subprocess.run(
+        [sys.executable, "-c", before + LOOK],
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(process.stdout)
+
+
+@pytest.mark.skipif(not LARGE_PAGES.exists(), reason="a Linux with transparent huge pages is needed")
+def test_all_threads_share_one_heap_of_large_pages() -> None:
+    found = places()
+    assert [True, True] in found
+    assert all(heap for heap, _ in found)  # a block or two lie before the first large page
+
+
+@pytest.mark.skipif(not LARGE_PAGES.exists(), reason="a Linux with transparent huge pages is needed")
+def test_what_a_user_says_of_the_allocator_stays() -> None:
+    assert [True, True] not in places(MALLOC_TOP_PAD_="4096")
+
+
+@pytest.mark.skipif(not LARGE_PAGES.exists(), reason="a Linux with transparent huge pages is needed")
+def test_where_addresses_are_limited_none_are_kept() -> None:
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (16 << 30, resource.RLIM_INFINITY))\n"
+    assert [True, True] not in places(limit)

@@ -1,0 +1,332 @@
+"""The server over real connections: it answers what translation finds, and tells mistakes in one line."""
+
+import concurrent.futures
+import dataclasses
+import http.client
+import json
+import pathlib
+import queue
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+fastapi = pytest.importorskip("fastapi", reason="needs the extra `serve`")
+uvicorn = pytest.importorskip("uvicorn", reason="needs the extra `serve`")
+
+from fastapi import Request  # noqa: E402
+from fastapi.responses import HTMLResponse  # noqa: E402
+
+from experiments.runs.loading import Trained  # noqa: E402
+from experiments.runs.system import System  # noqa: E402
+from experiments.serving.api import application  # noqa: E402
+from experiments.serving.engine import Engine  # noqa: E402
+from experiments.serving.programs import Programs  # noqa: E402
+from experiments.serving.service import Service  # noqa: E402
+from transformer.data.tokenizers.sentencepiece import Tokenizer  # noqa: E402
+from transformer.spec import Spec  # noqa: E402
+
+TEXT = "Un deux trois."
+
+
+class Served(NamedTuple):
+    """A server in this process, and what it serves."""
+
+    port: int
+    system: System
+    params: Any
+    app: Any
+
+    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Status and JSON of a request; `body` may be bytes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            method = "GET" if body is None else "POST"
+            connection.request(method, path, data, {"content-type": "application/json"} | headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def lines(self, body: Any) -> list[Any]:
+        """The lines of a stream."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("POST", "/translate/stream", json.dumps(body), {"content-type": "application/json"})
+        found = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+        connection.close()
+        return found
+
+    def expected(self, texts: list[str], n_best: int = 1, **changes: Any) -> list[list[str]]:
+        """What `experiments.translate` makes of texts."""
+        decode = dataclasses.replace(self.system.spec.decode, **changes)
+        found = self.system.translator(self.params, decode).translate(texts, n_best)
+        return [[each.text for each in best] for best in found]
+
+
+@pytest.fixture(scope="module")
+def served(small, corpus: pathlib.Path) -> Iterator[Served]:
+    """Serves a model as it is before training, which says much."""
+    spec = Spec.from_config(small())
+    lines = [
+        line
+        for language in ("fr", "en")
+        for line in pathlib.Path(str(corpus).format(split="train", language=language)).read_text().splitlines()
+    ]
+    system = System.make(spec, Tokenizer.train(lines, spec.data.vocab_size, spec.data.tokenizer))
+    params = system.on_devices(system.initial)
+    programs = Programs(Trained(system, params, [[0]]), batch_size=4)
+    engine = Engine(programs, 11)
+    guard = application(Service("a <run>", programs, engine, 11))
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(guard, http="h11", ws="none", lifespan="off", log_level="critical")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield Served(listening.getsockname()[1], system, params, guard.app)
+    server.should_exit = True
+    thread.join()
+    engine.close()
+    listening.close()
+
+
+def test_it_answers_what_translation_finds_alone_and_together(served: Served) -> None:
+    texts = [TEXT, "Sept.", "Deux deux six.", "Un."]
+    expected = served.expected(texts, 2)
+    with concurrent.futures.ThreadPoolExecutor(len(texts)) as pool:
+        answers = list(pool.map(lambda text: served.ask("/translate", {"text": text, "n_best": 2}), texts))
+    assert [[each["text"] for each in found["translations"]] for _, found in answers] == expected
+    assert {status for status, _ in answers} == {200}
+    status, whole = served.ask("/translate", {"text": f"{TEXT}\n \nSept."})
+    assert (status, whole["text"]) == (200, f"{expected[0][0]}\n\n{expected[1][0]}")
+    assert [part["line"] for part in whole["parts"]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "changes"),
+    [
+        ({}, {}),
+        ({"method": "sample", "temperature": 0.7, "seed": 3}, {"method": "sample", "temperature": 0.7, "seed": 3}),
+    ],
+    ids=["beam", "sample"],
+)
+def test_a_stream_grows_and_ends_with_what_translation_finds(served: Served, asked: Any, changes: Any) -> None:
+    found = served.lines({"text": TEXT} | asked)
+    grown = [each["text"] for each in found if "text" in each]
+    assert len(set(grown)) > 2
+    assert len(grown[0]) < len(grown[-1])
+    assert [[found[-1]["end"]["text"]]] == served.expected([TEXT], **changes)
+    assert found[-2]["done"]["translations"][0]["text"] == found[-1]["end"]["text"]
+
+
+def test_a_line_that_is_too_long_is_translated_in_parts_and_says_so(served: Served) -> None:
+    line = "Un deux trois. Quatre cinq."
+    status, found = served.ask("/translate", {"text": line})
+    sources = [part["source"] for part in found["parts"]]
+    assert (status, sources) == (200, ["Un deux trois.", "Quatre cinq."])
+    assert found["text"] == " ".join(best for (best,) in served.expected(sources))
+    assert found["warnings"] == [
+        "line 1 is longer than the 22 tokens that the model was trained on: it is translated in 2 parts"
+    ]
+
+
+def test_attention_of_what_was_translated(served: Served) -> None:
+    _, found = served.ask("/translate", {"text": TEXT})
+    tokens = found["parts"][0]["translations"][0]["tokens"]
+    status, looks = served.ask("/attention", {"text": TEXT, "tokens": tokens})
+    assert status == 200
+    assert looks == served.ask("/attention", {"text": TEXT})[1]
+    assert [each["name"] for each in looks["attention"]] == ["encoder/0", "decoder/0", "cross/0"]
+    (cross,) = (each["weights"] for each in looks["attention"] if each["name"] == "cross/0")
+    assert len(cross) == 3
+    assert {len(rows) for rows in cross} == {len(tokens)} == {len(looks["target"]["pieces"])}
+    assert all(sum(row) == pytest.approx(1, abs=0.01) for rows in cross for row in rows)
+    assert len(cross[0][0]) == len(looks["source"]["pieces"])
+    assert looks["source"]["words"][-1][2] == "</s>"
+    for probability, likely in zip(looks["probability"], looks["alternatives"], strict=True):
+        assert probability <= likely[0]["probability"] + 1e-4
+        assert len(likely) == 5
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "error"),
+    [
+        ("/translate", {"text": 5}, 422, "text: Input should be a valid string"),
+        ("/translate", {"text": "a" * 2001}, 422, "text: String should have at most 2000 characters"),
+        ("/translate", {"text": "a", "beam_size": 99}, 422, "beam_size: Input should be less than or equal to 16"),
+        ("/translate", {"text": "a", "n_best": 3}, 422, "n_best: 3 is more than beam_size=2"),
+        ("/translate/stream", {"text": "a", "n_best": 3}, 422, "n_best: 3 is more than beam_size=2"),
+        ("/translate", {"text": "a", "file": "x"}, 422, "file: Extra inputs are not permitted"),
+        ("/translate", b'{"text": "\\ud800"}', 422, "text: Input should be a valid string, unable to parse"),
+        ("/translate", b'{"text": "a", "top_p": NaN}', 422, "top_p: Input should be a finite number"),
+        ("/translate", b'{"text', 422, "body: JSON decode error"),
+        ("/translate", b"[" * 9999, 400, "There was an error parsing the body"),
+        ("/translate", {"text": "é" * 9999}, 413, "the body has more than 32768 bytes"),
+        ("/translate", {"text": "a\n" * 40}, 422, "text: 41 lines, or parts of long ones, are more than 32"),
+        ("/translate", {"text": "un\n" * 12}, 503, "too many texts are waiting"),
+        ("/translate", None, 405, "Method Not Allowed"),
+        ("/attention", {"text": " "}, 422, "text: one line of 1 to 22 tokens is needed"),
+        ("/attention", {"text": "un", "tokens": [43]}, 422, "tokens: 43 is not in [3, 43)"),
+        ("/attention", {"text": "un", "tokens": [2]}, 422, "the translation has 0 tokens, not 1 to 27"),
+        ("/../../etc/passwd", None, 404, "Not Found"),
+    ],
+)
+def test_a_mistake_is_one_line(served: Served, path: str, body: Any, status: int, error: str) -> None:
+    found = served.ask(path, body)
+    assert found[0] == status
+    assert list(found[1]) == ["error"]
+    assert found[1]["error"].startswith(error)
+
+
+def test_a_body_of_unknown_length_is_cut_off_too(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        connection.sendall(b"POST /translate HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        connection.sendall(b"9000\r\n" + b"a" * 0x9000 + b"\r\n")
+        assert connection.recv(99).startswith(b"HTTP/1.1 413")
+
+
+_watching: list[list[str]] = []
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if _watching and event == "open":
+        _watching[-1].append(str(arguments[0]))
+
+
+def test_no_request_opens_a_file(served: Served) -> None:
+    requests = [
+        ("/translate", {"text": "../../etc/passwd"}),
+        ("/attention", {"text": "/etc/passwd"}),
+        ("/health", None),
+        ("/%2e%2e/%2e%2e/etc/passwd", None),
+        ("/translate", {"text": 5}),
+    ]
+    for path, body in requests:  # what is imported and compiled the first time
+        served.ask(path, body)
+    sys.addaudithook(_hook)
+    _watching.append([])
+    try:
+        for path, body in requests:
+            served.ask(path, body)
+        pathlib.Path(__file__).open().close()
+    finally:
+        opened = _watching.pop()
+    assert opened == [__file__]
+
+
+def test_health_and_pages(served: Served) -> None:
+    status, health = served.ask("/health")
+    assert status == 200
+    assert health["status"] == "ok"
+    assert (health["direction"], health["max_tokens"], health["places"]) == ("fr-en", 22, 11)
+    described = served.ask("/openapi.json")[1]["paths"]
+    assert {"/translate", "/translate/stream", "/attention", "/health"} == described.keys()
+    for path, words in (("/", ["a &lt;run&gt;", "<textarea"]), ("/docs", ["POST /attention", "length_penalty"])):
+        connection = http.client.HTTPConnection("127.0.0.1", served.port)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert "default-src 'none'" in str(answer.getheader("content-security-policy"))
+        page = answer.read().decode()
+        connection.close()
+        assert all(word in page for word in words)
+        assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page)
+
+
+_TOUR = """
+const grown = [], until = async (what) => { while (!what()) await new Promise((go) => setTimeout(go, 20)); };
+at("out").addEventListener("changed", () => grown.push(at("out").textContent));
+const ended = () => !at("out").classList.contains("going") && !at("looks").hidden;
+const words = (id) => [...at(id).querySelectorAll("button")];
+const heat = (id) => words(id).map((each) => +each.style.getPropertyValue("--w"));
+(async () => {
+  at("text").value = "Un deux trois.";
+  at("text").dispatchEvent(new Event("input"));
+  await until(ended);
+  const found = { beam: at("out").textContent, grown: new Set(grown).size, best: at("best").children.length };
+  words("target-words")[1].dispatchEvent(new MouseEvent("mouseenter"));
+  found.second = heat("source-words");
+  found.instead = at("instead").textContent;
+  words("target-words")[0].focus();
+  found.first = heat("source-words");
+  words("source-words")[0].click();
+  found.back = heat("target-words").some((each) => each > 0);
+  at("method").value = "sample";
+  at("method").dispatchEvent(new Event("change"));
+  await until(() => at("looks").hidden);
+  await until(ended);
+  found.sample = at("out").textContent;
+  found.hidden = at("beam_size").closest("label").hidden && !at("temperature").closest("label").hidden;
+  at("text").value = "a".repeat(2001);
+  translate();
+  await until(() => at("status").classList.contains("wrong"));
+  found.wrong = at("status").textContent;
+  return found;
+})().catch((error) => "error: " + error).then((found) => fetch("tell", { method: "POST", body: JSON.stringify(found),
+  headers: { "content-type": "application/json" } }));
+"""
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(served: Served, tmp_path: pathlib.Path) -> None:
+    """Types, sees the translation grow, hovers, samples, and reads what is wrong."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here")
+    connection = http.client.HTTPConnection("127.0.0.1", served.port)
+    connection.request("GET", "/")
+    page = connection.getresponse().read().decode()
+    connection.close()
+    page = page.replace("</script>\n</body>", f"</script><script>{{{_TOUR}}}</script>\n</body>")
+
+    told: queue.Queue[Any] = queue.Queue()
+
+    async def tour() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    async def tell(request: Request) -> None:
+        told.put(await request.json())
+
+    served.app.add_api_route("/tour", tour)
+    served.app.add_api_route("/tell", tell, methods=["POST"])
+    expected = [served.expected([TEXT])[0][0], served.expected([TEXT], method="sample")[0][0]]
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path}/b"]
+    # Until it is ended, and not until the page is loaded: what is looked at comes later.
+    flags += ["--remote-debugging-port=0", f"http://127.0.0.1:{served.port}/tour"]
+    with subprocess.Popen([browser, *flags], stderr=subprocess.PIPE, text=True) as started:
+        try:
+            found = told.get(timeout=120)
+        finally:
+            started.terminate()
+            _, error = started.communicate(timeout=60)
+    # The one line of a browser's own: that an answer had the status 422.
+    assert [line for line in error.splitlines() if "CONSOLE" in line and "422" not in line] == []
+    assert [found["beam"], found["sample"]] == expected
+    assert found["grown"] > 2
+    assert found["best"] == 2
+    assert sum(found["first"]) == pytest.approx(1, abs=0.02) == pytest.approx(sum(found["second"]), abs=0.02)
+    assert found["first"] != found["second"]
+    assert re.fullmatch(r"(“.+?” 0\.\d{3}, else: (.+? 0\.\d{3})+)+", found["instead"])
+    assert found["back"]
+    assert found["hidden"]
+    assert found["wrong"] == "text: String should have at most 2000 characters"
+
+
+@pytest.mark.slow
+def test_two_hundred_clients(served: Served) -> None:
+    """More than there are places: what is too much is refused at once, and the rest is answered."""
+    begun = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(lambda _: served.ask("/translate", {"text": TEXT}), range(400)))
+    assert {status for status, _ in answers} <= {200, 503}
+    texts = {found["text"] for status, found in answers if status == 200}
+    assert texts == set(served.expected([TEXT])[0])
+    assert sum(status == 200 for status, _ in answers) > 11
+    assert time.monotonic() - begun < 120
+    assert served.ask("/health")[1]["waiting"] == 0

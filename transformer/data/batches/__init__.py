@@ -1,0 +1,1 @@
+"""Batches of token ids: buckets, packing, training order and evaluation order."""

@@ -1,0 +1,1 @@
+"""Where sentence pairs come from: text files, TFDS, Multi30k and the generated corpus."""

@@ -1,0 +1,127 @@
+"""Multi30k, English and French, as a TensorFlow Datasets builder that needs no TensorFlow.
+
+Descriptions of photographs and their human translations: Elliott et al. 2016 and 2017, task 1 of the WMT multimodal
+shared task. Importing this module registers it, after which `tfds.data_source("multi30k", split="train")` works.
+"""
+
+import hashlib
+import pathlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from transformer.data.sources.network import unreachable
+from transformer.data.sources.text_files import read_lines
+
+LANGUAGES = ("en", "fr")
+SPLITS = ("train", "val", "test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr")
+URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
+SHA256 = {
+    "train.en.gz": "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f",
+    "train.fr.gz": "622e75069e9f4c577425c4f277116ce66e63a2401c0a2312d90073cb12379a3c",
+    "val.en.gz": "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28",
+    "val.fr.gz": "ca3106f1a72390591d25f6c45cb4cd39dec4cd3f123e099748a3ce5256c160e9",
+    "test_2016_flickr.en.gz": "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9",
+    "test_2016_flickr.fr.gz": "6d326e188d259fb1d04ac19eae3af956559b3a0b93d7635e56c90987c40c8b90",
+    "test_2017_flickr.en.gz": "76a444ee25172e72695cddb13ae4a3bda59430617be88e0bb46b60504f054074",
+    "test_2017_flickr.fr.gz": "3ba671ceb2299f3304ffafefea7a833d08632fbaf0ba18546f8a2ec2391af496",
+    "test_2017_mscoco.en.gz": "aab300bfb4427697987e02cd0aacd44bfe8aa50456231b6474c08038bbed2b58",
+    "test_2017_mscoco.fr.gz": "754f3072ba9f124569ba5258b32730fc1d214bbf8e0c6dfb2b74401676220db0",
+    "test_2018_flickr.en.gz": "ef4f4844037d4c5dea75c9a8ed5fd78905967a26f67c255e230cc9780032654d",
+    "test_2018_flickr.fr.gz": "fb2b83fcceb937a4f7e3e93c1c51c22aba92f1e342391e6b5ba392b16a920501",
+}
+
+
+def files_of(split: str) -> tuple[str, ...]:
+    """The public names of a split's two files."""
+    return tuple(f"{split}.{language}.gz" for language in LANGUAGES)
+
+
+def advice(splits: tuple[str, ...]) -> str:
+    """What a user does to have `splits` without a download."""
+    which = (
+        " and ".join(files_of(splits[0])) if len(splits) == 1 else f"the .en.gz and .fr.gz files of {', '.join(splits)}"
+    )
+    return f"put {which} from {URL} into a folder and name it in data.raw_directory"
+
+
+def available_splits(folder: pathlib.Path) -> tuple[str, ...]:
+    """The splits of which `folder` has both files; raises FileNotFoundError when it has one of the two."""
+    found = []
+    for split in SPLITS:
+        present = [(folder / name).exists() for name in files_of(split)]
+        if all(present):
+            found.append(split)
+        elif any(present):
+            missing = files_of(split)[present.index(False)]
+            raise FileNotFoundError(
+                f"{folder / missing}: no such file, and multi30k's split {split!r} needs it; get it from {URL}"
+            )
+    return tuple(found)
+
+
+def verify(path: pathlib.Path, name: str) -> None:
+    """Raises ValueError unless `path` holds the bytes of the public file `name`."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != SHA256[name]:
+        raise ValueError(
+            f"{path}: not multi30k's {name}: sha256 is {digest}, published is {SHA256[name]}; get it from {URL}"
+        )
+
+
+class Multi30k(tfds.core.GeneratorBasedBuilder):
+    """Multi30k task 1, raw text, in the files' order.
+
+    Reads the files of TFDS's manual directory if it holds any, and then has just the splits found there; otherwise
+    downloads all. Every file must have its published SHA-256.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "Task 1, raw, of github.com/multi30k/dataset."}
+    url_infos = None  # instead of TFDS's checksum file: every file is verified here, a local one too
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Optional, for machines without a network: SPLIT.en.gz and SPLIT.fr.gz from {URL}."
+
+    def __init__(self, *, file_format: Any = None, **kwargs: Any) -> None:
+        # TFDS's own default is tfrecord, which it cannot write without TensorFlow.
+        super().__init__(file_format=file_format or "array_record", **kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Descriptions of photographs in English, and their French translations. For research use.",
+            features=tfds.features.Translation(languages=LANGUAGES),
+            supervised_keys=("fr", "en"),
+            homepage="https://github.com/multi30k/dataset",
+            citation="Elliott, Frank, Sima'an, Specia: Multi30K: Multilingual English-German Image Descriptions. 2016.",
+            disable_shuffling=True,  # test sets are scored against references line by line
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        folder = _manual_directory(dl_manager)
+        splits = available_splits(folder) if folder else ()
+        if folder and splits:
+            files = {name: folder / name for split in splits for name in files_of(split)}
+        else:
+            splits = SPLITS
+            if reason := unreachable(f"{URL}/{files_of(SPLITS[0])[0]}"):
+                raise ValueError(f"cannot download multi30k from {URL} ({reason}): {advice(SPLITS)}")
+            urls = {name: f"{URL}/{name}" for split in splits for name in files_of(split)}
+            downloaded: Any = dl_manager.download(urls)  # annotated as one path; it has the structure of its argument
+            files = {name: pathlib.Path(path) for name, path in downloaded.items()}
+        for name, path in files.items():
+            verify(path, name)
+        return {split: self._generate_examples([files[name] for name in files_of(split)]) for split in splits}
+
+    def _generate_examples(self, paths: list[pathlib.Path]) -> Iterator[tuple[int, dict[str, str]]]:
+        sides = [read_lines(path) for path in paths]
+        for number, sentences in enumerate(zip(*sides, strict=True)):
+            yield number, dict(zip(LANGUAGES, sentences, strict=True))
+
+
+def _manual_directory(dl_manager: tfds.download.DownloadManager) -> pathlib.Path | None:
+    """TFDS's manual directory, or None if there is none or it is empty, which TFDS reports as a failed assertion."""
+    try:
+        return pathlib.Path(dl_manager.manual_dir)
+    except AssertionError:
+        return None

@@ -1,0 +1,228 @@
+"""Corpora of TensorFlow Datasets, read as `tfds.data_source` does, from array_record files, without TensorFlow."""
+
+import contextlib
+import fcntl
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+from tensorflow_datasets.core.registered import DatasetNotFoundError
+
+from transformer.data.fingerprint import excerpt
+from transformer.data.pairs import LazyPairs, Pair, first
+from transformer.data.sources import multi30k
+from transformer.data.sources.network import unreachable
+from transformer.spec import DataSpec
+
+_NAMES_SHOWN = 8  # in a message
+# The public files call it val, most of TFDS and this project's default call it validation.
+_MULTI30K_ALIASES = {"validation": "val"}
+
+
+class TfdsCorpus:
+    """A TFDS dataset with the features "fr" and "en", downloaded and prepared when its first split is asked for."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        """Finds the dataset's builder; raises ValueError naming data.name when there is none of this language pair."""
+        self._spec = spec
+        self._builder = _builder(spec)
+        languages = [str(name) for name in cast(Any, self._builder.info.features or ())]
+        if not {spec.source_language, spec.target_language} <= set(languages):
+            raise ValueError(
+                f"data.name: {self._builder.info.full_name} has the features {', '.join(languages)}, "
+                f"not {spec.source_language} and {spec.target_language} of data.direction={spec.direction}"
+            )
+
+    def split(self, name: str) -> Sequence[Pair]:
+        """The pairs of a split; one of TFDS's slices, such as "train[:1%]", is a split too."""
+        pairs = self.lazily(name)
+        # Decoding a record takes 60 µs, and training visits each pair twice; this dataset is small enough to keep.
+        return list(pairs) if self._is_multi30k else pairs
+
+    def lazily(self, name: str, places: pathlib.Path | None = None) -> LazyPairs:
+        """The same pairs, made when asked for."""
+        base, bracket, part = name.partition("[")
+        if self._is_multi30k:
+            base = _MULTI30K_ALIASES.get(base, base)
+            if base not in multi30k.SPLITS:
+                raise ValueError(f"multi30k has no split {base!r}; it has {', '.join(multi30k.SPLITS)}")
+        if not self._is_ready(base):
+            with _one_at_a_time(pathlib.Path(self._builder.data_path)):
+                self._builder = _builder(self._spec)  # another process may have prepared it meanwhile
+                if not self._is_ready(base):
+                    self._prepare(base)
+        self._check_split(base)
+        records = _Records(self._spec, base + bracket + part, self._builder)
+        pairs = first(
+            LazyPairs(len(records), records), self._spec.train_pairs if name == self._spec.train_split else None, name
+        )
+        return cast(LazyPairs, pairs)
+
+    def identity(self, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        """The dataset's name and version, and what some of its pairs are."""
+        pairs = self.lazily(name)
+        return {"source": "tfds", "name": self._builder.info.full_name, **excerpt(pairs, self._spec)}
+
+    @property
+    def _is_multi30k(self) -> bool:
+        return isinstance(self._builder, multi30k.Multi30k)
+
+    def _is_ready(self, split: str) -> bool:
+        """Whether nothing needs to be prepared; multi30k, unlike others, may have been prepared without some split."""
+        prepared = pathlib.Path(self._builder.data_path).exists()
+        return prepared and (split in self._builder.info.splits or not self._is_multi30k)
+
+    def _check_split(self, split: str) -> None:
+        known = self._builder.info.splits
+        if split not in known:
+            hint = f": {multi30k.advice((split,))}" if self._is_multi30k else ""
+            raise ValueError(f"{self._builder.info.full_name} has no split {split!r}; it has {', '.join(known)}{hint}")
+
+    def _prepare(self, split: str) -> None:
+        """Downloads and converts the dataset; raises ValueError or FileNotFoundError that says what to do."""
+        raw = pathlib.Path(self._spec.raw_directory) if self._spec.raw_directory else None
+        if raw and not raw.is_dir():
+            raise FileNotFoundError(f"data.raw_directory: {raw}: no such folder")
+        prepared = list(self._builder.info.splits) if pathlib.Path(self._builder.data_path).exists() else []
+        mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS if prepared else tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
+        config = tfds.download.DownloadConfig(manual_dir=raw, download_mode=mode, try_download_gcs=False)
+        name = self._builder.info.full_name
+        try:
+            if self._is_multi30k:
+                _check_multi30k(raw, split, prepared)
+                tfds.disable_progress_bar()  # it takes a second
+            else:
+                _check_network(self._builder, raw)
+            with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; a program's output is its own
+                self._builder.download_and_prepare(download_config=config)
+        except ImportError as error:
+            raise ValueError(
+                f"data.name: TFDS lacks a package to prepare {name} ({_one_line(error)}); "
+                "its own translation datasets also need tensorflow"
+            ) from error
+        except (ValueError, FileNotFoundError):
+            raise
+        except (OSError, RuntimeError, AssertionError, tfds.download.DownloadError, NonMatchingChecksumError) as error:
+            raise ValueError(f"cannot prepare {name}: {_one_line(error)}") from error
+        self._builder = _builder(self._spec)
+
+
+class _Records:
+    """Makes pairs of the records of a split; when it is pickled, another process opens the dataset for itself."""
+
+    def __init__(self, spec: DataSpec, split: str, builder: Any) -> None:
+        self._spec, self._split = spec, split
+        try:
+            self._records = builder.as_data_source(split=split)
+        except ValueError as error:
+            raise ValueError(f"{builder.info.full_name}: split {split!r}: {_one_line(error)}") from error
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __call__(self, indices: Sequence[int]) -> list[Pair]:
+        sides = (self._spec.source_language, self._spec.target_language)
+        return [
+            Pair(*(record[side].decode() for side in sides)) for record in self._records.__getitems__(list(indices))
+        ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _records, (self._spec, self._split)
+
+
+def _records(spec: DataSpec, split: str) -> _Records:
+    return _Records(spec, split, _builder(spec))
+
+
+def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
+    where = {"data_dir": spec.directory or None, "file_format": "array_record"}
+    if re.fullmatch(r"multi30k(:\d.*)?", spec.name):
+        return multi30k.Multi30k(**where)
+    import tensorflow_datasets.translate  # noqa: F401  (registers the WMT builders)
+
+    try:
+        return tfds.builder(spec.name, **where)
+    except DatasetNotFoundError as error:  # whose text lists every dataset there is
+        raise ValueError(
+            f"data.name: TFDS has no dataset {spec.name!r}; it has, for example, multi30k and wmt14_translate/fr-en"
+        ) from error
+    except (ValueError, ImportError) as error:
+        if "File format is already set" in str(error):
+            raise ValueError(
+                f"data.directory: {spec.name} is prepared there in a format other than array_record, which cannot be "
+                "read without TensorFlow; name another folder"
+            ) from error
+        raise ValueError(f"data.name: TFDS cannot open {spec.name!r}: {_one_line(error)}") from error
+
+
+def _check_multi30k(raw: pathlib.Path | None, split: str, prepared: list[str]) -> None:
+    """Raises when `raw`, if given, has not the files of `split` and of what is prepared already, which is made anew."""
+    if raw is None:
+        return
+    found = multi30k.available_splits(raw)
+    if split not in found:
+        names = " and ".join(multi30k.files_of(split))
+        raise FileNotFoundError(
+            f"data.raw_directory: {raw} has no files of split {split!r}: put {names} from {multi30k.URL} there"
+        )
+    if lost := [name for name in prepared if name not in found]:
+        raise ValueError(
+            f"data.raw_directory: {raw} has no files of {', '.join(lost)}, which is prepared already; "
+            "put the files of all splits into one folder, or name another data.directory"
+        )
+
+
+def _check_network(builder: tfds.core.DatasetBuilder, raw: pathlib.Path | None) -> None:
+    """Raises ValueError when a file must be downloaded and its server does not answer (TFDS tries for minutes)."""
+    downloads = pathlib.Path(builder.data_dir_root) / "downloads"
+    cached = {url for info in downloads.glob("*.INFO") for url in json.loads(info.read_text()).get("urls", ())}
+    missing = {
+        url: name
+        for url, name in _downloads_of(builder).items()
+        if url not in cached and not ((raw or downloads / "manual") / name).exists()
+    }
+    url = next(iter(missing), None)
+    if url and (reason := unreachable(url)):
+        names = list(missing.values())
+        more = f" and {len(names) - _NAMES_SHOWN} more files" if len(names) > _NAMES_SHOWN else ""
+        raise ValueError(
+            f"cannot download {builder.info.full_name}: {url} does not answer ({reason}); "
+            f"put {', '.join(names[:_NAMES_SHOWN])}{more} into a folder and name it in data.raw_directory"
+        )
+
+
+def _downloads_of(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
+    """URL → file name of what a builder downloads, as far as one can know without running it."""
+    names = {url: info.filename or url for url, info in (builder.url_infos or {}).items()}
+    subsets = getattr(builder, "subsets", None)
+    if subsets is None:
+        return names
+    # A WMT builder's checksums are those of all its language pairs; which files belong to one, its tables say.
+    from tensorflow_datasets.translate.wmt import DATASET_MAP
+
+    language = cast(Any, builder.builder_config).language_pair[0]
+    urls = [url for parts in subsets.values() for part in parts for url in DATASET_MAP[part].get_url(language)]
+    return {url: names.get(url, url.rpartition("/")[2]) for url in urls}
+
+
+@contextlib.contextmanager
+def _one_at_a_time(data_path: pathlib.Path) -> Iterator[None]:
+    """Lets one process of this machine at a time prepare a dataset: TFDS fails when two finish the same one."""
+    folder = data_path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise ValueError(f"data.directory: cannot write to {folder} ({error.strerror}); name another folder") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""Tokenizers: SentencePiece, Marian's, and text normalisation."""

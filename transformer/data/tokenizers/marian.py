@@ -1,0 +1,119 @@
+"""Marian's tokens: a SentencePiece model for each language, and one table from pieces to ids for both."""
+
+import functools
+import io
+import json
+import pathlib
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
+
+import sentencepiece
+
+from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.spec import UNK
+
+_FILES = ("source.spm", "target.spm", "vocab.json")
+_MAGIC = b"PK"  # with which a zip archive begins, and no SentencePiece model
+
+
+class MarianTokenizer(Tokenizer):
+    """Source text to ids by one SentencePiece model, target text by another; a piece without an id is UNK.
+
+    Ids 0 to 3 are PAD, BOS, EOS and UNK. A language code in front, ">>fra<< text", is a token, if there is one. Text is
+    normalised as these models say: it need not come back as it was.
+    """
+
+    def __init__(self, model: bytes, side: str = "source") -> None:
+        """From an archive as `pack` makes it; `side`, "source" or "target", is what it encodes.
+
+        Raises:
+          ValueError: it is no such archive.
+        """
+        self._model, self._side = model, side
+        try:
+            with zipfile.ZipFile(io.BytesIO(model)) as archive:
+                source, target, vocabulary = (archive.read(name) for name in _FILES)
+            self._models = (source, target)
+            self._ids: dict[str, int] = json.loads(vocabulary)
+            self._processor, self._decoder = _processor(source if side == "source" else target), _processor(target)
+        except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
+            raise ValueError(f"not an archive of {', '.join(_FILES)}") from error
+        self._pieces = {token: piece for piece, token in self._ids.items()}
+
+    @classmethod
+    def pack(cls, source: bytes, target: bytes, ids: Mapping[str, int]) -> Self:
+        """The tokenizer of two serialised SentencePiece models and a table from pieces to our ids."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in zip(_FILES, (source, target, json.dumps(ids, ensure_ascii=False)), strict=True):
+                archive.writestr(zipfile.ZipInfo(name), content)  # without the time: equal files, equal fingerprint
+        return cls(buffer.getvalue())
+
+    def __reduce__(self) -> tuple[type[Self], tuple[bytes, str]]:  # type: ignore[override]
+        return type(self), (self._model, self._side)
+
+    @property
+    def models(self) -> tuple[bytes, bytes]:
+        """The SentencePiece models of source and target, serialised."""
+        return self._models
+
+    @property
+    def of_target(self) -> Tokenizer:
+        """The same vocabulary, encoding target text."""
+        return self._of_target
+
+    @functools.cached_property
+    def _of_target(self) -> Tokenizer:
+        return MarianTokenizer(self._model, "target")
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids; some may have no piece."""
+        return max(self._ids.values()) + 1
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`, without BOS and EOS."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str], threads: int = -1) -> list[list[int]]:
+        """`encode` of each text, by a number of threads, or on all cores."""
+        parts = [self._code(text) for text in texts]
+        found = self._processor.encode([rest for _, rest in parts], out_type=str, num_threads=threads)
+        return [
+            [self._ids.get(piece, UNK) for piece in (*code, *pieces)]
+            for (code, _), pieces in zip(parts, found, strict=True)
+        ]
+
+    def _code(self, text: str) -> tuple[tuple[str, ...], str]:
+        """A language code in front of a text, and the rest."""
+        end = text.find("<<") + 2
+        if text.startswith(">>") and end > 2 and text[:end] in self._ids:
+            return (text[:end],), text[end:]
+        return (), text
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
+        # PAD, BOS and EOS come before UNK.
+        kept = ["⁇" if token == UNK else self._pieces.get(token, "") for token in self._up_to_eos(ids) if token >= UNK]
+        return self._decoder.decode_pieces(kept).replace("▁", " ").strip()
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """The piece of every id, special symbols included, for labels and tables."""
+        return [self._pieces.get(int(token), "") for token in ids]
+
+
+def load_tokenizer(path: str | pathlib.Path) -> Tokenizer:
+    """Reads what either kind of tokenizer wrote; raises FileNotFoundError or ValueError naming the path."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such tokenizer model")
+    with path.open("rb") as file:
+        kind = MarianTokenizer if file.read(len(_MAGIC)) == _MAGIC else Tokenizer
+    return kind.load(path)
+
+
+def _processor(model: bytes) -> sentencepiece.SentencePieceProcessor:
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(model)
+    return processor
