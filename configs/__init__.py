@@ -1,1 +1,1 @@
-"""Experiment configurations: `base` declares every key, every other file is a delta over it."""
+"""Configs: `base` declares every key; all others are deltas over it. README.md lists them."""

@@ -1,22 +1,21 @@
 """Multi30k with the Transformer-Tiny of Wu et al. 2021: English or French image descriptions, 29,000 pairs.
 
-`:improved`, the default, keeps that model and is made for two CPU cores: a smaller vocabulary halves the cost of the
-output projection, batches are smaller, Muon takes the place of Adam, and the learning rate falls to zero. `:fast` is
-for half an hour of them: norms stand before sub-layers, which learns sooner, and have no mean, which takes less time;
-numbers are bfloat16, which wants a CPU that multiplies 16 bits (AMX, AVX-512 BF16); rows hold several pairs, so that
-one program is compiled and not eight; and text is lower-cased, as in papers on Multi30k, so that the score to read is
-bleu_paper (with capitals: --config.data.uncased=False). `:published` is the recipe of the paper. `:small` is for
-ablations where there is no GPU: fewer layers, and so few updates that a model takes minutes and is far from what it
-could become.
+`:improved`, the default, keeps the model and targets two CPU cores: a smaller vocabulary halves the cost of the output
+projection, batches are smaller, Muon replaces Adam, and the learning rate decays to zero.
+`:fast` targets half an hour on two cores: pre-norm, which learns faster; RMS norm, which takes less time; bfloat16, for
+CPUs with 16-bit matmuls (AMX, AVX-512 BF16); packed rows, so that one program is compiled and not eight; and
+lower-cased text, as in papers on Multi30k. Its score is bleu_paper (cased text: --config.data.uncased=False).
+`:published` is the recipe of the paper.
+`:small` is for ablations without a GPU: fewer layers and few updates. A model takes minutes and is far from converged.
 
 Source: Wu et al. 2021, "Good for Misconceived Reasons: An Empirical Revisiting on the Need for Visual Context in
   Multimodal Machine Translation", Transformer-Tiny; data: Elliott et al. 2016, 2017 (github.com/multi30k/dataset).
-Hardware: two CPU cores; fast: of an Intel Xeon with AMX.
-Time: 98 minutes (fr-en, from command to prompt, on a machine that was doing other things);
-  fast 33 minutes (en-fr, on another that was).
+Hardware: two CPU cores; fast: two cores of an Intel Xeon with AMX.
+Time: 98 minutes (fr-en, complete command, on a machine with other load); fast 33 minutes (en-fr, on another machine
+  with other load).
 Score: test_2016_flickr, one seed: en-fr 60.17 bleu_paper (tokenised, lower-cased), 59.14 BLEU, 74.60 chrF; fr-en 54.01
-  bleu_paper, 53.47 BLEU, 68.81 chrF; fast, en-fr 61.23 bleu_paper, with capitals 60.17. Published, en-fr: 61.80
-  bleu_paper, and 60.80 ± 1.65 in a repetition.
+  bleu_paper, 53.47 BLEU, 68.81 chrF; fast, en-fr 61.23 bleu_paper, cased 60.17. Published, en-fr: 61.80
+  bleu_paper, and 60.80 ± 1.65 in an independent repetition.
 Command: python -m experiments.train --config=configs/multi30k.py --workdir=runs/multi30k
   (offline: --config.data.raw_directory=FOLDER with the dataset's .gz files; --config.data.direction=en-fr)
   python -m experiments.benchmark.time_to_quality --config=configs/multi30k.py:fast --config.data.direction=en-fr \
@@ -31,10 +30,10 @@ ARGUMENTS = ("improved", "published", "small", "fast")
 
 
 def get_config(recipe: str = "improved") -> ConfigDict:
-    """The delta over base.py; `recipe` is "improved", "published", "small" or "fast".
+    """Returns the config; `recipe` is "improved", "published", "small" or "fast".
 
     Raises:
-      ValueError: another recipe.
+      ValueError: unknown recipe.
     """
     if recipe not in ARGUMENTS:
         raise ValueError(f"multi30k:{recipe}: the argument is one of {', '.join(ARGUMENTS)}")
@@ -52,9 +51,9 @@ def get_config(recipe: str = "improved") -> ConfigDict:
     config.data.validation_split = "val"
     config.data.test_split = "test_2016_flickr"
     config.data.vocab_size = 10_000  # "joint BPE of 10k merges"
-    config.data.uncased = True  # the data set's own lower-cased, tokenised text
-    config.data.tokens_per_batch = 8192  # two GPUs of 4096
-    config.data.buckets = 12  # the fewest that keep nine tenths of the cells filled
+    config.data.uncased = True  # the dataset's lower-cased, tokenised text
+    config.data.tokens_per_batch = 8192  # two GPUs with 4096 each
+    config.data.buckets = 12  # the fewest with a fill of at least 90 %
 
     config.train.steps = 8000
     config.train.learning_rate = 5e-3
@@ -67,14 +66,14 @@ def get_config(recipe: str = "improved") -> ConfigDict:
     config.checkpoint.keep = 10
 
     if recipe != "published":
-        config.model.dropout_embedding = 0.13  # with 0.25, so short a run underfits; with 0.1 alone it overfits
+        config.model.dropout_embedding = 0.13  # with 0.25 this short run underfits; with only 0.1 it overfits
         config.model.dropout_sublayer = 0.13
         config.model.dropout_word = 0.1
         config.data.vocab_size = 4000
         config.data.uncased = False
         config.data.tokens_per_batch = 2048
         config.train.steps = 10_000
-        config.train.optimizer = "muon"  # half the updates of Adam: experiments/LOG.md
+        config.train.optimizer = "muon"  # needs half the updates of Adam: experiments/LOG.md
         config.train.learning_rate = 4e-3
         config.train.warmup_steps = 500
         config.train.schedule = "linear"
@@ -82,7 +81,7 @@ def get_config(recipe: str = "improved") -> ConfigDict:
         config.train.average_checkpoints = 1
         config.checkpoint.keep = 2
     if recipe == "small":
-        config.model.encoder_layers = 3  # a third, two thirds and four thirds of them are whole numbers, for Table 3
+        config.model.encoder_layers = 3  # for Table 3: 1/3, 2/3 and 4/3 of it are integers
         config.model.decoder_layers = 3
         config.model.dropout_embedding = 0.1  # as in Table 3's base
         config.model.dropout_sublayer = 0.1
@@ -97,19 +96,19 @@ def get_config(recipe: str = "improved") -> ConfigDict:
         config.evaluate.every = 400
         config.evaluate.sentences = 200
     if recipe == "fast":
-        config.model.norm = "pre"  # 5 BLEU ahead of post-norm after 800 updates of :small: experiments/LOG.md
+        config.model.norm = "pre"  # +5 BLEU over post-norm after 800 updates of :small: experiments/LOG.md
         config.model.dtype = "bfloat16"
         config.model.norm_kind = "rms"
-        config.model.dropout_embedding = 0.12  # with 0.1 it overfits in the end
+        config.model.dropout_embedding = 0.12  # with 0.1 it overfits at the end
         config.model.dropout_sublayer = 0.12
         config.model.dropout_word = 0.05
-        config.data.uncased = True  # what bleu_paper sees; a point ahead of raw text
-        config.data.packed_width = 64  # one program to compile, and an update of a ninth more tokens
-        config.data.max_length = 64  # as long as the longest sentence is
+        config.data.uncased = True  # the text of bleu_paper; one point above raw text
+        config.data.packed_width = 64  # one program to compile, and 1/9 more tokens per update
+        config.data.max_length = 64  # the longest sentence
         config.train.learning_rate = 8e-3
         config.train.steps = 6500
         config.train.warmup_steps = 400
-        config.decode.length_penalty = 1.25  # 0.2 to 0.6 points ahead of 0.6 with three models: experiments/LOG.md
+        config.decode.length_penalty = 1.25  # +0.2 to +0.6 points over 0.6 with three models: experiments/LOG.md
         config.evaluate.every = 1500
         config.checkpoint.every = 500
     return config

@@ -1,7 +1,7 @@
-"""An OPUS-MT model (Tiedemann & Thottingal 2020), to evaluate, to take parts away from, or to train on Multi30k.
+"""An OPUS-MT model (Tiedemann & Thottingal 2020), to evaluate, to ablate, or to train on Multi30k.
 
-The model is Marian's Transformer: that of base.py, with swish and a bias a word. Nothing here downloads it: its folder
-(for French to English, opus-mt-fr-en of the Helsinki-NLP group) has to hold model.safetensors. The vocabulary is its.
+The model is Marian's Transformer: that of base.py with swish and an output bias. Download it first: its folder (for
+French to English, opus-mt-fr-en of the Helsinki-NLP group) must hold model.safetensors. The run uses its vocabulary.
 
 Source: Tiedemann & Thottingal 2020, "OPUS-MT: Building open translation services for the World"; Junczys-Dowmunt et al.
   2018, "Marian: Fast Neural Machine Translation in C++".
@@ -9,7 +9,7 @@ Hardware: two CPU cores.
 Time: not measured.
 Score: not measured.
 Command: python -m experiments.train --config=configs/opus_mt.py --init_from=opus-mt-fr-en --workdir=runs/opus-mt
-  (--config.train.steps=0: no training; the run is the model as it is)
+  (--config.train.steps=0: no training; the run holds the pretrained model)
 """
 
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ from configs import base
 
 
 def get_config() -> ConfigDict:
-    """The delta over base.py."""
+    """Returns the config."""
     config = base.get_config()
 
     config.model.activation = "swish"
@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     config.train.warmup_steps = 100
     config.train.schedule = "linear"
     config.train.average_checkpoints = 1
-    config.train.loss_chunk = 512  # logits of 60,000 words are large
+    config.train.loss_chunk = 512  # the logits of 60,000 tokens are large
 
     config.evaluate.every = 500
     config.evaluate.sentences = 200

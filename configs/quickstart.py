@@ -1,9 +1,9 @@
-"""A small Transformer on the generated corpus: the whole path, from nothing to a scored test split, in minutes.
+"""A small Transformer on the generated corpus: from no data to a score on the test split in minutes.
 
 Source: the model is Section 3 of Vaswani et al. 2017, small; the corpus is transformer/data/grammar.
 Hardware: two CPU cores.
-Time: 1.3 minutes from command to prompt, with nothing cached, with AVX-512 (2.9 on an older machine, before a step
-  took a fifth less).
+Time: 1.3 minutes for the complete command with empty caches, with AVX-512 (2.9 on an older machine, before a step
+  became 20 % faster).
 Score: 91.2 BLEU, 95.3 chrF on the test split.
 Command: python -m experiments.train --config=configs/quickstart.py --workdir=runs/quickstart
 """
@@ -14,7 +14,7 @@ from configs import base
 
 
 def get_config() -> ConfigDict:
-    """The delta over base.py."""
+    """Returns the config."""
     config = base.get_config()
 
     config.model.d_model = 128
@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.model.heads = 4
     config.model.encoder_layers = 2
     config.model.decoder_layers = 2
-    # Few sentences are seen more than once: there is nothing to overfit, and dropout would only slow learning down.
+    # Few sentences occur more than once, so the model cannot overfit, and dropout would only slow training down.
     config.model.dropout_embedding = 0.0
     config.model.dropout_sublayer = 0.0
 
@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
     config.data.vocab_size = 1500
     config.data.max_length = 60
     config.data.tokens_per_batch = 1024
-    config.data.buckets = 4  # each costs seconds of compilation, which is much of so short a run
+    config.data.buckets = 4  # each takes seconds to compile, a large part of this short run
 
     config.train.steps = 1100
     config.train.warmup_steps = 200
@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
 
     config.evaluate.every = 550
     config.evaluate.sentences = 200
-    config.decode.beam_size = 2  # half the time of 4; 91.95 and 91.98 BLEU when this was 1200 updates
+    config.decode.beam_size = 2  # half the time of 4; 91.95 and 91.98 BLEU with 1200 updates
     config.checkpoint.every = 400
     config.checkpoint.keep = 2
     return config

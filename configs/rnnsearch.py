@@ -1,16 +1,15 @@
-"""The attention model of Bahdanau et al. 2015: a bidirectional GRU, and a decoder that searches it at each step.
+"""The attention model of Bahdanau et al. 2015: a bidirectional GRU, and a decoder with additive attention.
 
-`:quickstart`, the default, `:multi30k` and `:small` have the data, the budget and about the size of the Transformers
-of quickstart.py, multi30k.py and multi30k.py:small. `:published` has the sizes of the paper, with subwords in the
-place of its 30,000 words a language.
+`:quickstart`, the default, `:multi30k` and `:small` have the data, the budget and about the size of the Transformers in
+quickstart.py, multi30k.py and multi30k.py:small. `:published` has the sizes of the paper, with
+subwords instead of 30,000 words per language.
 
 Source: Bahdanau, Cho & Bengio 2015, "Neural Machine Translation by Jointly Learning to Align and Translate", Section 4
   and Appendices A and B.
-Hardware: two CPU cores (quickstart, multi30k); published: not run, the paper had one GPU for 252 hours.
-Time: quickstart 6.3 minutes, on a machine that was doing other things; small 2.2 minutes on a faster
-  one; multi30k: not run.
+Hardware: two CPU cores (quickstart, multi30k); published: not run; the paper used one GPU for 252 hours.
+Time: quickstart 6.3 minutes, on a machine with other load; small 2.2 minutes on a faster machine; multi30k: not run.
 Score: quickstart, three seeds: 97.6 BLEU, 98.9 chrF on the test split; small, three seeds, test_2016_flickr: 48.2 BLEU
-  en-fr, 44.4 fr-en; multi30k: not run. Published, WMT14 en-fr test: 28.45 BLEU, tokenised, RNNsearch-50
+  en-fr, 44.4 fr-en; multi30k: not run. Published, WMT14 en-fr test: 28.45 BLEU, tokenised, RNNsearch-50,
   trained longest.
 Command: python -m experiments.train --config=configs/rnnsearch.py:multi30k --workdir=runs/rnnsearch
 """
@@ -18,20 +17,20 @@ Command: python -m experiments.train --config=configs/rnnsearch.py:multi30k --wo
 from ml_collections import ConfigDict
 
 from configs import base
-from configs.sizes import SCALES
+from configs.sizes import SIZES
 
-ARGUMENTS = (*SCALES, "published")
+ARGUMENTS = (*SIZES, "published")
 
 
-def get_config(scale: str = "quickstart") -> ConfigDict:
-    """The delta over quickstart.py, multi30k.py or base.py.
+def get_config(size: str = "quickstart") -> ConfigDict:
+    """Returns the config, a delta over quickstart.py, multi30k.py or base.py.
 
     Raises:
-      ValueError: another scale.
+      ValueError: unknown size.
     """
-    if scale not in ARGUMENTS:
-        raise ValueError(f"rnnsearch:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    config = (SCALES | {"published": base.get_config})[scale]()
+    if size not in ARGUMENTS:
+        raise ValueError(f"rnnsearch:{size}: the argument is one of {', '.join(ARGUMENTS)}")
+    config = (SIZES | {"published": base.get_config})[size]()
 
     config.model.architecture = "rnnsearch"
     config.model.encoder_layers = 1
@@ -42,7 +41,7 @@ def get_config(scale: str = "quickstart") -> ConfigDict:
     config.model.scale_embeddings = False
     config.train.clip_norm = 1.0  # Section B.2
 
-    if scale != "published":
+    if size != "published":
         config.model.d_state = 192
         config.train.optimizer = "muon"
         config.train.learning_rate = 8e-3  # the best of 2e-3, 4e-3 and 8e-3: experiments/LOG.md
@@ -62,7 +61,7 @@ def get_config(scale: str = "quickstart") -> ConfigDict:
     config.train.label_smoothing = 0.0
     config.train.schedule = "constant"
     config.train.warmup_steps = 1
-    config.train.learning_rate = 5e-4  # Adam's, in the place of Adadelta
+    config.train.learning_rate = 5e-4  # for Adam; the paper used Adadelta
     config.train.steps = 667_000
     config.decode.beam_size = 12
     config.decode.length_penalty = 0.0

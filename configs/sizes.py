@@ -1,8 +1,8 @@
-"""Sizes and budgets that several architectures and sweeps come in: each a Transformer's whole config."""
+"""Sizes and budgets shared by several architectures and sweeps: a complete Transformer config for each name."""
 
 from configs import multi30k, quickstart
 
-SCALES = {
+SIZES = {
     "quickstart": quickstart.get_config,
     "multi30k": multi30k.get_config,
     "small": lambda: multi30k.get_config("small"),

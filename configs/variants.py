@@ -1,9 +1,9 @@
-"""Sweeps as data: named sets of changes to a base config, and three ways to make longer lists of shorter ones.
+"""Sweeps as data: named variants of a base config, and functions that combine sweeps.
 
-A sweep is a dict from a variant's name to its changes, {"train.learning_rate": 1e-3}. No changes, {}, is the base
-itself. A file of configs/sweeps or configs/ablations has `get_sweep`, which returns one; `FILE:ARGUMENT` passes it an
-argument, one of the file's `ARGUMENTS`. If it has `PUBLISHED`, {variant: {"bleu": 25.8}}, those numbers stand in the
-report beside ours.
+A sweep maps the name of a variant to its changes, {"train.learning_rate": 1e-3}; {} is the base. A file of
+configs/sweeps or configs/ablations defines `get_sweep`, which returns a sweep. `FILE:ARGUMENT` passes an argument, one
+of the file's `ARGUMENTS`. If the file defines `PUBLISHED`, {variant: {"bleu": 25.8}}, the report lists them next
+to the measured ones.
 """
 
 from typing import Any
@@ -14,16 +14,16 @@ Sweep = dict[str, dict[str, Any]]
 
 
 def axis(key: str, values: list[Any] | tuple[Any, ...], name: str = "") -> Sweep:
-    """A variant for each value of a key, named "NAME=VALUE"; the name is the key's last part if none is given."""
+    """Returns one variant per value of a key, named "NAME=VALUE"; the default name is the last part of the key."""
     name = name or key.rpartition(".")[2]
     return {f"{name}={value}": {key: value} for value in values}
 
 
 def product(*sweeps: Sweep) -> Sweep:
-    """Every combination: a variant of each sweep, their changes together.
+    """Returns all combinations of one variant of each sweep.
 
     Raises:
-      ValueError: two of the sweeps change one key.
+      ValueError: two sweeps change the same key.
     """
     result: Sweep = {"": {}}
     for sweep in sweeps:
@@ -35,29 +35,31 @@ def product(*sweeps: Sweep) -> Sweep:
     return result
 
 
-def together(*sweeps: Sweep) -> Sweep:
-    """The first variants of all sweeps as one, then the second ones, and so on.
+def zip_(*sweeps: Sweep) -> Sweep:
+    """Returns the combination of the first variants of all sweeps, then of the second ones, and so on.
 
     Raises:
-      ValueError: sweeps of different lengths, or two that change one key.
+      ValueError: the sweeps have different lengths, or two change the same key.
     """
     lengths = [len(sweep) for sweep in sweeps]
     if len(set(lengths)) > 1:
-        raise ValueError(f"sweeps of {', '.join(map(str, lengths))} variants cannot go together one by one")
+        raise ValueError(
+            f"sweeps of {', '.join(map(str, lengths))} variants cannot be zipped; give them the same number"
+        )
     result: Sweep = {}
     for variants in zip(*(sweep.items() for sweep in sweeps), strict=True):
-        whole, changes = "", {}
+        joint_name, changes = "", {}
         for name, more in variants:
-            whole, changes = _joined(whole, name), _merged(changes, more)
-        result[whole] = changes
+            joint_name, changes = _joined(joint_name, name), _merged(changes, more)
+        result[joint_name] = changes
     return result
 
 
 def chain(*sweeps: Sweep) -> Sweep:
-    """The variants of one sweep after those of another.
+    """Returns the variants of all sweeps, one sweep after the other.
 
     Raises:
-      ValueError: two variants have one name and different changes.
+      ValueError: two variants have the same name and different changes.
     """
     result: Sweep = {}
     for sweep in sweeps:
@@ -68,7 +70,7 @@ def chain(*sweeps: Sweep) -> Sweep:
 
 
 def difference(base: ConfigDict, other: ConfigDict) -> dict[str, Any]:
-    """The changes that make `other` of `base`, key by key."""
+    """Returns the changes that turn `base` into `other`."""
     return {
         f"{section}.{key}": value
         for section, keys in other.items()
@@ -78,11 +80,11 @@ def difference(base: ConfigDict, other: ConfigDict) -> dict[str, Any]:
 
 
 def _joined(name: str, other: str) -> str:
-    return " ".join(each for each in (name, other) if each)
+    return " ".join(part for part in (name, other) if part)
 
 
 def _merged(changes: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    twice = changes.keys() & more.keys()
-    if twice:
-        raise ValueError(f"two sweeps change {', '.join(sorted(twice))}")
+    common = changes.keys() & more.keys()
+    if common:
+        raise ValueError(f"two sweeps change {', '.join(sorted(common))}")
     return changes | more

@@ -1,15 +1,15 @@
-"""Looks inside a trained model: what attends to what, and which part does the work.
+"""Analyses a trained model: its attention, the importance and roles of its heads, and what it has learned of grammar.
 
     python -m experiments.analyze --workdir=runs/quickstart --text="Le poulet n'a pas traversé la route."
     python -m experiments.analyze --workdir=runs/quickstart --study=heads,alignment,phenomena
     python -m experiments.analyze --workdir=runs/quickstart --contrast=pairs.tsv
     python -m experiments.analyze --workdir=runs/quickstart --against=runs/no-scaling --split=validation
 
-Of sentences (--text, --file or --split) it draws every attention, PNG and SVG, and writes attention.html, which needs
-no network: hover a word and see where each head looks, and how that follows score by score from queries and keys.
-Studies measure on a split; --contrast says of each line SOURCE, tab, RIGHT, tab, WRONG which translation is the more
-probable, and with --study=heads also without which head it is not; --against compares two runs. Everything is written
-to the run's analysis/, or to --output.
+For sentences (--text, --file or --split) it draws every attention as PNG and SVG, and writes attention.html. The page
+needs no network; it shows the weights of each head for a word, and how they follow from queries and keys. --study
+measures on a split. --contrast reads lines of source, right and wrong translation, separated by tabs, and reports which
+translation is more probable; with --study=heads also with each head masked. --against compares two runs. All files are
+written to analysis/ in the run's workdir, or to --output.
 """
 
 import pathlib
@@ -25,86 +25,86 @@ STUDIES = ("heads", "alignment", "phenomena", "training")
 
 def define() -> None:
     """Defines the flags."""
-    text, whole = flags.DEFINE_string, flags.DEFINE_integer
-    text("workdir", None, "folder of a run")
-    text("text", None, "a sentence to look at")
-    text("reference", None, "its right translation, to be looked at too; with --file, a file of them")
-    text("file", None, "sentences to look at, one a line, plain or .gz")
-    text("split", None, "a split of the run's corpus to look at or to measure on; its data.validation_split")
-    flags.DEFINE_list("study", [], f"what to measure: {', '.join(STUDIES)}, with commas between")
-    text("contrast", None, "lines of source, right and wrong translation with tabs between")
-    text("against", None, "folder of another run, to be compared on the same sentences")
-    text("output", None, "folder for what is written; default: analysis/ in the run's")
-    whole("pictures", 3, "sentences of a file or a split that are drawn", lower_bound=1)
-    whole("sentences", 200, "sentences that studies and comparisons measure on", lower_bound=1)
-    whole("beam_size", None, "hypotheses shown a sentence; default: as configured", lower_bound=1)
+    string, integer = flags.DEFINE_string, flags.DEFINE_integer
+    string("workdir", None, "workdir of a run")
+    string("text", None, "a sentence to analyse")
+    string("reference", None, "its reference, analysed too; with --file, a file of references")
+    string("file", None, "sentences to analyse, one per line, plain or .gz")
+    string("split", None, "split of the run's corpus to analyse or measure on; default: data.validation_split")
+    flags.DEFINE_list("study", [], f"studies: {', '.join(STUDIES)}, separated by commas")
+    string("contrast", None, "file of lines with source, right and wrong translation, separated by tabs")
+    string("against", None, "workdir of another run to compare on the same sentences")
+    string("output", None, "folder for the results; default: analysis/ in the workdir")
+    integer("pictures", 3, "number of sentences of a file or a split to draw", lower_bound=1)
+    integer("sentences", 200, "number of sentences for studies and comparisons", lower_bound=1)
+    integer("beam_size", None, "hypotheses shown per sentence; default: decode.beam_size", lower_bound=1)
 
 
 def main(args: cli.Args) -> None:
-    """Looks at what the flags say, and prints what was measured and where it is."""
-    asked = vars(args)
-    if not asked["workdir"]:
-        cli.refuse("--workdir is needed: the folder of a run")
-    if unknown := [name for name in asked["study"] if name not in STUDIES]:
-        cli.refuse(f"--study: {unknown[0]!r} is none of {', '.join(STUDIES)}")
-    looks = [name for name in ("text", "file", "split") if asked[name]]
-    if len(looks) > 1:
-        cli.refuse(f"--{looks[0]} and --{looks[1]}: give one of them")
-    if asked["reference"] and looks not in (["text"], ["file"]):
-        cli.refuse("--reference goes with --text or --file")
-    if not (looks or asked["study"] or asked["contrast"] or asked["against"]):
-        cli.refuse("nothing to look at: give --text, --file, --split, --study, --contrast or --against")
+    """Runs the requested analyses, and prints the results and the names of the files."""
+    if not args.workdir:
+        cli.exit_with_error("--workdir is needed: the folder of a run")
+    if unknown := [name for name in args.study if name not in STUDIES]:
+        cli.exit_with_error(f"--study: {unknown[0]!r} is not one of {', '.join(STUDIES)}")
+    inputs = [name for name in ("text", "file", "split") if getattr(args, name)]
+    if len(inputs) > 1:
+        cli.exit_with_error(f"--{inputs[0]} and --{inputs[1]} exclude each other")
+    if args.reference and inputs not in (["text"], ["file"]):
+        cli.exit_with_error("--reference needs --text or --file")
+    if not (inputs or args.study or args.contrast or args.against):
+        cli.exit_with_error("nothing to analyse: give --text, --file, --split, --study, --contrast or --against")
     from experiments.runtime import xla_env
 
-    with cli.mistakes():
-        # One device: what is looked at is small, and eager.
-        xla_env.prepare(0)
-        for line in analyze(asked):
+    with cli.user_errors():
+        xla_env.prepare(0)  # one device: the inputs are small, and some computations are not compiled
+        for line in analyze(args):
             print(line)
 
 
-def analyze(asked: dict[str, Any]) -> list[str]:
-    """Does what flags by these names ask for; returns what `main` prints."""
-    from experiments.studies import attention, study
-    from experiments.studies.inspected_run import Subject
+def analyze(args: Any) -> list[str]:
+    """Runs the analyses of the flags; returns the lines to print."""
+    from experiments.studies import attention
+    from experiments.studies.inspected_run import InspectedRun
+    from experiments.studies.study import write_studies
 
-    subject = Subject(asked["workdir"])
-    subjects = [subject, *([Subject(asked["against"])] if asked["against"] else [])]
-    folder = pathlib.Path(asked["output"] or subject.workdir.path / "analysis")
+    runs = [InspectedRun(workdir) for workdir in (args.workdir, args.against) if workdir]
+    folder = pathlib.Path(args.output or runs[0].workdir.path / "analysis")
     folder.mkdir(parents=True, exist_ok=True)
-    printed: list[str] = []
-    studies = _studies(subjects, asked, folder)
-    if asked["text"] or asked["file"] or not studies:
-        chosen = attention.chosen(subject, asked)
-        printed += [str(path) for path in attention.show(subjects, chosen, folder, asked["beam_size"])]
+    lines: list[str] = []
+    studies = _run_studies(runs, args, folder)
+    if args.text or args.file or not studies:
+        sentences = attention.choose_sentences(runs[0], args)
+        lines += map(str, attention.write_attention(runs, sentences, folder, args.beam_size))
     if studies:
-        title = f"Analysis of {' and '.join(map(attention.run_name, subjects))}"
-        printed += [study.markdown for study in studies]
-        printed += [str(path) for path in study.write(studies, title, folder)]
-    return printed
+        title = f"Analysis of {' and '.join(run.name for run in runs)}"
+        lines += [study.markdown for study in studies]
+        lines += map(str, write_studies(studies, title, folder))
+    return lines
 
 
-def _studies(subjects: Sequence[Any], asked: dict[str, Any], folder: pathlib.Path) -> list[Any]:
-    """Everything that is measured."""
-    from experiments.studies import alignment, comparison, heads, phenomena, training_curves
+def _run_studies(runs: Sequence[Any], args: Any, folder: pathlib.Path) -> list[Any]:
+    from experiments.studies.alignment import measure_alignment
+    from experiments.studies.comparison import compare_runs
+    from experiments.studies.heads import contrast_by_head, measure_heads
+    from experiments.studies.phenomena import measure_contrasts, measure_phenomena, read_examples
+    from experiments.studies.training_curves import collect_training_curves
     from transformer.data.corpus import open_corpus
 
-    subject, found = subjects[0], []
-    split = asked["split"] or subject.spec.data.validation_split
-    compares = len(subjects) > 1 and not (asked["text"] or asked["file"])
-    if asked["study"] or compares:
-        pairs = list(open_corpus(subject.spec.data).split(split)[: asked["sentences"]])
-        modules = (heads, alignment, phenomena, training_curves)
-        named = dict(zip(STUDIES, modules, strict=True))
-        found += [named[name].study(subject, split, pairs, folder) for name in asked["study"]]
-        found += [comparison.study(subject, subjects[1], split, pairs)] if compares else []
-    if asked["contrast"]:
-        contrasts = phenomena.read_contrasts(asked["contrast"])
-        name = pathlib.Path(asked["contrast"]).name
-        found.append(phenomena.contrast(subject, contrasts, name))
-        if "heads" in asked["study"]:
-            found.append(heads.contrast(subject, contrasts, name))
-    return found
+    run, studies = runs[0], []
+    split = args.split or run.spec.data.validation_split
+    compare = len(runs) > 1 and not (args.text or args.file)
+    if args.study or compare:
+        pairs = list(open_corpus(run.spec.data).split(split)[: args.sentences])
+        functions = (measure_heads, measure_alignment, measure_phenomena, collect_training_curves)
+        by_name = dict(zip(STUDIES, functions, strict=True))
+        studies += [by_name[name](run, split, pairs, folder) for name in args.study]
+        studies += [compare_runs(run, runs[1], split, pairs)] if compare else []
+    if args.contrast:
+        examples, title = read_examples(args.contrast), pathlib.Path(args.contrast).name
+        studies.append(measure_contrasts(run, examples, title))
+        if "heads" in args.study:
+            studies.append(contrast_by_head(run, examples, title))
+    return studies
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Examines a corpus before anything is trained on it: what is wrong, where, how often, and what to do about it.
+r"""Examines a corpus for faults: what is wrong, where, how often, and how to fix it.
 
     python -m experiments.doctor --config=configs/multi30k.py
     python -m experiments.doctor --config=configs/base.py --config.data.source=files \
         --config.data.path='corpus/{split}.{language}' [--fix=cleaned]
 
-Each finding is FILE:LINE: severity: message [kind], or SPLIT:INDEX for a corpus without files, with examples and a
-remedy. Files are examined whole, whatever data.train_pairs says. --json prints one JSON object last, on one line.
+A finding is FILE:LINE: severity: message [kind], or SPLIT:INDEX for a corpus without files, with examples and a remedy.
+Files are examined completely, whatever data.train_pairs is. With --json the last line is a JSON object.
 
-Exit status: 0 without an error among the findings, 1 with one, 2 for a mistake in the flags or the config.
+Exit status: 0 without errors among the findings, 1 with errors, 2 for an error in a flag or the config.
 """
 
 import json
@@ -26,18 +26,20 @@ from transformer.spec import DataSpec, Spec
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
-    flags.DEFINE_list("splits", [], "with commas between; default: the config's train, validation and test splits")
-    flags.DEFINE_bool("json", False, "print one JSON object last, on one line")
-    flags.DEFINE_string("fix", None, "folder for cleaned copies of a corpus of files; new, or empty")
-    flags.DEFINE_integer("limit", 5, "examples shown of each kind of fault in each file", lower_bound=1)
+    config_flags.DEFINE_config_file("config", None, "config file, FILE or FILE:ARGUMENT, such as those in configs/")
+    flags.DEFINE_list(
+        "splits", [], "splits, separated by commas; default: the config's train, validation and test splits"
+    )
+    flags.DEFINE_bool("json", False, "print the findings as a JSON object, on the last line")
+    flags.DEFINE_string("fix", None, "folder for cleaned copies of the files; new or empty")
+    flags.DEFINE_integer("limit", 5, "examples per kind of fault and file", lower_bound=1)
 
 
 def main(args: cli.Args) -> None:
-    """Examines, prints, and ends with the status."""
+    """Prints the findings, and exits with the status."""
     if not args.config:
-        cli.refuse("--config is needed: --config=configs/quickstart.py")
-    with cli.mistakes():
+        cli.exit_with_error("--config is needed: --config=configs/quickstart.py")
+    with cli.user_errors():
         data = Spec.from_config(args.config).data
         splits = args.splits or [data.train_split, data.validation_split, data.test_split]
         report = examine(data, splits, args.limit, args.fix)
@@ -47,45 +49,46 @@ def main(args: cli.Args) -> None:
 
 
 def examine(data: DataSpec, splits: Sequence[str], limit: int, fix: str | None = None) -> dict[str, Any]:
-    """Examines splits of a corpus and prints what is found; returns what --json prints.
+    """Examines splits of a corpus and prints the findings; returns the object that --json prints.
 
     Raises:
-      ValueError, FileNotFoundError: no such corpus or split, or a folder for copies that is in use.
+      ValueError, FileNotFoundError: the corpus or a split does not exist, or the folder for copies is not empty.
     """
     from transformer.data.corpus import open_corpus
-    from transformer.data.doctor import ERROR, Examination, repair
+    from transformer.data.doctor import ERROR, CorpusExaminer, repair
 
     splits = list(dict.fromkeys(splits))
     if fix is not None:
-        repair.check(data, pathlib.Path(fix))
-    examination = Examination(data, limit)
+        repair.check_fixable(data, pathlib.Path(fix))
+    examiner = CorpusExaminer(data, limit)
     sizes = {}
     for name in splits:
         if data.source == "files":
-            sizes[name] = examination.files(name)
+            sizes[name] = examiner.examine_files(name)
         else:
-            sizes[name] = examination.pairs(name, open_corpus(data).split(name))
+            sizes[name] = examiner.examine_pairs(name, open_corpus(data).split(name))
         print(f"{name}: {sizes[name]:,} pairs", flush=True)
-    examination.overlaps()
-    findings = examination.findings()
-    copies = [] if fix is None else repair.write(data, splits, findings, pathlib.Path(fix))
+    examiner.compare_splits()
+    findings = examiner.findings()
+    copies = [] if fix is None else repair.write_copies(data, splits, findings, pathlib.Path(fix))
     for finding in findings:
-        print("", *finding.text(), sep="\n")
+        print("", *finding.report_lines(), sep="\n")
     errors = sum(finding.severity == ERROR for finding in findings)
     warnings = len(findings) - errors
-    counted = (
-        f"{count} {what}{'s' if count != 1 else ''}" for count, what in ((errors, "error"), (warnings, "warning"))
+    counts = (
+        f"{count} {severity}{'s' if count != 1 else ''}"
+        for count, severity in ((errors, "error"), (warnings, "warning"))
     )
-    print("", ", ".join(counted), *(copy.text() for copy in copies), sep="\n")
+    print("", ", ".join(counts), *(copy.summary() for copy in copies), sep="\n")
     return {
         "pairs": sizes,
         "errors": errors,
         "warnings": warnings,
-        "findings": [finding.record() for finding in findings],
-        "copies": [copy.record() for copy in copies],
+        "findings": [finding.to_json() for finding in findings],
+        "copies": [copy.to_json() for copy in copies],
     }
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly, as it ends other filters
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` stops it without a message
     cli.run(define, main)

@@ -1,9 +1,9 @@
-"""Tables and pictures of a sweep: every variant's scores over its seeds, what they cost, and where they differ.
+"""Writes the tables and figures of a sweep: scores and costs of each variant over its seeds.
 
     python -m experiments.report --workdir=runs/lineage
 
-Writes report.md, report.csv (one value a line), pictures (PNG, SVG, PDF) and all of it as one page, report.html, to the
-folder's report/, and prints the tables. Cells that are not finished are left out and counted.
+Prints the tables, and writes report.md, report.csv (one value per line), figures (PNG, SVG, PDF) and a single page with
+all of it, report.html, to the folder's report/. Unfinished cells are counted and left out.
 """
 
 import pathlib
@@ -22,9 +22,9 @@ def define() -> None:
 def main(args: cli.Args) -> None:
     """Writes the report, and prints its tables."""
     if not args.workdir:
-        cli.refuse("--workdir is needed: the folder of a sweep")
-    with cli.mistakes():
-        report = Report.of(pathlib.Path(args.workdir))
+        cli.exit_with_error("--workdir is needed: the folder of a sweep")
+    with cli.user_errors():
+        report = Report.from_folder(pathlib.Path(args.workdir))
     print(report.write(pathlib.Path(args.workdir) / "report"))
 
 

@@ -1,12 +1,12 @@
-"""Trains a translation model.
+"""Trains a translation model, then translates and scores the test split.
 
     python -m experiments.train --config=configs/quickstart.py --workdir=runs/quickstart
 
-Settings are overridden one by one (--config.model.heads=4). The same command again continues a run that was cut off. At
-the end the test split is translated and scored, and one sentence's attention is drawn in the workdir.
+Any setting can be overridden: --config.model.heads=4. The same command continues an interrupted run. At the end the
+attention of one sentence is drawn.
 
-SIGTERM or Ctrl-C: the run is saved, and ends with status 143 or 130 within 25 seconds; a second one ends it at once.
-Status 2: a mistake in a flag, a setting, a file or the folder. Status 1: training failed, and one line says why.
+SIGTERM or Ctrl-C saves the run, which exits with status 143 or 130 within 25 seconds; a second signal exits at once.
+Status 2: an error in a flag, a setting, a file or the folder. Status 1: training failed; one line gives the reason.
 """
 
 import contextlib
@@ -24,34 +24,36 @@ from transformer.spec import Spec
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
-    flags.DEFINE_string("workdir", None, "folder of the run, made if it does not exist")
-    flags.DEFINE_list("allow_config_change", [], "settings that may differ from those the run in it began with")
-    flags.DEFINE_string("init_from", None, "folder of a Marian model to begin from; sets config.train.init_from")
+    config_flags.DEFINE_config_file("config", None, "config file, FILE or FILE:ARGUMENT, such as those in configs/")
+    flags.DEFINE_string("workdir", None, "folder of the run, created if missing")
+    flags.DEFINE_list("allow_config_change", [], "settings that may differ from those of the run in the folder")
+    flags.DEFINE_string("init_from", None, "folder of a Marian model to start from; sets config.train.init_from")
 
 
 def main(args: cli.Args) -> None:
     """Trains, and scores the test split."""
     if not args.config or not args.workdir:
-        cli.refuse("--config and --workdir are needed: --config=configs/quickstart.py --workdir=runs/quickstart")
-    begun = time.monotonic()
-    with cli.failures(), contextlib.ExitStack() as held:
-        interrupts = held.enter_context(Interrupts())
-        with cli.mistakes():
+        cli.exit_with_error(
+            "--config and --workdir are needed: --config=configs/quickstart.py --workdir=runs/quickstart"
+        )
+    start = time.monotonic()
+    with cli.runtime_errors(), contextlib.ExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts())
+        with cli.user_errors():
             if args.init_from:
                 args.config.train.init_from = args.init_from
             spec = Spec.from_config(args.config)
             xla_env.prepare(spec.parallel.cpu_devices)
-            distributed.join(spec.parallel.distributed)
-            if distributed.several():
-                interrupts.among_others(distributed.notified)
-            if distributed.leader():
-                held.enter_context(Workdir(args.workdir).held())
+            distributed.initialize(spec.parallel.distributed)
+            if distributed.is_distributed():
+                interrupts.coordinate(distributed.preemption_at)
+            if distributed.is_primary():
+                stack.enter_context(Workdir(args.workdir).locked())
             run = execute.open_run(spec, args.workdir, args.allow_config_change, interrupts=interrupts)
         from experiments.runs import trainer
 
         trainer.train([run])
-        run.finish(begun)
+        run.finish(start)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a launcher starts: the command that trains, as its flags were typed, checked before anything costs money."""
+"""The training command of a launcher: its arguments as the user typed them, checked before anything costs money."""
 
 import pathlib
 import re
@@ -10,86 +10,87 @@ from typing import Any
 from experiments.runtime import cli
 from transformer.spec import Spec
 
-HELD = 130  # seconds after which nothing is held any more by a process that was killed
+LEASE_EXPIRY = 130  # seconds after which every lease of a killed process has expired
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def subcommand(names: Sequence[str]) -> str:
-    """Takes the first argument, which says what to do, off the command line; "" before --help.
+def pop_subcommand(names: Sequence[str]) -> str:
+    """Removes the first argument, the subcommand, from `sys.argv` and returns it; "" before --help.
 
-    Ends the program with one line if it is none of `names`.
+    Exits with a one-line message if it is none of `names`.
     """
     first = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if first in ("-h", "-help", "--help", "--helpfull"):
         sys.argv[1:] = ["--help"]
         return ""
     if first not in names:
-        cli.refuse(f"{first}: unknown; the first argument is one of {', '.join(names)}")
+        cli.exit_with_error(f"{first}: unknown; the first argument is one of {', '.join(names)}")
     del sys.argv[1]
     return first
 
 
-def need(args: object, names: Iterable[str], what: str) -> None:
-    """Raises ValueError, which names them, if flags that `what` needs have no value."""
+def require_flags(args: object, names: Iterable[str], subcommand: str) -> None:
+    """Raises ValueError, with their names, if flags that `subcommand` needs have no value."""
     missing = [name for name in names if not getattr(args, name)]
     if missing:
-        raise ValueError(f"{what} needs {', '.join(f'--{name}' for name in missing)}")
+        raise ValueError(f"{subcommand} needs {', '.join(f'--{name}' for name in missing)}")
 
 
 def config_arguments(config: Any, copied: bool) -> list[str]:
-    """--config and its overrides as they were typed, once they are known to make a config that can be trained.
+    """Returns --config and its overrides as the user typed them, after checking that the config is valid.
 
     Args:
-      config: the flag's value.
-      copied: whether the job sees this repository alone; a config must then lie in it.
+      config: value of the --config flag.
+      copied: whether the job sees only a copy of this repository; the config file must then lie in it.
 
     Raises:
-      ValueError: settings that do not go together; a form that cannot be passed on; a file outside of the repository.
+      ValueError: inconsistent settings, an argument that cannot be passed on, or a file outside the repository.
     """
     Spec.from_config(config)
-    passed = []
+    arguments = []
     for argument in sys.argv[1:]:
         if re.fullmatch(r"--?(no)?config(\..*)?", argument) and "=" not in argument:
             raise ValueError(f"{argument}: write it with its value, as {argument}=VALUE")
         if re.match(r"--?config=", argument):
-            passed.insert(0, f"--config={_placed(argument.partition('=')[2], copied)}")
+            arguments.insert(0, f"--config={_job_path(argument.partition('=')[2], copied)}")
         elif re.match(r"--?config\.", argument):
-            passed.append(f"--{argument.lstrip('-')}")
-    return passed
+            arguments.append(f"--{argument.lstrip('-')}")
+    return arguments
 
 
-def _placed(argument: str, copied: bool) -> str:
-    """FILE or FILE:ARGUMENT as it is seen from the repository, where the job starts."""
-    path, colon, chosen = argument.partition(":")
+def _job_path(argument: str, copied: bool) -> str:
+    """Returns FILE or FILE:ARGUMENT as the job finds it: relative to the repository, where the job starts."""
+    path, colon, config_argument = argument.partition(":")
     resolved = pathlib.Path(path).resolve()
     if resolved.is_relative_to(ROOT):
-        return f"{resolved.relative_to(ROOT)}{colon}{chosen}"
+        return f"{resolved.relative_to(ROOT)}{colon}{config_argument}"
     if copied:
-        raise ValueError(f"--config: {path} does not lie in {ROOT}, which is all that is copied")
-    return f"{resolved}{colon}{chosen}"
+        raise ValueError(f"--config: {path} does not lie in {ROOT}, and only that folder is copied")
+    return f"{resolved}{colon}{config_argument}"
 
 
 def check_workdir(path: str) -> None:
-    """Raises ValueError if training could not use the folder: it is written through the file system."""
+    """Raises ValueError for a URL: training writes its workdir through the file system."""
     if "://" in path:
         raise ValueError(
-            f"--workdir={path}: not a folder; mount the bucket or file share on the hosts, and give the path there"
+            f"--workdir={path}: not a folder; mount the bucket or file share on the hosts, and give its mount path"
         )
 
 
-def train(python: str, config: Sequence[str], workdir: str, *more: str) -> list[str]:
-    """The command line that trains, or continues, a run."""
-    return [python, "-m", "experiments.train", *config, *more, f"--workdir={workdir}"]
+def train_command(python: str, config: Sequence[str], workdir: str, *overrides: str) -> list[str]:
+    """Returns the command line that trains or resumes a run."""
+    return [python, "-m", "experiments.train", *config, *overrides, f"--workdir={workdir}"]
 
 
-def after_others(workdir: str) -> str:
-    """A line for a shell that waits if a process may have been killed in the folder, and could not say so.
+def wait_for_leases(workdir: str) -> str:
+    """Returns a shell line that waits until the leases of killed processes have expired, if the workdir has any.
 
-    What it held, see `experiments.runtime.leases`, counts as held for two minutes; training would be refused.
+    A process that is killed cannot release its lease (`experiments.runtime.leases`). The lease counts as held for two
+    minutes, during which training would refuse to start.
     """
-    return f"if ls {shlex.quote(workdir)}/lock.* >/dev/null 2>&1; then sleep {HELD}; fi"
+    return f"if ls {shlex.quote(workdir)}/lock.* >/dev/null 2>&1; then sleep {LEASE_EXPIRY}; fi"
 
 
-def sets(arguments: Sequence[str], key: str) -> bool:
-    """Whether a config's key is among the overrides."""
+def is_overridden(arguments: Sequence[str], key: str) -> bool:
+    """Returns whether a config key is among the overrides."""
     return any(argument.startswith(f"--config.{key}=") for argument in arguments)

@@ -1,11 +1,11 @@
-"""Trains on TPUs of a GKE cluster, through xpk.
+"""Trains on TPUs of a GKE cluster through xpk.
 
     python -m launch.gke run    --name=N --cluster=C --zone=Z --accelerator=v5litepod-16 --config=FILE --workdir=/runs/D
     python -m launch.gke list   --cluster=C --zone=Z
     python -m launch.gke delete --name=N --cluster=C --zone=Z
 
---dry_run prints every xpk line and runs none. xpk is a tool of its own (pip install xpk); it puts the repository into
-an image, and Kubernetes starts it anew when hosts are taken away. launch/gke.md goes through it from nothing.
+--dry_run prints the xpk command lines and runs none. xpk is a separate tool (pip install xpk). It puts the repository
+into an image, and Kubernetes restarts the run when hosts are preempted. See launch/gke.md.
 """
 
 import shlex
@@ -18,65 +18,66 @@ from launch import command_line
 from launch.shell import Shell
 from launch.tpu_vm import PYTHON, Accelerator
 
+REQUIRED = {"run": ("name", "accelerator", "config", "workdir"), "list": (), "delete": ("name",)}
+
 
 def define() -> None:
     """Defines the flags."""
-    text = flags.DEFINE_string
-    text("name", None, "of the workload")
-    text("cluster", None, "made by `xpk cluster create`")
-    text("zone", None, "where it is")
-    text("project", None, "who pays; default: gcloud's own setting")
-    text("accelerator", None, "what the cluster has, such as v5litepod-16")
-    text("image", f"python:{PYTHON}", "what the code is put on; it needs Python 3.11 or newer")
-    flags.DEFINE_integer("restarts", 20, "how often the run may be continued after hosts were taken away", 0)
-    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
-    text("workdir", None, "folder of the run, on storage that is attached to the cluster")
-    flags.DEFINE_bool("dry_run", False, "print every xpk line, and run none")
+    string = flags.DEFINE_string
+    string("name", None, "name of the workload")
+    string("cluster", None, "cluster that `xpk cluster create` made")
+    string("zone", None, "zone of the cluster")
+    string("project", None, "billing project; default: gcloud's configured project")
+    string("accelerator", None, "accelerator type of the cluster, such as v5litepod-16")
+    string("image", f"python:{PYTHON}", "base image, with Python 3.11 or newer")
+    flags.DEFINE_integer("restarts", 20, "how often the run may restart after its hosts were preempted", 0)
+    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    string("workdir", None, "folder of the run, on storage that is attached to the cluster")
+    flags.DEFINE_bool("dry_run", False, "print the xpk command lines and run none")
 
 
-def workload(args: cli.Args) -> list[str]:
-    """The xpk line that starts training.
+def create_command(args: cli.Args) -> list[str]:
+    """Returns the xpk command line that starts training.
 
     Raises:
-      ValueError: a config, accelerator or workdir that would not do.
+      ValueError: an invalid config, accelerator or workdir.
     """
     workdir, accelerator = args.workdir, Accelerator.parse(args.accelerator)
     command_line.check_workdir(workdir)
     if not workdir.startswith("/"):
         raise ValueError(f"--workdir={workdir}: a container's disk is lost with it; give a path in attached storage")
     config = command_line.config_arguments(args.config, copied=True)
-    joined = accelerator.several_hosts and not command_line.sets(config, "parallel.distributed")
-    train = command_line.train("python", config, workdir, *(["--config.parallel.distributed=on"] if joined else []))
+    distributed = accelerator.multi_host and not command_line.is_overridden(config, "parallel.distributed")
+    overrides = ["--config.parallel.distributed=on"] if distributed else []
+    wait = command_line.wait_for_leases(workdir)
+    train = command_line.train_command("python", config, workdir, *overrides)
     return [
-        *_line(args, "create"),
+        *_workload_command(args, "create"),
         f"--tpu-type={accelerator}",
         f"--base-docker-image={args.image}",
         f"--script-dir={command_line.ROOT}",
         f"--max-restarts={args.restarts}",
-        "--restart-on-exit-codes=143",  # saved and ended on a signal; the same command goes on from there
-        # exec: a signal to the shell must reach what it starts
-        f"--command={command_line.after_others(workdir)}; pip install --quiet -e '.[tpu]' && exec {shlex.join(train)}",
+        "--restart-on-exit-codes=143",  # SIGTERM after saving; the same command resumes the run
+        # exec: a signal to the shell must reach the training process.
+        f"--command={wait}; pip install --quiet -e '.[tpu]' && exec {shlex.join(train)}",
     ]
 
 
-def _line(args: cli.Args, verb: str) -> list[str]:
-    where = [f"--cluster={args.cluster}", f"--zone={args.zone}"]
-    where += [f"--project={args.project}"] if args.project else []
-    named = [f"--workload={args.name}"] if verb != "list" else []
-    return ["xpk", "workload", verb, *where, *named]
+def _workload_command(args: cli.Args, verb: str) -> list[str]:
+    location = [f"--cluster={args.cluster}", f"--zone={args.zone}"]
+    location += [f"--project={args.project}"] if args.project else []
+    workload = [f"--workload={args.name}"] if verb != "list" else []
+    return ["xpk", "workload", verb, *location, *workload]
 
 
-NEEDED = {"run": ("name", "accelerator", "config", "workdir"), "list": (), "delete": ("name",)}
-
-
-def main(what: str, args: cli.Args) -> None:
-    """Does what the subcommand says."""
-    with cli.failures(), cli.mistakes():
-        command_line.need(args, ("cluster", "zone", *NEEDED[what]), what)
-        line = workload(args) if what == "run" else _line(args, what)
-        Shell(args.dry_run).run(*line)
+def main(subcommand: str, args: cli.Args) -> None:
+    """Runs a subcommand."""
+    with cli.runtime_errors(), cli.user_errors():
+        command_line.require_flags(args, ("cluster", "zone", *REQUIRED[subcommand]), subcommand)
+        command = create_command(args) if subcommand == "run" else _workload_command(args, subcommand)
+        Shell(args.dry_run).run(*command)
 
 
 if __name__ == "__main__":
-    chosen = command_line.subcommand(tuple(NEEDED))
+    chosen = command_line.pop_subcommand(tuple(REQUIRED))
     cli.run(define, lambda args: main(chosen, args))

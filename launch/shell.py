@@ -5,57 +5,58 @@ import shutil
 import subprocess
 import sys
 
-_MENDS = {
+_INSTALL_HINTS = {
     "gcloud": "install the Google Cloud CLI (cloud.google.com/sdk), then: gcloud auth login",
     "xpk": "install it with: pip install xpk",
     "sbatch": "run this on a host from which jobs of a SLURM cluster are submitted",
 }
 
 
-class LineError(OSError):
-    """A command line ended with another status than 0, or not in time."""
+class CommandError(OSError):
+    """A command line exited with a status other than 0, or timed out."""
 
 
 class Shell:
-    """Where command lines go.
+    """Runs command lines.
 
     Args:
-      dry_run: print each line as it would be typed, and run none.
+      dry_run: print each command line in shell syntax and run none.
     """
 
     def __init__(self, dry_run: bool = False) -> None:
         self.dry_run = dry_run
 
-    def run(self, *line: str, timeout: float | None = None) -> None:
-        """Runs a line, after it was shown; its output is seen.
+    def run(self, *command: str, timeout: float | None = None) -> None:
+        """Prints and runs a command line; its output goes to this process's output.
 
         Raises:
-          FileNotFoundError: there is no such program.
-          LineError: it ended with another status than 0, or not within `timeout` seconds.
+          FileNotFoundError: the program is not installed.
+          CommandError: the command exited with a status other than 0, or ran longer than `timeout` seconds.
         """
-        program = line[0] if self.dry_run else _found(line[0])
-        self._show(line)
+        program = command[0] if self.dry_run else _resolve(command[0])
+        self._print_command(command)
         if not self.dry_run:
             try:
-                done = subprocess.run([program, *line[1:]], stdin=subprocess.DEVNULL, check=False, timeout=timeout)
+                result = subprocess.run([program, *command[1:]], stdin=subprocess.DEVNULL, check=False, timeout=timeout)
             except subprocess.TimeoutExpired as error:
-                raise LineError(f"no end within {timeout:.0f} seconds: {_short(line)}") from error
-            if done.returncode:
-                raise LineError(f"ended with status {done.returncode}: {_short(line)}")
+                raise CommandError(f"timed out after {timeout:.0f} seconds: {_shorten(command)}") from error
+            if result.returncode:
+                raise CommandError(f"exited with status {result.returncode}: {_shorten(command)}")
 
-    def read(self, *line: str, timeout: float = 300.0) -> str:
-        """What a line prints, which only looks at something; "" in a dry run. It is not shown otherwise.
+    def capture(self, *command: str, timeout: float = 300.0) -> str:
+        """Returns the output of a command line that only reads state; "" in a dry run, which prints the command.
 
         Raises:
-          FileNotFoundError: there is no such program.
-          LineError: it ended with another status than 0, or not within `timeout` seconds; with what it said about that.
+          FileNotFoundError: the program is not installed.
+          CommandError: the command exited with a status other than 0, or ran longer than `timeout` seconds. The message
+            includes its stderr.
         """
         if self.dry_run:
-            self._show(line)
+            self._print_command(command)
             return ""
         try:
-            done = subprocess.run(
-                [_found(line[0]), *line[1:]],
+            result = subprocess.run(
+                [_resolve(command[0]), *command[1:]],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -63,29 +64,29 @@ class Shell:
                 timeout=timeout,
             )
         except subprocess.TimeoutExpired as error:
-            raise LineError(f"no end within {timeout:.0f} seconds: {_short(line)}") from error
-        if done.returncode:
-            raise LineError(f"ended with status {done.returncode}: {_short(line)}: {done.stderr.strip()}")
-        return done.stdout
+            raise CommandError(f"timed out after {timeout:.0f} seconds: {_shorten(command)}") from error
+        if result.returncode:
+            raise CommandError(f"exited with status {result.returncode}: {_shorten(command)}: {result.stderr.strip()}")
+        return result.stdout
 
-    def say(self, text: str) -> None:
-        """Prints a remark: in a dry run as a shell's comment, so that all that is printed can be pasted."""
+    def report(self, text: str) -> None:
+        """Prints a message; in a dry run as a shell comment, so that the complete output can be pasted into a shell."""
         print(f"# {text}" if self.dry_run else text, flush=True)
 
-    def _show(self, line: tuple[str, ...]) -> None:
+    def _print_command(self, command: tuple[str, ...]) -> None:
         if self.dry_run:
-            print(shlex.join(line), flush=True)
+            print(shlex.join(command), flush=True)
         else:
-            print(f"+ {shlex.join(line)}", file=sys.stderr, flush=True)
+            print(f"+ {shlex.join(command)}", file=sys.stderr, flush=True)
 
 
-def _found(program: str) -> str:
+def _resolve(program: str) -> str:
     path = shutil.which(program)
     if path is None:
-        raise FileNotFoundError(f"{program} is not on PATH; {_MENDS.get(program, 'install it')}")
+        raise FileNotFoundError(f"{program} is not on PATH; {_INSTALL_HINTS.get(program, 'install it')}")
     return path
 
 
-def _short(line: tuple[str, ...], longest: int = 160) -> str:
-    text = shlex.join(line)
+def _shorten(command: tuple[str, ...], longest: int = 160) -> str:
+    text = shlex.join(command)
     return text if len(text) <= longest else text[:longest] + " ..."

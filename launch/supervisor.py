@@ -1,143 +1,143 @@
-"""Sees a run on a Cloud TPU slice to its end: waits for the slice, and makes a new one when it is taken away."""
+"""Supervises a run on a Cloud TPU slice until training finishes, and recreates the slice after a preemption."""
 
 import contextlib
 import time
 from collections.abc import Callable
 
-from launch.shell import LineError
-from launch.tpu_vm import GONE, READY, MissingError, Slice
+from launch.shell import CommandError
+from launch.tpu_vm import LOST_STATES, READY, NotFoundError, TpuVm
 
-_AGAIN = ("143", "lost", "none")  # ended by SIGTERM, with its host, or on a host that is new
+_RESTARTABLE = ("143", "lost", "none")  # stopped by SIGTERM, killed with its host, or not started on a new host
 
 
-def wait(tpu: Slice, poll: float) -> None:
-    """Returns once the slice is there.
+def wait_until_ready(tpu: TpuVm, poll: float) -> None:
+    """Waits until the slice is ready.
 
     Raises:
-      LineError: it will not be.
+      CommandError: the slice is in a state from which it cannot become ready.
     """
-    said = ""
+    last_state = ""
     while True:
         try:
             state = tpu.state()
-        except LineError as error:
-            if not said or isinstance(error, MissingError):
+        except CommandError as error:
+            if not last_state or isinstance(error, NotFoundError):
                 raise
-            state = str(error)  # of a network that is down for a while
-        if state in GONE:
-            raise LineError(f"{tpu.name} is {state}")
+            state = str(error)  # the network may be down for a while
+        if state in LOST_STATES:
+            raise CommandError(f"{tpu.name} is {state}")
         if state == READY or tpu.shell.dry_run:
             return
-        if state != said:
-            tpu.shell.say(f"{tpu.name}: {state}")
-        said = state
+        if state != last_state:
+            tpu.shell.report(f"{tpu.name}: {state}")
+        last_state = state
         time.sleep(poll)
 
 
-def verdict(statuses: list[str]) -> str:
-    """What is to be done, by what all hosts say: "wait", "again", "done" or "failed"."""
+def next_action(statuses: list[str]) -> str:
+    """Returns what to do for the statuses of all hosts: "wait", "restart", "done" or "failed"."""
     if not statuses or "running" in statuses:
-        return "wait"  # JAX ends the other processes of a run that has lost one
-    if any(status in _AGAIN for status in statuses):
-        return "again"
+        return "wait"  # JAX stops the other processes of a run that has lost one
+    if any(status in _RESTARTABLE for status in statuses):
+        return "restart"
     return "done" if set(statuses) == {"0"} else "failed"
 
 
-def watch(tpu: Slice, start: Callable[[], None], prepare: str, poll: float, delete_at_end: bool = False) -> None:
-    """Sees a run to its end: on this slice, and on new ones when it is taken away.
+def supervise(tpu: TpuVm, start: Callable[[], None], prepare: str, poll: float, delete_at_end: bool = False) -> None:
+    """Supervises a run until training finishes, on this slice and on new ones after preemptions.
 
-    A run that is going on already is only looked after. Ctrl-C ends the looking after, not the run.
+    If the run is already in progress, it is not started again. Ctrl-C stops the supervisor, not the run.
 
     Args:
       tpu: the slice.
       start: starts training on it.
-      prepare: see `Slice.setup`.
-      poll: seconds between two looks.
-      delete_at_end: delete the slice then.
+      prepare: see `TpuVm.setup`.
+      poll: seconds between two polls.
+      delete_at_end: delete the slice when training stops.
 
     Raises:
-      LineError: training failed, or there is no such slice, or no more.
+      CommandError: training failed, or the slice does not exist or was deleted by the user.
     """
-    seen = begun = False
+    seen = started = False
     while True:
-        state, statuses = _look(tpu, seen)
+        state, statuses = _poll(tpu, seen)
         seen = seen or state != ""
-        what = verdict(statuses)
-        if statuses and not begun:
-            if what == "wait":
-                tpu.shell.say(f"{tpu.name}: a run is going on already, and is looked after")
-                begun = True
+        action = next_action(statuses)
+        if statuses and not started:
+            if action == "wait":
+                tpu.shell.report(f"{tpu.name}: supervising the run that is in progress")
+                started = True
             else:
-                what = "again"  # what the hosts say is of an earlier run
-        if state in GONE:
-            tpu.shell.say(f"{tpu.name} is {state}: a new one is made, on which the run continues")
-            _renew(tpu, poll)
-        if state in GONE or what == "again":
-            # A host that was started anew has lost what was mounted, too.
-            again = begun or state in GONE or "lost" in statuses
-            _begin(tpu, start, prepare if again else None)
-            begun = True
-        elif what in ("done", "failed"):
-            _end(tpu, statuses, delete_at_end)
+                action = "restart"  # the statuses belong to an earlier run
+        if state in LOST_STATES:
+            tpu.shell.report(f"{tpu.name} is {state}: recreating it to resume the run")
+            _recreate(tpu, poll)
+        if state in LOST_STATES or action == "restart":
+            # A host that rebooted has also lost its mounts.
+            needs_setup = started or state in LOST_STATES or "lost" in statuses
+            _start(tpu, start, prepare if needs_setup else None)
+            started = True
+        elif action in ("done", "failed"):
+            _finish(tpu, statuses, delete_at_end)
             return
         time.sleep(poll)
 
 
-def _look(tpu: Slice, seen: bool) -> tuple[str, list[str]]:
-    """The slice's state, and its hosts' statuses if it is there; "" and none if that could not be learnt.
+def _poll(tpu: TpuVm, seen: bool) -> tuple[str, list[str]]:
+    """Returns the slice's state and, if it is ready, the statuses of its hosts; "" and [] if gcloud failed.
 
     Raises:
-      LineError: it could not even the first time, or somebody has deleted the slice. Who made a new one then would
-        spend what somebody has just stopped spending.
+      CommandError: the first poll failed, or the slice was deleted by the user. Recreating it would then spend money
+        that the user has just stopped spending.
     """
     state = ""
     try:
         state = tpu.state()
         return state, tpu.statuses() if state == READY else []
-    except LineError as error:
-        if isinstance(error, MissingError) or not (seen or state):
+    except CommandError as error:
+        if isinstance(error, NotFoundError) or not (seen or state):
             raise
-        tpu.shell.say(f"{tpu.name}: {error}")
+        tpu.shell.report(f"{tpu.name}: {error}")
     return state, []
 
 
-def _begin(tpu: Slice, start: Callable[[], None], prepare: str | None) -> None:
-    """Starts training; again if `prepare` is given, and what goes wrong then is dealt with at the next look."""
+def _start(tpu: TpuVm, start: Callable[[], None], prepare: str | None) -> None:
+    """Starts training; if `prepare` is given, resumes it after a new setup, whose errors the next poll handles."""
     if prepare is None:
         start()
-        tpu.shell.say(f"{tpu.name}: training")
+        tpu.shell.report(f"{tpu.name}: training started")
         return
     try:
         tpu.setup(prepare)
         start()
-        tpu.shell.say(f"{tpu.name}: training goes on")
-    except LineError as error:
-        tpu.shell.say(f"{tpu.name}: {error}")
+        tpu.shell.report(f"{tpu.name}: training resumed")
+    except CommandError as error:
+        tpu.shell.report(f"{tpu.name}: {error}")
 
 
-def _renew(tpu: Slice, poll: float) -> None:
-    """Deletes the slice, and makes it anew, however long that takes: most of the time there is no capacity."""
+def _recreate(tpu: TpuVm, poll: float) -> None:
+    """Deletes the slice and creates it again; retries without a limit, because often there is no capacity."""
     while True:
         try:
             if tpu.exists():
                 tpu.delete()
             tpu.create()
-            wait(tpu, poll)
+            wait_until_ready(tpu, poll)
             return
-        except LineError as error:
-            tpu.shell.say(f"{tpu.name}: {error}; once more in {poll:.0f} seconds")
+        except CommandError as error:
+            tpu.shell.report(f"{tpu.name}: {error}; retrying in {poll:.0f} seconds")
             time.sleep(poll)
 
 
-def _end(tpu: Slice, statuses: list[str], delete_at_end: bool) -> None:
-    done = verdict(statuses) == "done"
+def _finish(tpu: TpuVm, statuses: list[str], delete_at_end: bool) -> None:
+    done = next_action(statuses) == "done"
     if not done:
-        with contextlib.suppress(LineError):
+        with contextlib.suppress(CommandError):
             tpu.logs("0", 20, follow=False)
     if delete_at_end:
         tpu.delete()
     else:
-        tpu.shell.say(f"{tpu.name}: the slice goes on costing money until `delete`")
+        tpu.shell.report(f"{tpu.name}: the slice costs money until `delete`")
     if not done:
-        raise LineError(f"{tpu.name}: training ended with status {', '.join(statuses)} on its hosts; `logs` says why")
-    tpu.shell.say(f"{tpu.name}: training is done")
+        raise CommandError(f"{tpu.name}: training exited with status {', '.join(statuses)} on its hosts; see `logs`")
+    tpu.shell.report(f"{tpu.name}: training is done")

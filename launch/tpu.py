@@ -7,9 +7,9 @@
     python -m launch.tpu fetch  --name=N --zone=Z --workdir=/runs/D [--to=runs]
     python -m launch.tpu delete --name=N --zone=Z
 
---dry_run prints every gcloud line and runs none. `run` returns once training has begun; with --restart it stays, and
-when the slice is taken away it makes a new one, on which the run continues. A slice costs money until it is deleted.
-launch/tpu.md goes through it from nothing.
+--dry_run prints the gcloud command lines and runs none. `run` returns once training has started; with --restart it
+keeps running, and when the slice is preempted it creates a new one and resumes the run. A slice costs money until it
+is deleted. See launch/tpu.md.
 """
 
 import shlex
@@ -21,75 +21,76 @@ from ml_collections import config_flags
 from experiments.runtime import cli
 from launch import command_line
 from launch.shell import Shell
-from launch.supervisor import wait, watch
-from launch.tpu_vm import Accelerator, Slice
+from launch.supervisor import supervise, wait_until_ready
+from launch.tpu_vm import Accelerator, TpuVm
 
 
 def define() -> None:
     """Defines the flags."""
-    text, yes = flags.DEFINE_string, flags.DEFINE_bool
-    text("name", None, "of the slice")
-    text("zone", None, "where it is, such as us-west4-a")
-    text("project", None, "who pays; default: gcloud's own setting")
-    text("accelerator", None, "what to ask for, such as v5litepod-16, v6e-8 or v4-32")
-    text("runtime_version", None, "the hosts' image; default: the one for JAX on this accelerator")
-    yes("spot", False, "cheaper, and may be taken away at any time")
-    yes("queued", False, "a queued resource: wait in line until there is one; give it to every subcommand")
-    text("prepare", "", "setup: a line for each host's shell before the code is installed; to mount the workdir")
-    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
-    text("workdir", None, "folder of the run on the hosts; on storage that they share and that outlives them")
-    yes("restart", False, "run: stay, and go on with the run on a new slice when this one is taken away")
-    flags.DEFINE_float("poll", 30.0, "seconds between two looks at the slice", 0.0)
-    yes("delete_at_end", False, "run --restart: delete the slice when training has ended, well or not")
-    text("worker", "0", "logs: of which host")
-    flags.DEFINE_integer("lines", 50, "logs: how many", 1)
-    yes("follow", False, "logs: go on showing what is added")
-    text("to", "runs", "fetch: into which folder here")
-    yes("dry_run", False, "print every gcloud line, and run none")
+    string, boolean = flags.DEFINE_string, flags.DEFINE_bool
+    string("name", None, "name of the slice")
+    string("zone", None, "zone of the slice, such as us-west4-a")
+    string("project", None, "billing project; default: gcloud's configured project")
+    string("accelerator", None, "accelerator type, such as v5litepod-16, v6e-8 or v4-32")
+    string("runtime_version", None, "image of the hosts; default: the image for JAX on this accelerator")
+    boolean("spot", False, "request a spot slice: cheaper, and may be preempted at any time")
+    boolean("queued", False, "request a queued resource, which waits for capacity; give it to every subcommand")
+    string("prepare", "", "setup: shell line to run on each host before the code is installed, to mount the workdir")
+    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    string("workdir", None, "folder of the run on the hosts, on storage that they share and that outlives them")
+    boolean("restart", False, "run: keep running, and resume the run on a new slice when this one is preempted")
+    flags.DEFINE_float("poll", 30.0, "seconds between two polls of the slice", 0.0)
+    boolean("delete_at_end", False, "run --restart: delete the slice when training stops, also after a failure")
+    string("worker", "0", "logs: index of the host")
+    flags.DEFINE_integer("lines", 50, "logs: number of lines", 1)
+    boolean("follow", False, "logs: print new lines as they are written")
+    string("to", "runs", "fetch: local folder to copy into")
+    boolean("dry_run", False, "print the gcloud command lines and run none")
 
 
-def create(args: cli.Args, tpu: Slice) -> None:
-    """Asks for a slice."""
+def create(args: cli.Args, tpu: TpuVm) -> None:
+    """Requests a slice."""
     tpu.create()
     chips = Accelerator.parse(args.accelerator).chips
-    tpu.shell.say(f"{tpu.name}: {chips} chips, which cost money from when they are there until `delete`")
+    tpu.shell.report(f"{tpu.name}: {chips} chips, which cost money from when they are ready until `delete`")
 
 
-def setup(args: cli.Args, tpu: Slice) -> None:
-    """Copies and installs the code, once the slice is there."""
-    wait(tpu, args.poll)
+def setup(args: cli.Args, tpu: TpuVm) -> None:
+    """Copies and installs the code once the slice is ready."""
+    wait_until_ready(tpu, args.poll)
     tpu.setup(args.prepare)
 
 
-def run(args: cli.Args, tpu: Slice) -> None:
-    """Starts training on all hosts; with --restart, sees it to its end."""
-    line = _training(args)
+def run(args: cli.Args, tpu: TpuVm) -> None:
+    """Starts training on all hosts; with --restart, supervises it until it finishes."""
+    command = _training_line(args)
     if not args.restart:
-        tpu.start(line)
-        tpu.shell.say(f"{tpu.name}: training; `logs` shows how it goes, `delete` ends it and its cost")
+        tpu.start(command)
+        tpu.shell.report(f"{tpu.name}: training started; `logs` shows its progress, `delete` stops it and its cost")
     elif tpu.shell.dry_run:
-        _show_restart(args, tpu, lambda: tpu.start(line))
+        _print_supervision(args, tpu, lambda: tpu.start(command))
     else:
-        watch(tpu, lambda: tpu.start(line), args.prepare, args.poll, args.delete_at_end)
+        supervise(tpu, lambda: tpu.start(command), args.prepare, args.poll, args.delete_at_end)
 
 
-def logs(args: cli.Args, tpu: Slice) -> None:
-    """Shows the end of one host's log."""
+def logs(args: cli.Args, tpu: TpuVm) -> None:
+    """Prints the last lines of one host's log."""
     tpu.logs(args.worker, args.lines, args.follow)
 
 
-def fetch(args: cli.Args, tpu: Slice) -> None:
-    """Copies the workdir here."""
+def fetch(args: cli.Args, tpu: TpuVm) -> None:
+    """Copies the workdir to this machine."""
     command_line.check_workdir(args.workdir)
     tpu.fetch(args.workdir, args.to)
 
 
-def delete(args: cli.Args, tpu: Slice) -> None:
+def delete(args: cli.Args, tpu: TpuVm) -> None:
     """Deletes the slice."""
     tpu.delete()
 
 
-SUBCOMMANDS: dict[str, tuple[Callable[[cli.Args, Slice], None], tuple[str, ...]]] = {
+# Each subcommand and the flags that it needs besides --name and --zone.
+SUBCOMMANDS: dict[str, tuple[Callable[[cli.Args, TpuVm], None], tuple[str, ...]]] = {
     "create": (create, ("accelerator",)),
     "setup": (setup, ()),
     "run": (run, ("accelerator", "config", "workdir")),
@@ -99,54 +100,55 @@ SUBCOMMANDS: dict[str, tuple[Callable[[cli.Args, Slice], None], tuple[str, ...]]
 }
 
 
-def _training(args: cli.Args) -> str:
-    """What each host's shell does.
+def _training_line(args: cli.Args) -> str:
+    """Returns the shell line that each host runs.
 
     Raises:
-      ValueError: a config or workdir that would not do.
+      ValueError: an invalid config or workdir.
     """
     workdir, accelerator = args.workdir, Accelerator.parse(args.accelerator)
     command_line.check_workdir(workdir)
-    if (accelerator.several_hosts or args.restart) and not workdir.startswith("/"):
-        why = "several hosts share it" if accelerator.several_hosts else "it must outlive the slice"
+    if (accelerator.multi_host or args.restart) and not workdir.startswith("/"):
+        why = "several hosts share it" if accelerator.multi_host else "it must outlive the slice"
         raise ValueError(f"--workdir={workdir}: {why}; give the absolute path of a mounted bucket or file share")
     config = command_line.config_arguments(args.config, copied=True)
-    # Cloud TPU's own description of the slice tells its processes how to find each other.
-    joined = accelerator.several_hosts and not command_line.sets(config, "parallel.distributed")
-    more = ["--config.parallel.distributed=on"] if joined else []
-    return f"{command_line.after_others(workdir)}; {shlex.join(command_line.train('.venv/bin/python', config, workdir, *more))}"
+    # JAX finds the other processes through the metadata that Cloud TPU gives each host.
+    distributed = accelerator.multi_host and not command_line.is_overridden(config, "parallel.distributed")
+    overrides = ["--config.parallel.distributed=on"] if distributed else []
+    train = command_line.train_command(".venv/bin/python", config, workdir, *overrides)
+    return f"{command_line.wait_for_leases(workdir)}; {shlex.join(train)}"
 
 
-def _show_restart(args: cli.Args, tpu: Slice, start: Callable[[], None]) -> None:
-    tpu.shell.say("unless it is running already:")
+def _print_supervision(args: cli.Args, tpu: TpuVm, start: Callable[[], None]) -> None:
+    tpu.shell.report("unless the run is already in progress:")
     start()
-    tpu.shell.say(f"every {args.poll:.0f} seconds:")
+    tpu.shell.report(f"every {args.poll:.0f} seconds:")
     tpu.state()
     tpu.statuses()
-    tpu.shell.say("when the slice has been taken away:")
+    tpu.shell.report("after a preemption:")
     tpu.delete()
     tpu.create()
     tpu.setup(args.prepare)
     start()
     if args.delete_at_end:
-        tpu.shell.say("when training has ended:")
+        tpu.shell.report("when training stops:")
         tpu.delete()
 
 
-def main(what: str, args: cli.Args) -> None:
-    """Does what the subcommand says."""
-    act, needed = SUBCOMMANDS[what]
-    with cli.failures(), cli.mistakes():
-        command_line.need(args, ("name", "zone", *needed), what)
+def main(subcommand: str, args: cli.Args) -> None:
+    """Runs a subcommand."""
+    action, required = SUBCOMMANDS[subcommand]
+    with cli.runtime_errors(), cli.user_errors():
+        command_line.require_flags(args, ("name", "zone", *required), subcommand)
         accelerator = Accelerator.parse(args.accelerator) if args.accelerator else None
         runtime = args.runtime_version or ""
-        if accelerator and not runtime and (what == "create" or args.restart):
-            runtime = accelerator.runtime()
-        where = [f"--zone={args.zone}"] + ([f"--project={args.project}"] if args.project else [])
+        if accelerator and not runtime and (subcommand == "create" or args.restart):
+            runtime = accelerator.runtime_version()
+        location = [f"--zone={args.zone}"] + ([f"--project={args.project}"] if args.project else [])
         shell = Shell(args.dry_run)
-        act(args, Slice(shell, args.name, where, accelerator, runtime, args.spot, args.queued))
+        action(args, TpuVm(shell, args.name, location, accelerator, runtime, args.spot, args.queued))
 
 
 if __name__ == "__main__":
-    chosen = command_line.subcommand(tuple(SUBCOMMANDS))
+    chosen = command_line.pop_subcommand(tuple(SUBCOMMANDS))
     cli.run(define, lambda args: main(chosen, args))

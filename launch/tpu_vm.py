@@ -1,7 +1,7 @@
-"""One Cloud TPU slice, as gcloud's command lines: made, looked at, filled with the code, started, deleted.
+"""A Cloud TPU slice, driven by gcloud command lines: create, describe, copy the code, start training, delete.
 
-A slice has one or more hosts, which gcloud calls workers. What runs on all of them is a line for their shell; it is
-detached from the connection, and its log, its end and the lock that says it lives are files in the worker's home.
+A slice has one or more hosts, which gcloud calls workers. Each worker runs a shell line that is detached from the ssh
+connection. Its log, its exit status and the lock that shows that it is alive are files in the worker's home.
 """
 
 import re
@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 from experiments.runs.workdir import commit
 from launch.command_line import ROOT
-from launch.shell import LineError, Shell
+from launch.shell import CommandError, Shell
 
-CODE = "transformer-research"  # folder in each worker's home
-STATE = "transformer-research.run"  # beside it: lock, log, status
-PYTHON = "3.12"  # the images' own is 3.10, which is older than the code allows
+CODE_DIR = "transformer-research"  # folder in each worker's home
+STATE_DIR = "transformer-research.run"  # next to it: lock, log, status
+PYTHON = "3.12"  # the images have 3.10, which is too old for this code
 
 # Runtime versions for JAX: cloud.google.com/tpu/docs/runtimes, "TPU software versions", read in November 2026.
-RUNTIMES = {
+RUNTIME_VERSIONS = {
     "v2": "tpu-ubuntu2204-base",
     "v3": "tpu-ubuntu2204-base",
     "v4": "tpu-ubuntu2204-base",
@@ -31,242 +31,252 @@ RUNTIMES = {
     "v5p": "v2-alpha-tpuv5",
     "v6e": "v2-alpha-tpuv6e",
 }
-_ALIASES = {"v5e": "v5litepod"}  # what people say, and what gcloud calls it
-# The number in an accelerator's name counts chips in the one, and cores, two a chip, in the other.
-_NAMED_BY_CHIPS = ("v5litepod", "v6e")
-_ONE_HOST = 8  # the largest such number that one host has
+_ALIASES = {"v5e": "v5litepod"}  # the common name, and gcloud's
+# The number in an accelerator type counts chips for these generations, and cores, two per chip, for the others.
+_COUNTED_IN_CHIPS = ("v5litepod", "v6e")
+_MAX_SINGLE_HOST = 8  # the largest such number of a slice with one host
 
-# The states in which a slice is lost and can be deleted: of a node, and of a queued resource.
-GONE = ("PREEMPTED", "TERMINATED", "STOPPED", "SUSPENDED", "FAILED")
+# States of a node or of a queued resource in which the slice is lost and can be deleted.
+LOST_STATES = ("PREEMPTED", "TERMINATED", "STOPPED", "SUSPENDED", "FAILED")
 READY = "READY"
-_LONG = 1800.0  # seconds after which a connection is given up: a host that goes away may not say so
+_TIMEOUT = 1800.0  # seconds; a host that disappears may never close the connection
 
 
-class MissingError(LineError):
-    """There is no such slice."""
+class NotFoundError(CommandError):
+    """The slice does not exist."""
 
 
 class Accelerator(NamedTuple):
-    """What is asked for.
+    """An accelerator type.
 
     Attributes:
-      kind: "v5litepod", "v4" and so on.
-      size: the number in its name.
+      generation: "v5litepod", "v4" and so on.
+      size: the number in the name.
     """
 
-    kind: str
+    generation: str
     size: int
 
     @classmethod
     def parse(cls, text: str) -> "Accelerator":
-        """From "v5litepod-16", or the common "v5e-16".
+        """Parses "v5litepod-16", or the common alias "v5e-16".
 
         Raises:
-          ValueError: not of that form.
+          ValueError: `text` does not have that form.
         """
-        found = re.fullmatch(r"([a-z0-9]+)-(\d+)", text)
-        if not found or not int(found[2]):
+        match = re.fullmatch(r"([a-z0-9]+)-(\d+)", text)
+        if not match or not int(match[2]):
             raise ValueError(f"--accelerator={text}: not of the form KIND-SIZE, such as v5litepod-16, v6e-8 or v4-32")
-        return cls(_ALIASES.get(found[1], found[1]), int(found[2]))
+        return cls(_ALIASES.get(match[1], match[1]), int(match[2]))
 
     def __str__(self) -> str:
-        return f"{self.kind}-{self.size}"
+        return f"{self.generation}-{self.size}"
 
     @property
     def chips(self) -> int:
-        """What is paid for."""
-        return self.size if self.kind in _NAMED_BY_CHIPS else max(1, self.size // 2)
+        """Number of chips, which are what is billed."""
+        return self.size if self.generation in _COUNTED_IN_CHIPS else max(1, self.size // 2)
 
     @property
-    def several_hosts(self) -> bool:
-        """Whether one run is several processes."""
-        return self.size > _ONE_HOST
+    def multi_host(self) -> bool:
+        """Whether the slice has several hosts, and a run several processes."""
+        return self.size > _MAX_SINGLE_HOST
 
-    def runtime(self) -> str:
-        """The image's version.
+    def runtime_version(self) -> str:
+        """Returns the version of the hosts' image.
 
         Raises:
-          ValueError: not known here.
+          ValueError: `RUNTIME_VERSIONS` does not list the generation.
         """
-        if self.kind not in RUNTIMES:
-            raise ValueError(f"--accelerator={self}: its runtime version is not known here; give --runtime_version")
-        return RUNTIMES[self.kind]
+        if self.generation not in RUNTIME_VERSIONS:
+            raise ValueError(f"--accelerator={self}: unknown runtime version; give --runtime_version")
+        return RUNTIME_VERSIONS[self.generation]
 
 
-class Slice:
-    """A slice that exists or is to exist.
+class TpuVm:
+    """A slice that exists or will be created.
 
     Args:
-      shell: where command lines go.
-      name: of the slice, and of its queued resource.
-      where: flags of every line: zone and project.
-      accelerator, runtime: what is asked for; needed for `create`.
-      spot: cheap, and may be taken away at any time.
-      queued: ask by a queued resource, which waits until there is one.
+      shell: runs the command lines.
+      name: name of the slice and of its queued resource.
+      location: flags of every command line: zone and project.
+      accelerator: accelerator type; needed for `create`.
+      runtime_version: version of the hosts' image; needed for `create`.
+      spot: request a spot slice, which is cheaper and may be preempted at any time.
+      queued: request a queued resource, which waits for capacity.
     """
 
     def __init__(
         self,
         shell: Shell,
         name: str,
-        where: Sequence[str],
+        location: Sequence[str],
         accelerator: Accelerator | None = None,
-        runtime: str = "",
+        runtime_version: str = "",
         spot: bool = False,
         queued: bool = False,
     ) -> None:
         self.shell, self.name = shell, name
-        self._where = tuple(where)
-        self._accelerator, self._runtime = accelerator, runtime
+        self._location = tuple(location)
+        self._accelerator, self._runtime_version = accelerator, runtime_version
         self._spot, self._queued = spot, queued
 
-    def _node(self, *words: str) -> tuple[str, ...]:
-        return ("gcloud", "compute", "tpus", "tpu-vm", *words, *self._where)
+    def _node_command(self, *words: str) -> tuple[str, ...]:
+        return ("gcloud", "compute", "tpus", "tpu-vm", *words, *self._location)
 
-    def _request(self, *words: str) -> tuple[str, ...]:
-        return ("gcloud", "compute", "tpus", "queued-resources", *words, *self._where)
+    def _queue_command(self, *words: str) -> tuple[str, ...]:
+        return ("gcloud", "compute", "tpus", "queued-resources", *words, *self._location)
 
     def create(self) -> None:
-        """Asks for the slice; from when it is there, it costs money."""
+        """Requests the slice, which costs money from when it is ready."""
         spot = ("--spot",) if self._spot else ()
         kind = f"--accelerator-type={self._accelerator}"
         if self._queued:
-            asked = (f"--node-id={self.name}", kind, f"--runtime-version={self._runtime}", *spot)
-            self.shell.run(*self._request("create", self.name), *asked)
+            options = (f"--node-id={self.name}", kind, f"--runtime-version={self._runtime_version}", *spot)
+            self.shell.run(*self._queue_command("create", self.name), *options)
         else:
-            self.shell.run(*self._node("create", self.name), kind, f"--version={self._runtime}", *spot)
+            self.shell.run(*self._node_command("create", self.name), kind, f"--version={self._runtime_version}", *spot)
 
     def delete(self) -> None:
-        """Ends all costs; the slice's disks go with it."""
+        """Deletes the slice and its disks, which stops all costs."""
         if self._queued:
-            self.shell.run(*self._request("delete", self.name), "--quiet", "--force")
+            self.shell.run(*self._queue_command("delete", self.name), "--quiet", "--force")
         else:
-            self.shell.run(*self._node("delete", self.name), "--quiet")
+            self.shell.run(*self._node_command("delete", self.name), "--quiet")
 
     def state(self) -> str:
-        """READY, one of GONE, or another that will change by itself; "" in a dry run.
+        """Returns READY, one of LOST_STATES, or a transitional state; "" in a dry run.
 
         Raises:
-          MissingError: there is no such slice.
-          LineError: that could not be learnt.
+          NotFoundError: the slice does not exist.
+          CommandError: gcloud failed.
         """
         try:
             if self._queued:
-                state = self.shell.read(*self._request("describe", self.name), "--format=value(state.state)").strip()
+                describe = self._queue_command("describe", self.name)
+                state = self.shell.capture(*describe, "--format=value(state.state)").strip()
                 if state != "ACTIVE" and not self.shell.dry_run:
                     return state
-            return self.shell.read(*self._node("describe", self.name), "--format=value(state)").strip()
-        except LineError as error:
+            return self.shell.capture(*self._node_command("describe", self.name), "--format=value(state)").strip()
+        except CommandError as error:
             if "NOT_FOUND" in str(error):
-                raise MissingError(f"there is no slice {self.name} (any more)") from error
+                raise NotFoundError(f"the slice {self.name} does not exist, or was deleted") from error
             raise
 
     def exists(self) -> bool:
-        """Whether there is such a slice, in whatever state; raises LineError if that could not be learnt."""
+        """Returns whether the slice exists, in any state; raises CommandError if gcloud failed."""
         try:
             self.state()
-        except MissingError:
+        except NotFoundError:
             return False
         return True
 
     def setup(self, prepare: str) -> None:
-        """Copies the code to every worker, and installs it there.
+        """Copies the code to every worker and installs it.
 
         Args:
-          prepare: a line for each worker's shell before that, such as one that mounts a file share.
+          prepare: shell line that each worker runs first, such as one that mounts a file share.
         """
         with tempfile.TemporaryDirectory() as folder:
-            packed = Path(folder, f"{CODE}.tar.gz")
+            archive = Path(folder, f"{CODE_DIR}.tar.gz")
             if self.shell.dry_run:
-                packed = Path(packed.name)
-                self.shell.say(f"{packed} is made of the repository's files")
+                archive = Path(archive.name)
+                self.shell.report(f"{archive} is made of the repository's files")
             else:
-                pack(packed)
-            self.shell.run(*self._node("scp", str(packed), f"{self.name}:"), "--worker=all", "--quiet", timeout=_LONG)
-        self._on_workers(" && ".join([prepare, _INSTALL] if prepare else [_INSTALL]))
+                pack_repository(archive)
+            copy = self._node_command("scp", str(archive), f"{self.name}:")
+            self.shell.run(*copy, "--worker=all", "--quiet", timeout=_TIMEOUT)
+        self._run_on_workers(" && ".join([prepare, _INSTALL] if prepare else [_INSTALL]))
 
     def start(self, line: str) -> None:
-        """Starts a shell's line in the code's folder on every worker; it outlives the connection.
+        """Starts a shell line in the code's folder on every worker, detached from the connection.
 
         Raises:
-          LineError: on some worker one is running already.
+          CommandError: a line is already running on one of the workers.
         """
-        self._on_workers(_START.replace("LINE", shlex.quote(_KEPT.replace("LINE", line))))
+        self._run_on_workers(_START.replace("LINE", shlex.quote(_RECORD_STATUS.replace("LINE", line))))
 
     def statuses(self) -> list[str]:
-        """Of each worker: "running", an exit status, "lost" (it ended without one) or "none" (it was never started)."""
-        said = self.shell.read(*self._ssh("all", _ASK))
-        return re.findall(r"train-status (\w+)", said)
+        """Returns the status of each worker.
+
+        A status is "running", an exit status, "lost" (killed before it could write an exit status) or "none" (never
+        started).
+        """
+        output = self.shell.capture(*self._ssh("all", _PRINT_STATUS))
+        return re.findall(r"train-status (\w+)", output)
 
     def logs(self, worker: str, lines: int, follow: bool) -> None:
-        """Shows the end of a worker's log."""
-        self.shell.run(*self._ssh(worker, f"tail -n {lines}{' -f' if follow else ''} ~/{STATE}/log"))
+        """Prints the last lines of a worker's log."""
+        self.shell.run(*self._ssh(worker, f"tail -n {lines}{' -f' if follow else ''} ~/{STATE_DIR}/log"))
 
     def fetch(self, path: str, to: str) -> None:
-        """Copies a folder of the first worker here; a relative path begins in the code's folder."""
+        """Copies a folder of the first worker to this machine; a relative path starts in the code's folder."""
         if not self.shell.dry_run:
-            Path(to).mkdir(parents=True, exist_ok=True)  # else its name would become the copy's
-        there = path if path.startswith("/") else f"{CODE}/{path}"
-        self.shell.run(*self._node("scp", "--recurse", f"{self.name}:{there}", to), "--worker=0", "--quiet")
+            Path(to).mkdir(parents=True, exist_ok=True)  # otherwise scp gives the copy this name
+        remote = path if path.startswith("/") else f"{CODE_DIR}/{path}"
+        self.shell.run(*self._node_command("scp", "--recurse", f"{self.name}:{remote}", to), "--worker=0", "--quiet")
 
     def _ssh(self, worker: str, line: str) -> tuple[str, ...]:
-        return (*self._node("ssh", self.name), f"--worker={worker}", "--quiet", f"--command={line}")
+        return (*self._node_command("ssh", self.name), f"--worker={worker}", "--quiet", f"--command={line}")
 
-    def _on_workers(self, line: str) -> None:
-        self.shell.run(*self._ssh("all", line), timeout=_LONG)
+    def _run_on_workers(self, line: str) -> None:
+        self.shell.run(*self._ssh("all", line), timeout=_TIMEOUT)
 
 
-# A newer pip writes beside a system's packages only if told so; an older one does not know the flag for it, but ignores
-# the variable.
+# A newer pip installs next to a system's packages only with this setting. An older pip does not know the flag for it,
+# but ignores the variable.
 _INSTALL = (
-    f"mkdir -p ~/{CODE} && tar -xzf ~/{CODE}.tar.gz -C ~/{CODE} && cd ~/{CODE}"
+    f"mkdir -p ~/{CODE_DIR} && tar -xzf ~/{CODE_DIR}.tar.gz -C ~/{CODE_DIR} && cd ~/{CODE_DIR}"
     " && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv"
     f" && (test -x .venv/bin/python || python3 -m uv venv --quiet --python={PYTHON} .venv)"
     " && python3 -m uv pip install --quiet --python=.venv/bin/python -e '.[tpu]'"
 )
 
-# The open file 9 is the lock: it is held for as long as any process has it, and by no process that has died.
+# File descriptor 9 is the lock: it is held as long as any process has it open, and never by a process that has died.
 _START = (
-    f"mkdir -p ~/{STATE} && cd ~/{CODE} && exec 9>~/{STATE}/lock"
-    " && (flock -n 9 || { echo 'a run is going on here already' >&2; exit 1; })"
-    f" && rm -f ~/{STATE}/status && (setsid sh -c LINE >>~/{STATE}/log 2>&1 </dev/null &)"
+    f"mkdir -p ~/{STATE_DIR} && cd ~/{CODE_DIR} && exec 9>~/{STATE_DIR}/lock"
+    " && (flock -n 9 || { echo 'a run is already in progress on this host' >&2; exit 1; })"
+    f" && rm -f ~/{STATE_DIR}/status && (setsid sh -c LINE >>~/{STATE_DIR}/log 2>&1 </dev/null &)"
 )
 
-_KEPT = f"LINE; echo $? >~/{STATE}/status"
+_RECORD_STATUS = f"LINE; echo $? >~/{STATE_DIR}/status"
 
-# The status is looked at twice: a run may end, and write it, between the first look and the try of the lock.
-_ASK = (
-    f"if test -s ~/{STATE}/status; then echo train-status $(cat ~/{STATE}/status);"
-    f" elif ! test -e ~/{STATE}/lock; then echo train-status none;"
-    f" elif ! flock -n ~/{STATE}/lock true; then echo train-status running;"
-    f" elif test -s ~/{STATE}/status; then echo train-status $(cat ~/{STATE}/status); else echo train-status lost; fi"
+# The script reads the status twice: a run may stop and write it between the first read and the test of the lock.
+_PRINT_STATUS = (
+    f"if test -s ~/{STATE_DIR}/status; then echo train-status $(cat ~/{STATE_DIR}/status);"
+    f" elif ! test -e ~/{STATE_DIR}/lock; then echo train-status none;"
+    f" elif ! flock -n ~/{STATE_DIR}/lock true; then echo train-status running;"
+    f" elif test -s ~/{STATE_DIR}/status; then echo train-status $(cat ~/{STATE_DIR}/status);"
+    " else echo train-status lost; fi"
 )
 
 
-def pack(path: Path) -> None:
-    """Packs the repository's files, committed or not, but none that git ignores; and the commit in the file `.commit`.
+def pack_repository(path: Path) -> None:
+    """Writes an archive of the repository's files, committed or not, and of the commit id as the file `.commit`.
+
+    Files that git ignores are left out.
 
     Raises:
       ValueError: the code does not lie in a git repository.
     """
-    listed = subprocess.run(
+    listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    if listed.returncode:
-        raise ValueError(f"{ROOT}: not a git repository, and git says which files to copy")
+    if listing.returncode:
+        raise ValueError(f"{ROOT}: not a git repository, and git lists the files to copy")
     with tarfile.open(path, "w:gz") as archive:
-        for name in _present(listed.stdout.split("\0")):
+        for name in _existing(listing.stdout.split("\0")):
             archive.add(ROOT / name, name)
         content = f"{commit()}\n".encode()
-        noted = tarfile.TarInfo(".commit")
-        noted.size = len(content)
-        archive.addfile(noted, BytesIO(content))
+        entry = tarfile.TarInfo(".commit")
+        entry.size = len(content)
+        archive.addfile(entry, BytesIO(content))
 
 
-def _present(names: Iterable[str]) -> Iterable[str]:
-    """Without files that are deleted but not yet from git."""
+def _existing(names: Iterable[str]) -> Iterable[str]:
+    """Yields the files that exist; git also lists tracked files that were deleted from the working tree."""
     return (name for name in names if name and (ROOT / name).exists())

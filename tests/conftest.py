@@ -1,7 +1,7 @@
-"""What every test runs under, set through the environment: before jax starts, and without importing it.
+"""Environment variables of all tests, set before JAX starts and without importing it.
 
-A test of pure data then never pays for jax, and a command that a test starts as a process runs under the same settings.
-A variable that is already set wins: `JAX_PLATFORMS=cuda python -m pytest` runs the tests on a GPU.
+Tests of pure data thus do not import JAX, and commands that tests start as processes run under the same settings. A
+variable that is already set has precedence: `JAX_PLATFORMS=cuda python -m pytest` runs the tests on a GPU.
 """
 
 import os
@@ -10,31 +10,31 @@ from pathlib import Path
 
 SETTINGS = {
     "JAX_PLATFORMS": "cpu",
-    # [B, T] + [T] adds along whichever axis happens to be last; an axis has to be added by name.
+    # [B, T] + [T] is an error: it broadcasts along whichever axis is last. Axes must be added explicitly.
     "JAX_NUMPY_RANK_PROMOTION": "raise",
-    # Most of a test's time is compilation, and a small program compiles anew as slowly as it did the last time.
+    # Compilation takes most of a test's time, also that of small programs, so they are cached too.
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-    # Figures are drawn to files.
+    # Figures are written to files.
     "MPLBACKEND": "agg",
 }
 
 _JAXLIB = tuple(map(int, version("jaxlib").split(".")[:2]))
 
-# Two simulated devices: what only holds on one device must not pass. Tests compile much and compute little: optimising
-# what is compiled would cost more than it saves.
+# Two simulated devices, so that code that only works on one device fails. Tests compile much and compute little:
+# compiler optimisation would take more time than it saves.
 XLA_FLAGS = (
     "--xla_force_host_platform_device_count=2",
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
     "--xla_cpu_parallel_codegen_split_count=1",
-    # Half of the time to compile a small program is what MLIR does for each of its fusions. Later releases end at a
-    # flag that they do not know any more.
+    # The MLIR emitters for fusions take half of the compile time of a small program. Later releases do not know this
+    # flag, and abort at unknown flags.
     *(["--xla_cpu_use_fusion_emitters=false"] if _JAXLIB < (0, 12) else []),
 )
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "d" / "jax"
 
-# On import and not in a hook: a folder's conftest.py, which may import jax, is imported before any hook runs.
+# At import time and not in a hook: a folder's conftest.py, which may import JAX, is imported before any hook runs.
 for _name, _value in (SETTINGS | {"JAX_COMPILATION_CACHE_DIR": str(CACHE)}).items():
     os.environ.setdefault(_name, _value)
 _flags = os.environ.get("XLA_FLAGS", "")

@@ -1,4 +1,4 @@
-"""Several processes of one run on this machine, which find each other over loopback as hosts would."""
+"""Several processes of one run on one machine, which connect over loopback as the hosts of a pod do."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-DEVICES = 2  # of each process
+DEVICES = 2  # per process
 
 
 def free_port() -> int:
@@ -24,15 +24,15 @@ def free_port() -> int:
 
 
 class Pod:
-    """`count` processes of one command, each with its own log beside the workdir."""
+    """`count` processes of one command, each with a log file next to the workdir."""
 
     def __init__(self, count: int, command: Sequence[str], logs: pathlib.Path, devices: int = DEVICES) -> None:
         flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"  # the last one counts
-        where = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_port()}", "JAX_NUM_PROCESSES": str(count)}
+        environment = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_port()}", "JAX_NUM_PROCESSES": str(count)}
         self.logs = [logs.with_suffix(f".{number}.log") for number in range(count)]
         self.processes = []
         for number, log in enumerate(self.logs):
-            numbered = where | {"JAX_PROCESS_ID": str(number)} if count > 1 else {}
+            numbered = environment | {"JAX_PROCESS_ID": str(number)} if count > 1 else {}
             with log.open("a", encoding="utf-8") as file:
                 self.processes.append(
                     subprocess.Popen(
@@ -44,39 +44,39 @@ class Pod:
                     )
                 )
 
-    def said(self, number: int = 0) -> str:
+    def log_text(self, number: int = 0) -> str:
         return self.logs[number].read_text(encoding="utf-8")
 
     def wait_for(self, text: str, within: float = 240.0) -> None:
-        """Waits until the first process has said something."""
-        end = time.monotonic() + within
-        while text not in self.said():
-            if time.monotonic() > end or self.processes[0].poll() is not None:
-                self.fail(f"{text!r} never came")
+        """Waits until the log of the first process contains `text`."""
+        deadline = time.monotonic() + within
+        while text not in self.log_text():
+            if time.monotonic() > deadline or self.processes[0].poll() is not None:
+                self.fail(f"{text!r} never appeared")
             time.sleep(0.02)
 
-    def end(self, within: float = 480.0) -> list[int]:
-        """The statuses with which the processes end by themselves."""
-        end = time.monotonic() + within
+    def wait_for_exit(self, within: float = 480.0) -> list[int]:
+        """Waits until the processes exit; returns their exit statuses."""
+        deadline = time.monotonic() + within
         for process in self.processes:
             try:
-                process.wait(max(0.0, end - time.monotonic()))
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self.fail("still running")
         return [process.returncode for process in self.processes]
 
-    def fail(self, what: str) -> None:
+    def fail(self, reason: str) -> None:
         for process in self.processes:
             process.kill()
             process.wait()
-        pytest.fail(what + "".join(f"\n--- {log.name}\n{log.read_text()[-2000:]}" for log in self.logs))
+        pytest.fail(reason + "".join(f"\n--- {log.name}\n{log.read_text()[-2000:]}" for log in self.logs))
 
     def send(self, number: int, which: signal.Signals) -> None:
         self.processes[number].send_signal(which)
 
 
 def write_config(path: pathlib.Path, config: Mapping[str, Any]) -> pathlib.Path:
-    """A config file of plain values."""
+    """Writes a config file of plain values."""
     text = json.dumps(json.dumps(config))
     path.write_text(
         "import json\nfrom ml_collections import ConfigDict\n"

@@ -1,4 +1,4 @@
-"""Every named variant of configs/ablations and configs/sweeps does what it says, and does something."""
+"""Every variant of configs/ablations and configs/sweeps changes the keys that it names, and changes the loss."""
 
 import dataclasses
 import functools
@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from configs import multi30k, quickstart, variants, wmt14_en_fr
 from experiments.sweeps import cells
-from transformer.models.build import build
+from transformer.models.build import abstract_model
 from transformer.spec import ModelSpec, Spec
 from transformer.training import state as states
 from transformer.training import step as steps
@@ -47,7 +46,7 @@ def sweep_of(path: Path, argument: str) -> variants.Sweep:
 
 
 def count(spec: ModelSpec, vocabulary: int) -> int:
-    return states.count(states.split(nnx.eval_shape(lambda: build(spec, vocabulary, jax.random.key(0))))[1])
+    return states.parameter_count(states.split(abstract_model(spec, vocabulary))[1])
 
 
 def test_sweeps_are_found() -> None:
@@ -58,15 +57,15 @@ def test_sweeps_are_found() -> None:
 def test_every_variant_changes_exactly_what_it_names(path: Path, argument: str) -> None:
     base = BASES[argument]().to_dict()
     sweep = sweep_of(path, argument)
-    found = cells.expand(base, sweep, [0], Path())
-    assert [cell.variant for cell in found] == list(sweep)
-    for cell in found:
+    expanded = cells.expand(base, sweep, [0], Path())
+    assert [cell.variant for cell in expanded] == list(sweep)
+    for cell in expanded:
         config = cell.spec.to_dict()
         differing = {
             f"{section}.{key}" for section, keys in config.items() for key, value in keys.items()
             if value != base[section][key]
         }  # fmt: skip
-        # A direction and a learning rate are always named, whatever the base's is.
+        # Direction and learning rate are always named, even if they equal the base's.
         named = set(sweep[cell.variant])
         assert differing <= named <= differing | {"data.direction", "train.learning_rate"}, cell.variant
 
@@ -74,22 +73,22 @@ def test_every_variant_changes_exactly_what_it_names(path: Path, argument: str) 
 @pytest.mark.parametrize(
     "path", [path for path in PATHS if hasattr(module_of(path), "ARGUMENTS")], ids=lambda p: p.stem
 )
-def test_an_argument_that_there_is_not_is_refused(path: Path) -> None:
+def test_unknown_arguments_are_rejected(path: Path) -> None:
     assert module_of(path).get_sweep() == module_of(path).get_sweep(module_of(path).ARGUMENTS[0])
     with pytest.raises(ValueError, match="enormous"):
         module_of(path).get_sweep("enormous")
 
 
-def test_table_3_has_a_published_value_for_each_row_and_no_other() -> None:
+def test_table_3_has_exactly_one_published_value_per_row() -> None:
     table3 = module_of(ROOT / "configs/ablations/table3.py")
     assert list(table3.get_sweep()) == list(table3.PUBLISHED)
     assert set(table3.get_sweep("multi30k")) <= set(table3.PUBLISHED)
 
 
 def test_parameters_of_table_3_are_those_of_the_paper() -> None:
-    """In millions, with 37,000 tokens; rows without a number have as many as the base. Layers are equal: one is built.
+    """In millions, with 37,000 tokens; rows without a number equal the base. One layer of each stack is counted.
 
-    How many of them are embeddings is not said, so what rows add to the base is compared, and totals more roughly.
+    The paper does not state the number of embeddings, so differences to the base are compared, and totals more roughly.
     """
     table3 = module_of(ROOT / "configs/ablations/table3.py")
     sizes = {}
@@ -101,16 +100,20 @@ def test_parameters_of_table_3_are_those_of_the_paper() -> None:
     for variant, published in table3.PUBLISHED.items():
         expected = published.get("parameters", 65)
         assert sizes[variant] == pytest.approx(expected, rel=0.07), variant
-        if variant != "big" and not variant.startswith("C d_model"):  # where embeddings have another size
+        if variant != "big" and not variant.startswith("C d_model"):  # embeddings of another size
             assert sizes[variant] - sizes["base"] == pytest.approx(expected - 65, abs=1.1), variant
 
 
-def test_what_anatomy_takes_away_has_parameters_or_not() -> None:
+def test_parameters_that_anatomy_adds_or_removes() -> None:
     base = quickstart.get_config().to_dict()
     sweep = sweep_of(ROOT / "configs/ablations/anatomy.py", "quickstart")
     sizes = {cell.variant: count(cell.spec.model, 1500) for cell in cells.expand(base, sweep, [0], Path())}
     added = {variant: size - sizes["base"] for variant, size in sizes.items() if size != sizes["base"]}
-    assert added == {"no norm": -10 * 256, "no feed-forward": -4 * (129 * 256 + 257 * 128 + 256)}
+    assert added == {
+        "cosine scores": 6 * 4,
+        "no norm": -10 * 256,
+        "no feed-forward": -4 * (129 * 256 + 257 * 128 + 256),
+    }
 
 
 SMALL = {"d_model": 32, "d_ff": 12, "heads": 8}
@@ -118,13 +121,13 @@ SMALL = {"d_model": 32, "d_ff": 12, "heads": 8}
 
 @functools.cache
 def loss(spec: Spec) -> float:
-    """Of a batch, with dropout, at first parameters that are drawn anew so that none is zero or one."""
+    """Returns the loss of a batch with dropout, for random parameters, none of which is zero or one."""
     vocabulary, generator = 37, np.random.default_rng(0)
-    shapes = nnx.eval_shape(lambda: build(spec.model, vocabulary, jax.random.key(0)))
+    shapes = abstract_model(spec.model, vocabulary)
     model, params = states.split(shapes)
     params = jax.tree.map(lambda leaf: generator.normal(0.1, 0.4, leaf.shape).astype(np.float32), params)
     source_BS, target_BT = (jnp.asarray(generator.integers(4, vocabulary, (3, width))) for width in (7, 5))
-    numbers = steps.numbers(spec.train, spec.model)
+    numbers = steps.hyperparams(spec.train, spec.model)
 
     def run(params: Any) -> jax.Array:
         dropout = steps.Dropout.from_key(jax.random.key(0), numbers["dropout"])
@@ -147,7 +150,7 @@ def changed_keys(path: Path, variant: str) -> frozenset[str]:
     return frozenset(sweep_of(path, "quickstart")[variant])
 
 
-# The first variant of its keys stands for all: what other values do is a matter of slow tests.
+# Only the first variant with the same keys runs by default; the others are slow tests.
 FIRST = {(path, changed_keys(path, variant)): variant for path, variant in reversed(SWITCHED)}
 CASES = [
     pytest.param(
@@ -161,14 +164,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("path", "variant"), CASES)
-def test_no_switch_is_dead(path: Path, variant: str) -> None:
-    """At a size that compiles in seconds, with the changes as this size has them."""
+def test_every_variant_changes_the_loss(path: Path, variant: str) -> None:
+    """At a size that compiles in seconds, with the changes scaled to it."""
     large = quickstart.get_config().to_dict()
     base = large | {"model": large["model"] | SMALL}
     changes = dict(sweep_of(path, "quickstart")[variant])
     for key, value in changes.items():
         section, _, name = key.partition(".")
-        if name in SMALL:  # as many times the small size as it is of the large one
+        if name in SMALL:  # the same multiple of the small size
             changes[key] = max(1, round(SMALL[name] * value / large[section][name]))
     plain, changed = cells.expand(base, {"base": {}, variant: changes}, [0], Path())
     assert np.isfinite(loss(changed.spec))

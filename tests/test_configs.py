@@ -1,4 +1,4 @@
-"""Every shipped config is a valid spec, carries its lab note, and builds and steps at a small size.
+"""Every config is a valid spec, has a lab note, and builds and trains at a small size.
 
 A config module is any file of configs/ that has `get_config`. One that takes an argument, `configs/x.py:big`, lists its
 arguments in `ARGUMENTS`; the first of them is the default.
@@ -14,25 +14,24 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 
-from transformer.models.build import build
+from transformer.models.build import abstract_model
 from transformer.spec import PAD, UNK, Spec
 from transformer.training import state as states
 from transformer.training import step as steps
-from transformer.training.parallel import MeshPlacement
+from transformer.training.parallel import MeshPartitioner
 
 ROOT = Path(__file__).parents[1]
-WIDTH = 4  # of sentences; as many steps of a recurrence as are unrolled, for each one more is compiled apart
+WIDTH = 4  # of sentences: the number of unrolled steps of a recurrence, so that no remainder is compiled
 LAB_NOTE = ("Source:", "Hardware:", "Time:", "Score:", "Command:")
 
-# Less time to compile, and a slower program, which runs once.
+# Compiles faster; the slower program runs once.
 QUICKLY = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
 }
 
-# What adds the same to every score of a query is lost in the softmax: it moves by rounding errors or not at all.
+# The softmax cancels what adds the same number to every score of a query: only rounding errors change it.
 NO_GRADIENT = ("to_key.bias",)
 
 
@@ -53,7 +52,7 @@ PATHS = [path for path in sorted((ROOT / "configs").rglob("*.py")) if has_get_co
 VARIANTS = [(path, argument) for path in PATHS for argument in getattr(module_of(path), "ARGUMENTS", (None,))]
 VARIANT_NAMES = [name_of(path) + (f":{argument}" if argument else "") for path, argument in VARIANTS]
 every_variant = pytest.mark.parametrize(("path", "argument"), VARIANTS, ids=VARIANT_NAMES)
-# What an argument changes beside sizes is optimization and data: only each file's default takes a step in every run.
+# Arguments change sizes, optimisation and data: only each file's default trains a step outside of slow tests.
 DEFAULTS = dict(reversed(VARIANTS))
 every_variant_others_slow = pytest.mark.parametrize(
     ("path", "argument"),
@@ -74,12 +73,12 @@ def note_problems(docstring: str | None) -> list[str]:
 
 
 def shrink(config: dict[str, Any]) -> dict[str, Any]:
-    """The same experiment at a size that compiles in seconds: every name and switch stays, only sizes change."""
+    """Returns the config at a size that compiles in seconds; only sizes change."""
     small = copy.deepcopy(config)
-    heads = small["model"]["heads"]  # heads stay, for an ablation may be about them
+    heads = small["model"]["heads"]  # unchanged, because ablations may change it
     sizes = {
         "model": {
-            "d_model": 2 * heads * max(1, 4 // heads),  # even, at least 8, and the heads divide it
+            "d_model": 2 * heads * max(1, 4 // heads),  # even, at least 8, a multiple of heads
             "d_ff": 12,
             "d_k": 3,
             "d_v": 3,
@@ -106,7 +105,7 @@ def test_config_is_a_spec(path: Path, argument: str | None) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if hasattr(module_of(path), "ARGUMENTS")], ids=name_of)
-def test_first_argument_is_the_default_and_others_are_refused(path: Path) -> None:
+def test_first_argument_is_the_default_and_unknown_ones_are_rejected(path: Path) -> None:
     module = module_of(path)
     assert module.get_config().to_dict() == module.get_config(module.ARGUMENTS[0]).to_dict()
     with pytest.raises(ValueError, match="enormous"):
@@ -118,14 +117,14 @@ def test_config_has_a_lab_note(path: Path) -> None:
     assert note_problems(module_of(path).__doc__) == []
 
 
-def test_an_incomplete_lab_note_is_found() -> None:
+def test_an_incomplete_lab_note_is_reported() -> None:
     assert note_problems("Source: x\nHardware: y\nTime: z\nScore: w\nCommand: v") == []
     assert note_problems("Source: x\nHardware: y\nTime: z\nCommand: v") == ["no Score:"]
     assert note_problems(None) == [f"no {word}" for word in LAB_NOTE]
 
 
 @every_variant
-def test_shrinking_keeps_every_switch(path: Path, argument: str | None) -> None:
+def test_shrinking_keeps_every_name(path: Path, argument: str | None) -> None:
     config = load(path, argument)
     small = Spec.from_config(shrink(config)).to_dict()
     for section, values in config.items():
@@ -134,8 +133,8 @@ def test_shrinking_keeps_every_switch(path: Path, argument: str | None) -> None:
                 assert small[section][key] == value, f"{section}.{key}"
 
 
-def unmoved(before: Any, after: Any) -> list[str]:
-    """Names of the arrays of `after` that are what they are in `before`."""
+def unchanged(before: Any, after: Any) -> list[str]:
+    """Returns the names of arrays that are equal in `before` and `after`."""
     pairs = zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True)
     still = [path for (path, old), new in pairs if np.array_equal(old, new)]
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path in still]
@@ -144,15 +143,15 @@ def unmoved(before: Any, after: Any) -> list[str]:
 @every_variant_others_slow
 def test_config_builds_and_steps(path: Path, argument: str | None) -> None:
     spec = Spec.from_config(shrink(load(path, argument)))
-    model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, spec.data.vocab_size, jax.random.key(0))))
+    model, shapes = states.split(abstract_model(spec.model, spec.data.vocab_size))
     generator = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: generator.normal(0, 0.5, leaf.shape).astype(leaf.dtype), shapes)
     source_BS, target_BT = generator.integers(UNK + 1, spec.data.vocab_size, (2, 4, WIDTH)).astype(np.int32)
     source_BS[1, 3:] = target_BT[2, 2:] = PAD
 
-    placement, numbers = MeshPlacement(), steps.numbers(spec.train, spec.model)
+    placement, numbers = MeshPartitioner(), steps.hyperparams(spec.train, spec.model)
     state = steps.initial_state(params, spec.train, numbers, jax.random.key_data(jax.random.key(1)))
-    state, numbers = placement.distribute(state), placement.distribute(numbers)
+    state, numbers = placement.put_state(state), placement.put_state(numbers)
     arrays = placement.shard(source_BS), placement.shard(target_BT)
     jitted: Any = placement.compile_step(model, spec.train)
     step = jitted.lower(state, *arrays, numbers).compile(QUICKLY)
@@ -164,6 +163,6 @@ def test_config_builds_and_steps(path: Path, argument: str | None) -> None:
     assert np.isfinite(sums.sums.loss)
     assert 0 < sums.gradient_norm < np.inf
     assert state.step == 1
-    still = unmoved(params, state.params)
+    still = unchanged(params, state.params)
     assert [name for name in still if not name.endswith(NO_GRADIENT)] == []
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))

@@ -1,14 +1,15 @@
-"""The shape of the codebase: which way imports go, what each layer may touch, how files are named, sized and tested.
+"""The structure of the codebase: direction of imports, names, sizes and tests of files, and settings that are read.
 
     spec → ops → layers → models ─┬→ training ─────────────┐
                                   ├→ decoding → evaluation ┼→ experiments → launch
                                   ├→ analysis, interop ────┘
     data (numpy; no jax) ─────────┴──────────────────────→ experiments
+    atomic_file, byte_size (standard library only) → training, interop, data, experiments
     configs (ml_collections only) is imported by nobody in transformer/
 
     inside experiments/:  runtime ← web ← runs ← sweeps, studies, serving ← commands, benchmark ← launch
 
-The rules are functions from source text to problems, so that the tests at the end can show that each of them fails.
+Each rule is a function from source text to problems. The tests at the end show that each rule can fail.
 """
 
 import ast
@@ -27,7 +28,7 @@ from transformer import spec
 ROOT = Path(__file__).parents[1]
 PROJECT = ("transformer", "configs", "experiments", "launch")
 
-# What a file knows of the project, by the longest prefix of its name. A name stands for all that is below it.
+# What a module may import from the project, by the longest prefix of its name. A name includes everything below it.
 _BASE = ("transformer.spec", "transformer.ops", "transformer.layers")
 _MODEL = (*_BASE, "transformer.models.interface")
 # Packages of experiments/, each with the packages that it may import besides itself.
@@ -42,43 +43,45 @@ def _inside_experiments(package: str) -> tuple[str, ...]:
 
 # A command is a file of experiments/ itself: it imports packages, and no other command.
 _COMMAND = ("transformer", "configs", *(f"experiments.{name}" for name in ORDER if name != "benchmark"))
-KNOWS: dict[str, tuple[str, ...]] = {
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer": (),
     "transformer.spec": (),
+    "transformer.atomic_file": (),
+    "transformer.byte_size": (),
     "transformer.ops": ("transformer.spec", "transformer.ops"),
     "transformer.layers": _BASE,
     "transformer.models": (*_BASE, "transformer.models"),
-    "transformer.training": (*_MODEL, "transformer.training"),
+    "transformer.training": (*_MODEL, "transformer.atomic_file", "transformer.byte_size", "transformer.training"),
     "transformer.decoding": (*_MODEL, "transformer.decoding"),
     "transformer.evaluation": (*_MODEL, "transformer.decoding", "transformer.evaluation"),
     "transformer.analysis": (*_MODEL, "transformer.analysis"),
-    "transformer.interop": (*_BASE, "transformer.models", "transformer.interop"),
-    "transformer.data": ("transformer.spec", "transformer.data"),
+    "transformer.interop": (*_BASE, "transformer.atomic_file", "transformer.models", "transformer.interop"),
+    "transformer.data": ("transformer.spec", "transformer.atomic_file", "transformer.data"),
     "configs": ("configs",),
     "experiments": _COMMAND,
     **{f"experiments.{name}": _inside_experiments(name) for name in ORDER},
     "launch": PROJECT,
 }
 
-# What a file may not import from elsewhere, by every prefix of its name.
-SHUNS: dict[str, tuple[str, ...]] = {
+# Third-party and standard modules that a module must not import, by every prefix of its name.
+MUST_NOT_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer": ("absl", "time", "datetime"),
     "transformer.ops": ("flax",),
     "transformer.data": ("jax", "jaxlib", "flax", "optax", "orbax"),
 }
 
-# What a file may import from elsewhere and nothing more.
-ONLY: dict[str, frozenset[str]] = {
+# Third-party and standard modules that a module may import; no others.
+IMPORTS_ONLY: dict[str, frozenset[str]] = {
     "transformer.spec": frozenset(sys.stdlib_module_names),
     "configs": frozenset({"ml_collections", "typing"}),
 }
 
-# A call or an attribute that would tie transformer/ to a terminal or an environment, or hide an import from this test.
+# Names that would tie transformer/ to a terminal or an environment, or hide an import from this test.
 FORBIDDEN = ("print", "input", "os.environ", "os.getenv", "importlib.import_module", "__import__")
 
-LONGEST = 400  # lines; 300 is the soft limit
-NAMELESS = re.compile(r"(?i)_?(utils?|helpers?|misc|common)(\.py)?")
-WITHOUT_TEST: dict[str, str] = {}
+MAX_LINES = 400  # lines; 300 is the soft limit
+MEANINGLESS = re.compile(r"(?i)_?(utils?|helpers?|misc|common)(\.py)?")
+UNTESTED: dict[str, str] = {}
 
 
 def files(*folders: str) -> list[Path]:
@@ -94,7 +97,7 @@ def within(name: str, prefixes: tuple[str, ...]) -> bool:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and full dotted name of everything imported, wherever in the file; `from a import b` is a.b."""
+    """Yields the line and the full dotted name of every import in the file; `from a import b` is a.b."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -104,7 +107,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def commands() -> Iterator[str]:
-    """Modules that run as programs. Peers of a benchmark are workers, which it starts and whose classes it uses."""
+    """Yields the modules that run as programs. Benchmark peers are exempt: their classes are used, too."""
     for path in files("experiments", "launch"):
         if "peers" not in path.parts and re.search(
             '^if __name__ == "__main__":', (ROOT / path).read_text("utf-8"), re.M
@@ -116,10 +119,11 @@ COMMANDS = tuple(commands())
 
 
 def cycles(graph: Mapping[str, Iterable[str]]) -> list[str]:
-    """One line for each module from which a chain of imports leads back to it."""
+    """Returns one line for each module from which a chain of imports leads back to it."""
     found = []
     for start in graph:
-        paths, seen = [(start,)], set[str]()
+        paths: list[tuple[str, ...]] = [(start,)]
+        seen = set[str]()
         while paths:
             path = paths.pop()
             for name in graph.get(path[-1], ()):
@@ -134,7 +138,7 @@ def cycles(graph: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def import_graph() -> dict[str, list[str]]:
-    """Which modules of the project each of them imports, wherever in the file."""
+    """Returns the modules of the project that each module imports, anywhere in its file."""
     modules = {module_name(path): ROOT / path for path in files(*PROJECT)}
 
     def module_of(name: str) -> str:
@@ -149,12 +153,12 @@ def import_graph() -> dict[str, list[str]]:
 
 
 def import_problems(module: str, source: str) -> list[str]:
-    """Imports of the file `module` that its layer does not allow."""
-    prefixes = sorted((prefix for prefix in KNOWS if within(module, (prefix,))), key=len)
-    knows = KNOWS[prefixes[-1]]
-    # transformer/__init__.py is `transformer`; a file of no layer must not inherit its empty allowance silently.
+    """Returns the imports of the file `module` that its layer does not allow."""
+    prefixes = sorted((prefix for prefix in MAY_IMPORT if within(module, (prefix,))), key=len)
+    knows = MAY_IMPORT[prefixes[-1]]
+    # transformer/__init__.py is `transformer`; a file outside of every layer must not inherit its empty list.
     if prefixes[-1] == "transformer" and module != "transformer":
-        return [f"{module}: belongs to no layer; give it one in KNOWS"]
+        return [f"{module}: belongs to no layer; add it to MAY_IMPORT"]
     problems = []
     for line, name in imports(ast.parse(source)):
         root = name.split(".")[0]
@@ -163,10 +167,10 @@ def import_problems(module: str, source: str) -> list[str]:
         elif within(name, COMMANDS):
             problem = "is a command, which nobody imports"
         elif root in PROJECT:
-            problem = "" if within(name, knows) else f"is not left of it; it knows {', '.join(knows) or 'nothing'}"
+            problem = "" if within(name, knows) else f"is not left of it; it may import {', '.join(knows) or 'nothing'}"
         else:
-            shunned = any(within(name, names) for prefix, names in SHUNS.items() if within(module, (prefix,)))
-            foreign = any(root not in names for prefix, names in ONLY.items() if within(module, (prefix,)))
+            shunned = any(within(name, names) for prefix, names in MUST_NOT_IMPORT.items() if within(module, (prefix,)))
+            foreign = any(root not in names for prefix, names in IMPORTS_ONLY.items() if within(module, (prefix,)))
             problem = "does not belong in this layer" if shunned or foreign else ""
         if problem:
             problems.append(f"{module}:{line}: import of {name} {problem}")
@@ -174,23 +178,23 @@ def import_problems(module: str, source: str) -> list[str]:
 
 
 def call_problems(module: str, source: str) -> list[str]:
-    """Uses of the process's environment, of a terminal and of imports by string."""
+    """Returns uses of the environment, of a terminal, and of imports by string."""
     found = [
         (node.lineno, ast.unparse(node))
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Name | ast.Attribute)
     ]
     found += [(line, name) for line, name in imports(ast.parse(source))]
-    return [f"{module}:{line}: {name} has no place in transformer/" for line, name in found if name in FORBIDDEN]
+    return [f"{module}:{line}: {name} is not allowed in transformer/" for line, name in found if name in FORBIDDEN]
 
 
 def docstring_problems(module: str, source: str) -> list[str]:
-    """Public modules, classes, functions and methods without a docstring."""
+    """Returns public modules, classes, functions and methods without a docstring."""
 
     def visit(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[str]:
         if not ast.get_docstring(node):
             yield f"{name}: no docstring"
-        if isinstance(node, ast.Module | ast.ClassDef):  # a function inside a function is nobody else's
+        if isinstance(node, ast.Module | ast.ClassDef):  # functions inside functions are private
             for child in node.body:
                 if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and child.name[0] != "_":
                     yield from visit(child, f"{name}.{child.name}")
@@ -201,20 +205,18 @@ def docstring_problems(module: str, source: str) -> list[str]:
 def length_problems(module: str, source: str) -> list[str]:
     lines = source.count("\n")
     return (
-        [f"{module}: {lines} lines, {lines - LONGEST} more than {LONGEST}: it holds two ideas"]
-        if lines > LONGEST
-        else []
+        [f"{module}: {lines} lines, {lines - MAX_LINES} more than {MAX_LINES}: split it"] if lines > MAX_LINES else []
     )
 
 
 def name_problems(path: Path) -> list[str]:
-    return [f"{path}: {part} says nothing of what it holds" for part in path.parts if NAMELESS.fullmatch(part)]
+    return [f"{path}: {part} does not name its content" for part in path.parts if MEANINGLESS.fullmatch(part)]
 
 
 def homes_of_test(path: Path) -> list[Path]:
-    """Where the test of a file may stand: at its own place, or at that of a folder inside a layer that holds it.
+    """Returns where the test of a file may be: at its mirrored path, or at that of a folder that contains it.
 
-    transformer/data/grammar/verbs.py: tests/data/grammar/test_verbs.py, or tests/data/test_grammar.py for all of them.
+    transformer/data/grammar/verbs.py: tests/data/grammar/test_verbs.py, or tests/data/test_grammar.py.
     """
     parts = path.with_suffix("").parts[1:]
     own = [parts[:depth] for depth in range(len(parts), 1, -1)] or [parts]
@@ -223,7 +225,7 @@ def homes_of_test(path: Path) -> list[Path]:
 
 @dataclasses.dataclass
 class Reads:
-    """Which field of which section is read; `sections` maps a section's name to its dataclass.
+    """Finds which fields of which section are read; `sections` maps a section's name to its dataclass.
 
     A read is `….model.heads`, `model.heads`, or `spec.heads` and `self.spec.heads` where an annotation of the function
     or of the class says `spec: ModelSpec`.
@@ -242,7 +244,7 @@ class Reads:
                 self._attributes(node, self._kept(node))
 
     def scan_properties(self, source: str) -> None:
-        """Of spec.py itself only what a public property or method reads counts: a check is no use of a value."""
+        """In spec.py only reads in public properties and methods count: a check does not use a value."""
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ClassDef) and (section := self._section(node.name)):
                 for method in node.body:
@@ -293,7 +295,7 @@ class Reads:
 
 
 def settings(source: str) -> list[tuple[str, int, bool]]:
-    """Every `section.key = value` of a config's source: its name, its line, and whether that line has a comment."""
+    """Returns name, line and whether the line has a comment, for every `section.key = value` of a config's source."""
     commented = {
         token.start[0]
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -309,7 +311,7 @@ def settings(source: str) -> list[tuple[str, int, bool]]:
 
 
 def setting_problems(source: str) -> list[str]:
-    """Settings without a comment beside them, and settings declared twice."""
+    """Returns settings without a comment on their line, and settings that are declared twice."""
     problems, seen = [], set()
     for name, line, commented in settings(source):
         problems += [] if commented else [f"line {line}: {name} has no comment on its line"]
@@ -319,7 +321,7 @@ def setting_problems(source: str) -> list[str]:
 
 
 def refuse(problems: Iterable[str]) -> None:
-    """Fails with every problem on a line of its own."""
+    """Fails with one line for each problem."""
     if lines := "\n".join(problems):
         pytest.fail(lines, pytrace=False)
 
@@ -360,13 +362,33 @@ def test_file_names_say_what_they_hold() -> None:
     refuse(problem for path in files(*PROJECT, "tests") for problem in name_problems(path))
 
 
+# Tests of several modules, which stand with those that they test most.
+ACROSS = {
+    "experiments/runs/test_faults.py",
+    "experiments/runs/test_learning.py",
+    "experiments/runs/test_packed_run.py",
+    "experiments/runs/test_uncased_run.py",
+    "experiments/serving/test_serving.py",
+    "experiments/test_old_run.py",
+    "experiments/test_tour.py",
+    "launch/test_pods.py",
+}
+
+
+def test_tests_of_experiments_and_launch_mirror_the_tree() -> None:
+    tests = [path.relative_to("tests") for path in files("tests/experiments", "tests/launch")]
+    for path in tests:
+        if path.name.startswith("test_") and str(path) not in ACROSS:
+            module = ROOT / path.with_name(path.name.removeprefix("test_"))
+            if not (module.exists() or module.with_suffix("").is_dir()):
+                refuse([f"tests/{path} tests no {module.relative_to(ROOT)}"])
+
+
 def test_tests_mirror_transformer() -> None:
     sources = {str(path): homes_of_test(path) for path in files("transformer") if path.name != "__init__.py"}
     untested = {path: homes[0] for path, homes in sources.items() if not any((ROOT / home).is_file() for home in homes)}
-    refuse(f"{path} is not tested by {home}" for path, home in untested.items() if path not in WITHOUT_TEST)
-    refuse(
-        f"{path} has a test, or is gone: take it out of WITHOUT_TEST" for path in WITHOUT_TEST if path not in untested
-    )
+    refuse(f"{path} is not tested by {home}" for path, home in untested.items() if path not in UNTESTED)
+    refuse(f"{path} has a test or does not exist: remove it from UNTESTED" for path in UNTESTED if path not in untested)
 
 
 SECTIONS: dict[str, type] = {
@@ -388,7 +410,7 @@ def reads() -> Reads:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_key_is_read(section: str, reads: Reads) -> None:
     keys = [field.name for field in dataclasses.fields(SECTIONS[section])]
-    refuse(f"{section}.{key} is read by nobody" for key in keys if (section, key) not in reads.found)
+    refuse(f"{section}.{key} is never read" for key in keys if (section, key) not in reads.found)
 
 
 def test_every_key_is_declared_once_with_a_comment() -> None:
@@ -400,7 +422,7 @@ def test_every_key_is_declared_once_with_a_comment() -> None:
     }
 
 
-# The rules themselves: each of them lets pass what is right and names what is wrong.
+# Tests of the rules: each passes what is right and names what is wrong.
 
 
 @pytest.mark.parametrize(
@@ -494,9 +516,9 @@ def test_a_missing_docstring_is_found() -> None:
 
 
 def test_a_long_file_is_found() -> None:
-    assert length_problems("m", "\n" * LONGEST) == []
-    assert length_problems("m", "\n" * (LONGEST + 3)) == [
-        f"m: {LONGEST + 3} lines, 3 more than {LONGEST}: it holds two ideas"
+    assert length_problems("m", "\n" * MAX_LINES) == []
+    assert length_problems("m", "\n" * (MAX_LINES + 3)) == [
+        f"m: {MAX_LINES + 3} lines, 3 more than {MAX_LINES}: split it"
     ]
 
 

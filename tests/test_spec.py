@@ -10,7 +10,7 @@ from transformer.spec import ModelSpec, Spec
 
 
 def changed(**changes: Any) -> dict[str, Any]:
-    """The base config on a generated corpus, as a plain dict; `model__heads=3` sets model.heads."""
+    """Returns the base config on a generated corpus as a dict; `model__heads=3` sets model.heads."""
     config = base.get_config().to_dict()
     for name, value in ({"data__source": "grammar", "data__train_pairs": 7} | changes).items():
         section, key = name.split("__")
@@ -23,7 +23,7 @@ def model(**changes: Any) -> ModelSpec:
     return Spec.from_config(changed(**{f"model__{key}": value for key, value in changes.items()})).model
 
 
-def test_a_config_is_a_spec_and_back() -> None:
+def test_a_config_round_trips_through_a_spec() -> None:
     config = changed()
     resolved = Spec.from_config(config)
     assert resolved.to_dict() == config
@@ -58,7 +58,7 @@ def test_sections_are_exact() -> None:
         Spec.from_config(config)
 
 
-def test_a_section_alone_names_its_keys_without_a_prefix() -> None:
+def test_a_single_section_names_its_keys_without_a_prefix() -> None:
     with pytest.raises(ValueError, match=r"^missing key: cpu_devices, distributed, fsdp, tensor$"):
         spec.ParallelSpec.from_config({"mode": "mesh"})
 
@@ -94,9 +94,9 @@ CHOICES = {
 }
 
 
-def refusal(**changes: Any) -> str:
-    """What Spec says of the changed base config."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller looks at the message
+def error_message(**changes: Any) -> str:
+    """Returns the error message for the changed base config."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the caller checks the message
         Spec.from_config(changed(**changes))
     return str(caught.value)
 
@@ -104,23 +104,23 @@ def refusal(**changes: Any) -> str:
 @pytest.mark.parametrize("name", POSITIVE)
 @pytest.mark.parametrize("value", [0, -3])
 def test_a_size_is_positive(name: str, value: int) -> None:
-    assert refusal(**{name: value}) == f"{name.replace('__', '.')}: {value} is not positive"
+    assert error_message(**{name: value}) == f"{name.replace('__', '.')}: {value} is not positive"
 
 
 @pytest.mark.parametrize("name", RATES)
 @pytest.mark.parametrize("value", [1.0, -0.1])
 def test_a_rate_is_less_than_one(name: str, value: float) -> None:
-    assert refusal(**{name: value}) == f"{name.replace('__', '.')}: {value} is not in [0, 1)"
+    assert error_message(**{name: value}) == f"{name.replace('__', '.')}: {value} is not in [0, 1)"
 
 
 @pytest.mark.parametrize("name", NOT_NEGATIVE)
 def test_a_count_is_not_negative(name: str) -> None:
-    assert refusal(**{name: -1}) == f"{name.replace('__', '.')}: -1 is negative"
+    assert error_message(**{name: -1}) == f"{name.replace('__', '.')}: -1 is negative"
 
 
 @pytest.mark.parametrize(("name", "choices"), CHOICES.items(), ids=CHOICES.keys())
 def test_a_name_is_one_of_the_choices(name: str, choices: str) -> None:
-    assert refusal(**{name: "Post"}) == f"{name.replace('__', '.')}: 'Post' is none of {choices}"
+    assert error_message(**{name: "Post"}) == f"{name.replace('__', '.')}: 'Post' is none of {choices}"
     for choice in choices.split(", "):
         extra = {"data__name": "multi30k", "data__path": "{split}.{language}"}
         Spec.from_config(changed(**extra, **{name: choice}))
@@ -128,7 +128,7 @@ def test_a_name_is_one_of_the_choices(name: str, choices: str) -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.5])
 def test_top_p_is_a_probability(value: float) -> None:
-    assert refusal(decode__top_p=value) == f"decode.top_p: {value} is not in (0, 1]"
+    assert error_message(decode__top_p=value) == f"decode.top_p: {value} is not in (0, 1]"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_top_p_is_a_probability(value: float) -> None:
         ),
         (
             {"data__source": "grammar", "data__train_pairs": None},
-            "data.train_pairs: the generated corpus has no end of its own; say how many pairs to draw",
+            "data.train_pairs: None, but the generated corpus is infinite; set the number of pairs to draw",
         ),
         ({"data__source": "tfds", "data__name": ""}, "data.name: data.source=tfds needs the name of a dataset"),
         (
@@ -149,30 +149,30 @@ def test_top_p_is_a_probability(value: float) -> None:
         ),
         (
             {"checkpoint__keep": 2, "train__average_checkpoints": 3},
-            "checkpoint.keep: 2 checkpoints cannot give the mean of train.average_checkpoints=3",
+            "checkpoint.keep: 2 checkpoints are too few for the mean of train.average_checkpoints=3; raise it",
         ),
         (
             {"train__early_stopping": "bleu", "evaluate__sentences": 0},
-            "train.early_stopping=bleu needs evaluate.sentences to be other than 0",
+            "train.early_stopping=bleu needs evaluate.sentences other than 0",
         ),
         (
             {"data__packed_width": 513, "model__positions": "learned"},
-            "data.packed_width: 513 is more than model.max_positions=512 learned positions; raise them, or lower the "
-            "width",
+            "data.packed_width: 513 is more than model.max_positions=512 learned positions; raise "
+            "model.max_positions, or lower the width",
         ),
         (
             {"data__packed_width": 128, "model__architecture": "rnnsearch"},
-            "data.packed_width: a rnnsearch model would read the sentences of a row as one; set None",
+            "data.packed_width: a rnnsearch model does not support packed rows; set None",
         ),
         (
             {"data__packed_width": 128, "model__attention_kernel": "cudnn"},
-            "data.packed_width: model.attention_kernel=cudnn does not keep the sentences of a row apart; set the "
-            "kernel to xla, or the width to None",
+            "data.packed_width: model.attention_kernel=cudnn does not support packed rows; set the kernel to xla, "
+            "or the width to None",
         ),
     ],
 )
 def test_settings_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:
-    assert refusal(**changes) == message
+    assert error_message(**changes) == message
 
 
 @pytest.mark.parametrize(
@@ -190,11 +190,11 @@ def test_head_sizes(sizes: dict[str, int], expected: tuple[int, int]) -> None:
     assert (built.key_size, built.value_size) == expected
 
 
-@pytest.mark.parametrize(("given", "asked"), [({}, "d_k"), ({"d_k": 3}, "d_v"), ({"d_v": 3}, "d_k")])
-def test_a_width_that_heads_do_not_divide(given: dict[str, int], asked: str) -> None:
-    message = f"^model width 100 does not divide into 8 heads; give model.{asked}, or a model.heads that divides 100$"
+@pytest.mark.parametrize(("sizes", "missing"), [({}, "d_k"), ({"d_k": 3}, "d_v"), ({"d_v": 3}, "d_k")])
+def test_a_width_that_heads_do_not_divide(sizes: dict[str, int], missing: str) -> None:
+    message = f"^model width 100 does not divide into 8 heads; set model.{missing}, or a model.heads that divides 100$"
     with pytest.raises(ValueError, match=message):
-        model(d_model=100, heads=8, **given)
+        model(d_model=100, heads=8, **sizes)
 
 
 @pytest.mark.parametrize(
@@ -216,11 +216,11 @@ def test_wiring(residual: bool, norm: str, wiring: tuple[str, ...], final_norm: 
 
 def test_wiring_by_kind() -> None:
     built = model(no_residual="cross_attention,feed_forward")
-    found = {kind: "add" in built.wiring(kind) for kind in spec.SUBLAYERS}
-    assert found == {"self_attention": True, "cross_attention": False, "feed_forward": False}
+    has_residual = {kind: "add" in built.wiring(kind) for kind in spec.SUBLAYERS}
+    assert has_residual == {"self_attention": True, "cross_attention": False, "feed_forward": False}
     assert model(feed_forward=False).wiring("feed_forward") == ()
     message = "model.no_residual: 'attention' is none of self_attention, cross_attention, feed_forward"
-    assert refusal(model__no_residual="attention") == message
+    assert error_message(model__no_residual="attention") == message
 
 
 @pytest.mark.parametrize(("direction", "languages"), [("fr-en", ("fr", "en")), ("en-fr", ("en", "fr"))])

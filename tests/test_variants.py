@@ -1,4 +1,4 @@
-"""Lists of variants: what is combined with what."""
+"""Functions that combine sweeps."""
 
 import pytest
 
@@ -15,31 +15,31 @@ def test_a_product_has_every_combination_in_order() -> None:
     }
 
 
-def test_together_pairs_them_up() -> None:
+def test_zip_pairs_variants_up() -> None:
     heads, widths = variants.axis("model.heads", (1, 2)), variants.axis("model.d_k", (64, 32))
-    assert variants.together(heads, widths) == {
+    assert variants.zip_(heads, widths) == {
         "heads=1 d_k=64": {"model.heads": 1, "model.d_k": 64},
         "heads=2 d_k=32": {"model.heads": 2, "model.d_k": 32},
     }
     with pytest.raises(ValueError, match="sweeps of 2, 3 variants"):
-        variants.together(heads, variants.axis("model.d_k", (1, 2, 3)))
+        variants.zip_(heads, variants.axis("model.d_k", (1, 2, 3)))
 
 
-def test_a_chain_keeps_what_is_the_same_twice_and_refuses_what_only_has_the_same_name() -> None:
+def test_a_chain_accepts_equal_variants_and_rejects_equal_names() -> None:
     first, second = {"base": {}, "a": {"model.heads": 1}}, {"base": {}, "b": {"model.heads": 2}}
     assert list(variants.chain(first, second)) == ["base", "a", "b"]
     with pytest.raises(ValueError, match="two variants are called 'a'"):
         variants.chain(first, {"a": {"model.heads": 3}})
 
 
-@pytest.mark.parametrize("combine", [variants.product, variants.together])
-def test_one_key_cannot_be_changed_by_two(combine) -> None:
+@pytest.mark.parametrize("combine", [variants.product, variants.zip_])
+def test_two_sweeps_cannot_change_the_same_key(combine) -> None:
     heads = variants.axis("model.heads", (1, 2))
     with pytest.raises(ValueError, match=r"two sweeps change model\.heads"):
         combine(heads, heads)
 
 
-def test_a_difference_makes_the_one_of_the_other() -> None:
+def test_difference_turns_one_config_into_the_other() -> None:
     one, other = base.get_config(), base.get_config()
     other.update_from_flattened_dict({"model.heads": 4, "train.learning_rate": 1e-3})
     changes = variants.difference(one, other)

@@ -1,16 +1,16 @@
-"""Settings as frozen dataclasses: what a config says, checked once, before anything is built.
+"""Settings of an experiment as frozen dataclasses, validated once, before anything is built.
 
-`Spec.from_config` is strict both ways: a key that is not a field raises, and so does a field that the config lacks.
-Values that make no sense raise a `ValueError` that says the numbers. This module knows no array library.
+`Spec.from_config` is strict: an unknown key raises, and so does a missing one. Invalid values raise a `ValueError` with
+the key, the value and a remedy. This module imports no array library.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
-PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids shared by tokenizer, models and search
+PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids that tokenizers, models and decoding share
 LANGUAGES = ("fr", "en")
-DTYPES = ("float32", "bfloat16")  # of matrix products
+DTYPES = ("float32", "bfloat16")  # of matmuls
 SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
 
 
@@ -37,22 +37,22 @@ def _rate(section: str, spec: Any, *names: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What every section can do: be read from a mapping with exactly its fields as keys."""
+    """Base class of all sections: reads itself from a mapping whose keys are exactly its fields."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], name: str = "") -> Self:
-        """Builds the section from `config`; raises ValueError naming each unknown and each missing key."""
+        """Builds the section from `config`; raises a ValueError that names all unknown or missing keys."""
         fields = {field.name for field in dataclasses.fields(cls)}
-        given = set(config.keys())
+        keys_present = set(config.keys())
         prefix = f"{name}." if name else ""
-        for keys, problem in ((given - fields, "unknown"), (fields - given, "missing")):
+        for keys, problem in ((keys_present - fields, "unknown"), (fields - keys_present, "missing")):
             _require(not keys, f"{problem} key: {', '.join(prefix + key for key in sorted(keys))}")
         return cls(**{key: config[key] for key in fields})
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec(Section):
-    """The model; Section 3 of Vaswani et al. 2017. Meanings stand beside the keys in configs/base.py."""
+    """The model; Section 3 of Vaswani et al. 2017. configs/base.py documents every key."""
 
     architecture: str
     d_model: int
@@ -62,8 +62,9 @@ class ModelSpec(Section):
     d_v: int | None
     encoder_layers: int
     decoder_layers: int
+    score: str
     score_scale: str
-    cross_score: str
+    cross_score: str | None
     weights: str
     top_k: int
     cross_memory: str
@@ -105,39 +106,44 @@ class ModelSpec(Section):
         for name in ("d_k", "d_v"):
             _require(
                 getattr(self, name) is not None or self.d_model % self.heads == 0,
-                f"model width {self.d_model} does not divide into {self.heads} heads; give model.{name}, "
+                f"model width {self.d_model} does not divide into {self.heads} heads; set model.{name}, "
                 f"or a model.heads that divides {self.d_model}",
             )
 
     @property
     def key_size(self) -> int:
-        """d_k of Section 3.2.1, per head."""
+        """d_k per head; Section 3.2.1."""
         return self.d_k or self.d_model // self.heads
 
     @property
     def value_size(self) -> int:
-        """d_v of Section 3.2.1, per head."""
+        """d_v per head; Section 3.2.1."""
         return self.d_v or self.d_model // self.heads
 
     @property
     def state_size(self) -> int:
-        """R, the hidden units of a recurrent layer."""
+        """R, the number of hidden units of a recurrent layer."""
         return self.d_state or self.d_model
 
     @property
     def maxout_size(self) -> int:
-        """l of Section A.2.2 of Bahdanau et al. 2015."""
+        """l, the width of the maxout layer; Section A.2.2 of Bahdanau et al. 2015."""
         return self.d_maxout or self.d_model
 
     @property
+    def cross_attention_score(self) -> str:
+        """Score function of cross-attention."""
+        return self.cross_score or self.score
+
+    @property
     def without_residual(self) -> tuple[str, ...]:
-        """The kinds of sub-layer that no residual connection goes around, though there are others."""
+        """Kinds of sub-layer without a residual connection, as exceptions from `residual`."""
         return tuple(kind.strip() for kind in self.no_residual.split(",") if kind.strip())
 
     def wiring(self, kind: str) -> tuple[str, ...]:
-        """The steps around each sub-layer of a kind, in order; Section 3.1 is ("sublayer", "dropout", "add", "norm").
+        """Returns the steps around each sub-layer of a kind, in order.
 
-        None around a feed-forward network that is not there.
+        Section 3.1 has ("sublayer", "dropout", "add", "norm"). The result is empty for an absent feed-forward network.
         """
         if kind == "feed_forward" and not self.feed_forward:
             return ()
@@ -147,7 +153,7 @@ class ModelSpec(Section):
 
     @property
     def final_norm(self) -> bool:
-        """Whether a stack ends with a norm of its own: pre-norm leaves the residual stream unnormalised."""
+        """Whether a stack ends with a norm, because pre-norm leaves the residual stream unnormalised."""
         return self.norm == "pre"
 
 
@@ -194,7 +200,7 @@ class DataSpec(Section):
         )
         _require(
             self.source != "grammar" or self.train_pairs is not None,
-            "data.train_pairs: the generated corpus has no end of its own; say how many pairs to draw",
+            "data.train_pairs: None, but the generated corpus is infinite; set the number of pairs to draw",
         )
         _require(self.source != "tfds" or bool(self.name), "data.name: data.source=tfds needs the name of a dataset")
         _require(
@@ -204,12 +210,12 @@ class DataSpec(Section):
 
     @property
     def source_language(self) -> str:
-        """Two-letter code of the language translated from."""
+        """Two-letter code of the source language."""
         return self.direction.split("-")[0]
 
     @property
     def target_language(self) -> str:
-        """Two-letter code of the language translated into."""
+        """Two-letter code of the target language."""
         return self.direction.split("-")[1]
 
 
@@ -243,7 +249,7 @@ class TrainSpec(Section):
     loss_chunk: int | None
 
     def __post_init__(self) -> None:
-        if self.steps or not self.init_from:  # no update at all is of use where there is a model to begin with
+        if self.steps or not self.init_from:  # 0 steps are useful with a pretrained model
             _positive("train", self, "steps")
         _positive("train", self, "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
         _positive("train", self, "adam_learning_rate")
@@ -257,7 +263,7 @@ class TrainSpec(Section):
 
 @dataclasses.dataclass(frozen=True)
 class DecodeSpec(Section):
-    """The search; Section 6.1."""
+    """Decoding; Section 6.1."""
 
     method: str
     beam_size: int
@@ -279,7 +285,7 @@ class DecodeSpec(Section):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateSpec(Section):
-    """What is measured on the validation split while training goes on."""
+    """Evaluation on the validation split during training."""
 
     every: int
     sentences: int | None
@@ -292,7 +298,7 @@ class EvaluateSpec(Section):
 
 @dataclasses.dataclass(frozen=True)
 class ParallelSpec(Section):
-    """How one batch is shared among devices."""
+    """Partitioning of a batch and of parameters over devices."""
 
     mode: str
     fsdp: int
@@ -305,7 +311,7 @@ class ParallelSpec(Section):
         _positive("parallel", self, "fsdp", "tensor")
         _require(
             self.mode == "mesh" or self.fsdp == self.tensor == 1,
-            f"parallel.mode=pmap divides data alone: parallel.fsdp={self.fsdp} and "
+            f"parallel.mode=pmap shards only data: parallel.fsdp={self.fsdp} and "
             f"parallel.tensor={self.tensor} need parallel.mode=mesh",
         )
         _one_of("parallel.distributed", self.distributed, ("auto", "on", "off"))
@@ -314,7 +320,7 @@ class ParallelSpec(Section):
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointSpec(Section):
-    """What is kept of a run."""
+    """Checkpoints of a run."""
 
     every: int
     keep: int
@@ -325,7 +331,7 @@ class CheckpointSpec(Section):
 
 @dataclasses.dataclass(frozen=True)
 class Spec(Section):
-    """A whole experiment."""
+    """A complete experiment."""
 
     model: ModelSpec
     data: DataSpec
@@ -338,42 +344,42 @@ class Spec(Section):
     def __post_init__(self) -> None:
         _require(
             self.checkpoint.keep >= self.train.average_checkpoints,
-            f"checkpoint.keep: {self.checkpoint.keep} checkpoints cannot give the mean of "
-            f"train.average_checkpoints={self.train.average_checkpoints}",
+            f"checkpoint.keep: {self.checkpoint.keep} checkpoints are too few for the mean of "
+            f"train.average_checkpoints={self.train.average_checkpoints}; raise it",
         )
         _require(
             self.model.attention_kernel == "xla" or self.parallel.fsdp == self.parallel.tensor == 1,
-            f"model.attention_kernel: {self.model.attention_kernel} cannot be divided as parallel.fsdp="
-            f"{self.parallel.fsdp} and parallel.tensor={self.parallel.tensor} want; set it to xla, or both to 1",
+            f"model.attention_kernel: {self.model.attention_kernel} cannot be sharded with parallel.fsdp="
+            f"{self.parallel.fsdp} and parallel.tensor={self.parallel.tensor}; set it to xla, or both to 1",
         )
         _require(
             self.data.packed_width is None or self.model.architecture == "transformer",
-            f"data.packed_width: a {self.model.architecture} model would read the sentences of a row as one; set None",
+            f"data.packed_width: a {self.model.architecture} model does not support packed rows; set None",
         )
         _require(
             self.data.packed_width is None or self.model.attention_kernel != "cudnn",
-            "data.packed_width: model.attention_kernel=cudnn does not keep the sentences of a row apart; set the "
-            "kernel to xla, or the width to None",
+            "data.packed_width: model.attention_kernel=cudnn does not support packed rows; set the kernel to xla, "
+            "or the width to None",
         )
         learned = "learned" in (self.model.positions, self.model.decoder_positions)
         _require(
             not learned or (self.data.packed_width or 0) <= self.model.max_positions,
             f"data.packed_width: {self.data.packed_width} is more than model.max_positions={self.model.max_positions} "
-            "learned positions; raise them, or lower the width",
+            "learned positions; raise model.max_positions, or lower the width",
         )
         _require(
             self.train.early_stopping != "bleu" or self.evaluate.sentences != 0,
-            "train.early_stopping=bleu needs evaluate.sentences to be other than 0",
+            "train.early_stopping=bleu needs evaluate.sentences other than 0",
         )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], name: str = "") -> Self:
-        """Builds every section from a nested mapping such as a ConfigDict or a parsed config.json."""
+        """Builds all sections from a nested mapping, such as a ConfigDict or a parsed config.json."""
         sections = {field.name: field.type for field in dataclasses.fields(cls)}
         for keys, problem in ((set(config) - set(sections), "unknown"), (set(sections) - set(config), "missing")):
             _require(not keys, f"{problem} section: {', '.join(sorted(keys))}")
         return cls(**{key: section.from_config(config[key], key) for key, section in sections.items()})  # type: ignore[union-attr]
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain nested dict; `Spec.from_config` gives the same spec back."""
+        """Returns a nested dict, from which `Spec.from_config` restores an equal spec."""
         return dataclasses.asdict(self)

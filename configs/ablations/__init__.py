@@ -1,1 +1,1 @@
-"""Ablations: a base config with one part taken away or changed at a time, see configs/variants.py."""
+"""Ablations: sweeps that remove or change one part of a base config at a time; see configs/variants.py."""

@@ -1,8 +1,7 @@
-"""Table 3 of Vaswani et al. 2017: every row, (A) to (E) and big, at the published size or at that of a small config.
+"""Table 3 of Vaswani et al. 2017: all rows, (A) to (E) and big, at the published size or scaled to a small config.
 
-A row is named by what it does to the base: "C d_ff x2" has twice its d_ff. So one table serves every size; beside ours
-stands what the paper reports for English to German, newstest2013: perplexity per word piece, BLEU, millions of
-parameters.
+A row is named by its change to the base: "C d_ff x2" has twice the base's d_ff. The report lists the published values
+for English to German, newstest2013, next to ours: perplexity per word piece, BLEU, millions of parameters.
 
     python -m experiments.sweep --config=configs/multi30k.py --sweep=configs/ablations/table3.py:multi30k --seeds=3 \
         --workdir=runs/table3
@@ -17,9 +16,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import variants, wmt14_en_fr
-from configs.sizes import SCALES
+from configs.sizes import SIZES
 
-ARGUMENTS = ("published", *SCALES)
+ARGUMENTS = ("published", *SIZES)
 
 PUBLISHED = {
     "base": {"perplexity": 4.92, "bleu": 25.8, "parameters": 65},
@@ -45,54 +44,54 @@ PUBLISHED = {
 }
 
 
-def get_sweep(scale: str = "published") -> variants.Sweep:
-    """The rows, as changes to wmt14_en_fr.py:base, multi30k.py, multi30k.py:small or quickstart.py.
+def get_sweep(size: str = "published") -> variants.Sweep:
+    """Returns the rows, as changes to wmt14_en_fr.py:base, multi30k.py, multi30k.py:small or quickstart.py.
 
     Raises:
-      ValueError: another scale.
+      ValueError: unknown size.
     """
-    if scale not in ARGUMENTS:
-        raise ValueError(f"table3:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    config = (SCALES | {"published": wmt14_en_fr.get_config})[scale]()
+    if size not in ARGUMENTS:
+        raise ValueError(f"table3:{size}: the argument is one of {', '.join(ARGUMENTS)}")
+    config = (SIZES | {"published": wmt14_en_fr.get_config})[size]()
     rows: variants.Sweep = {"base": {}}
     rows |= {f"A heads x{factor:g}": _heads(config, factor) for factor in (0.125, 0.5, 2, 4)}
     rows |= {f"B d_k x{factor:g}": {"model.d_k": _key_size(config, factor)} for factor in (0.25, 0.5)}
     rows |= {f"C layers x{factor:.2f}": _layers(config, factor) for factor in (1 / 3, 2 / 3, 4 / 3)}
-    rows |= {f"C d_model x{factor:g}": {"model.d_model": _times(config, "d_model", factor)} for factor in (0.5, 2)}
-    rows |= {f"C d_ff x{factor:g}": {"model.d_ff": _times(config, "d_ff", factor)} for factor in (0.5, 2)}
+    rows |= {f"C d_model x{factor:g}": {"model.d_model": _scaled(config, "d_model", factor)} for factor in (0.5, 2)}
+    rows |= {f"C d_ff x{factor:g}": {"model.d_ff": _scaled(config, "d_ff", factor)} for factor in (0.5, 2)}
     rows |= {f"D dropout {rate}": _dropout(rate) for rate in (0.0, 0.2)}
     rows |= {f"D smoothing {rate}": {"train.label_smoothing": rate} for rate in (0.0, 0.2)}
     rows["E learned positions"] = {"model.positions": "learned"}
-    twice = {f"model.{key}": _times(config, key, 2) for key in ("d_model", "d_ff", "heads")}
-    rows["big"] = twice | _dropout(0.3) | {"train.steps": 3 * config["train"]["steps"]}
-    # A row that says of a small base what the base says anyway is not one.
+    doubled = {f"model.{key}": _scaled(config, key, 2) for key in ("d_model", "d_ff", "heads")}
+    rows["big"] = doubled | _dropout(0.3) | {"train.steps": 3 * config["train"]["steps"]}
+    # Drop rows that change nothing of a small base.
     return {
-        name: {key: value for key, value in changes.items() if _now(config, key) != value}
+        name: {key: value for key, value in changes.items() if _value(config, key) != value}
         for name, changes in rows.items()
-        if name == "base" or any(_now(config, key) != value for key, value in changes.items())
+        if name == "base" or any(_value(config, key) != value for key, value in changes.items())
     }
 
 
-def _now(config: ConfigDict, key: str) -> Any:
+def _value(config: ConfigDict, key: str) -> Any:
     section, _, name = key.partition(".")
     return config[section][name]
 
 
-def _times(config: ConfigDict, key: str, factor: float) -> int:
-    return max(1, round(_now(config, f"model.{key}") * factor))
+def _scaled(config: ConfigDict, key: str, factor: float) -> int:
+    return max(1, round(_value(config, f"model.{key}") * factor))
 
 
 def _heads(config: ConfigDict, factor: float) -> dict[str, int]:
-    """Other heads whose keys and values together are as wide as before."""
-    return {"model.heads": _times(config, "heads", factor)}
+    """Returns another number of heads; the total width of keys and values stays the same."""
+    return {"model.heads": _scaled(config, "heads", factor)}
 
 
 def _key_size(config: ConfigDict, factor: float) -> int:
-    return max(1, round(_now(config, "model.d_model") / _now(config, "model.heads") * factor))
+    return max(1, round(_value(config, "model.d_model") / _value(config, "model.heads") * factor))
 
 
 def _layers(config: ConfigDict, factor: float) -> dict[str, int]:
-    return {f"model.{key}": _times(config, key, factor) for key in ("encoder_layers", "decoder_layers")}
+    return {f"model.{key}": _scaled(config, key, factor) for key in ("encoder_layers", "decoder_layers")}
 
 
 def _dropout(rate: float) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""Searches: spaces that Optuna draws settings from, see optimization.py."""
+"""Search spaces for Optuna; see optimization.py."""

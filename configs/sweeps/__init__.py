@@ -1,1 +1,1 @@
-"""Sweeps: several variants of a base config, see configs/variants.py."""
+"""Sweeps: several variants of a base config; see configs/variants.py."""

@@ -1,8 +1,7 @@
-"""Three generations: LSTMs of 2014 (source as it is, and reversed), attention of 2015, the Transformer of 2017.
+"""Three generations: LSTMs of 2014 (original and reversed source), attention of 2015, the Transformer of 2017.
 
-Each with the same corpus, the same batches in the same order, the same number of target tokens, and about the same
-number of parameters, and all with Muon, without which the LSTMs do not begin to learn in so few updates. The base is
-the Transformer of the same scale.
+All have the same corpus, batches, batch order and number of target tokens, and about the same number of parameters. All
+use Muon, because the LSTMs do not learn in so few updates without it. The base is the Transformer of the same size.
 
     python -m experiments.sweep --config=configs/quickstart.py --config.train.optimizer=muon \
         --sweep=configs/sweeps/lineage.py --seeds=3 --splits=test,long --workdir=runs/lineage
@@ -13,24 +12,24 @@ the Transformer of the same scale.
 """
 
 from configs import rnnsearch, seq2seq, variants
-from configs.sizes import SCALES
+from configs.sizes import SIZES
 
-ARGUMENTS = tuple(SCALES)
+ARGUMENTS = tuple(SIZES)
 
 
-def get_sweep(scale: str = "quickstart") -> variants.Sweep:
-    """The four systems, in the direction of the base.
+def get_sweep(size: str = "quickstart") -> variants.Sweep:
+    """Returns the four systems, in the direction of the base.
 
     Raises:
-      ValueError: another scale.
+      ValueError: unknown size.
     """
-    if scale not in ARGUMENTS:
-        raise ValueError(f"lineage:{scale}: the argument is one of {', '.join(ARGUMENTS)}")
-    base = SCALES[scale]()
-    reversing = variants.difference(base, seq2seq.get_config(scale))
+    if size not in ARGUMENTS:
+        raise ValueError(f"lineage:{size}: the argument is one of {', '.join(ARGUMENTS)}")
+    base = SIZES[size]()
+    reversed_source = variants.difference(base, seq2seq.get_config(size))
     return {
-        "seq2seq": {key: value for key, value in reversing.items() if key != "model.reverse_source"},
-        "seq2seq-reversed": reversing,
-        "rnnsearch": variants.difference(base, rnnsearch.get_config(scale)),
+        "seq2seq": {key: value for key, value in reversed_source.items() if key != "model.reverse_source"},
+        "seq2seq-reversed": reversed_source,
+        "rnnsearch": variants.difference(base, rnnsearch.get_config(size)),
         "transformer": {},
     }

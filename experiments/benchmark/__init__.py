@@ -1,1 +1,1 @@
-"""Measurements; each prints one JSON object a line."""
+"""Benchmarks; each command prints its measurements as JSON objects, one per line."""

@@ -1,10 +1,10 @@
-"""Whether an exported model is the same model in Hugging Face's transformers and in CTranslate2.
+"""Checks that an exported model computes the same in Hugging Face's transformers and in CTranslate2.
 
     python -m experiments.benchmark.parity --workdir=D [--split=test] [--sentences=200]
 
-Exports a run to a temporary folder, then compares what each library finds with what is found here: logits on references
-(transformers alone shows them), and translations with the run's beam size, its length penalty and none. Prints a JSON
-object a comparison, and a table. Needs the extras `parity`, `interop` and `ctranslate2`.
+Exports a run to a temporary folder, then compares each library with this codebase: the logits of the references
+(transformers only), and translations with the run's beam size, with its length penalty and without one. Prints one JSON
+object per comparison, and a table. Needs the extras `parity`, `interop` and `ctranslate2`.
 """
 
 import json
@@ -16,41 +16,41 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from experiments.benchmark.peer_export import export_for_peers
 from experiments.runtime import cli
+from experiments.web import markdown
 
 
 def define() -> None:
     """Defines the flags."""
     flags.DEFINE_string("workdir", None, "folder of a run")
-    flags.DEFINE_string("split", None, "of its corpus; default: its test split")
-    flags.DEFINE_integer("sentences", 200, "how many of its first sentences", lower_bound=1)
+    flags.DEFINE_string("split", None, "split of its corpus; default: its test split")
+    flags.DEFINE_integer("sentences", 200, "number of sentences, from the start of the split", lower_bound=1)
 
 
 def main(args: cli.Args) -> None:
     """Compares and prints."""
     if not args.workdir:
-        cli.refuse("--workdir is needed: the folder of a run")
-    with cli.failures(), cli.mistakes(), tempfile.TemporaryDirectory() as folder:
-        found = compare(args.workdir, args.split, args.sentences, pathlib.Path(folder))
-        for each in found:
-            print(json.dumps({"benchmark": "parity", **each}))
-        print(table(found))
+        cli.exit_with_error("--workdir is needed: the folder of a run")
+    with cli.runtime_errors(), cli.user_errors(), tempfile.TemporaryDirectory() as folder:
+        comparisons = compare(args.workdir, args.split, args.sentences, pathlib.Path(folder))
+        for comparison in comparisons:
+            print(json.dumps({"benchmark": "parity", **comparison}))
+        print(table(comparisons))
 
 
 def compare(workdir: str, split: str | None, sentences: int, folder: pathlib.Path) -> list[dict[str, Any]]:
-    """Translates with every library, first with the run's length penalty, then with none.
+    """Translates with every library, first with the run's length penalty, then without one.
 
     Args:
-      workdir: of the run.
-      split: of its corpus; None is its test split.
-      sentences: how many of it.
-      folder: for what is exported.
+      workdir: folder of the run.
+      split, sentences: split of its corpus (None: its test split) and number of sentences, from its start.
+      folder: folder for the exported models.
 
     Returns:
-      A dict for each library, precision and length penalty: "library", "version", "precision", "length_penalty",
-      "same" translations of "sentences", "bleu" and "bleu_here", and "logits", the largest difference, or None.
+      A dict for each library, precision and length penalty. "same" counts equal translations, "bleu" is the library's
+      score and "bleu_here" that of this codebase, and "logits" is the largest difference of the logits, or None.
     """
-    from experiments.benchmark import decode
     from experiments.benchmark.peers import ctranslate2_search, hugging_face_search, our_search
     from experiments.runs.workdir import Workdir
     from transformer.data.corpus import open_corpus
@@ -58,22 +58,23 @@ def compare(workdir: str, split: str | None, sentences: int, folder: pathlib.Pat
     from transformer.interop.marian.settings import length_penalty
 
     spec = Workdir(workdir).spec()
-    settings = decode.prepared(workdir, split, folder)
+    settings = export_for_peers(workdir, split, folder)
     settings |= {"batch_size": spec.decode.batch_size, "beam_size": spec.decode.beam_size}
     pairs = list(open_corpus(spec.data).split(split or spec.data.test_split)[:sentences])
     sources, references = ([pair[side] for pair in pairs] for side in range(2))
-    differences = {"transformers": logits_apart(workdir, settings["marian"], sources, references)}
-    found = []
+    differences = {"transformers": max_logit_difference(workdir, settings["marian"], sources, references)}
+    comparisons = []
     for penalty in dict.fromkeys((spec.decode.length_penalty, 0.0)):
         settings |= {"length_penalty": penalty, "length_exponent": length_penalty(penalty)}
-        here = our_search.make(settings)[1](sources)
-        for library, precision, (versions, translate) in (
-            ("transformers", "float32", hugging_face_search.make(settings)),
-            ("ctranslate2", "float32", ctranslate2_search.make(settings, "float32")),
-            ("ctranslate2", "int8", ctranslate2_search.make(settings, "int8")),
-        ):
-            there = translate(sources)
-            found.append(
+        ours = our_search.make_translator(settings)[1](sources)
+        translators = (
+            ("transformers", "float32", hugging_face_search.make_translator(settings)),
+            ("ctranslate2", "float32", ctranslate2_search.make_translator(settings, "float32")),
+            ("ctranslate2", "int8", ctranslate2_search.make_translator(settings, "int8")),
+        )
+        for library, precision, (versions, translate) in translators:
+            theirs = translate(sources)
+            comparisons.append(
                 {
                     "library": library,
                     "version": versions[library],
@@ -81,60 +82,63 @@ def compare(workdir: str, split: str | None, sentences: int, folder: pathlib.Pat
                     "beam_size": settings["beam_size"],
                     "length_penalty": penalty,
                     "sentences": len(pairs),
-                    "same": sum(one == other for one, other in zip(here, there, strict=True)),
-                    "bleu": bleu(there, references),
-                    "bleu_here": bleu(here, references),
+                    "same": sum(our == their for our, their in zip(ours, theirs, strict=True)),
+                    "bleu": bleu(theirs, references),
+                    "bleu_here": bleu(ours, references),
                     "logits": differences.get(library),
                 }
             )
-    return found
+    return comparisons
 
 
-def logits_apart(workdir: str, marian: str, sources: Sequence[str], references: Sequence[str]) -> float:
-    """The largest difference of a logit between here and transformers, each target token given those before it.
+def max_logit_difference(workdir: str, marian: str, sources: Sequence[str], references: Sequence[str]) -> float:
+    """Returns the largest difference between the logits of this codebase and transformers, with teacher forcing.
 
     Raises:
-      ValueError: transformers' tokenizer finds other tokens.
+      ValueError: transformers' tokenizer returns different token ids.
     """
     import jax.numpy as jnp
     import torch
     import transformers
 
-    from experiments.studies.inspected_run import Subject
+    from experiments.studies.inspected_run import InspectedRun
     from transformer.data.corpus import Pair
     from transformer.spec import PAD
 
-    subject = Subject(workdir)
+    run = InspectedRun(workdir)
     tokenizer = transformers.MarianTokenizer.from_pretrained(marian)
     model: Any = transformers.MarianMTModel.from_pretrained(marian).eval()
     largest = 0.0
-    for batch in subject.batches([Pair(*each) for each in zip(sources, references, strict=True)]):
+    for batch in run.batches([Pair(*pair) for pair in zip(sources, references, strict=True)]):
         ids = tokenizer([sources[index] for index in batch.indices])["input_ids"]
         if ids != [[token for token in row if token != PAD] for row in batch.source_BS[: len(batch.indices)].tolist()]:
-            raise ValueError("transformers' tokenizer finds other tokens")
-        source_BS, input_BT = (jnp.asarray(each) for each in (batch.source_BS, batch.input_BT))
-        decoded = subject.model.decode(subject.model.encode(source_BS), input_BT)
-        ours = np.asarray(subject.model.logits(decoded.hidden_BTD))
+            raise ValueError("transformers' tokenizer returns different token ids")
+        source_BS, input_BT = (jnp.asarray(side) for side in (batch.source_BS, batch.input_BT))
+        decoded = run.model.decode(run.model.encode(source_BS), input_BT)
+        ours = np.asarray(run.model.logits(decoded.hidden_BTD))
         with torch.inference_mode():
-            source, inputs = (torch.as_tensor(each.astype(np.int64)) for each in (batch.source_BS, batch.input_BT))
+            source, inputs = (torch.as_tensor(side.astype(np.int64)) for side in (batch.source_BS, batch.input_BT))
             theirs = model(input_ids=source, attention_mask=source != PAD, decoder_input_ids=inputs).logits.numpy()
         largest = max(largest, float(np.abs(ours - theirs)[batch.target_BT != PAD].max()))
     return largest
 
 
-def table(found: Sequence[dict[str, Any]]) -> str:
-    """What was found, in Markdown."""
-    lines = [
-        "| library | precision | length penalty | same translations | BLEU there, here | logits apart by |",
-        "|---|---|---|---|---|---|",
+def table(comparisons: Sequence[dict[str, Any]]) -> str:
+    """Returns the comparisons as a Markdown table."""
+    headers = ("library", "precision", "length penalty", "same translations", "BLEU", "our BLEU", "logits differ by")
+    rows = [
+        (
+            f"{each['library']} {each['version']}",
+            each["precision"],
+            f"{each['length_penalty']:g}",
+            f"{each['same']} of {each['sentences']}",
+            f"{each['bleu']:.2f}",
+            f"{each['bleu_here']:.2f}",
+            "-" if each["logits"] is None else f"{each['logits']:.1e}",
+        )
+        for each in comparisons
     ]
-    lines += [
-        f"| {each['library']} {each['version']} | {each['precision']} | {each['length_penalty']:g} | "
-        f"{each['same']} of {each['sentences']} | {each['bleu']:.2f}, {each['bleu_here']:.2f} | "
-        f"{'-' if each['logits'] is None else format(each['logits'], '.1e')} |"
-        for each in found
-    ]
-    return "\n".join(lines)
+    return markdown.table(headers, rows, text_columns=2)
 
 
 if __name__ == "__main__":

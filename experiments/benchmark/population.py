@@ -1,119 +1,129 @@
-"""Several runs in one program: how many target tokens of all members a second, against one run alone.
+"""Measures populations: target tokens per second of several runs in one program, compared with one run.
 
     python -m experiments.benchmark.population [--work=TINY] [--members=1,2,4,8,16] [--updates=12] [--repeats=3]
 
-What `experiments.sweep --population` trains together, each member with its own batches, rates and state. Each
-measurement is a process of its own, and all of them are taken in turns, so that a machine that drifts does so for all.
-Prints one JSON object for each, and a table of medians at the end.
+A population is what `experiments.sweep --population` trains; each member has its own batches, hyperparameters and
+state. Each measurement runs in its own process. The population sizes alternate, so that a slow phase of the machine
+affects all of them. Prints one JSON object per measurement, and a table of medians at the end.
 """
 
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from absl import flags
 
-from experiments.benchmark import works
+from experiments.benchmark.workloads import NUM_BATCHES, WORKLOADS, SentenceBatch, Workload, make_batches
 from experiments.runtime import cli
-from experiments.runtime.subprocesses import result_of
+from experiments.runtime.subprocesses import call
+from experiments.web import markdown
 
-_FIRST = 3  # updates that are not timed
+_WARMUP = 3  # updates that are not timed
 
 
 def define() -> None:
     """Defines the flags."""
-    flags.DEFINE_enum("work", "TINY", list(works.WORKS), "size of the model and of its batches")
-    flags.DEFINE_list("members", ["1", "2", "4", "8", "16"], "numbers of runs that are trained together")
-    flags.DEFINE_integer("updates", 12, "made in each measurement", lower_bound=_FIRST + 2)
-    flags.DEFINE_integer("repeats", 3, "measurements of each number", lower_bound=1)
+    flags.DEFINE_enum("work", "TINY", list(WORKLOADS), "workload of each member")
+    flags.DEFINE_list("members", ["1", "2", "4", "8", "16"], "population sizes")
+    flags.DEFINE_integer("updates", 12, "updates per measurement", lower_bound=_WARMUP + 2)
+    flags.DEFINE_integer("repeats", 3, "measurements of each population size", lower_bound=1)
 
 
 def main(args: cli.Args) -> None:
     """Measures and prints."""
-    counts = [_count(text) for text in args.members]
-    with cli.failures(), cli.mistakes():
-        found: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
+    sizes = [_population_size(text) for text in args.members]
+    with cli.runtime_errors(), cli.user_errors():
+        measurements: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
         for _ in range(args.repeats):
-            for count in counts:
-                each = {"members": count} | result_of(measure, works.WORKS[args.work], count, args.updates)
-                found[count].append(each)
-                print(json.dumps({"work": args.work} | each), flush=True)
-        print(table(found))
+            for size in sizes:
+                measurement = {"members": size} | call(measure, WORKLOADS[args.work], size, args.updates)
+                measurements[size].append(measurement)
+                print(json.dumps({"work": args.work} | measurement), flush=True)
+        print(table(measurements))
 
 
-def _count(text: str) -> int:
+def _population_size(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        cli.refuse(f"--members={text}: numbers of at least 1, with commas between")
+        cli.exit_with_error(f"--members={text}: expected integers of at least 1, separated by commas")
     return int(text)
 
 
-def measure(work: works.Work, members: int, updates: int) -> dict[str, Any]:
-    """Trains so many members; says how fast all of them are, and what they need. In a new process."""
+def measure(workload: Workload, members: int, updates: int) -> dict[str, Any]:
+    """Trains a population; returns its speed, its memory and the loss of each member.
+
+    Call it in a process in which JAX has not started. Raises ValueError if a loss is not finite.
+    """
     from experiments.benchmark.peers import ours, worker
     from experiments.runtime import xla_env
     from transformer.spec import Spec
 
-    config = ours.config(work)
+    config = ours.workload_config(workload)
     xla_env.prepare(config["parallel"]["cpu_devices"])
     import jax
-    import numpy as np
 
     from experiments.runs.system import System
     from transformer.training import population
-    from transformer.training.parallel import PopulationPlacement
+    from transformer.training.parallel import PopulationPartitioner
 
-    # Seeds and learning rates differ, as they do in a sweep.
-    specs = []
-    for seed in range(members):
-        config["train"] |= {"seed": seed, "learning_rate": ours.LEARNING_RATE * (1 + seed / 16)}
-        specs.append(Spec.from_config(config))
-    system = System.without_text(specs[0])
-    states = [system.beside(spec).fresh_state() for spec in specs]
-    given = [works.batches(work, works.NUMBER, spec.train.seed) for spec in specs]
+    specs = [Spec.from_config(_member_config(config, member)) for member in range(members)]
+    system = System.without_corpus(specs[0])
+    states = [system.with_spec(spec).initial_state() for spec in specs]
+    member_batches = [make_batches(workload, NUM_BATCHES, spec.train.seed) for spec in specs]
     if members == 1:
-        place, state, numbers = system.placement, states[0], system.numbers
-        batches = given[0]
+        partitioner, state, hyperparams = system.partitioner, states[0], system.hyperparams
+        batches = member_batches[0]
     else:
-        place = PopulationPlacement(members, options=system.placement.options)
-        state, numbers = population.stack(states), population.numbers(specs)
-        batches = [
-            works.Batch(*(np.stack(side) for side in zip(*each, strict=True))) for each in zip(*given, strict=True)
-        ]
+        partitioner = PopulationPartitioner(members, options=system.partitioner.options)
+        state, hyperparams = population.stack(states), population.hyperparams(specs)
+        batches = [_stack(batch) for batch in zip(*member_batches, strict=True)]
     del states
-    state, numbers = place.distribute(state), place.distribute(numbers)
-    placed = [tuple(place.shard(side) for side in batch) for batch in batches]
-    step = place.compile_step(system.model, system.spec.train)
+    state, hyperparams = (partitioner.put_state(tree) for tree in (state, hyperparams))
+    device_batches = [tuple(partitioner.shard(side) for side in batch) for batch in batches]
+    step = partitioner.compile_step(system.model, system.spec.train)
     speeds, sums = [], None
-    for number in range(updates):
-        begun = time.monotonic()
-        state, sums = step(state, *placed[number % len(placed)], numbers)
+    for index in (update % NUM_BATCHES for update in range(updates)):
+        start = time.monotonic()
+        state, sums = step(state, *device_batches[index], hyperparams)
         jax.block_until_ready(sums)
-        speeds.append(batches[number % len(batches)].tokens / (time.monotonic() - begun))
+        speeds.append(batches[index].tokens / (time.monotonic() - start))
     assert sums is not None
-    loss = np.atleast_1d(np.asarray(sums.sums.loss) / np.asarray(sums.sums.weight))
-    if not np.isfinite(loss).all():
-        raise ValueError(f"the losses of {members} members are {loss}: this measures nothing")
-    memory = jax.devices()[0].memory_stats()
+    losses = np.atleast_1d(np.asarray(sums.sums.loss) / np.asarray(sums.sums.weight))
+    if not np.isfinite(losses).all():
+        raise ValueError(f"the losses of {members} members are {losses}: the measurement is invalid")
     return {
-        "tokens_per_second": round(statistics.median(speeds[_FIRST:])),
-        "peak_bytes": memory["peak_bytes_in_use"] if memory else worker.process_peak(),
-        "losses": [round(float(each), 4) for each in loss],
+        "tokens_per_second": round(statistics.median(speeds[_WARMUP:])),
+        "peak_bytes": worker.device_peak_bytes(jax.devices()[0]),
+        "losses": [round(float(loss), 4) for loss in losses],
         "devices": jax.device_count(),
         "device": jax.devices()[0].device_kind,
     }
 
 
-def table(found: dict[int, list[dict[str, Any]]]) -> str:
-    """What was found, in Markdown."""
-    lines = ["| models | target tokens/s of all | of each | × one alone | GB |", "|---|---|---|---|---|"]
-    first = None
-    for count, each in found.items():
-        speed = statistics.median(one["tokens_per_second"] for one in each)
-        first = first or speed
-        peak = max(one["peak_bytes"] for one in each) / 1e9
-        lines.append(f"| {count} | {speed:,.0f} | {speed / count:,.0f} | {speed / first:.2f} | {peak:.1f} |")
-    return "\n".join(lines)
+def _member_config(config: dict[str, Any], member: int) -> dict[str, Any]:
+    """Returns the config of a member; seeds and learning rates differ, as they do in a sweep."""
+    rate = config["train"]["learning_rate"] * (1 + member / 16)
+    return config | {"train": config["train"] | {"seed": member, "learning_rate": rate}}
+
+
+def _stack(batches: Sequence[SentenceBatch]) -> SentenceBatch:
+    """Stacks the batches of all members, whose axis is the first."""
+    return SentenceBatch(*(np.stack(side) for side in zip(*batches, strict=True)))
+
+
+def table(measurements: dict[int, list[dict[str, Any]]]) -> str:
+    """Returns the medians as a Markdown table."""
+    rows = []
+    first_speed = None
+    for size, repeats in measurements.items():
+        speed = statistics.median(repeat["tokens_per_second"] for repeat in repeats)
+        first_speed = first_speed or speed
+        peak = max(repeat["peak_bytes"] for repeat in repeats) / 1e9
+        rows.append((str(size), f"{speed:,.0f}", f"{speed / size:,.0f}", f"{speed / first_speed:.2f}", f"{peak:.1f}"))
+    headers = ("members", "target tokens/s of all", "of each", "speed-up", "memory, GB")
+    return markdown.table(headers, rows, text_columns=0)
 
 
 if __name__ == "__main__":

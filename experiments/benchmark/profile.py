@@ -1,10 +1,11 @@
-"""Where the time of a training step goes: what a profiler saw of some updates, summed up by operation.
+"""Profiles a training step: the time of each kind of operation in a few updates.
 
     python -m experiments.benchmark.profile --work=SMALL [--dtype=bfloat16 --updates=3 --top=12 --ours=KEY=VALUE]
 
-Prints a table and one JSON object last: the operations that take most of a device's time, and how much of it a device
-has nothing to do. An operation that contains others, a loop or a call, counts for what is not theirs. Products that
-a CPU's Eigen library begins on threads of its own are seen only as long as their beginning takes; they show as idle.
+Prints a table and, last, one JSON object: the operations that take most of a device's time, and the fraction of the
+time in which a device is idle. An operation that contains others, such as a loop or a call, counts only its own time.
+For matmuls that a CPU's Eigen library runs on its own threads, the profiler sees only the call, and the rest shows as
+idle.
 """
 
 import json
@@ -19,173 +20,179 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments.benchmark import works
-from experiments.benchmark.turns import known
+from experiments.benchmark.turns import select
+from experiments.benchmark.workloads import NUM_BATCHES, WORKLOADS, Workload, make_batches
 from experiments.runtime import cli
+from experiments.web import markdown
 from transformer.spec import DTYPES
 
-_ACCELERATOR = "/device:"  # how the names of their planes begin
-_NUMBER = re.compile(r"(\.\d+|\.clone|\.remat\d*)+$")  # of an operation, among those of its kind
+_ACCELERATOR = "/device:"  # prefix of an accelerator's plane
+_SUFFIX = re.compile(r"(\.\d+|\.clone|\.remat\d*)+$")  # distinguishes operations of one kind
 
 
 def define() -> None:
     """Defines the flags."""
-    flags.DEFINE_string("work", "SMALL", f"one of {', '.join(works.WORKS)}")
-    flags.DEFINE_enum("dtype", "float32", list(DTYPES), "of products")
-    flags.DEFINE_integer("updates", 3, "that are looked at", lower_bound=1)
-    flags.DEFINE_integer("top", 12, "operations that are shown", lower_bound=1)
-    flags.DEFINE_multi_string("ours", [], "a setting that is tried: train.loss_chunk=512")
+    flags.DEFINE_string("work", "SMALL", f"workload, one of {', '.join(WORKLOADS)}")
+    flags.DEFINE_enum("dtype", "float32", list(DTYPES), "dtype of the matmuls")
+    flags.DEFINE_integer("updates", 3, "updates to profile", lower_bound=1)
+    flags.DEFINE_integer("top", 12, "operations to show", lower_bound=1)
+    flags.DEFINE_multi_string("ours", [], "setting to try, such as train.loss_chunk=512; may be repeated")
 
 
 def main(args: cli.Args) -> None:
     """Profiles and prints."""
-    with cli.failures(), cli.mistakes():
-        work = known([args.work], works.WORKS, "--work")[args.work]._replace(dtype=args.dtype)
-        found = measure(work, args.updates, args.ours)
-        print(table(found, args.top))
-        print(json.dumps({"benchmark": "profile", "work": args.work, "ours": args.ours, **found}))
+    with cli.runtime_errors(), cli.user_errors():
+        workload = select([args.work], WORKLOADS, "--work")[args.work]._replace(dtype=args.dtype)
+        profile = measure(workload, args.updates, args.ours)
+        print(table(profile, args.top))
+        print(json.dumps({"benchmark": "profile", "work": args.work, "ours": args.ours, **profile}))
 
 
 class Event(NamedTuple):
-    """An operation on a thread or stream.
+    """One execution of an operation on a thread or stream.
 
     Attributes:
-      plane: which accelerator, or the host.
-      line: which thread or stream.
-      name: of the operation.
-      begin, end: in nanoseconds.
+      plane: name of the accelerator, or of the host.
+      line: name of the thread or stream.
+      name: name of the operation.
+      start, end: in nanoseconds.
     """
 
     plane: str
     line: str
     name: str
-    begin: float
+    start: float
     end: float
 
 
-def measure(work: works.Work, updates: int, changes: Sequence[str]) -> dict[str, Any]:
-    """What a profiler sees of some updates, after three that compile and warm up."""
-    from experiments.benchmark.peers.ours import Ours
+def measure(workload: Workload, updates: int, overrides: Sequence[str]) -> dict[str, Any]:
+    """Profiles some updates, after three that compile and warm up."""
+    from experiments.benchmark.peers.ours import OurTrainer
 
-    trainer = Ours(work, works.batches(work, works.NUMBER), changes)
+    trainer = OurTrainer(workload, make_batches(workload, NUM_BATCHES), overrides)
 
     def train(count: int) -> float:
-        begun = time.monotonic()
-        for number in range(count):
-            trainer.update(number % works.NUMBER)
+        start = time.monotonic()
+        for update in range(count):
+            trainer.update(update % NUM_BATCHES)
         trainer.loss()
-        return 1000 * (time.monotonic() - begun) / count
+        return 1000 * (time.monotonic() - start) / count
 
     import jax
 
     train(3)
-    plain = train(updates)
+    milliseconds = train(updates)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            profiled = train(updates)
+            profiled_milliseconds = train(updates)
         file = next(pathlib.Path(folder).glob("**/*.xplane.pb"))
-        seen = list(events(jax.profiler.ProfileData.from_file(str(file))))
-    if not seen:
+        events = list(read_events(jax.profiler.ProfileData.from_file(str(file))))
+    if not events:
         print("warning: the profiler names no operations on this device", file=sys.stderr)
     return {
         "device": trainer.device,
         "dtype": trainer.dtype,
         "devices": jax.device_count(),
-        "milliseconds": round(plain, 2),
-        "milliseconds_profiled": round(profiled, 2),
-        **summary(seen, updates, jax.device_count()),
+        "milliseconds": round(milliseconds, 2),
+        "milliseconds_profiled": round(profiled_milliseconds, 2),
+        **summarise(events, updates, jax.device_count()),
     }
 
 
-def events(profile: Any) -> Iterable[Event]:
-    """The operations that XLA's programs consist of, from a `jax.profiler.ProfileData`.
+def read_events(profile: Any) -> Iterable[Event]:
+    """Yields the operations of XLA programs from a `jax.profiler.ProfileData`.
 
-    Those of accelerators, if there are any: what their host does beside them is not theirs.
+    If there are accelerators, the operations of their host are left out.
     """
     planes = list(profile.planes)
-    for plane in [each for each in planes if each.name.startswith(_ACCELERATOR)] or planes:
+    accelerators = [plane for plane in planes if plane.name.startswith(_ACCELERATOR)]
+    for plane in accelerators or planes:
         for line in plane.lines:
             for event in line.events:
                 if name := dict(event.stats).get("hlo_op"):
-                    begin = event.start_ns
-                    yield Event(plane.name, line.name, str(name), begin, begin + event.duration_ns)
+                    start = event.start_ns
+                    yield Event(plane.name, line.name, str(name), start, start + event.duration_ns)
 
 
-def summary(seen: Sequence[Event], updates: int, devices: int) -> dict[str, Any]:
-    """How long each kind of operation takes, and how much of the time of all devices nothing does.
+def summarise(events: Sequence[Event], updates: int, devices: int) -> dict[str, Any]:
+    """Returns the time of each kind of operation, and the fraction of the time in which devices are idle.
 
     Args:
-      seen: the operations, in any order.
-      updates: how many they are of.
-      devices: that did them.
+      events: the operations, in any order.
+      updates: number of updates that they belong to.
+      devices: number of devices that ran them.
 
     Returns:
-      "operations": [kind, milliseconds an update, how many an update], of all devices together, longest first;
-      "busy_milliseconds" an update of all of them; "idle": a share of the time from the first operation to the last.
+      "operations": lists of kind, milliseconds per update and executions per update, summed over devices, longest
+      first; "busy_milliseconds" per update, summed over devices; "idle": fraction of the time from the first operation
+      to the last.
     """
-    spent, by_plane, count = defaultdict[str, float](float), defaultdict[str, float](float), Counter[str]()
-    for event, own in _own_times(seen):
-        by_plane[event.plane] += own
-        kind = _NUMBER.sub("", event.name)
-        spent[kind] += own
+    time_by_kind, time_by_plane = defaultdict[str, float](float), defaultdict[str, float](float)
+    count = Counter[str]()
+    for event, own_time in _own_times(events):
+        time_by_plane[event.plane] += own_time
+        kind = _SUFFIX.sub("", event.name)
+        time_by_kind[kind] += own_time
         count[kind] += 1
-    span = max((event.end for event in seen), default=0) - min((event.begin for event in seen), default=0)
-    busy = sum(spent.values(), 0.0)
-    # Streams of an accelerator run side by side; of a CPU, whose devices are a core each, threads are what is busy.
-    worked = sum(_covered(seen, plane) if plane.startswith(_ACCELERATOR) else own for plane, own in by_plane.items())
+    span = max((event.end for event in events), default=0) - min((event.start for event in events), default=0)
+    busy = sum(time_by_kind.values(), 0.0)
+    # An accelerator's streams overlap. A CPU's simulated devices are one core each, so that its threads add up.
+    covered = sum(
+        _covered_time(events, plane) if plane.startswith(_ACCELERATOR) else own_time
+        for plane, own_time in time_by_plane.items()
+    )
     return {
         "operations": [
             [kind, round(nanoseconds / updates / 1e6, 3), round(count[kind] / updates, 1)]
-            for kind, nanoseconds in sorted(spent.items(), key=lambda item: -item[1])
+            for kind, nanoseconds in sorted(time_by_kind.items(), key=lambda item: -item[1])
         ],
         "busy_milliseconds": round(busy / updates / 1e6, 3),
-        "idle": round(max(0.0, 1 - worked / (span * devices)), 3) if span else None,
+        "idle": round(max(0.0, 1 - covered / (span * devices)), 3) if span else None,
     }
 
 
-def _own_times(seen: Sequence[Event]) -> Iterable[tuple[Event, float]]:
-    """Each operation with the time that it did not spend in others on its line."""
+def _own_times(events: Sequence[Event]) -> Iterable[tuple[Event, float]]:
+    """Yields each operation with its time without the operations inside it."""
     by_line: dict[tuple[str, str], list[Event]] = {}
-    for event in seen:
+    for event in events:
         by_line.setdefault((event.plane, event.line), []).append(event)
     for line in by_line.values():
-        open_: list[tuple[Event, float]] = []  # each within the one before, with what is left of its time
-        for event in sorted(line, key=lambda each: (each.begin, -each.end)):
-            while open_ and open_[-1][0].end <= event.begin:
-                yield open_.pop()
-            if open_:
-                outer, left = open_.pop()
-                open_.append((outer, left - (event.end - event.begin)))
-            open_.append((event, event.end - event.begin))
-        yield from open_
+        stack: list[tuple[Event, float]] = []  # nested operations, outermost first, each with its own time so far
+        for event in sorted(line, key=lambda event: (event.start, -event.end)):
+            while stack and stack[-1][0].end <= event.start:
+                yield stack.pop()
+            if stack:
+                outer, own_time = stack.pop()
+                stack.append((outer, own_time - (event.end - event.start)))
+            stack.append((event, event.end - event.start))
+        yield from stack
 
 
-def _covered(seen: Sequence[Event], plane: str) -> float:
-    """For how long anything was done on an accelerator."""
+def _covered_time(events: Sequence[Event], plane: str) -> float:
+    """Returns the time in which at least one operation runs on an accelerator."""
     total, end = 0.0, float("-inf")
-    for event in sorted((event for event in seen if event.plane == plane), key=lambda each: each.begin):
-        total += max(0.0, event.end - max(event.begin, end))
+    for event in sorted((event for event in events if event.plane == plane), key=lambda event: event.start):
+        total += max(0.0, event.end - max(event.start, end))
         end = max(end, event.end)
     return total
 
 
-def table(found: dict[str, Any], top: int) -> str:
-    """What was found, in Markdown."""
-    lines = [
-        f"{found['milliseconds']:,.0f} ms an update, {found['milliseconds_profiled']:,.0f} with the profiler; "
-        f"{found['devices']} × {found['device']}, "
-        + ("idle: not known" if found["idle"] is None else f"idle {100 * found['idle']:.0f} % of the time"),
-        "",
-        "| operation | ms an update, all devices | % | how many |",
-        "|---|---|---|---|",
+def table(profile: dict[str, Any], top: int) -> str:
+    """Returns a line about the step, and a Markdown table of its operations."""
+    idle = "idle: unknown" if profile["idle"] is None else f"idle {100 * profile['idle']:.0f} % of the time"
+    line = (
+        f"{profile['milliseconds']:,.0f} ms per update, {profile['milliseconds_profiled']:,.0f} with the profiler; "
+        f"{profile['devices']} × {profile['device']}, {idle}"
+    )
+    busy, operations = profile["busy_milliseconds"], profile["operations"]
+    rows = [
+        (kind, f"{milliseconds:,.1f}", f"{100 * milliseconds / busy:.0f}", f"{count:g}")
+        for kind, milliseconds, count in operations[:top]
     ]
-    busy = found["busy_milliseconds"]
-    lines += [
-        f"| {kind} | {milliseconds:,.1f} | {100 * milliseconds / busy:.0f} | {count:g} |"
-        for kind, milliseconds, count in found["operations"][:top]
-    ]
-    rest = sum(milliseconds for _, milliseconds, _ in found["operations"][top:])
-    return "\n".join([*lines, f"| {len(found['operations'][top:])} others | {rest:,.1f} | | |"])
+    rest = sum(milliseconds for _, milliseconds, _ in operations[top:])
+    rows.append((f"{len(operations[top:])} others", f"{rest:,.1f}", "", ""))
+    headers = ("operation", "ms per update, all devices", "%", "executions")
+    return f"{line}\n\n{markdown.table(headers, rows)}"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""How a server stands many clients at once.
+"""Measures the latency and throughput of a server under the load of many clients.
 
     python -m experiments.benchmark.serve_load --workdir=runs/quickstart [--clients=200 --requests=5]
     python -m experiments.benchmark.serve_load --url=http://127.0.0.1:8000
 
-Starts experiments.serve for a run, or asks one that is there, on this machine alone. Each client has a connection and
-sends one request after the other, a sentence of 3 to 24 words, without a pause. Refused requests (503, a full queue)
-are counted and not sent again. "seconds" are from sending a request to having its answer, of those that were answered;
-the clients' own work, on the same cores, is in them. "errors" is everything that is neither an answer nor refused. Ends
-after --seconds and what is under way then. Prints one JSON object; exit status 1 if there were errors.
+Starts experiments.serve for a run, or uses a running server, on this machine only. Each client has a connection and
+sends requests one after the other without a pause; a request is a sentence of 3 to 24 words. Refused requests (503, a
+full queue) are counted and not sent again. "seconds" are from sending an answered request to receiving its answer, and
+include the clients' own work on the same cores. "errors" counts requests that were neither answered nor refused. Stops
+after --seconds, once pending requests are answered. Prints one JSON object; exit status 1 if there were errors.
 """
 
 import concurrent.futures
@@ -23,7 +23,7 @@ import sys
 import time
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from absl import flags
 
 from experiments.runtime import cli
 
-_START = 600.0  # seconds for a server to be there, and to have compiled its programs
+_START_TIMEOUT = 600.0  # seconds in which a server must start and compile its programs
 _WORDS = (
     "un homme avec une veste rouge regarde deux enfants qui jouent dans la neige devant la grande maison blanche "
     "pendant que leur chien noir dort"
@@ -40,39 +40,39 @@ _WORDS = (
 
 def define() -> None:
     """Defines the flags."""
-    whole = flags.DEFINE_integer
-    flags.DEFINE_string("workdir", None, "folder of a run, which is served")
-    flags.DEFINE_string("url", None, "of a server that is there, on this machine")
-    whole("clients", 200, "at once", lower_bound=1, upper_bound=2000)
-    whole("requests", 5, "of each client", lower_bound=1, upper_bound=1000)
-    whole("seconds", 120, "after which no client sends another request", lower_bound=1, upper_bound=3600)
-    flags.DEFINE_bool("stream", False, "ask for translations as they are made")
+    integer = flags.DEFINE_integer
+    flags.DEFINE_string("workdir", None, "folder of the run to serve")
+    flags.DEFINE_string("url", None, "URL of a running server on this machine")
+    integer("clients", 200, "number of concurrent clients", lower_bound=1, upper_bound=2000)
+    integer("requests", 5, "requests per client", lower_bound=1, upper_bound=1000)
+    integer("seconds", 120, "time limit after which clients send no more requests", lower_bound=1, upper_bound=3600)
+    flags.DEFINE_bool("stream", False, "request translations as a stream")
 
 
 def main(args: cli.Args) -> None:
     """Measures and prints."""
-    cli.end_on_sigterm()
+    cli.exit_on_sigterm()
     if bool(args.workdir) == bool(args.url):
-        cli.refuse("--workdir or --url is needed, and not both")
-    with cli.failures(), cli.mistakes():
-        serving = contextlib.nullcontext(args.url) if args.url else _served(args.workdir)
-        with serving as url:
-            where = _loopback(url)
+        cli.exit_with_error("--workdir or --url is needed, but not both")
+    with cli.runtime_errors(), cli.user_errors():
+        server = contextlib.nullcontext(args.url) if args.url else _start_server(args.workdir)
+        with server as url:
+            address = _loopback_address(url)
             try:
-                _ready(where)
+                _wait_until_ready(address)
             except ConnectionError:
-                raise ValueError(f"nobody answers at {url}") from None
-            found = load(where, args.clients, args.requests, args.seconds, args.stream)
-    print(json.dumps(found))
-    if found["errors"]:
+                raise ValueError(f"no server answers at {url}") from None
+            result = run_load(address, args.clients, args.requests, args.seconds, args.stream)
+    print(json.dumps(result))
+    if result["errors"]:
         sys.exit(1)
 
 
-def _loopback(url: str) -> tuple[str, int]:
-    """Host and port of a server on this machine.
+def _loopback_address(url: str) -> tuple[str, int]:
+    """Returns the host and port of a server on this machine.
 
     Raises:
-      ValueError: it is no such server.
+      ValueError: the URL is not HTTP, or names another machine.
     """
     parts = urllib.parse.urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
@@ -81,19 +81,19 @@ def _loopback(url: str) -> tuple[str, int]:
     except OSError as error:
         raise ValueError(f"--url={url}: {error.strerror}") from None
     if parts.scheme != "http" or not ipaddress.ip_address(address).is_loopback:
-        raise ValueError(f"--url={url} is not http:// on this machine; a load is for nobody else's server")
+        raise ValueError(f"--url={url} is not http:// on this machine; never load a server of others")
     return host, port
 
 
 @contextlib.contextmanager
-def _served(workdir: str) -> Iterator[str]:
-    """The address of a server of a run, which ends in the end."""
+def _start_server(workdir: str) -> Iterator[str]:
+    """Starts a server for a run; yields its URL, and stops it at the end."""
     flags = [f"--workdir={workdir}", "--port=0"]
     server = subprocess.Popen([sys.executable, "-m", "experiments.serve", *flags], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout
         if not (line := server.stdout.readline()):
-            sys.exit(server.wait())  # it has said why
+            sys.exit(server.wait())  # the server has printed the reason
         yield line.strip()
     finally:
         if server.poll() is None:
@@ -101,58 +101,70 @@ def _served(workdir: str) -> Iterator[str]:
         server.wait(30)
 
 
-def _ready(where: tuple[str, int]) -> None:
+def _wait_until_ready(address: tuple[str, int]) -> None:
     """Waits until the server has compiled its programs."""
-    until = time.monotonic() + _START
-    while time.monotonic() < until:
-        status, health = _asked(http.client.HTTPConnection(*where, timeout=_START), "/health", None)
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline:
+        status, health = _request(http.client.HTTPConnection(*address, timeout=_START_TIMEOUT), "/health", None)
         if status == 200 and health["status"] == "ok":
             return
         time.sleep(0.5)
-    raise TimeoutError(f"the server was not ready within {_START:.0f} seconds")
+    raise TimeoutError(f"the server was not ready within {_START_TIMEOUT:.0f} seconds")
 
 
-def load(where: tuple[str, int], clients: int, requests: int, seconds: float, stream: bool = False) -> dict[str, Any]:
-    """Lets clients ask all at once."""
-    until = time.monotonic() + seconds
+def run_load(
+    address: tuple[str, int], clients: int, requests: int, seconds: float, stream: bool = False
+) -> dict[str, Any]:
+    """Runs concurrent clients; returns the counts and latencies of their requests.
+
+    Args:
+      address: host and port of the server.
+      clients: number of concurrent clients.
+      requests: requests per client.
+      seconds: time limit after which clients send no more requests.
+      stream: request translations as a stream.
+    """
+    deadline = time.monotonic() + seconds
     path = "/translate/stream" if stream else "/translate"
 
     def client(number: int) -> list[tuple[str, float]]:
-        connection = http.client.HTTPConnection(*where, timeout=seconds + 60)
-        found = []
+        connection = http.client.HTTPConnection(*address, timeout=seconds + 60)
+        outcomes = []
         with contextlib.closing(connection):
-            for place in range(requests):
-                begun = time.monotonic()
-                if begun > until:
+            for index in range(requests):
+                start = time.monotonic()
+                if start > deadline:
                     break
                 try:
-                    status, _ = _asked(connection, path, sentence(number * requests + place))
-                    found.append((str(status), time.monotonic() - begun))
+                    status, _ = _request(connection, path, sentence(number * requests + index))
+                    outcomes.append((str(status), time.monotonic() - start))
                 except (OSError, http.client.HTTPException, ValueError) as error:
-                    found.append((type(error).__name__, 0.0))
+                    outcomes.append((type(error).__name__, 0.0))
                     connection.close()
-        return found
+        return outcomes
 
-    begun = time.monotonic()
+    start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        found = [each for one in pool.map(client, range(clients)) for each in one]
-    taken = time.monotonic() - begun
-    statuses = Counter(status for status, _ in found)
-    times = np.array([each for status, each in found if status == "200"] or [np.nan])
+        outcomes = [outcome for results in pool.map(client, range(clients)) for outcome in results]
+    duration = time.monotonic() - start
+    return {"clients": clients, **_summarise(outcomes, duration), "stream": stream, "cpus": os.cpu_count()}
+
+
+def _summarise(outcomes: Sequence[tuple[str, float]], duration: float) -> dict[str, Any]:
+    """Counts requests by outcome, and returns quantiles of the latency of those that were answered."""
+    statuses = Counter(status for status, _ in outcomes)
+    latencies = np.array([latency for status, latency in outcomes if status == "200"] or [np.nan])
     return {
-        "clients": clients,
-        "requests": len(found),
+        "requests": len(outcomes),
         "answered": statuses["200"],
         "refused": statuses["503"],
-        "errors": len(found) - statuses["200"] - statuses["503"],
+        "errors": len(outcomes) - statuses["200"] - statuses["503"],
         "statuses": dict(statuses),
-        "p50_seconds": _rounded(np.quantile(times, 0.5)),
-        "p95_seconds": _rounded(np.quantile(times, 0.95)),
-        "max_seconds": _rounded(times.max()),
-        "wall_seconds": _rounded(taken),
-        "answers_per_second": _rounded(statuses["200"] / taken),
-        "stream": stream,
-        "cpus": os.cpu_count(),
+        "p50_seconds": _rounded(np.quantile(latencies, 0.5)),
+        "p95_seconds": _rounded(np.quantile(latencies, 0.95)),
+        "max_seconds": _rounded(latencies.max()),
+        "wall_seconds": _rounded(duration),
+        "answers_per_second": _rounded(statuses["200"] / duration),
     }
 
 
@@ -161,21 +173,21 @@ def _rounded(number: float) -> float | None:
 
 
 def sentence(number: int) -> str:
-    """A sentence of 3 to 24 words that depends on the number alone."""
+    """Returns a sentence of 3 to 24 words that depends only on the number."""
     length = 3 + number * 7 % 22
-    words = [_WORDS[(number + place) % len(_WORDS)] for place in range(length)]
+    words = [_WORDS[(number + index) % len(_WORDS)] for index in range(length)]
     return " ".join(words).capitalize() + "."
 
 
-def _asked(connection: http.client.HTTPConnection, path: str, text: str | None) -> tuple[int, Any]:
-    """Status and last line of an answer, as JSON."""
+def _request(connection: http.client.HTTPConnection, path: str, text: str | None) -> tuple[int, Any]:
+    """Sends a request; returns the status and the last line of the response, parsed as JSON."""
     body = None if text is None else json.dumps({"text": text})
     connection.request("POST" if body else "GET", path, body, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    found = json.loads(answer.read().splitlines()[-1])
-    if answer.status == 200 and text is not None and "text" not in found.get("end", found):
-        raise ValueError(f"no translation in {found}")
-    return answer.status, found
+    response = connection.getresponse()
+    result = json.loads(response.read().splitlines()[-1])
+    if response.status == 200 and text is not None and "text" not in result.get("end", result):
+        raise ValueError(f"no translation in {result}")
+    return response.status, result
 
 
 if __name__ == "__main__":

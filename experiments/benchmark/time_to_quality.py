@@ -1,12 +1,12 @@
-"""How many minutes training takes until translations are as good as wanted, from the command on.
+"""Measures the minutes from the start of the command until the translations reach a BLEU score.
 
     python -m experiments.benchmark.time_to_quality --config=configs/multi30k.py --config.data.direction=en-fr \
         --workdir=runs/time-to-quality [--targets=55,60,61.8]
 
-Trains as `experiments.train` does, and keeps every checkpoint. Afterwards each is scored on the test split as a
-finished run would be: its minutes are those from the start of the command until it was on the disk, so that reading
-data, compiling and evaluating count, and the scoring of the others does not. Choose settings by validation, not by
-this. Writes curve.json and curve.png to the folder, and prints a table, and one JSON object last.
+Trains as `experiments.train` does, and keeps every checkpoint. Then scores each checkpoint on the test split as the
+finished run would be. Its minutes are those from the start of the command until the checkpoint was on disk: reading
+data, compiling and evaluating count, and scoring the other checkpoints does not. Choose settings by validation, not by
+this measurement. Writes curve.json and curve.png to the workdir, and prints a table and, last, one JSON object.
 """
 
 import json
@@ -19,36 +19,37 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments.runtime import cli, subprocesses
+from experiments.web import markdown
 from transformer.spec import Spec
 
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "the experiment; a file of configs/, FILE or FILE:ARGUMENT")
-    flags.DEFINE_string("workdir", None, "folder of the run, new")
-    flags.DEFINE_list("targets", ["55", "60", "61.8"], "bleu_paper of the test split")
+    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    flags.DEFINE_string("workdir", None, "folder of the run; it must be new or empty")
+    flags.DEFINE_list("targets", ["55", "60", "61.8"], "bleu_paper scores of the test split to reach")
 
 
 def main(args: cli.Args) -> None:
-    """Trains, scores, and prints."""
-    begun = time.time()
+    """Trains, scores and prints."""
+    start = time.time()
     if not args.config or not args.workdir:
-        cli.refuse("--config and --workdir are needed: --config=configs/multi30k.py --workdir=runs/quality")
-    with cli.failures(), cli.mistakes():
+        cli.exit_with_error("--config and --workdir are needed: --config=configs/multi30k.py --workdir=runs/quality")
+    with cli.runtime_errors(), cli.user_errors():
         folder = pathlib.Path(args.workdir)
         if folder.exists() and any(folder.iterdir()):
-            raise ValueError(f"--workdir={folder}: is not empty, and a run that goes on cannot be timed")
+            raise ValueError(f"--workdir={folder}: is not empty, and a resumed run cannot be timed")
         targets = [float(target) for target in args.targets]
         config = args.config.to_dict()
-        # Every one of them, and the last: that a save deletes an old checkpoint is not part of what is timed.
+        # Keeps every checkpoint, and the last: deleting old ones must not be part of the measured time.
         config["checkpoint"]["keep"] = config["train"]["steps"] // config["checkpoint"]["every"] + 2
         Spec.from_config(config)
-        subprocesses.result_of(_train, config, str(folder))
-        curve = subprocesses.result_of(scores, str(folder), begun)
+        subprocesses.call(_train, config, str(folder))
+        curve = subprocesses.call(score_checkpoints, str(folder), start)
     (folder / "curve.json").write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
     _draw(curve, folder / "curve")
     print(table(curve))
-    print(json.dumps({"benchmark": "time_to_quality", "minutes_to": reached(curve, targets), "curve": curve}))
+    print(json.dumps({"benchmark": "time_to_quality", "minutes_to": minutes_to(curve, targets), "curve": curve}))
 
 
 def _train(config: dict[str, Any], path: str) -> None:
@@ -57,10 +58,14 @@ def _train(config: dict[str, Any], path: str) -> None:
     train_and_test(Spec.from_config(config), path)
 
 
-def scores(path: str, begun: float) -> list[dict[str, float]]:
-    """Of every checkpoint of a run, in order: its step, its minutes, and its scores of the test split.
+def score_checkpoints(path: str, start: float) -> list[dict[str, float]]:
+    """Returns the step, the minutes and the test scores of every checkpoint of a run, in order.
 
-    For a process in which JAX has not started. Minutes are those since `begun`, in seconds since 1970.
+    Call it in a process in which JAX has not started.
+
+    Args:
+      path: folder of the run.
+      start: time from which minutes count, in seconds since 1970.
     """
     from experiments.runs.workdir import Workdir
     from experiments.runtime import xla_env
@@ -81,18 +86,18 @@ def scores(path: str, begun: float) -> list[dict[str, float]]:
     curve = []
     try:
         for step in sorted(checkpoints.steps()):
-            made = (workdir.checkpoints / str(step) / manifest.NAME).stat().st_mtime
-            params = system.on_devices(checkpoints.evaluated(step, system.shapes))
-            found, _ = evaluate_split(system, params, pairs, spec.decode)
-            kept = {name: round(found[name], 2) for name in ("bleu", "chrf", "bleu_paper")}
-            curve.append({"step": step, "minutes": round((made - begun) / 60, 2), **kept})
+            saved = (workdir.checkpoints / str(step) / manifest.NAME).stat().st_mtime
+            params = system.put_params(checkpoints.restore_params(step, system.param_shapes))
+            scores, _ = evaluate_split(system, params, pairs, spec.decode)
+            rounded = {name: round(scores[name], 2) for name in ("bleu", "chrf", "bleu_paper")}
+            curve.append({"step": step, "minutes": round((saved - start) / 60, 2), **rounded})
     finally:
         checkpoints.close()
     return curve
 
 
-def reached(curve: Sequence[dict[str, float]], targets: Sequence[float]) -> dict[str, float | None]:
-    """The minutes of the first checkpoint with at least such a bleu_paper; None where there is none."""
+def minutes_to(curve: Sequence[dict[str, float]], targets: Sequence[float]) -> dict[str, float | None]:
+    """Returns the minutes of the first checkpoint whose bleu_paper reaches each target; None if none does."""
     return {
         f"{target:g}": next((point["minutes"] for point in curve if point["bleu_paper"] >= target), None)
         for target in targets
@@ -104,18 +109,17 @@ def _draw(curve: Sequence[dict[str, float]], path: pathlib.Path) -> None:
     from transformer.evaluation.confidence import mean
 
     points = [(point["minutes"], mean([point["bleu_paper"]])) for point in curve]
-    figures.learning({"test": points}, path, "bleu_paper", "minutes")
+    figures.draw_learning_curves({"test": points}, path, "bleu_paper", "minutes")
 
 
 def table(curve: Sequence[dict[str, float]]) -> str:
-    """The curve, in Markdown."""
-    lines = ["| updates | minutes | BLEU | chrF | bleu_paper |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {point['step']:,} | {point['minutes']:.1f} | {point['bleu']:.2f} | {point['chrf']:.2f} | "
-        f"{point['bleu_paper']:.2f} |"
+    """Returns the curve as a Markdown table."""
+    rows = [
+        [f"{point['step']:,}", f"{point['minutes']:.1f}"]
+        + [f"{point[name]:.2f}" for name in ("bleu", "chrf", "bleu_paper")]
         for point in curve
     ]
-    return "\n".join(lines)
+    return markdown.table(("updates", "minutes", "BLEU", "chrF", "bleu_paper"), rows, text_columns=0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Several programs that do the same work in turns, so that a machine that slows down slows all of them."""
+"""Programs that do the same work in alternating turns, so that a slow phase of the machine affects all of them."""
 
 import contextlib
 import json
@@ -17,12 +17,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Peer(NamedTuple):
-    """A program to compare.
+    """A program that takes part in a comparison.
 
     Attributes:
-      module: that is run, by its full name.
-      environment: folder of the virtual environment, below the one of all; empty: this program's own.
-      arguments: after the work.
+      module: full name of the module to run.
+      environment: name of the library's virtual environment; empty: this program's own environment.
+      arguments: command-line arguments after the workload.
     """
 
     module: str
@@ -31,132 +31,136 @@ class Peer(NamedTuple):
 
 
 class PeerError(ChildProcessError):
-    """A peer that cannot run, with the last line of what it said."""
+    """A peer cannot run; the message holds the last line of its log."""
 
 
-class Worker:
-    """A program that waits for its turns.
+class PeerProcess:
+    """A running peer, which waits for its turns.
 
     Args:
-      peer: which.
-      work: as JSON, its first argument.
-      environments: folder with a virtual environment for each library; where there is none, this program's own serves.
-      log: what it writes to stderr.
+      peer: the program.
+      workload: its first argument, as JSON.
+      environments: folder of the libraries' virtual environments; a library without one runs in this program's own.
+      log: file for its stderr.
     """
 
-    def __init__(self, peer: Peer, work: str, environments: pathlib.Path, log: pathlib.Path) -> None:
-        own = environments.resolve() / peer.environment / "bin" / "python"
-        python = str(own) if peer.environment and own.exists() else sys.executable
-        command = [python, "-m", peer.module, work, *peer.arguments]
+    def __init__(self, peer: Peer, workload: str, environments: pathlib.Path, log: pathlib.Path) -> None:
+        own_python = environments.resolve() / peer.environment / "bin" / "python"
+        python = str(own_python) if peer.environment and own_python.exists() else sys.executable
+        command = [python, "-m", peer.module, workload, *peer.arguments]
         self._log = log
         with log.open("w") as errors:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=os.environ | xla_env.ALLOCATOR,  # what every run of ours has, others have as well
+                env=os.environ | xla_env.MALLOC_ENVIRONMENT,  # the allocator settings of our runs, for all peers
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
             )
 
-    def ready(self) -> dict[str, Any]:
-        """What it says when it is prepared.
+    def receive(self) -> dict[str, Any]:
+        """Waits for the peer's next JSON object and returns it; the first one describes the peer.
 
         Raises:
-          PeerError: it ended.
+          PeerError: the process exited.
         """
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()
-            said = self._log.read_text(errors="replace").strip().splitlines()
-            killed = (
-                ", killed, perhaps for want of memory: fewer --peers need less" if status == -signal.SIGKILL else ""
-            )
-            raise PeerError(f"status {status}{killed}: {said[-1] if said else 'said nothing'}")
+            log = self._log.read_text(errors="replace").strip().splitlines()
+            killed = ", killed, perhaps out of memory: fewer --peers need less" if status == -signal.SIGKILL else ""
+            raise PeerError(f"status {status}{killed}: {log[-1] if log else 'no output'}")
         return json.loads(line)
 
-    def turn(self, order: str) -> dict[str, Any]:
-        """What comes of an order.
+    def request(self, line: str) -> dict[str, Any]:
+        """Sends a line to the peer, which takes one turn, and returns its result.
 
         Raises:
-          PeerError: it ended.
+          PeerError: the process exited.
         """
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(order + "\n")
+            self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
-        return self.ready()
+        return self.receive()
 
-    def end(self) -> None:
-        """Ends it."""
+    def kill(self) -> None:
+        """Kills the process."""
         self._process.kill()
         self._process.communicate()
 
 
+RunningPeers = dict[str, tuple[PeerProcess, dict[str, Any]]]
+
+
 @contextlib.contextmanager
-def workers(
-    peers: dict[str, Peer], work: str, environments: pathlib.Path, logs: pathlib.Path
-) -> Iterator[dict[str, tuple[Worker, dict[str, Any]]]]:
-    """The workers that can run, by name, each prepared, with what it says about itself; one prepares at a time."""
-    found: dict[str, tuple[Worker, dict[str, Any]]] = {}
+def start_peers(
+    peers: dict[str, Peer], workload: str, environments: pathlib.Path, logs: pathlib.Path
+) -> Iterator[RunningPeers]:
+    """Starts peers one after the other; yields those that can run, by name, each with its description of itself."""
+    running: RunningPeers = {}
     try:
         for name, peer in peers.items():
-            worker = Worker(peer, work, environments, logs / f"{name}.log")
+            process = PeerProcess(peer, workload, environments, logs / f"{name}.log")
             try:
-                found[name] = worker, worker.ready()
+                running[name] = process, process.receive()
             except PeerError as error:
-                worker.end()
+                process.kill()
                 print(f"{name}: left out, {error}", file=sys.stderr, flush=True)
             except BaseException:
-                worker.end()
+                process.kill()
                 raise
-        yield found
+        yield running
     finally:
-        for worker, _ in found.values():
-            worker.end()
+        for process, _ in running.values():
+            process.kill()
 
 
-def take(
-    running: dict[str, tuple[Worker, dict[str, Any]]], rounds: int, order: Callable[[str], str]
-) -> dict[str, list[dict[str, Any]]]:
-    """What comes of the turns of each worker; in each round all have one, with the order for its name.
+def take_turns(running: RunningPeers, rounds: int, request: Callable[[str], str]) -> dict[str, list[dict[str, Any]]]:
+    """Runs rounds in which each peer takes one turn; returns the results of each peer.
+
+    Args:
+      running: the peers.
+      rounds: number of rounds.
+      request: returns the line to send to the peer with a given name.
 
     Raises:
-      PeerError: one ended.
+      PeerError: a process exited.
     """
-    taken: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
     for _ in range(rounds):
-        for name, (worker, _) in running.items():
+        for name, (process, _) in running.items():
             try:
-                taken[name].append(worker.turn(order(name)))
+                results[name].append(process.request(request(name)))
             except PeerError as error:
                 raise PeerError(f"{name}: {error}") from error
-    return taken
+    return results
 
 
-def known(names: Sequence[str], choices: dict[str, Any], flag: str) -> dict[str, Any]:
-    """Those of the choices that a flag names.
+def select(names: Sequence[str], choices: dict[str, Any], flag: str) -> dict[str, Any]:
+    """Returns the choices that a flag names.
 
     Raises:
-      ValueError: another name.
+      ValueError: a name is not among the choices.
     """
     if unknown := [name for name in names if name not in choices]:
         raise ValueError(f"{flag}: {unknown[0]!r} is none of {', '.join(choices)}")
     return {name: choices[name] for name in names}
 
 
-def ratio(theirs: Sequence[float], ours: Sequence[float] | None) -> float | None:
-    """How many times as fast ours is: the median over rounds, in each of which the machine was the same."""
+def speed_ratio(theirs: Sequence[float], ours: Sequence[float] | None) -> float | None:
+    """Returns how many times faster ours is: the median ratio of seconds over rounds."""
     if ours is None:
         return None
-    return round(statistics.median(one / other for one, other in zip(theirs, ours, strict=True)), 3)
+    return round(statistics.median(peer / our for peer, our in zip(theirs, ours, strict=True)), 3)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The lower quartile, the median, the upper quartile."""
+    """Returns the lower quartile, the median and the upper quartile."""
     if len(values) == 1:
         return values[0], values[0], values[0]
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, median, high

@@ -1,1 +1,1 @@
-"""One training run and its folder: build it, train it, score it, load it again."""
+"""One training run and its folder: building it, training, scoring, loading and exporting."""

@@ -1,6 +1,6 @@
-"""Opens runs and carries them out; prepares the devices before anything imports JAX.
+"""Opens and executes runs; prepares the devices before JAX is imported.
 
-Commands and sweeps import this module at the top, and everything that imports JAX through it.
+Commands and sweeps import this module at the top, and through it everything that imports JAX.
 """
 
 import time
@@ -21,20 +21,20 @@ def open_run(
 ) -> "Run":
     """Prepares the devices and opens the run of `spec` in the folder `path`.
 
-    Args and errors: those of `experiments.runs.run.Run`.
+    Arguments and errors are those of `experiments.runs.run.Run.open`.
     """
     xla_env.prepare(spec.parallel.cpu_devices)
     from experiments.runs.run import Run
 
-    return Run(spec, path, allowed, time.monotonic, name, interrupts)
+    return Run.open(spec, path, allowed, time.monotonic, name, interrupts)
 
 
 def train_and_test(spec: Spec, path: str, allowed: Sequence[str] = ()) -> dict[str, float]:
-    """Trains `spec` in the folder `path`, continuing a run that is there; returns the test scores."""
-    started = time.monotonic()
-    with Workdir(path).held():
+    """Trains `spec` in the folder `path`, or continues the run in it; returns the test scores."""
+    start = time.monotonic()
+    with Workdir(path).locked():
         run = open_run(spec, path, allowed)
         from experiments.runs import trainer
 
         trainer.train([run])
-        return run.finish(started)
+        return run.finish(start)

@@ -1,4 +1,4 @@
-"""Runs that are trained, as one system that translates."""
+"""Loads trained runs, a single one or an ensemble, for translation."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,57 +9,65 @@ from experiments.runs.workdir import Workdir
 from transformer.data.tokenizers.marian import load_tokenizer
 from transformer.models.ensemble import Ensemble
 from transformer.spec import Spec
-from transformer.training.state import Model, Params
+from transformer.training.state import ModelDef, Params
 
 
-class Trained(NamedTuple):
-    """What evaluation and translation begin with."""
+class TrainedSystem(NamedTuple):
+    """A trained model or ensemble.
+
+    Attributes:
+      system: the system; of an ensemble, that of the first run with the models of all.
+      params: the parameters; of an ensemble, a list.
+      steps: for each run, the steps of the checkpoints that its parameters come from.
+    """
 
     system: System
     params: Any
-    steps: list[list[int]]  # of each run, the steps its parameters come from
+    steps: list[list[int]]
 
 
-class _Together(NamedTuple):
-    """As `Model`, of several: called with the parameters of each."""
+class _EnsembleModel(NamedTuple):
+    """Like `ModelDef`, for several models: called with the parameters of each."""
 
-    models: tuple[Model, ...]
+    models: tuple[ModelDef, ...]
 
     def __call__(self, params: Sequence[Params]) -> Ensemble:
-        return Ensemble([model(each) for model, each in zip(self.models, params, strict=True)])
+        return Ensemble([model(own_params) for model, own_params in zip(self.models, params, strict=True)])
 
 
-def load(paths: Sequence[str], dtype: str | None = None) -> Trained:
-    """The run in a folder; of several folders, their ensemble. Settings are those of the first.
+def load(paths: Sequence[str], dtype: str | None = None) -> TrainedSystem:
+    """Loads the run in a folder; from several folders, their ensemble, with the settings of the first run.
 
     Args:
       paths: the folders.
-      dtype: of matrix products; default: each run's own `model.dtype`. Parameters are float32 whatever it is.
+      dtype: dtype of the matmuls; default: each run's `model.dtype`. Parameters are always float32.
 
     Raises:
-      FileNotFoundError: there is no run in a folder.
-      ValueError: runs that cannot translate together: another direction, another vocabulary.
+      FileNotFoundError: a folder holds no run.
+      ValueError: the runs have different directions or vocabularies.
     """
     workdirs = [Workdir(path) for path in paths]
-    systems = [System.make(_in(dtype, workdir.spec()), load_tokenizer(workdir.tokenizer)) for workdir in workdirs]
+    systems = [
+        System.make(_with_dtype(workdir.spec(), dtype), load_tokenizer(workdir.tokenizer)) for workdir in workdirs
+    ]
     first = systems[0]
     for path, system in zip(paths, systems, strict=True):
-        for name, here, there in (
+        for name, value, expected in (
             ("data.direction", system.spec.data.direction, first.spec.data.direction),
             ("tokenizer.model", system.tokenizer.fingerprint[:12], first.tokenizer.fingerprint[:12]),
         ):
-            if here != there:
-                raise ValueError(f"{path}: {name} is {here}, but {there} in {paths[0]}; they cannot translate together")
-    found = [system.result(workdir) for system, workdir in zip(systems, workdirs, strict=True)]
-    params, steps = [params for params, _ in found], [steps for _, steps in found]
+            if value != expected:
+                raise ValueError(f"{path}: {name} is {value}, but {expected} in {paths[0]}; they are no ensemble")
+    results = [system.final_params(workdir) for system, workdir in zip(systems, workdirs, strict=True)]
+    params, steps = [params for params, _ in results], [steps for _, steps in results]
     if len(systems) == 1:
-        return Trained(first, params[0], steps)
-    together: Any = _Together(tuple(system.model for system in systems))
-    return Trained(dataclasses.replace(first, model=together), params, steps)
+        return TrainedSystem(first, params[0], steps)
+    ensemble: Any = _EnsembleModel(tuple(system.model for system in systems))
+    return TrainedSystem(first.with_model(ensemble), params, steps)
 
 
-def _in(dtype: str | None, spec: Spec) -> Spec:
+def _with_dtype(spec: Spec, dtype: str | None) -> Spec:
     model = dataclasses.replace(spec.model, dtype=dtype or spec.model.dtype)
-    if model.attention_kernel == "cudnn" and model.dtype != spec.model.dtype:  # which multiplies 16 bits alone
+    if model.attention_kernel == "cudnn" and model.dtype != spec.model.dtype:  # cuDNN supports only 16-bit dtypes
         model = dataclasses.replace(model, attention_kernel="xla")
     return dataclasses.replace(spec, model=model)

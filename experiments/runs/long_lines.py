@@ -1,54 +1,64 @@
-"""Lines of any length: those that are longer than what a model was trained on are translated in parts."""
+"""Translates lines of any length: splits lines that are longer than the sentences that the model was trained on."""
 
 from collections.abc import Callable, Sequence
 
-from transformer.data.batches.evaluation import grid_width
+from transformer.data.batches.evaluation import padded_width
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.decoding import sentence_split
 from transformer.decoding.translate import EMPTY, Translation, Translator
 from transformer.spec import Spec
 
 
-def longest(spec: Spec) -> int:
-    """Most tokens of a text, without EOS, that a run's model reads at once: what it saw in training.
+def max_input_tokens(spec: Spec) -> int:
+    """Returns the largest number of tokens, without EOS, that a model translates at once: the longest of training.
 
-    With learned positions there are none beyond their number: a batch's width and what an output may add must fit.
+    With learned positions, the padded source and the longest output must also fit into `model.max_positions`.
     """
     limit = spec.data.max_length - 1
     learned = "learned" in (spec.model.positions, spec.model.decoder_positions)
-    while learned and limit > 0 and grid_width(limit + 1) + spec.decode.max_extra_length > spec.model.max_positions:
-        limit = min(grid_width(limit + 1) // 2, limit) - 1
+    while learned and limit > 0 and padded_width(limit + 1) + spec.decode.max_extra_length > spec.model.max_positions:
+        limit = min(padded_width(limit + 1) // 2, limit) - 1
     return max(limit, 1)
 
 
-class Whole:
-    """Translates lines, in parts where they are too long.
+class LongLineTranslator:
+    """Translates lines, and splits those that are too long into parts.
 
     Args:
-      translator: of sentences.
+      translator: translates sentences.
       tokenizer: counts tokens.
-      limit: most tokens of a part; 0: lines are never divided.
-      warn: is told of every line that is divided.
+      limit: largest number of tokens of a part; 0: lines are never split.
+      warn: called with a message for every line that is split.
     """
 
     def __init__(self, translator: Translator, tokenizer: Tokenizer, limit: int, warn: Callable[[str], None]) -> None:
         self._translator, self._tokenizer, self._limit, self._warn = translator, tokenizer, limit, warn
 
     def translate(self, lines: Sequence[str], n_best: int = 1, first: int = 1) -> list[list[Translation]]:
-        """The `n_best` translations of each line, as `Translator.translate`; `first` is the first line's number."""
-        pieces = [self._parts(line, first + place) for place, line in enumerate(lines)]
-        found = iter(self._translator.translate([part for each in pieces for part in each], n_best))
-        return [sentence_split.joined([next(found) for _ in each]) or [EMPTY] for each in pieces]
+        """Returns the `n_best` translations of each line, like `Translator.translate`.
 
-    def _parts(self, line: str, number: int) -> list[str]:
-        # A token has one character at least, but for one that stands for a space.
+        Args:
+          lines: the lines.
+          n_best: number of translations per line.
+          first: number of the first line, for warnings.
+        """
+        lines_parts = [self._split(line, first + index) for index, line in enumerate(lines)]
+        parts = [part for line_parts in lines_parts for part in line_parts]
+        translations = iter(self._translator.translate(parts, n_best))
+        return [
+            sentence_split.join_translations([next(translations) for _ in line_parts]) or [EMPTY]
+            for line_parts in lines_parts
+        ]
+
+    def _split(self, line: str, number: int) -> list[str]:
+        # Every token, except the one for a space, has at least one character.
         if not self._limit or len(line) < self._limit:
             return [line]
-        divided = sentence_split.parts(line, self._limit, lambda text: len(self._tokenizer.encode(text)))
-        if len(divided) > 1:
+        parts = sentence_split.split_text(line, self._limit, lambda text: len(self._tokenizer.encode(text)))
+        if len(parts) > 1:
             count = len(self._tokenizer.encode(line))
             self._warn(
-                f"line {number} has {count} tokens, and the model was trained on {self._limit} at most: "
-                f"it is translated in {len(divided)} parts, divided where sentences end, or else within them"
+                f"line {number} has {count} tokens, and the model was trained on at most {self._limit}: "
+                f"it is translated in {len(parts)} parts, split between sentences where possible"
             )
-        return divided
+        return parts

@@ -1,4 +1,4 @@
-"""What a run begins with that begins from a model that is trained already: its parameters, and its tokenizer."""
+"""Loads the pretrained model, parameters and tokenizer, that a run starts from with `train.init_from`."""
 
 import dataclasses
 import importlib.util
@@ -15,57 +15,58 @@ from transformer.training.state import Params
 _SPECIAL = {"<pad>": PAD, "<s>": BOS, "</s>": EOS, "<unk>": UNK}
 
 
-class Adopted(NamedTuple):
-    """A model to begin from.
+class PretrainedModel(NamedTuple):
+    """A pretrained model.
 
     Attributes:
       params: its parameters, on the host.
-      tokenizer: its tokens.
+      tokenizer: its tokenizer.
     """
 
     params: Params
     tokenizer: Tokenizer
 
 
-def adopt(path: str, spec: ModelSpec, allowed: Iterable[str] = ()) -> Adopted:
-    """Reads a Marian model in a folder.
+def load_pretrained(path: str, spec: ModelSpec, allowed: Iterable[str] = ()) -> PretrainedModel:
+    """Reads a Marian model.
 
     Args:
-      path: the folder, `train.init_from`.
-      spec: what the run is to train.
-      allowed: settings that may differ from the model's, "model.score_scale" or all of "model"; of the same shapes.
+      path: its folder, `train.init_from`.
+      spec: settings of the run's model.
+      allowed: settings that may differ from the Marian model's without changing the shape of a parameter:
+        "model.score_scale", for example, or "model" for all.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: it is no Marian model, or not the one that `spec` describes; the message names the settings.
+      ValueError: the folder holds no Marian model, or one with other settings than `spec`; the message names them.
     """
     if importlib.util.find_spec("safetensors") is None:
         raise ValueError("train.init_from needs the package safetensors: pip install -e '.[interop]'")
-    found = folder.read(pathlib.Path(path))
+    marian = folder.read(pathlib.Path(path))
     allowed = set(allowed)
     differing = [
-        f"model.{name} is {found.settings.get(name, 'derived')!r} there, {getattr(spec, name)!r} here"
-        for name in settings.differing(spec, found.settings)
+        f"model.{name} is {marian.settings.get(name, 'derived')!r} in the folder, {getattr(spec, name)!r} in the config"
+        for name in settings.differing_settings(spec, marian.settings)
         if not allowed & {"model", f"model.{name}"}
     ]
     if differing:
-        raise ValueError(f"{path} is another model than the config's: {'; '.join(differing)}")
-    own = dataclasses.replace(spec, **found.settings, d_k=None, d_v=None)
+        raise ValueError(f"{path} holds another model than the config's: {'; '.join(differing)}")
+    own_spec = dataclasses.replace(spec, **marian.settings, d_k=None, d_v=None)
     try:
-        return Adopted(parameters.imported(found.arrays, own, found.row_V), _tokenizer(found))
+        return PretrainedModel(parameters.from_marian(marian.arrays, own_spec, marian.row_V), _tokenizer(marian))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _tokenizer(found: folder.Found) -> Tokenizer:
-    """A plain tokenizer, if the model's is one, as that of a model which this project wrote."""
-    if found.source_model == found.target_model:
+def _tokenizer(marian: folder.MarianModel) -> Tokenizer:
+    """Returns the model's tokenizer; a plain `Tokenizer` if this project exported the model."""
+    if marian.source_model == marian.target_model:
         try:
-            plain = Tokenizer(found.source_model)
-        except ValueError:  # special symbols of other ids: Marian's own kind
+            plain = Tokenizer(marian.source_model)
+        except ValueError:  # Marian's own models have other ids of special tokens
             pass
         else:
-            if plain.pieces(range(plain.vocab_size)) == found.pieces:
+            if plain.pieces(range(plain.vocab_size)) == marian.pieces:
                 return plain
-    ids = {piece: token for token, piece in enumerate(found.pieces) if token > UNK}
-    return MarianTokenizer.pack(found.source_model, found.target_model, ids | _SPECIAL)
+    ids = {piece: token for token, piece in enumerate(marian.pieces) if token > UNK}
+    return MarianTokenizer.pack(marian.source_model, marian.target_model, ids | _SPECIAL)

@@ -1,9 +1,9 @@
-"""Which settings are arguments of the compiled training step, so that runs that differ in them share one program."""
+"""The settings that are arguments of the compiled training step: runs that differ only in them share one program."""
 
 from transformer.spec import Spec
 
-# Settings in which the members of a population may differ; all others are part of the compiled program, of the data, or
-# of what is done when. `transformer.training.step.hyperparams` has all of them but the seed, which is part of the state.
+# Settings in which the members of a population may differ. All others affect the compiled program, the data, or when
+# things are done. `transformer.training.step.hyperparams` has all of them but the seed, which is part of the state.
 HYPERPARAMETERS = (
     "train.seed", "train.learning_rate", "train.adam_learning_rate", "train.warmup_steps", "train.adam_beta1",
     "train.adam_beta2", "train.adam_epsilon", "train.weight_decay", "train.label_smoothing", "train.ema_decay",
@@ -14,10 +14,10 @@ HYPERPARAMETERS = (
 
 
 def program_key(spec: Spec) -> str:
-    """Equal for two specs whose runs can be trained together in one program over a mesh."""
+    """Returns a key that is equal for two specs whose runs can train jointly, as members of a population."""
     config = spec.to_dict()
     for key in HYPERPARAMETERS:
         section, _, name = key.partition(".")
         del config[section][name]
-    # Whether there is an average, a limit to gradients or a decay is part of the program.
+    # Whether averaging, gradient clipping and weight decay are on is part of the program; their values are not.
     return repr((config, spec.train.ema_decay > 0, spec.train.clip_norm is None, spec.train.weight_decay > 0))

@@ -1,4 +1,4 @@
-"""What a finished run amounts to: scores with their breakdowns, size, work and time, in result.json."""
+"""Writes result.json of a finished run: scores with their breakdowns, model size, FLOPs and time."""
 
 import statistics
 from collections.abc import Sequence
@@ -16,34 +16,34 @@ from transformer.evaluation import bleu, breakdown
 from transformer.ops.flops import matmul_flops
 from transformer.training import metrics
 from transformer.training import step as steps
-from transformer.training.state import Params, count
+from transformer.training.state import Params, parameter_count
 
 
-def measure(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
-    """Measures a finished run, and writes result.json to its folder.
+def write_result(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
+    """Scores a finished run, and writes result.json to its folder; returns its content.
 
-    Translations that the run has left of a split are scored as they are; other splits are translated.
+    Splits are translated, unless the folder has their translations by the final parameters.
 
     Args:
-      run: trained to its end.
-      splits: of the run's corpus; none: its data.test_split.
+      run: the run.
+      splits: splits of the run's corpus; default: its `data.test_split`.
 
     Raises:
       FileNotFoundError: the run has no checkpoint.
       ValueError: the corpus has no such split.
     """
     workdir, system = run.workdir, run.system
-    params, used = run.result()
+    params, used = run.final_params()
     scores = {}
     for split in dict.fromkeys(splits or (run.spec.data.test_split,)):
-        pairs = run.corpus.split(split)
+        pairs = run.shared.corpus.split(split)
         texts = _translations(workdir, system, params, split, used[-1], pairs)
         workdir.write_translations(split, "reference", [pair.target for pair in pairs])
         scores[split] = _scores(system, split, pairs, texts)
-        scores[split]["perplexity"] = system.loss(params, run.in_order(pairs))["perplexity"]
+        scores[split]["perplexity"] = system.loss(params, system.eval_batches(pairs, run.plan))["perplexity"]
     result = {
         "splits": scores,
-        "parameters": count(system.shapes),
+        "parameters": parameter_count(system.param_shapes),
         "updates": used[-1],
         **_training(run),
     }
@@ -66,26 +66,26 @@ def _scores(system: System, split: str, pairs: Sequence[Pair], texts: Sequence[s
     data = system.spec.data
     sources, references = [pair.source for pair in pairs], [pair.target for pair in pairs]
     result = bleu.score(texts, references, data.target_language).to_dict()
-    result["exact"] = breakdown.exact(texts, references)
-    result["by_source_length"] = breakdown.by_source_length(sources, texts, references)
+    result["exact"] = breakdown.exact_match(texts, references)
+    result["by_source_length"] = breakdown.bleu_by_source_length(sources, texts, references)
     if data.source == "grammar":
-        result["by_phenomenon"] = breakdown.exact_by_tag(phenomena(split, len(pairs)), texts, references)
+        result["by_phenomenon"] = breakdown.exact_match_by_tag(phenomena(split, len(pairs)), texts, references)
     return result
 
 
 def _training(run: Run) -> dict[str, float]:
-    """The work and time of the run's updates; speeds are medians, so that waiting for a compilation does not count.
+    """Returns the FLOPs and the time of the run's updates; the speed is a median, so that compilation does not count.
 
-    A run that was trained together with others has taken its share of their time.
+    A member of a population gets its share of the time.
     """
     events = [{"members": 1, **event} for event in metrics.read(run.workdir.path) if event["split"] == "train"]
     report = run.plan.report()
     batches = events[-1]["step"] * run.spec.train.accumulate
-    each = [
-        (shape_flops(run.system, shape), number)
+    flops_per_shape = [
+        (batch_flops(run.system, shape), number)
         for shape, number in zip(report["shapes"], report["batches_per_shape"], strict=True)
     ]
-    mean = sum(flops * number for flops, number in each) / report["batches_per_epoch"]
+    mean = sum(flops * number for flops, number in flops_per_shape) / report["batches_per_epoch"]
     return {
         "members": max(event["members"] for event in events),
         "target_tokens": sum(event["target_tokens"] for event in events),
@@ -95,13 +95,13 @@ def _training(run: Run) -> dict[str, float]:
     }
 
 
-def shape_flops(system: System, shape: tuple[int, int, int]) -> int:
-    """Operations of the matrix products of the loss and its gradient for a batch of (rows, source, target) width."""
+def batch_flops(system: System, shape: tuple[int, int, int]) -> int:
+    """Returns the matmul FLOPs of the loss and its gradient for a batch of shape (rows, source width, target width)."""
     rows, source, target = shape
     batch = [jax.ShapeDtypeStruct((rows, width), "int32") for width in (source, target)]
-    numbers, chunk = system.numbers, system.spec.train.loss_chunk
+    smoothing, chunk = system.hyperparams["label_smoothing"], system.spec.train.loss_chunk
 
     def loss(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
-        return steps.loss_sums(system.learner, params, source_BS, target_BT, numbers["label_smoothing"], chunk).loss
+        return steps.loss_sums(system.training_model, params, source_BS, target_BT, smoothing, chunk).loss
 
-    return matmul_flops(jax.grad(loss), system.shapes, *batch)
+    return matmul_flops(jax.grad(loss), system.param_shapes, *batch)

@@ -1,231 +1,256 @@
 """One training run in its folder, from the first batch to the scored test split."""
 
-import copy
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from experiments.runs import pretrained, system
-from experiments.runs.alignment_error import Watched
-from experiments.runs.scoring import evaluate_split, picture
-from experiments.runs.training_data import TrainingSplit
+from experiments.runs.alignment_error import AlignmentMonitor
+from experiments.runs.scoring import draw_attention, evaluate_split
+from experiments.runs.training_data import TrainingData
 from experiments.runs.workdir import Workdir
 from experiments.runtime import distributed, preflight, xla_env
-from experiments.runtime.progress import Watch, number
+from experiments.runtime.progress import ProgressBar, format_metric
 from experiments.runtime.signals import Interrupts
 from transformer.data import doctor, token_dataset
-from transformer.data.batches.buckets import assign
-from transformer.data.batches.evaluation import ordered_batches
-from transformer.data.corpus import Pair, open_corpus
+from transformer.data.batches.plan import BatchPlan
+from transformer.data.corpus import Corpus, Pair, open_corpus
 from transformer.data.token_dataset import Batch
 from transformer.data.tokenizers.marian import load_tokenizer
 from transformer.evaluation import bleu
 from transformer.spec import Spec
 from transformer.training import loop, metrics
-from transformer.training.checkpoint import Checkpoints, evaluated, set_aside_damaged
-from transformer.training.state import Params, TrainState, count, finite
+from transformer.training.checkpoint import Checkpoints, evaluated_params, quarantine_damaged
+from transformer.training.state import Params, TrainState, all_finite, parameter_count
+
+_LOGGED = ("loss", "perplexity", "learning_rate", "tokens_per_second")  # metrics in the lines of training progress
+_ROLLBACK = "rollback"  # the "split" of rollback events in metrics.jsonl
+
+
+class SharedData(NamedTuple):
+    """What all runs of a population share.
+
+    Attributes:
+      corpus: the corpus.
+      validation: pairs of the validation split.
+      findings: what the corpus doctor reports.
+      validation_batches: batches of the validation split.
+      alignment_monitor: computes alignment error rates of parameters.
+      clock: seconds, from any origin.
+      interrupts: reports the signals that stop training.
+    """
+
+    corpus: Corpus
+    validation: Sequence[Pair]
+    findings: Sequence[doctor.Finding]
+    validation_batches: Sequence[Batch]
+    alignment_monitor: AlignmentMonitor
+    clock: Callable[[], float]
+    interrupts: Interrupts
 
 
 class Run:
-    """What `experiments.train` does, step by step.
+    """A run: its settings, folder, model and batches, and the hooks of the training loop. `Run.open` creates one.
 
-    Args:
-      spec: the experiment.
-      path: its folder.
-      allowed: settings that may differ from those the run in the folder began with.
-      clock: seconds, from any origin.
-      name: stands before what is printed, where several runs are trained together.
-      interrupts: what says that training is to end; nothing does by default.
-
-    Raises:
-      ValueError, FileNotFoundError: a setting, a corpus or the folder is not as it must be.
+    Attributes:
+      spec: the settings.
+      workdir: the folder.
+      system: the model on its devices.
+      plan: the training batches.
+      progress: the progress bar.
+      shared: what all runs of a population share.
+      checkpoints: the checkpoints.
+      devices_before: number of devices that the run used before it was continued; 0 for a new run.
+      on_evaluation: called with the update and the validation metrics after each evaluation.
     """
 
     def __init__(
         self,
+        spec: Spec,
+        workdir: Workdir,
+        system: system.System,
+        plan: BatchPlan,
+        progress: ProgressBar,
+        shared: SharedData,
+        devices_before: int,
+    ) -> None:
+        self.spec, self.workdir, self.system, self.plan = spec, workdir, system, plan
+        self.progress, self.shared, self.devices_before = progress, shared, devices_before
+        self.checkpoints = Checkpoints(workdir.checkpoints, spec.checkpoint.keep, progress.print)
+        self.on_evaluation: Callable[[int, dict[str, float]], None] = lambda step, values: None
+        self._final_params: tuple[Params, list[int]] | None = None
+
+    @classmethod
+    def open(
+        cls,
         spec: Spec,
         path: str,
         allowed: Sequence[str],
         clock: Callable[[], float],
         name: str = "",
         interrupts: Interrupts | None = None,
-    ) -> None:
-        self.spec = spec
-        self.clock = clock
-        self.interrupts = interrupts or Interrupts()
-        self.workdir = Workdir(path, distributed.leader())
-        self.watch = Watch(spec.train.steps, name, quiet=not distributed.leader())
-        with distributed.leader_first():
-            self.corpus = open_corpus(spec.data, xla_env.cache() / "corpus")
-            split = TrainingSplit.of(spec.data, self.corpus)
-            self.validation = self.corpus.split(spec.data.validation_split)
-            self.faults = doctor.at_start(split.pairs, self.validation, spec.data)
-            adopted = self._adopted(allowed)
-            self.workdir.begin(spec, allowed)
-            if adopted and self.workdir.writes and not self.workdir.tokenizer.exists():
-                adopted.tokenizer.save(self.workdir.tokenizer)
-            given = adopted.params if adopted else None
-            self.system = system.System.make(spec, split.tokenizer(self.workdir), given)
-            self.plan = self.system.plan(split.tokenized(self.system.tokenizer))
-            self.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint, allowed)
-            self._write_versions()
-            self._prepare_checkpoints()
-        self.validation_batches = self.in_order(self.validation)
-        self.aligned = Watched(self.system, self.validation)
-        self.checkpoints = self._open_checkpoints()
-        self.judge: Callable[[int, dict[str, float]], None] = lambda step, values: None  # told of each evaluation
-        self._result: tuple[Params, list[int]] | None = None
+    ) -> "Run":
+        """Opens a run: reads the corpus, builds the model, and creates or checks the folder.
 
-    def _adopted(self, allowed: Sequence[str]) -> pretrained.Adopted | None:
-        """The model that the run begins from, until it has checkpoints of its own."""
-        path = self.spec.train.init_from
-        return pretrained.adopt(path, self.spec.model, allowed) if path and not self.workdir.steps() else None
-
-    def beside(self, spec: Spec, path: str, name: str) -> "Run":
-        """A run in another folder whose spec differs in numbers alone; corpus and programs serve both.
+        Args:
+          spec: the settings.
+          path: the folder.
+          allowed: settings that may differ from those of the run in the folder.
+          clock: seconds, from any origin.
+          name: prefix of printed lines, for the members of a population.
+          interrupts: reports the signals that stop training; default: none do.
 
         Raises:
-          ValueError: the folder is that of another run, or has another tokenizer.
+          ValueError, FileNotFoundError: a setting, the corpus or the folder is invalid.
         """
-        other = copy.copy(self)
-        other.spec, other.workdir = spec, Workdir(path)
-        other.workdir.begin(spec)
-        if not other.workdir.tokenizer.exists():
-            self.system.tokenizer.save(other.workdir.tokenizer)
-        elif load_tokenizer(other.workdir.tokenizer).fingerprint != self.system.tokenizer.fingerprint:
-            raise ValueError(f"{other.workdir.tokenizer} is not the tokenizer of {self.workdir.path}")
-        other.workdir.begin_with(self.system.tokenizer.fingerprint, self.plan.fingerprint)
-        other._write_versions()
-        other.system = self.system.beside(spec)
-        other.plan = self.plan.reseeded(spec.train.seed)
-        other.watch = self.watch.beside(name)
-        other._prepare_checkpoints()
-        other.checkpoints = other._open_checkpoints()
-        other._result = None
-        return other
+        workdir = Workdir(path, distributed.is_primary())
+        progress = ProgressBar("training", spec.train.steps, "updates", name=name, quiet=not distributed.is_primary())
+        with distributed.primary_first():
+            corpus = open_corpus(spec.data, xla_env.cache_dir() / "corpus")
+            training_data = TrainingData.open(spec.data, corpus)
+            validation = corpus.split(spec.data.validation_split)
+            findings = doctor.check_at_start(training_data.pairs, validation, spec.data)
+            model = _load_pretrained(spec, workdir, allowed)
+            workdir.create_or_check(spec, allowed)
+            if model and workdir.writes and not workdir.tokenizer.exists():
+                model.tokenizer.save(workdir.tokenizer)
+            tokenizer = training_data.tokenizer(workdir)
+            own_system = system.System.make(spec, tokenizer, model.params if model else None)
+            plan = own_system.plan(training_data.tokenize(tokenizer))
+            workdir.check_data(tokenizer.fingerprint, plan.fingerprint, allowed)
+            devices_before = _write_versions(workdir)
+            _prepare_checkpoints(workdir, own_system, progress)
+        shared = SharedData(
+            corpus,
+            validation,
+            findings,
+            own_system.eval_batches(validation, plan),
+            AlignmentMonitor(own_system, validation),
+            clock,
+            interrupts or Interrupts(),
+        )
+        return cls(spec, workdir, own_system, plan, progress, shared, devices_before)
 
-    def _prepare_checkpoints(self) -> None:
-        """Makes sure that checkpoints can be written, and that damaged ones are in nobody's way."""
-        if self.workdir.writes:
-            preflight.disk(self.workdir.checkpoints, self.system.state_shapes(), self.spec.checkpoint.keep)
-            set_aside_damaged(self.workdir.checkpoints, self.watch.line)
+    def sibling(self, spec: Spec, path: str, name: str) -> "Run":
+        """Opens a run in another folder whose spec differs only in hyperparameters; for populations.
 
-    def _open_checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.workdir.checkpoints, self.spec.checkpoint.keep, self.watch.line)
-
-    def _write_versions(self) -> None:
-        self.devices_before = len(self.workdir.devices())
-        self.workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
-
-    def in_order(self, pairs: Sequence[Pair]) -> list[Batch]:
-        """Batches of `pairs`, all of them once, for evaluation."""
-        tokenized = token_dataset.tokenize(pairs, self.system.tokenizer, None)
-        tokens, rows = self.spec.data.tokens_per_batch, self.system.placement.devices
-        # Two shapes, of the plan's where it has rows of one pair: to compile for more takes longer than the padding
-        # that they save.
-        if (width := self.spec.data.packed_width) is None:
-            shapes = dict.fromkeys((self.plan.shapes[len(self.plan.shapes) // 2], self.plan.shapes[-1]))
-        else:
-            source, target = tokenized.lengths
-            short = (source <= width) & (target <= width)
-            lengths = source[short], target[short]
-            shapes = assign(lengths, tokens, 2, rows, self.spec.data.width_multiple).shapes if short.any() else ()
-        return [batch for _, batch in ordered_batches(tokenized, tokens, tuple(shapes), row_multiple=rows)]
+        Raises:
+          ValueError: the folder holds a run of another config, or has another tokenizer.
+        """
+        tokenizer, workdir = self.system.tokenizer, Workdir(path)
+        workdir.create_or_check(spec)
+        if not workdir.tokenizer.exists():
+            tokenizer.save(workdir.tokenizer)
+        elif load_tokenizer(workdir.tokenizer).fingerprint != tokenizer.fingerprint:
+            raise ValueError(f"{workdir.tokenizer} is not the tokenizer of {self.workdir.path}")
+        workdir.check_data(tokenizer.fingerprint, self.plan.fingerprint)
+        devices_before = _write_versions(workdir)
+        own_system, plan = self.system.with_spec(spec), self.plan.with_seed(spec.train.seed)
+        progress = self.progress.with_name(name)
+        _prepare_checkpoints(workdir, own_system, progress)
+        return Run(spec, workdir, own_system, plan, progress, self.shared, devices_before)
 
     def describe(self) -> None:
-        """Prints what is about to be trained on what."""
-        report, system, data = self.plan.report(), self.system, self.spec.data
+        """Prints the model, the corpus, the devices and the batches."""
+        report, data = self.plan.report(), self.spec.data
         corpus = {"grammar": "the generated corpus", "files": data.path}.get(data.source, data.name)
         facts = (
-            f"{self.spec.model.architecture}, {count(system.shapes):,} parameters",
+            f"{self.spec.model.architecture}, {parameter_count(self.system.param_shapes):,} parameters",
             f"{data.direction} of {corpus}",
-            f"vocabulary {system.tokenizer.vocab_size}",
-            _devices(self.spec),
+            f"vocabulary {self.system.tokenizer.vocab_size:,}",
+            _describe_devices(self.spec),
         )
-        self.watch.line("; ".join(facts))
+        self.progress.print("; ".join(facts))
         facts = (
-            f"{report['pairs']:,} training pairs ({report['dropped']} left out)",
-            f"{report['batches_per_epoch']} batches an epoch in {len(report['shapes'])} shapes",
-            *([f"{report['pairs_per_row']:.1f} pairs a row"] if report["pairs_per_row"] > 1 else []),
+            f"{report['pairs']:,} training pairs ({report['dropped']:,} left out)",
+            f"{report['batches_per_epoch']:,} batches per epoch in {len(report['shapes'])} shapes",
+            *([f"{report['pairs_per_row']:.1f} pairs per row"] if report["pairs_per_row"] > 1 else []),
             f"padding efficiency {report['padding_efficiency']:.3f}",
-            f"{report['tokens_per_batch']:,.0f} tokens a batch, both sides",
+            f"{report['tokens_per_batch']:,.0f} source and target tokens per batch",
         )
-        self.watch.line("; ".join(facts))
-        for fault in self.faults:
-            self.watch.line(fault.headline())
+        self.progress.print("; ".join(facts))
+        for finding in self.shared.findings:
+            self.progress.print(finding.headline())
 
     def save_pretrained(self) -> None:
-        """Saves the model that the run starts from, if it has one, as the checkpoint of step 0."""
-        if self.system.given is not None:
-            self._save(0, self.system.fresh_state())
+        """Saves the pretrained model that the run starts from, if there is one, as the checkpoint of step 0."""
+        if self.system.pretrained_params is not None:
+            self._save(0, self.system.initial_state())
             self.checkpoints.wait()
 
-    def saved(self) -> int | None:
-        """The step of the newest checkpoint, if there is one."""
+    def latest_step(self) -> int | None:
+        """Returns the step of the newest checkpoint; None without checkpoints."""
         return max(self.checkpoints.steps(), default=None)
 
-    def restored(self, step: int) -> TrainState:
-        """The state of a checkpoint."""
+    def restore(self, step: int) -> TrainState:
+        """Returns the state of a checkpoint."""
         return self.checkpoints.restore(step, self.system.state_shapes())
 
-    def begin(self, start: int) -> tuple[loop.Hooks, list[dict[str, Any]]]:
-        """What happens beside training from update `start` on, and what evaluations have said up to there."""
-        self.recorder = metrics.Recorder(self.workdir.path, start) if self.workdir.writes else metrics.Unrecorded()
+    def start(self, update: int) -> tuple[loop.Hooks, list[dict[str, Any]]]:
+        """Opens the metrics file, to train from `update` on.
+
+        Returns:
+          The hooks of the training loop, and the validation events up to `update`.
+        """
+        self.recorder = metrics.Recorder(self.workdir.path, update) if self.workdir.writes else metrics.NullRecorder()
         past = [event for event in metrics.read(self.workdir.path) if event["split"] == self.spec.data.validation_split]
         hooks = loop.Hooks(
             log=self._log,
             evaluate=self._evaluate,
             save=self._save,
             best=self._save_best,
-            spoiled=self._spoiled,
-            progress=self.watch.advance,
-            clock=self.clock,
-            check=self.interrupts.after,
-            alone=not distributed.several(),
+            nonfinite=self._save_skipped_update,
+            progress=self.progress.set_done,
+            clock=self.shared.clock,
+            check=self.shared.interrupts.check_after,
+            single_process=not distributed.is_distributed(),
         )
         return hooks, past
 
     def _log(self, step: int, values: dict[str, float]) -> None:
         self.recorder.write(step, "train", values)
-        self.watch.metrics(step, values)
+        self.progress.set_status(f"loss {values['loss']:.3f}, {values['tokens_per_second']:,.0f} tokens/s")
+        if not self.progress.in_terminal:
+            text = ", ".join(format_metric(name, values[name]) for name in _LOGGED)
+            self.progress.print(f"step {step}/{self.spec.train.steps}: {text}")
 
     def _save(self, step: int, state: TrainState) -> None:
-        if not finite(evaluated(state)):
+        if not all_finite(evaluated_params(state)):
             raise FloatingPointError(f"parameters are not finite after update {step}; they are not saved")
         self.checkpoints.save(step, state)
 
-    def _spoiled(self, update: int) -> None:
-        """Keeps the sentences of an update whose gradient was not finite."""
-        each = self.spec.train.accumulate
-        batches = {number: self.plan.batch(number) for number in range((update - 1) * each, update * each)}
+    def _save_skipped_update(self, update: int) -> None:
+        """Writes the sentences of an update that was skipped because its gradient was not finite."""
+        accumulate = self.spec.train.accumulate
+        batches = {number: self.plan.batch(number) for number in range((update - 1) * accumulate, update * accumulate)}
         decode = self.system.tokenizer.decode
-        path = self.workdir.spoil(
+        path = self.workdir.write_skipped_update(
             update,
             {
                 number: [
                     {"source": decode(source), "target": decode(target)}
                     for rows in zip(batch.source.tolist(), batch.target.tolist(), strict=True)
-                    for source, target in zip(*map(token_dataset.sentences, rows), strict=True)
+                    for source, target in zip(*map(token_dataset.sentences_in_row, rows), strict=True)
                 ]
                 for number, batch in batches.items()
             },
         )
-        self.watch.line(f"update {update} is skipped: its gradient is not finite; its sentences are in {path}")
+        self.progress.print(f"update {update} is skipped: its gradient is not finite; its sentences are in {path}")
 
-    def learning_rate_factor(self, start: int) -> float:
-        """By what rollbacks up to update `start` have divided the learning rate."""
+    def learning_rate_factor(self, update: int) -> float:
+        """Returns the factor of the learning rate that results from the rollbacks up to `update`."""
         events = metrics.read(self.workdir.path)
-        return 0.5 ** sum(event["split"] == _ROLLBACK and event["step"] <= start for event in events)
+        return 0.5 ** sum(event["split"] == _ROLLBACK and event["step"] <= update for event in events)
 
-    def roll_back(self, reason: object) -> None:
-        """Notes that training goes on from the newest checkpoint, with half the learning rate."""
-        start = self.saved() or 0
-        factor = 0.5 * self.learning_rate_factor(start)
-        self.recorder.write(start, _ROLLBACK, {"learning_rate_factor": factor})
+    def record_rollback(self, reason: object) -> None:
+        """Records that training restarts from the newest checkpoint with half the learning rate."""
+        update = self.latest_step() or 0
+        factor = 0.5 * self.learning_rate_factor(update)
+        self.recorder.write(update, _ROLLBACK, {"learning_rate_factor": factor})
         self.recorder.close()
-        self.watch.line(f"{reason}: back to update {start}, with {factor:g} times the learning rate")
+        self.progress.print(f"{reason}: back to update {update}, with {factor:g} times the learning rate")
 
     def _save_best(self, step: int, state: TrainState) -> None:
         best = Checkpoints(self.workdir.best, keep=1)
@@ -233,35 +258,35 @@ class Run:
         best.close()
 
     def _evaluate(self, step: int, state: TrainState) -> dict[str, float]:
-        with self.interrupts.unguarded():
-            return self._evaluated(step, state)
+        with self.shared.interrupts.undeferred():
+            return self._validate(step, state)
 
-    def _evaluated(self, step: int, state: TrainState) -> dict[str, float]:
+    def _validate(self, step: int, state: TrainState) -> dict[str, float]:
         spec, split = self.spec, self.spec.data.validation_split
-        params = self.system.on_devices(evaluated(state))
-        values, looks = self.system.loss_and_looks(params, self.validation_batches)
-        looks |= self.aligned(params)
-        pairs = self.validation[: spec.evaluate.sentences]
+        params = self.system.put_params(evaluated_params(state))
+        values, attention_stats = self.system.loss_and_attention_stats(params, self.shared.validation_batches)
+        attention_stats |= self.shared.alignment_monitor(params)
+        pairs = self.shared.validation[: spec.evaluate.sentences]
         if len(pairs):
             greedy = dataclasses.replace(spec.decode, method="greedy")
-            found = self.system.translator(params, greedy).translate([pair.source for pair in pairs])
-            texts = [translations[0].text for translations in found]
+            translations = self.system.translator(params, greedy).translate([pair.source for pair in pairs])
+            texts = [n_best[0].text for n_best in translations]
             references = [pair.target for pair in pairs]
             values["bleu"] = bleu.bleu(texts, references)
-            if spec.data.uncased:  # case counts in BLEU, of which such a model knows nothing
+            if spec.data.uncased:  # BLEU counts case, which such a model does not produce
                 values["bleu_paper"] = bleu.paper_bleu(texts, references, spec.data.target_language)
             self.workdir.write_translations(split, step, texts)
-            self._show(step, split, pairs, texts)
-        self.recorder.write(step, split, values | looks)
-        self.watch.line(f"step {step} {split}: " + ", ".join(number(*item) for item in values.items()))
-        self.judge(step, values)
+            self._print_samples(step, split, pairs, texts)
+        self.recorder.write(step, split, values | attention_stats)
+        self.progress.print(f"step {step} {split}: " + ", ".join(format_metric(*item) for item in values.items()))
+        self.on_evaluation(step, values)
         return values
 
-    def _show(self, step: int, split: str, pairs: Sequence[Pair], texts: Sequence[str]) -> None:
-        """Prints some translations, the same sentences each time, from all over the split."""
-        shown = [len(texts) * number // self.spec.evaluate.samples for number in range(self.spec.evaluate.samples)]
+    def _print_samples(self, step: int, split: str, pairs: Sequence[Pair], texts: Sequence[str]) -> None:
+        """Prints some translations: the same sentences each time, evenly spaced over the split."""
+        samples = self.spec.evaluate.samples
         lines = []
-        for index in shown:
+        for index in (len(texts) * number // samples for number in range(samples)):
             pair = pairs[index]
             lines += [
                 f"  source      {pair.source}",
@@ -270,50 +295,71 @@ class Run:
                 "",
             ]
         for line in lines:
-            self.watch.line(line)
+            self.progress.print(line)
         if lines:
-            self.recorder.text(step, f"{split}/translations", "\n".join(f"    {line}" for line in lines))
+            self.recorder.write_text(step, f"{split}/translations", "\n".join(f"    {line}" for line in lines))
 
-    def result(self) -> tuple[Params, list[int]]:
-        """The parameters that stand for the finished run, and the steps they come from."""
-        self._result = self._result or self.system.result(self.workdir)
-        return self._result
+    def final_params(self) -> tuple[Params, list[int]]:
+        """Returns the parameters of the finished run, and the steps of the checkpoints that they come from."""
+        self._final_params = self._final_params or self.system.final_params(self.workdir)
+        return self._final_params
 
-    def finish(self, begun: float) -> dict[str, float]:
-        """Opens the test split, once: translates and scores it, and draws one sentence's attention."""
-        params, steps = self.result()
+    def finish(self, start: float) -> dict[str, float]:
+        """Opens the test split: translates and scores it, and draws the attention of one sentence.
+
+        Args:
+          start: time at which the command started, by `shared.clock`.
+        """
+        params, steps = self.final_params()
         split = self.spec.data.test_split
-        self.watch.line(
+        self.progress.print(
             f"testing the mean of checkpoints {', '.join(map(str, steps))}"
             if len(steps) > 1
             else f"testing checkpoint {steps[0]}"
         )
-        pairs = self.corpus.split(split)
+        pairs = self.shared.corpus.split(split)
         scores, texts = evaluate_split(self.system, params, pairs, self.spec.decode)
         self.workdir.write_translations(split, steps[-1], texts)
-        self._show(steps[-1], split, pairs, texts)
+        self._print_samples(steps[-1], split, pairs, texts)
         values = {name: scores[name] for name in ("bleu", "chrf", "bleu_paper")}
         self.recorder.write(steps[-1], split, values)
         self.recorder.close()
         self.checkpoints.close()
-        drawn = self.workdir.figures / "cross_attention.png"
-        if distributed.several():
-            self.watch.line("no attention picture: it is drawn by a process that is alone")
-        elif picture(self.system, params, pairs, drawn):
-            self.watch.line(f"attention picture: {drawn}")
-        self.watch.line(
-            f"{split}: " + ", ".join(number(*item) for item in values.items()) + f" ({scores['signature']})"
-        )
-        self.watch.line(f"{(self.clock() - begun) / 60:.1f} minutes")
+        figure = self.workdir.figures / "cross_attention.png"
+        if distributed.is_distributed():
+            self.progress.print("no attention figure: runs of several processes do not draw one")
+        elif draw_attention(self.system, params, pairs, figure):
+            self.progress.print(f"attention figure: {figure}")
+        metrics_text = ", ".join(format_metric(*item) for item in values.items())
+        self.progress.print(f"{split}: {metrics_text} ({scores['signature']})")
+        self.progress.print(f"{(self.shared.clock() - start) / 60:.1f} minutes")
         return values
 
 
-def _devices(spec: Spec) -> str:
-    """All devices, and how they share the work, in words."""
-    where, every = spec.parallel, jax.devices()
-    axes = (where.mode, f"fsdp {where.fsdp}" * (where.fsdp > 1), f"tensor {where.tensor}" * (where.tensor > 1))
-    of = f" in {jax.process_count()} processes" if distributed.several() else ""
-    return f"{len(every)} × {every[0].device_kind}{of} ({', '.join(filter(None, axes))})"
+def _load_pretrained(spec: Spec, workdir: Workdir, allowed: Sequence[str]) -> pretrained.PretrainedModel | None:
+    """Loads the model of `train.init_from`, unless there is none or the run has checkpoints already."""
+    path = spec.train.init_from
+    return pretrained.load_pretrained(path, spec.model, allowed) if path and not workdir.steps() else None
 
 
-_ROLLBACK = "rollback"  # the split of the event that says so
+def _prepare_checkpoints(workdir: Workdir, own_system: system.System, progress: ProgressBar) -> None:
+    """Checks that checkpoints can be written, and moves damaged ones away."""
+    if workdir.writes:
+        preflight.check_disk(workdir.checkpoints, own_system.state_shapes(), own_system.spec.checkpoint.keep)
+        quarantine_damaged(workdir.checkpoints, progress.print)
+
+
+def _write_versions(workdir: Workdir) -> int:
+    """Writes versions.json; returns the number of devices that the run used before, 0 for a new run."""
+    devices_before = len(workdir.devices())
+    workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
+    return devices_before
+
+
+def _describe_devices(spec: Spec) -> str:
+    """Returns the devices, and how they share the work, as text."""
+    parallel, devices = spec.parallel, jax.devices()
+    fsdp, tensor = f"fsdp {parallel.fsdp}" * (parallel.fsdp > 1), f"tensor {parallel.tensor}" * (parallel.tensor > 1)
+    processes = f" in {jax.process_count()} processes" if distributed.is_distributed() else ""
+    axes = ", ".join(filter(None, (parallel.mode, fsdp, tensor)))
+    return f"{len(devices)} × {devices[0].device_kind}{processes} ({axes})"

@@ -1,290 +1,287 @@
-"""The composition root: from a spec to a corpus, a tokenizer, batches, a model and what runs it on devices.
+"""The composition root: builds a model, its batches, and what runs it on devices, from a spec and a tokenizer.
 
-Everything imported here may import JAX; `experiments.runtime.xla_env.prepare` must have run.
+Everything imported in this module may import JAX; `experiments.runtime.xla_env.prepare` must have run before.
 """
 
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import jax
 import numpy as np
-from flax import nnx
 
+from experiments.runs.compiled import CompiledFunctions
 from experiments.runs.workdir import Workdir
 from experiments.runtime import xla_env
 from transformer.analysis import attention_entropy
+from transformer.data import token_dataset
 from transformer.data.batches import loader
-from transformer.data.batches.evaluation import source_batches
+from transformer.data.batches.buckets import assign
+from transformer.data.batches.evaluation import ordered_batches, source_batches
 from transformer.data.batches.loader import BatchSource, HostBatches
 from transformer.data.batches.packing import pack
 from transformer.data.batches.plan import BatchPlan
+from transformer.data.corpus import Pair
 from transformer.data.token_dataset import Batch, TokenizedPairs
 from transformer.data.tokenizers.sentencepiece import Tokenizer
-from transformer.decoding.search import Found, search
-from transformer.decoding.search_loop import one_after_the_other
-from transformer.decoding.translate import Attempt, Translator
+from transformer.decoding.translate import SearchPass, Translator
 from transformer.evaluation import loss
-from transformer.models.build import build
-from transformer.spec import PAD, DecodeSpec, Spec
+from transformer.models.build import abstract_model
+from transformer.spec import DecodeSpec, Spec
 from transformer.training import state as states
 from transformer.training import step as steps
-from transformer.training.checkpoint import Checkpoints, mean_of_last
-from transformer.training.parallel import PLACEMENTS, MeshPlacement
-from transformer.training.state import Model, Params, TrainState
+from transformer.training.checkpoint import Checkpoints, average_last
+from transformer.training.parallel import PARTITIONERS, MeshPartitioner
+from transformer.training.state import ModelDef, Params, TrainState
 
-# On a CPU sentences are searched for outputs not much longer than they are themselves, and those that have none are
-# searched again with all the room up to the limit, most of which is never used, and takes time. Half of a batch is done
-# long before its last sentence; a quarter of the rows is enough for the rest.
-_HALVINGS = 2
-_FEW = 8  # rows of a batch of those that are searched again, which are some in a thousand
-# Batches that are searched in one program, one after the other: after a program a CPU's devices wait for each other, as
-# long as the last sentence of one takes.
-_IN_TURN = 16
-_LOSS_CHUNK = 512  # target tokens whose logits exist at one time on a CPU, where no setting says how many
-# Batches have a multiple of this many rows, and do not depend on how many devices share them.
-ROWS = 2
+# On a CPU a first, short search allows outputs that are not much longer than the source. The few sentences that it does
+# not finish, some in a thousand, are searched again up to the full limit, most of which is never used and takes time.
+_RETRY_ROWS = 8  # rows of a batch of the second search
+_CPU_LOSS_CHUNK = 512  # target tokens whose logits exist at one time on a CPU, unless a setting gives another number
+# Batches have a multiple of this many rows, whatever the number of devices, so that they are equal on all machines.
+ROW_MULTIPLE = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """A model with its settings, tokenizer and devices: what training, evaluation and translation share.
+    """A model with its settings, tokenizer and devices, for training, evaluation and translation.
 
     Attributes:
-      spec: the run's settings.
-      tokenizer: between text and ids.
-      model: the structure.
-      shapes: of the parameters.
-      placement: the devices.
-      given: parameters to begin with; None: they are drawn.
+      spec: settings of the run.
+      tokenizer: converts between text and token ids.
+      model: structure of the model.
+      param_shapes: shapes of the parameters.
+      partitioner: places arrays on devices.
+      functions: compiled functions, which systems that differ only in hyperparameters share.
+      pretrained_params: parameters that training starts from; None: random parameters.
     """
 
     spec: Spec
     tokenizer: Tokenizer
-    model: Model
-    shapes: Params
-    placement: MeshPlacement
-    given: Params | None = None
-    _searches: dict[tuple[DecodeSpec, bool], Callable[..., Any]] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
+    model: ModelDef
+    param_shapes: Params
+    partitioner: MeshPartitioner
+    functions: CompiledFunctions
+    pretrained_params: Params | None = None
 
     @classmethod
     def make(
-        cls, spec: Spec, tokenizer: Tokenizer, given: Params | None = None, placement: MeshPlacement | None = None
+        cls,
+        spec: Spec,
+        tokenizer: Tokenizer,
+        pretrained_params: Params | None = None,
+        partitioner: MeshPartitioner | None = None,
     ) -> "System":
-        """Builds the model, without its parameters, or with those it is to begin with.
+        """Builds the structure of the model; its parameters are not created yet.
 
         Args:
-          spec, tokenizer: what it is made of.
-          given: the parameters it begins with; default: drawn.
-          placement: how its arrays lie on devices; default: on all of them, as the settings say.
+          spec: settings of the run.
+          tokenizer: converts between text and token ids.
+          pretrained_params: parameters that training starts from; default: random parameters.
+          partitioner: places arrays on devices; default: on all devices, according to `spec.parallel`.
 
         Raises:
-          ValueError: settings that fit no model, or parameters that are not the model's.
+          ValueError: no model has these settings, or the parameters have other names or shapes than the model's.
         """
-        model, shapes = _split(spec, tokenizer)
-        placement = placement or PLACEMENTS[spec.parallel.mode](
+        partitioner = partitioner or PARTITIONERS[spec.parallel.mode](
             options=xla_env.compiler_options(), fsdp=spec.parallel.fsdp, tensor=spec.parallel.tensor
         )
-        if given is not None:
-            _check_shapes(given, shapes, spec)
-        return cls(_settled(spec, placement), tokenizer, model, shapes, placement, given)
+        model, shapes = _split(spec, tokenizer, partitioner)
+        if pretrained_params is not None:
+            _check_shapes(pretrained_params, shapes, spec)
+        spec = _resolve_defaults(spec, partitioner)
+        functions = CompiledFunctions(spec, tokenizer.vocab_size, model, partitioner)
+        return cls(spec, tokenizer, model, shapes, partitioner, functions, pretrained_params)
 
     @classmethod
-    def without_text(cls, spec: Spec, placement: MeshPlacement | None = None) -> "System":
-        """A system for batches that come from no corpus: of its vocabulary it knows `data.vocab_size` alone."""
+    def without_corpus(cls, spec: Spec, partitioner: MeshPartitioner | None = None) -> "System":
+        """Builds a system for batches of token ids only: its tokenizer has a size, `data.vocab_size`, and no tokens."""
         tokenizer = cast(Tokenizer, SimpleNamespace(vocab_size=spec.data.vocab_size))
-        return cls.make(spec, tokenizer, placement=placement)
+        return cls.make(spec, tokenizer, partitioner=partitioner)
 
-    def beside(self, spec: Spec) -> "System":
-        """The system of a spec that differs in numbers alone; programs that were compiled serve both."""
-        other = dataclasses.replace(self, spec=_settled(spec, self.placement))
-        shared = {"_searches": self._searches, "_loss_sums": self._loss_sums, "_draw": self._draw}
-        other.__dict__.update(shared)
-        return other
+    def with_spec(self, spec: Spec) -> "System":
+        """Returns the system of a spec that differs only in hyperparameters; it shares the compiled functions."""
+        return dataclasses.replace(self, spec=_resolve_defaults(spec, self.partitioner))
 
-    def _drawn(self, key: jax.Array) -> Params:
-        return states.split(build(self.spec.model, self.tokenizer.vocab_size, key))[1]
-
-    @functools.cached_property
-    def _draw(self) -> Callable[[jax.Array], Params]:
-        # One compiled program: faster than op by op.
-        return jax.jit(self._drawn, compiler_options=self.placement.options)
+    def with_model(self, model: ModelDef) -> "System":
+        """Returns the system of another model with the same settings, such as an ensemble."""
+        functions = CompiledFunctions(self.spec, self.tokenizer.vocab_size, model, self.partitioner)
+        return dataclasses.replace(self, model=model, functions=functions)
 
     @functools.cached_property
-    def initial(self) -> Params:
-        """The parameters before training: those given, or such as depend on `train.seed` alone."""
-        return self._draw(self._seed) if self.given is None else jax.device_put(self.given)
+    def initial_params(self) -> Params:
+        """The parameters before training: pretrained ones, or random ones, which depend only on `train.seed`."""
+        if self.pretrained_params is not None:
+            return jax.device_put(self.pretrained_params)
+        return self.functions.init_params(self._init_key)
 
     @functools.cached_property
-    def learner(self) -> Model:
-        """`model` as training uses it: where rows hold several sentences, it keeps them apart."""
-        alone = self.spec.data.packed_width is None
-        return self.model if alone else _split(self.spec, self.tokenizer, packed=True)[0]
+    def training_model(self) -> ModelDef:
+        """`model` as training uses it: with packed rows, no sentence attends to another sentence of its row."""
+        if self.spec.data.packed_width is None:
+            return self.model
+        return _split(self.spec, self.tokenizer, self.partitioner, packed=True)[0]
 
     @functools.cached_property
-    def numbers(self) -> Any:
+    def hyperparams(self) -> Any:
         """Settings that are arguments of the compiled step, on the host."""
-        return steps.numbers(self.spec.train, self.spec.model)
+        return steps.hyperparams(self.spec.train, self.spec.model)
 
-    def fresh_state(self) -> TrainState:
-        """The state before the first step, on the host's default device; on all where no device is to have it whole."""
-        if self.placement.divided and self.given is None:
-            return self._divided_state()
-        return self._state(self.initial)
+    def initial_state(self) -> TrainState:
+        """Returns the state before the first step, on the default device; sharded if the model is."""
+        if self.partitioner.sharded and self.pretrained_params is None:
+            return self._sharded_initial_state()
+        return self._state(self.initial_params)
 
-    def _divided_state(self) -> TrainState:
-        shardings = self.placement.shardings(self.state_shapes())
-        make = jax.jit(
-            lambda data: self._state(self._drawn(jax.random.wrap_key_data(data))),
+    def _sharded_initial_state(self) -> TrainState:
+        shardings = self.partitioner.shardings(self.state_shapes())
+        init = jax.jit(
+            lambda data: self._state(self.functions.build_params(jax.random.wrap_key_data(data))),
             out_shardings=shardings,
-            compiler_options=self.placement.options,
+            compiler_options=self.partitioner.options,
         )
-        return make(np.asarray(jax.random.key_data(self._seed)))  # from the host: every process has it
+        return init(np.asarray(jax.random.key_data(self._init_key)))  # a host array, because every process has it
 
     @property
-    def _seed(self) -> jax.Array:
-        """The key that parameters are drawn with."""
+    def _init_key(self) -> jax.Array:
+        """The key of the random parameters."""
         return jax.random.fold_in(jax.random.key(self.spec.train.seed), 0)
 
     def state_shapes(self) -> TrainState:
-        """Shapes and dtypes of a state."""
-        return jax.eval_shape(self._state, self.shapes)
+        """Returns shapes and dtypes of the training state."""
+        return jax.eval_shape(self._state, self.param_shapes)
 
     def _state(self, params: Params) -> TrainState:
         key = jax.random.key_data(jax.random.fold_in(jax.random.key(self.spec.train.seed), 1))
-        return steps.initial_state(params, self.spec.train, self.numbers, key)
+        return steps.initial_state(params, self.spec.train, self.hyperparams, key)
 
-    def on_devices(self, params: Params) -> Params:
-        """Parameters for evaluation and search."""
-        return self.placement.place(params)
+    def put_params(self, params: Params) -> Params:
+        """Places parameters on the devices, for evaluation and search."""
+        return self.partitioner.put_params(params)
 
-    def result(self, workdir: Workdir) -> tuple[Params, list[int]]:
-        """The parameters that stand for a finished run, and the steps they come from.
+    def final_params(self, workdir: Workdir) -> tuple[Params, list[int]]:
+        """Returns the parameters of a finished run, and the steps of the checkpoints that they come from.
 
-        With early stopping, those of the best evaluation; else the mean of the last `train.average_checkpoints`.
+        With early stopping: those of the best evaluation; otherwise the mean of the last `train.average_checkpoints`.
         """
-        early = self.spec.train.early_stopping != "none" and workdir.best.exists()
-        folder = workdir.best if early else workdir.checkpoints
-        checkpoints = Checkpoints(folder, say=lambda text: print(text, file=sys.stderr))
+        use_best = self.spec.train.early_stopping != "none" and workdir.best.exists()
+        folder = workdir.best if use_best else workdir.checkpoints
+        checkpoints = Checkpoints(folder, log=lambda text: print(text, file=sys.stderr))
         try:
-            count = 1 if early else self.spec.train.average_checkpoints
-            params, used = mean_of_last(checkpoints, count, self.shapes)
+            count = 1 if use_best else self.spec.train.average_checkpoints
+            params, used = average_last(checkpoints, count, self.param_shapes)
         finally:
             checkpoints.close()
-        return self.on_devices(params), used
+        return self.put_params(params), used
 
     def translator(self, params: Params, decode: DecodeSpec) -> Translator:
-        """What translates text with `params`."""
+        """Returns a translator with `params`."""
 
-        def attempt(rows: int, brief: bool) -> Attempt:
-            compiled = self._search(decode, brief)
-            # Rows of padding fill a batch up to what the devices can share evenly.
-            rows = self.placement.rows(rows) * self._in_turn(brief)
-            batches = functools.partial(source_batches, batch_size=rows, parts=self.placement.devices)
-            return Attempt(lambda source_BS: compiled(params, self.placement.shard(source_BS)), batches)
+        def search_pass(rows: int, short: bool) -> SearchPass:
+            compiled = self.functions.search(decode, short)
+            # Rows of padding make a batch divisible by the devices.
+            rows = self.partitioner.padded_rows(rows) * self.functions.batches_per_program(short)
+            batches = functools.partial(source_batches, batch_size=rows, num_shards=self.partitioner.batch_parts)
+            return SearchPass(lambda source_BS: compiled(params, self.partitioner.shard(source_BS)), batches)
 
         rows = decode.batch_size
-        if not self.placement.on_cpu:
-            return Translator(self.tokenizer, attempt(rows, brief=False))
-        return Translator(self.tokenizer, attempt(rows, brief=True), attempt(min(_FEW, rows), brief=False))
-
-    def _in_turn(self, brief: bool) -> int:
-        """Batches of one program; where parameters are divided, devices go through each batch together."""
-        return _IN_TURN if brief and not self.placement.divided else 1
-
-    def _search(self, decode: DecodeSpec, brief: bool) -> Callable[..., Any]:
-        """The compiled search with these settings; the same function each time, or it would be compiled again."""
-        if (decode, brief) not in self._searches:
-            options = {"frugal": self.placement.on_cpu, "halvings": _HALVINGS if brief else 0}
-
-            def run(params: Params, source_BS: jax.Array) -> Found:
-                steps = source_BS.shape[1] * 5 // 4 + 2 if brief else None
-                one = functools.partial(search, self.model(params), spec=decode, steps=steps, **options)
-                return one_after_the_other(one, source_BS, len(source_BS) // self._in_turn(brief))
-
-            self._searches[decode, brief] = self.placement.compile_rows(run)
-        return self._searches[decode, brief]
-
-    @functools.cached_property
-    def _loss_sums(self) -> Callable[..., Any]:
-        chunk = self.spec.train.loss_chunk
-
-        def sums(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> Any:
-            loss, attention = steps.loss_and_attention(self.model, params, source_BS, target_BT, 0.0, chunk)
-            return loss, attention_entropy.look_sums(attention, source_BS != PAD, target_BT != PAD)
-
-        return self.placement.compile_rows(sums, summed=True)
+        if not self.partitioner.on_cpu:
+            return Translator(self.tokenizer, search_pass(rows, short=False))
+        retry = search_pass(min(_RETRY_ROWS, rows), short=False)
+        return Translator(self.tokenizer, search_pass(rows, short=True), retry)
 
     def loss(self, params: Params, batches: Sequence[Batch]) -> dict[str, float]:
-        """Loss and perplexity of `params` on `batches`."""
-        return self.loss_and_looks(params, batches)[0]
+        """Returns loss and perplexity of `params` on `batches`."""
+        return self.loss_and_attention_stats(params, batches)[0]
 
-    def loss_and_looks(self, params: Params, batches: Sequence[Batch]) -> tuple[dict[str, float], dict[str, float]]:
-        """Loss and perplexity of `params` on `batches`, and how sharply each attention looks, in the same pass."""
-        shard, looks = self.placement.shard, []
+    def loss_and_attention_stats(
+        self, params: Params, batches: Sequence[Batch]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Returns loss and perplexity of `params` on `batches`, and attention statistics from the same pass."""
+        shard, attention_sums = self.partitioner.shard, []
 
         def sums(batch: Batch) -> Any:
-            loss, found = self._loss_sums(params, shard(batch.source), shard(batch.target))
-            looks.append(found)
-            return loss
+            loss_sums, of_attention = self.functions.loss_sums(params, shard(batch.source), shard(batch.target))
+            attention_sums.append(of_attention)
+            return loss_sums
 
-        return loss.loss(sums, batches), attention_entropy.means(jax.device_get(looks))
+        return loss.mean_loss(sums, batches), attention_entropy.means(jax.device_get(attention_sums))
 
     def plan(self, pairs: TokenizedPairs) -> BatchPlan:
-        """The batches of a training split."""
+        """Returns the batch plan of a training split."""
         data = self.spec.data
         return BatchPlan(
             pairs if data.packed_width is None else pack(pairs, data.packed_width, data.width_multiple),
             tokens_per_batch=data.tokens_per_batch,
             buckets=data.buckets if data.packed_width is None else 1,
             seed=self.spec.train.seed,
-            row_multiple=ROWS,
+            row_multiple=ROW_MULTIPLE,
             width_multiple=data.width_multiple,
         )
 
-    def batches(self, plan: BatchSource, start: int, placement: MeshPlacement) -> Iterator[Batch]:
-        """Batches from number `start` on, each on the devices before it is asked for."""
-        shard = placement.shard
-        if jax.process_count() > 1:  # each puts together the rows that its own devices see
-            if not isinstance(plan, BatchPlan):
-                raise ValueError("runs are trained together by one process alone")
-            plan, shard = HostBatches(plan, *placement.share, placement.devices), placement.shard_part
+    def batches(self, source: BatchSource, start: int, partitioner: MeshPartitioner) -> Iterator[Batch]:
+        """Yields batches from number `start` on; each is on the devices before it is requested."""
+        shard = partitioner.shard
+        if jax.process_count() > 1:  # each process reads only the rows of its own devices
+            if not isinstance(source, BatchPlan):
+                raise ValueError("populations train in a single process")
+            source = HostBatches(source, *partitioner.local_parts, partitioner.batch_parts)
+            shard = partitioner.shard_local
         waiting: list[Batch] = []
-        for _, batch in loader.load_batches(plan, start, self.spec.data.workers, self.spec.data.prefetch):
+        for _, batch in loader.load_batches(source, start, self.spec.data.workers, self.spec.data.prefetch):
             waiting.append(batch._replace(source=shard(batch.source), target=shard(batch.target)))
             if len(waiting) > 1:
                 yield waiting.pop(0)
 
+    def eval_batches(self, pairs: Sequence[Pair], plan: BatchPlan) -> list[Batch]:
+        """Returns batches that contain each of `pairs` once, for evaluation.
 
-def _split(spec: Spec, tokenizer: Tokenizer, packed: bool = False) -> tuple[Model, Params]:
-    """The structure of the model, and its parameters' shapes."""
-    key = jax.random.key(0)
-    return states.split(nnx.eval_shape(lambda: build(spec.model, tokenizer.vocab_size, key, packed=packed)))
+        There are two batch shapes: compiling for more would take longer than the padding that they save. Without
+        packed rows they are two shapes of the training plan.
+        """
+        data = self.spec.data
+        tokenized = token_dataset.tokenize(pairs, self.tokenizer, None)
+        tokens, rows = data.tokens_per_batch, self.partitioner.batch_parts
+        if (width := data.packed_width) is None:
+            shapes = dict.fromkeys((plan.shapes[len(plan.shapes) // 2], plan.shapes[-1]))
+        else:
+            source, target = tokenized.lengths
+            short = (source <= width) & (target <= width)
+            lengths = source[short], target[short]
+            shapes = assign(lengths, tokens, 2, rows, data.width_multiple).shapes if short.any() else ()
+        return [batch for _, batch in ordered_batches(tokenized, tokens, tuple(shapes), row_multiple=rows)]
 
 
-def _settled(spec: Spec, placement: MeshPlacement) -> Spec:
-    """The spec with what no setting says: what follows from others, or suits one device and not another."""
-    train = spec.train
-    # A CPU's cache still holds what is read again, where that is little.
-    chunk = train.loss_chunk or (_LOSS_CHUNK if placement.on_cpu else None)
-    settled = dataclasses.replace(train, loss_chunk=chunk, muon_dtype=train.muon_dtype or spec.model.dtype)
-    return dataclasses.replace(spec, train=settled)
-
-
-def _check_shapes(given: Params, shapes: Params, spec: Spec) -> None:
-    """Refuses parameters to begin with that are not the model's, by name."""
-    here, there = (
-        {jax.tree_util.keystr(path, simple=True, separator="."): leaf.shape for path, leaf in leaves}
-        for leaves in map(jax.tree.leaves_with_path, (shapes, given))
+def _split(
+    spec: Spec, tokenizer: Tokenizer, partitioner: MeshPartitioner, packed: bool = False
+) -> tuple[ModelDef, Params]:
+    """Returns the structure of the model, and the shapes of its parameters."""
+    return states.split(
+        abstract_model(spec.model, tokenizer.vocab_size, packed=packed, chunked_cache=partitioner.on_cpu)
     )
-    if differing := [name for name in sorted(here | there) if here.get(name) != there.get(name)]:
+
+
+def _resolve_defaults(spec: Spec, partitioner: MeshPartitioner) -> Spec:
+    """Returns the spec with values for settings that are None, which depend on other settings or on the devices."""
+    train = spec.train
+    # A small chunk stays in the CPU's cache until it is read again.
+    chunk = train.loss_chunk or (_CPU_LOSS_CHUNK if partitioner.on_cpu else None)
+    train = dataclasses.replace(train, loss_chunk=chunk, muon_dtype=train.muon_dtype or spec.model.dtype)
+    return dataclasses.replace(spec, train=train)
+
+
+def _check_shapes(pretrained_params: Params, shapes: Params, spec: Spec) -> None:
+    """Raises ValueError if the names or shapes of pretrained parameters are not the model's."""
+    expected, actual = (
+        {jax.tree_util.keystr(path, simple=True, separator="."): leaf.shape for path, leaf in leaves}
+        for leaves in map(jax.tree.leaves_with_path, (shapes, pretrained_params))
+    )
+    if differing := [name for name in sorted(expected | actual) if expected.get(name) != actual.get(name)]:
         name = differing[0]
         raise ValueError(
             f"{spec.train.init_from}: {len(differing)} parameters differ from the config's model; "
-            f"{name} is {there.get(name, 'not there')} there, {here.get(name, 'not there')} here"
+            f"{name} is {actual.get(name, 'missing')} in the folder, {expected.get(name, 'missing')} in the config"
         )

@@ -1,4 +1,4 @@
-"""Trains a run, or several in one program: what they are given by devices, from the newest checkpoint to the end."""
+"""Trains a run, or a population of runs in one program, from the newest checkpoint to the end."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,69 +13,69 @@ from transformer.data.batches import loader
 from transformer.data.batches.loader import BatchSource, StackedBatches
 from transformer.data.batches.plan import BatchPlan
 from transformer.training import loop, population
-from transformer.training.aot import Shape, ShapedStep
-from transformer.training.parallel import MeshPlacement, PopulationPlacement
+from transformer.training.aot import CompiledSteps, StepShape
+from transformer.training.parallel import MeshPartitioner, PopulationPartitioner
 from transformer.training.state import TrainState
 
 
-class _Crew(NamedTuple):
-    """Where and on what runs are trained: one as it is, or several stacked.
+class _Setup(NamedTuple):
+    """The inputs of the training loop, for a single run or for the stacked members of a population.
 
     Attributes:
-      placement: the devices.
-      numbers: settings that are arguments of the compiled step.
-      batches: by number.
-      shapes: of one run's state → of the whole.
-      join: the states of all runs → the whole.
-      member: (whole, number) → the state of one run.
+      partitioner: places arrays on devices.
+      hyperparams: settings that are arguments of the compiled step.
+      batches: batches by number.
+      stack_shapes: shapes of one run's state → shapes of the stacked state.
+      stack: states of all runs → the stacked state.
+      member: (stacked state, number) → the state of one run.
     """
 
-    placement: MeshPlacement
-    numbers: Any
+    partitioner: MeshPartitioner
+    hyperparams: Any
     batches: BatchSource
-    shapes: Callable[[Any], Any]
-    join: Callable[[Sequence[TrainState]], Any]
+    stack_shapes: Callable[[Any], Any]
+    stack: Callable[[Sequence[TrainState]], Any]
     member: Callable[[Any, int], TrainState]
 
 
-def _crew(runs: Sequence[Run]) -> _Crew:
-    first, placement = runs[0], runs[0].system.placement
+def _setup(runs: Sequence[Run]) -> _Setup:
+    first, partitioner = runs[0], runs[0].system.partitioner
     if len(runs) == 1:
-        return _Crew(
-            placement,
-            first.system.numbers,
+        return _Setup(
+            partitioner,
+            first.system.hyperparams,
             first.plan,
-            shapes=lambda one: one,
-            join=lambda states: states[0],
-            member=lambda whole, _: placement.host(whole),
+            stack_shapes=lambda shapes: shapes,
+            stack=lambda states: states[0],
+            member=lambda state, _: partitioner.unreplicate(state),
         )
-    return _Crew(
-        PopulationPlacement(len(runs), options=placement.options),
-        population.numbers([run.spec for run in runs]),
+    return _Setup(
+        PopulationPartitioner(len(runs), options=partitioner.options),
+        population.hyperparams([run.spec for run in runs]),
         StackedBatches(tuple(run.plan for run in runs)),
-        shapes=lambda one: population.shapes(one, len(runs)),
-        join=population.stack,
+        stack_shapes=lambda shapes: population.stacked_shapes(shapes, len(runs)),
+        stack=population.stack,
         member=population.member,
     )
 
 
 def train(runs: Sequence[Run]) -> None:
-    """Trains one run, or several with different hyperparameters in one program, from the newest checkpoint to the end.
+    """Trains a single run, or a population of runs in one program, from the newest checkpoint to the end.
 
     A pretrained model is saved first, as the checkpoint of step 0.
 
     Raises:
-      ValueError: runs that cannot be trained together: they differ in more, or are not equally far.
-      DivergenceError: gradients are not finite, and the settings do not say to roll back.
+      ValueError: the runs differ in more than hyperparameters, or have no checkpoint of a common step.
+      DivergenceError: gradients are not finite, and `train.on_nonfinite` is not "rollback".
     """
     for run in runs:
         run.save_pretrained()
-    if not runs[0].spec.train.steps:  # evaluates a pretrained model as it is
+    if not runs[0].spec.train.steps:  # no updates: only evaluates a pretrained model
         for run in runs:
             run.describe()
-            run.begin(0)
+            run.start(0)
         return
-    with runs[0].interrupts.guarded():
+    with runs[0].shared.interrupts.deferred():
         while True:
             try:
                 _train(runs)
@@ -83,59 +83,65 @@ def train(runs: Sequence[Run]) -> None:
             except loop.DivergenceError as error:
                 if runs[0].spec.train.on_nonfinite != "rollback":
                     raise
-                runs[0].roll_back(error)
+                runs[0].record_rollback(error)
             finally:
                 for run in runs:
                     run.checkpoints.wait()
 
 
 def _train(runs: Sequence[Run]) -> None:
-    """Trains from the newest checkpoint to the end, or to what ends it."""
+    """Trains from the newest checkpoint until the end, an error, a signal or a divergence."""
     if len({program_key(run.spec) for run in runs}) > 1:
-        raise ValueError("runs that differ in more than numbers cannot be trained together")
+        raise ValueError("runs that differ in more than hyperparameters cannot train as a population")
     newest = _common_step(runs)
-    first, crew = runs[0], _crew(runs)
+    first, setup = runs[0], _setup(runs)
     system, spec = first.system, first.spec
-    saved = [] if newest is None else [run.restored(newest) for run in runs]
-    position = int(saved[0].batch) if saved else 0
-    shapes = _shapes_by_need(first.plan, position, crew.placement)
-    loader.import_grain()  # not beside the threads that compile
-    # The first shapes are being compiled while parameters are drawn.
-    step = crew.placement.compile_shapes(
-        system.learner,
+    restored = [] if newest is None else [run.restore(newest) for run in runs]
+    position = int(restored[0].batch) if restored else 0
+    shapes = _shapes_by_need(first.plan, position, setup.partitioner)
+    loader.import_grain()  # before threads compile: its import would break imports in other threads
+    # The first shapes compile while parameters are initialised.
+    step = setup.partitioner.compile_step_aot(
+        system.training_model,
         system.spec.train,
-        crew.shapes(system.state_shapes()),
-        crew.numbers,
+        setup.stack_shapes(system.state_shapes()),
+        setup.hyperparams,
         shapes,
-        first.interrupts.check,
+        first.shared.interrupts.check,
     )
-    states = saved or [run.system.fresh_state() for run in runs]
+    states = restored or [run.system.initial_state() for run in runs]
     start = int(states[0].step)
-    factor = first.learning_rate_factor(start)  # of a run that is alone: populations do not roll back
-    numbers = crew.numbers | {"learning_rate": crew.numbers["learning_rate"] * np.float32(factor)}
-    first.describe()
-    if len(runs) > 1:
-        first.watch.line(f"{len(runs)} runs are trained together")
-    if start:
-        before, now = first.devices_before, len(jax.devices())
-        elsewhere = f" on {now} devices, before on {before}: the same batches, sums in another order"
-        first.watch.line(f"continuing after step {start}" + (elsewhere if before not in (0, now) else ""))
-    batches = system.batches(crew.batches, position, crew.placement)
-    state, numbers = (crew.placement.distribute(tree) for tree in (crew.join(states), numbers))
-    del saved, states  # or a second copy would stay in memory as long as training takes
-    with first.watch.since(start):
-        if isinstance(step, ShapedStep):
-            preflight.memory(step, shapes, spec.data.tokens_per_batch, first.watch.line)
-        members = [run.begin(start) for run in runs]
+    factor = first.learning_rate_factor(start)  # 1 for populations, which do not roll back
+    hyperparams = setup.hyperparams | {"learning_rate": setup.hyperparams["learning_rate"] * np.float32(factor)}
+    _describe(runs, start)
+    batches = system.batches(setup.batches, position, setup.partitioner)
+    state, hyperparams = (setup.partitioner.put_state(tree) for tree in (setup.stack(states), hyperparams))
+    del restored, states  # otherwise a second copy would stay in memory during training
+    with first.progress.starting_at(start):
+        if isinstance(step, CompiledSteps):
+            preflight.check_memory(step, shapes, spec.data.tokens_per_batch, first.progress.print)
+        members = [run.start(start) for run in runs]
         try:
-            loop.fit(spec, step, state, numbers, start, batches, members, crew.member)
+            loop.fit(spec, step, state, hyperparams, start, batches, members, setup.member)
         finally:
             for run in runs:
                 run.recorder.flush()
 
 
+def _describe(runs: Sequence[Run], start: int) -> None:
+    """Prints what is trained, and from which update on."""
+    first = runs[0]
+    first.describe()
+    if len(runs) > 1:
+        first.progress.print(f"a population of {len(runs)} runs")
+    if start:
+        before, now = first.devices_before, len(jax.devices())
+        note = f" on {now} devices, before on {before}: the same batches, sums in another order"
+        first.progress.print(f"continuing after step {start}" + (note if before not in (0, now) else ""))
+
+
 def _common_step(runs: Sequence[Run]) -> int | None:
-    """The newest step that all have a checkpoint of; one may have been killed between the saves of two of them.
+    """Returns the newest step that all runs have a checkpoint of; a run may have been killed between two saves.
 
     Raises:
       ValueError: some have checkpoints, but none of the same step.
@@ -143,14 +149,14 @@ def _common_step(runs: Sequence[Run]) -> int | None:
     steps = [set(run.checkpoints.steps()) for run in runs]
     common = set.intersection(*steps)
     if any(steps) and not common:
-        raise ValueError("runs that are not equally far cannot be trained together: no checkpoints of one step")
+        raise ValueError("runs without checkpoints of a common step cannot train as a population")
     return max(common, default=None)
 
 
-def _shapes_by_need(plan: BatchPlan, position: int, placement: MeshPlacement) -> list[Shape]:
-    """The plan's shapes as they are on devices: that of the next batch, the largest, and those of the batches after."""
+def _shapes_by_need(plan: BatchPlan, position: int, partitioner: MeshPartitioner) -> list[StepShape]:
+    """Returns the shapes of the plan's batches on devices: the next batch's, the largest, and those that follow."""
     epoch = plan.batches_per_epoch()
-    near = (plan.shape(number) for number in range(position, position + epoch))
+    following = (plan.shape(number) for number in range(position, position + epoch))
     largest = max(plan.shapes, key=lambda shape: shape.cells)
-    shapes = dict.fromkeys((plan.shape(position), largest, *near, *plan.shapes))
-    return [(placement.rows(shape.rows), shape.source, shape.target) for shape in shapes]
+    shapes = dict.fromkeys((plan.shape(position), largest, *following, *plan.shapes))
+    return [(partitioner.padded_rows(shape.rows), shape.source, shape.target) for shape in shapes]

@@ -1,4 +1,4 @@
-"""The folder of a run: what it was asked to do, with what it was done, and what came out."""
+"""The folder of a run: its config, versions, checkpoints, metrics and translations."""
 
 import contextlib
 import importlib.metadata
@@ -11,23 +11,24 @@ from typing import Any
 
 from configs import base
 from experiments.runtime import leases
+from transformer import atomic_file
 from transformer.spec import Spec
 from transformer.training import manifest
 
-# Settings that may differ when a run is continued: they say how fast or how often, not what is learned.
-MAY_CHANGE = (
+# Settings that may differ when a run is continued: they affect speed and frequency, not what is learned.
+MUTABLE_SETTINGS = (
     "data.directory", "data.raw_directory", "data.prepared", "data.examine", "data.workers", "data.prefetch",
     "train.log_every", "decode", "evaluate.samples", "parallel", "checkpoint.keep",
 )  # fmt: skip
 
 _LOCK = "lock"
-_EXPIRY = 120.0  # seconds without a sign of life after which a process on another host is taken for dead
-_SPOILED = 20  # files at most: sentences of updates that were skipped
+_EXPIRY = 120.0  # of the lease on the folder, seconds
+_MAX_SKIPPED = 20  # files with the sentences of skipped updates
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "sentencepiece", "sacrebleu", "numpy")
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten(config: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, keys in config.items() for key, value in keys.items()}
 
 
@@ -39,8 +40,8 @@ class Workdir:
     """Paths and small files of a run.
 
     Args:
-      path: the folder; made when the run begins.
-      writes: False where another process of the run writes to it: everything is checked, and nothing written.
+      path: the folder; created when the run starts.
+      writes: False in processes other than the primary one: they check everything and write nothing.
     """
 
     def __init__(self, path: str | pathlib.Path, writes: bool = True) -> None:
@@ -54,20 +55,20 @@ class Workdir:
         self.result = self.path / "result.json"
         self.metrics = self.path / "metrics.jsonl"
 
-    def begin(self, spec: Spec, allowed: Iterable[str] = ()) -> None:
-        """Writes config.json, or checks that the run in the folder is this one.
+    def create_or_check(self, spec: Spec, allowed: Iterable[str] = ()) -> None:
+        """Writes config.json; checks it first if the folder already holds a run.
 
         Raises:
           ValueError: the folder holds a run of another config (the message names the differing keys), or other files.
         """
         if self.config.exists():
-            self._check(spec, (*MAY_CHANGE, *allowed))
+            self._check(spec, (*MUTABLE_SETTINGS, *allowed))
         elif not self.writes:
             raise ValueError(
-                f"{self.path}: holds no config.json of the run's first process; all processes need to see one --workdir"
+                f"{self.path}: config.json of the primary process is missing; all processes must share one --workdir"
             )
         elif self.path.exists() and any(path for path in self.path.iterdir() if path.stem != _LOCK):
-            raise ValueError(f"{self.path}: is not empty and holds no config.json of a run; choose another --workdir")
+            raise ValueError(f"{self.path}: not empty, but no run (config.json is missing); choose another --workdir")
         self._write(self.config, spec.to_dict())
 
     def _write(self, path: pathlib.Path, content: Mapping[str, Any]) -> None:
@@ -76,93 +77,93 @@ class Workdir:
             write_json(path, content)
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Inside, no other process trains in the folder.
+    def locked(self) -> Iterator[None]:
+        """Prevents other processes from training in the folder.
 
         Raises:
-          ValueError: one does; the message says which.
+          ValueError: another process does; the message names it.
         """
         new = not self.path.exists()
-        lock = leases.claim(self.path, _LOCK, _EXPIRY)
-        if lock is None:
-            owner = leases.owner(self.path, _LOCK, _EXPIRY) or "another process, which has just begun"
-            raise ValueError(f"{self.path}: a run is being trained here by {owner}")
+        lease = leases.acquire(self.path, _LOCK, _EXPIRY)
+        if lease is None:
+            holder = leases.holder(self.path, _LOCK, _EXPIRY) or "another process, which has just started"
+            raise ValueError(f"{self.path}: another process trains in this folder: {holder}")
         try:
-            with lock:
+            with lease:
                 yield
         finally:
             if new and not any(self.path.iterdir()):
                 self.path.rmdir()
 
-    def begin_with(self, vocabulary: str, corpus: str, allowed: Iterable[str] = ()) -> None:
-        """Writes to data.json what the run learns from, or checks that it is what the run in the folder learnt from.
+    def check_data(self, vocabulary: str, corpus: str, allowed: Iterable[str] = ()) -> None:
+        """Writes the fingerprints of the training data to data.json; checks them first if the file exists.
 
         Args:
           vocabulary: fingerprint of the tokenizer.
           corpus: fingerprint of the training split.
-          allowed: "vocabulary" or "corpus", if it may be another.
+          allowed: "vocabulary" or "corpus", if it may differ.
 
         Raises:
-          ValueError: it is not (the message names which).
+          ValueError: a fingerprint differs; the message names it.
         """
-        path, here = self.path / "data.json", {"vocabulary": vocabulary, "corpus": corpus}
-        there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else here
+        path, current = self.path / "data.json", {"vocabulary": vocabulary, "corpus": corpus}
+        recorded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else current
         differing = [
-            f"{name} (SHA-256 {there.get(name, '')[:12]} there, {here[name][:12]} here)"
-            for name in here
-            if there.get(name) != here[name] and name not in allowed
+            f"{name} (SHA-256 {recorded.get(name, '')[:12]} in the folder, {current[name][:12]} now)"
+            for name in current
+            if recorded.get(name) != current[name] and name not in allowed
         ]
         if differing:
             raise ValueError(f"{self.path} holds a run of another {' and another '.join(differing)}")
-        self._write(path, here)
+        self._write(path, current)
 
-    def spoil(self, update: int, content: Mapping[Any, Any]) -> pathlib.Path:
-        """Writes what an update was made of that was skipped, unless there are many such files; returns the path."""
+    def write_skipped_update(self, update: int, content: Mapping[Any, Any]) -> pathlib.Path:
+        """Writes the sentences of an update that was skipped, unless there are many such files; returns the path."""
         path = self.path / "nonfinite" / f"{update}.json"
-        if not path.parent.exists() or sum(1 for _ in path.parent.iterdir()) < _SPOILED:
+        if not path.parent.exists() or sum(1 for _ in path.parent.iterdir()) < _MAX_SKIPPED:
             self._write(path, content)
         return path
 
     def _check(self, spec: Spec, allowed: tuple[str, ...]) -> None:
-        there, here = _flat(self._kept_config()), _flat(spec.to_dict())
+        recorded, current = _flatten(self._read_config()), _flatten(spec.to_dict())
         missing = object()
         differing = [
-            f"{key} (there {there.get(key)!r}, here {here.get(key)!r})"
-            for key in sorted(there.keys() | here.keys())
-            if there.get(key, missing) != here.get(key, missing) and not _may_change(key, allowed)
+            f"{key} (in the folder {recorded.get(key)!r}, now {current.get(key)!r})"
+            for key in sorted(recorded.keys() | current.keys())
+            if recorded.get(key, missing) != current.get(key, missing) and not _may_change(key, allowed)
         ]
         if differing:
             raise ValueError(f"{self.path} holds a run of another config: {', '.join(differing)}")
 
     def spec(self) -> Spec:
-        """The run's settings.
+        """Reads the run's settings.
 
         Raises:
-          FileNotFoundError: there is no run in the folder.
-          ValueError: its config.json does not fit this version.
+          FileNotFoundError: the folder holds no run.
+          ValueError: its config.json is not valid in this version.
         """
         if not self.config.exists():
-            raise FileNotFoundError(f"{self.path}: no run here (config.json is missing)")
+            raise FileNotFoundError(f"{self.path}: no run found (config.json is missing)")
         try:
-            return Spec.from_config(self._kept_config())
+            return Spec.from_config(self._read_config())
         except ValueError as error:
             raise ValueError(f"{self.config}: {error}") from error
 
-    def _kept_config(self) -> dict[str, dict[str, Any]]:
-        """What config.json says."""
-        return complete(json.loads(self.config.read_text(encoding="utf-8")))
+    def _read_config(self) -> dict[str, dict[str, Any]]:
+        """Reads config.json."""
+        return fill_defaults(json.loads(self.config.read_text(encoding="utf-8")))
 
     def steps(self) -> set[int]:
-        """Steps there are checkpoints of."""
-        return set(manifest.steps(self.checkpoints))
+        """Returns the steps of the checkpoints."""
+        return set(manifest.checkpoint_steps(self.checkpoints))
 
     def devices(self) -> list[str]:
-        """What the run in the folder was last done with; empty for a new one."""
+        """Returns the devices that the run used last; empty for a new run."""
         path = self.path / "versions.json"
         return json.loads(path.read_text(encoding="utf-8"))["devices"] if path.exists() else []
 
     def write_versions(self, devices: Iterable[str]) -> None:
-        """Records in versions.json what the run is done with."""
+        """Writes the versions of code and packages, and the devices, to versions.json."""
         versions = {
             "commit": commit(),
             "python": platform.python_version(),
@@ -173,15 +174,15 @@ class Workdir:
         self._write(self.path / "versions.json", versions)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Writes result.json, the sign that a run is done and measured."""
+        """Writes result.json, which marks the run as finished and scored."""
         self._write(self.result, result)
 
     def translations(self, split: str, step: int | str) -> pathlib.Path:
-        """The file translations/SPLIT.STEP.txt; "reference" in place of a step has what the split's own targets are."""
+        """Returns the path translations/SPLIT.STEP.txt; the step "reference" stands for the targets of the split."""
         return self.path / "translations" / f"{split}.{step}.txt"
 
     def write_translations(self, split: str, step: int | str, lines: Iterable[str]) -> pathlib.Path:
-        """Writes translations/SPLIT.STEP.txt, a line each."""
+        """Writes translations/SPLIT.STEP.txt, one line per translation."""
         path = self.translations(split, step)
         if self.writes:
             path.parent.mkdir(exist_ok=True)
@@ -189,25 +190,27 @@ class Workdir:
         return path
 
 
-def complete(kept: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """A config that was written down. A setting it does not know yet has its base value: what was done before it."""
-    usual = base.get_config().to_dict()
-    return {section: {**usual.get(section, {}), **kept.get(section, {})} for section in usual | dict(kept)}
+def fill_defaults(config: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Adds missing settings to a recorded config: their base values, which is what older versions did."""
+    defaults = base.get_config().to_dict()
+    filled = {section: {**defaults.get(section, {}), **config.get(section, {})} for section in defaults | dict(config)}
+    # Configs without model.score have the old default of model.cross_score, "dot", which None now stands for.
+    if "model" in config and "score" not in config["model"] and filled["model"]["cross_score"] == "dot":
+        filled["model"]["cross_score"] = None
+    return filled
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a file; who is cut off here leaves the old content and not half of the new."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Writes a JSON file atomically."""
+    atomic_file.write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def commit() -> str:
-    """The source's git commit, with "+" where files differ from it; "unknown" outside a repository.
+    """Returns the git commit of the source, with "+" appended if files differ from it; "unknown" outside a repository.
 
-    Where `launch.tpu_vm` copied the source to, the file `.commit` says it.
+    In a copy made by `launch.tpu_vm`, the file `.commit` in the root folder holds it.
     """
-    root = pathlib.Path(__file__).parent
+    root = pathlib.Path(__file__).parents[2]
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
         status = subprocess.run(
@@ -218,6 +221,6 @@ def commit() -> str:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError):
-        noted = root.parent / ".commit"
-        return noted.read_text(encoding="utf-8").strip() if noted.exists() else "unknown"
+        path = root / ".commit"
+        return path.read_text(encoding="utf-8").strip() if path.exists() else "unknown"
     return head.stdout.strip() + ("+" if status.stdout.strip() else "")

@@ -1,1 +1,1 @@
-"""What every command stands on: flags and exit statuses, JAX's environment, processes, signals, leases and progress."""
+"""The process-level base of every command: flags, exit statuses, JAX's environment, signals, leases and progress."""

@@ -1,4 +1,4 @@
-"""Several processes of one run, on one host or many: how they find each other, and which of them writes."""
+"""Processes that train one run jointly, on one host or several: how they connect, and which of them writes files."""
 
 import contextlib
 import itertools
@@ -6,45 +6,45 @@ import os
 import sys
 from collections.abc import Iterator
 
-# What JAX itself calls the address; the two others say the rest that it cannot find out where nothing launched it.
-NAMES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-_WAIT = 24 * 3600  # seconds for the first process to fetch a corpus, and learn a vocabulary
+# The first name is JAX's own; the other two give what JAX cannot detect without a cluster manager.
+VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+_TIMEOUT = 24 * 3600  # seconds; the primary process may download a corpus and train a vocabulary in that time
 _barriers = itertools.count()
 
 
-def join(distributed: str) -> None:
-    """Makes this process one of those that train together, if it is; before JAX has looked for devices.
+def initialize(distributed: str) -> None:
+    """Connects this process to the other processes of the run, if there are any; before JAX looks for devices.
 
     Args:
-      distributed: "off": it is alone. "on": JAX finds the others, as on a Cloud TPU pod. "auto": the environment may
-        say so: JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID (from 0),
-        or SLURM's for a step of several tasks; else it is alone.
+      distributed: "off": a single process. "on": JAX detects the other processes, as on a Cloud TPU pod. "auto": the
+        environment decides: JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and
+        JAX_PROCESS_ID (from 0), or SLURM's variables for a step of several tasks; without them a single process.
 
     Raises:
-      ValueError: only some of the three variables are there, or they make no sense.
+      ValueError: only some of the three variables are set, or their values are invalid.
     """
-    given = {name: os.environ[name] for name in NAMES if name in os.environ}
+    values = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
-    if distributed == "off" or (distributed == "auto" and not given and tasks < 2):
+    if distributed == "off" or (distributed == "auto" and not values and tasks < 2):
         return
-    if given and len(given) < len(NAMES):
-        missing = ", ".join(name for name in NAMES if name not in given)
-        raise ValueError(f"{', '.join(given)} in the environment, but not {missing}: all are needed, or none")
+    if values and len(values) < len(VARIABLES):
+        missing = ", ".join(name for name in VARIABLES if name not in values)
+        raise ValueError(f"{', '.join(values)} in the environment, but not {missing}: set all of them, or none")
     import jax
 
     if jax.distributed.is_initialized():
         return
-    if not given:
+    if not values:
         jax.distributed.initialize()
         return
-    address, count, number = (given[name] for name in NAMES)
-    if not (count.isdecimal() and number.isdecimal() and int(number) < int(count)):
-        raise ValueError(f"JAX_PROCESS_ID={number} of JAX_NUM_PROCESSES={count}: they are numbered from 0")
-    jax.distributed.initialize(address, int(count), int(number))
+    address, count, index = (values[name] for name in VARIABLES)
+    if not (count.isdecimal() and index.isdecimal() and int(index) < int(count)):
+        raise ValueError(f"JAX_PROCESS_ID={index} of JAX_NUM_PROCESSES={count}: processes are numbered from 0")
+    jax.distributed.initialize(address, int(count), int(index))
 
 
-def several() -> bool:
-    """Whether other processes train with this one."""
+def is_distributed() -> bool:
+    """Whether the run has several processes."""
     if "jax" not in sys.modules:
         return False
     import jax
@@ -52,9 +52,9 @@ def several() -> bool:
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
-def leader() -> bool:
-    """Whether this process writes and prints: the first of several, or the only one."""
-    if not several():
+def is_primary() -> bool:
+    """Whether this is the primary process, which writes files and prints: the first of several, or the only one."""
+    if not is_distributed():
         return True
     import jax
 
@@ -62,35 +62,38 @@ def leader() -> bool:
 
 
 @contextlib.contextmanager
-def leader_first() -> Iterator[None]:
-    """What is inside is done by the leader, and then by the others, who find what it has prepared."""
-    if not several():
+def primary_first() -> Iterator[None]:
+    """Runs the body in the primary process first, then in the others, which find the files that it prepared."""
+    if not is_distributed():
         yield
         return
     from orbax.checkpoint import multihost
 
-    # Not a barrier of devices, which give up after some minutes.
-    wait, name = multihost.get_barrier_sync_fn(), f"leader_first_{next(_barriers)}"
-    if leader():
+    # Barriers of devices time out after some minutes; this one does not.
+    wait, name = multihost.get_barrier_sync_fn(), f"primary_first_{next(_barriers)}"
+    if is_primary():
         try:
             yield
-        finally:  # a mistake is one for all: each is to find it by itself
-            wait(key=name, timeout_ms=_WAIT * 1000)
+        finally:  # also after an error: the other processes shall find the same error themselves
+            wait(key=name, timeout_ms=_TIMEOUT * 1000)
     else:
-        wait(key=name, timeout_ms=_WAIT * 1000)
+        wait(key=name, timeout_ms=_TIMEOUT * 1000)
         yield
 
 
-def leave() -> None:
-    """Waits for the others and parts from them: who just ended would be taken for dead, and the others with it."""
-    if several():
+def shutdown() -> None:
+    """Waits for the other processes and disconnects: JAX stops all of them if one exits without disconnecting."""
+    if is_distributed():
         import jax
 
         jax.distributed.shutdown()
 
 
-def notified(update: int) -> bool:
-    """Whether all are to end after `update`, for one was told to. All ask after each update, and all hear the same."""
+def preemption_at(update: int) -> bool:
+    """Whether all processes stop after `update`, because one received SIGTERM.
+
+    Every process must call this after each update; all get the same answer.
+    """
     from jax.experimental import multihost_utils
 
     return multihost_utils.reached_preemption_sync_point(update)

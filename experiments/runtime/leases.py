@@ -1,9 +1,10 @@
-"""Who works on what, for processes and hosts that share nothing but a folder.
+"""Leases on names, for processes and hosts that share nothing but a folder.
 
-A claim on a name is the file NAME.GENERATION, which its owner touches every now and then. Making a file that must not
-exist yet is atomic, on network file systems too: of two that want a name, one gets it. An owner that has not touched
-its claim for long is taken for dead, and so is a process of this host that no longer runs; the name is then claimed
-anew, as the next generation. An owner that was only slow finds that its claim is no longer the latest, and must stop.
+A lease on a name is the file NAME.GENERATION, whose modification time its holder updates regularly. Creating a file
+that must not exist is atomic, on network file systems too: of two processes that want a name, one gets it. A holder
+whose file is older than the expiry counts as dead, and so does a process of this host that no longer runs; the next
+process acquires the name as the next generation. A holder that was only slow finds that its generation is no longer the
+latest, and must stop.
 """
 
 import contextlib
@@ -17,14 +18,14 @@ import time
 import uuid
 from types import TracebackType
 
-LOST = 75  # exit status: to be tried again (EX_TEMPFAIL of sysexits.h)
+LEASE_LOST = 75  # exit status of a process that lost its lease; EX_TEMPFAIL of sysexits.h
 
 
-class Claim:
-    """A name that is ours. As a context manager it is kept alive, and given back at the end.
+class Lease:
+    """The right of this process to work on a name. A context manager: renews the lease inside, releases it at exit.
 
-    A process that loses its claim all the same, because it stood still for longer than the expiry, is ended at once:
-    what it would still write is another's by now.
+    A process that loses its lease, because it was suspended for longer than the expiry, exits at once with status
+    `LEASE_LOST`: another process now writes the same files.
 
     Attributes:
       path: the file.
@@ -32,41 +33,41 @@ class Claim:
 
     def __init__(self, path: pathlib.Path, token: str, expiry: float) -> None:
         self.path, self._token = path, token
-        self._every = expiry / 6
+        self._interval = expiry / 6
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep_alive, daemon=True)
+        self._thread = threading.Thread(target=self._renew, daemon=True)
 
-    def ours(self) -> bool:
-        """Whether nobody has taken the name for abandoned."""
-        name, generation = _parts(self.path)
+    def held(self) -> bool:
+        """Whether no other process has acquired the name since."""
+        name, generation = _split_name(self.path)
         return _latest(self.path.parent, name) == generation and _read(self.path).get("token") == self._token
 
-    def __enter__(self) -> "Claim":
+    def __enter__(self) -> "Lease":
         self._thread.start()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
-        if self.ours():
+        if self.held():
             self.path.unlink(missing_ok=True)
 
-    def _keep_alive(self) -> None:
-        while not self._stop.wait(self._every):
-            with contextlib.suppress(FileNotFoundError):  # taken, or the folder was deleted under us
+    def _renew(self) -> None:
+        while not self._stop.wait(self._interval):
+            with contextlib.suppress(FileNotFoundError):  # another process has the name, or the folder was deleted
                 os.utime(self.path)
-            if not self.ours():
-                print(f"{self.path}: lost to another process; this one ends", file=sys.stderr, flush=True)
-                os._exit(LOST)
+            if not self.held():
+                print(f"{self.path}: lost to another process; this process exits", file=sys.stderr, flush=True)
+                os._exit(LEASE_LOST)
 
 
-def claim(folder: pathlib.Path, name: str, expiry: float) -> Claim | None:
-    """The name as ours, or None if somebody works on it.
+def acquire(folder: pathlib.Path, name: str, expiry: float) -> Lease | None:
+    """Acquires the lease on a name; returns None if another process holds it.
 
     Args:
-      folder: of all claims; made if missing.
-      name: what is claimed; a file's name.
-      expiry: seconds without a sign of life after which an owner is taken for dead. Hosts' clocks may differ by less.
+      folder: folder of all leases; created if missing.
+      name: the name; part of a file name.
+      expiry: seconds after the last renewal until the holder counts as dead. The clocks of hosts must differ by less.
     """
     folder.mkdir(parents=True, exist_ok=True)
     generation = _latest(folder, name)
@@ -78,37 +79,37 @@ def claim(folder: pathlib.Path, name: str, expiry: float) -> Claim | None:
         with path.open("x", encoding="utf-8") as file:
             json.dump({"host": socket.gethostname(), "pid": os.getpid(), "token": token}, file)
     except FileExistsError:
-        return None  # somebody was faster
+        return None  # another process was faster
     if generation is not None:
         (folder / f"{name}.{generation}").unlink(missing_ok=True)
-    made = Claim(path, token, expiry)
-    return made if made.ours() else None
+    lease = Lease(path, token, expiry)
+    return lease if lease.held() else None
 
 
-def owner(folder: pathlib.Path, name: str, expiry: float) -> str | None:
-    """Host and process that work on `name`, or None."""
+def holder(folder: pathlib.Path, name: str, expiry: float) -> str | None:
+    """Returns host and process id of the holder of `name`, as text, or None."""
     generation = _latest(folder, name)
     if generation is None or not _alive(folder / f"{name}.{generation}", expiry):
         return None
-    known = _read(folder / f"{name}.{generation}")
-    return f"{known.get('host', '?')}, process {known.get('pid', '?')}"
+    content = _read(folder / f"{name}.{generation}")
+    return f"{content.get('host', '?')}, process {content.get('pid', '?')}"
 
 
-def _parts(path: pathlib.Path) -> tuple[str, int]:
+def _split_name(path: pathlib.Path) -> tuple[str, int]:
     name, _, generation = path.name.rpartition(".")
     return name, int(generation)
 
 
 def _latest(folder: pathlib.Path, name: str) -> int | None:
-    found = (_parts(path) for path in folder.glob("*.*") if path.name.rpartition(".")[2].isdigit())
-    return max((generation for other, generation in found if other == name), default=None)
+    leases = (_split_name(path) for path in folder.glob("*.*") if path.name.rpartition(".")[2].isdigit())
+    return max((generation for other, generation in leases if other == name), default=None)
 
 
 def _read(path: pathlib.Path) -> dict[str, object]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
-        return {}  # just given back, or just being written
+        return {}  # the lease has just been released, or the file is being written
 
 
 def _alive(path: pathlib.Path, expiry: float) -> bool:
@@ -118,7 +119,7 @@ def _alive(path: pathlib.Path, expiry: float) -> bool:
         return False
     if age > expiry:
         return False
-    known = _read(path)
-    if known.get("host") != socket.gethostname() or not isinstance(known.get("pid"), int):
+    content = _read(path)
+    if content.get("host") != socket.gethostname() or not isinstance(content.get("pid"), int):
         return True
-    return not pathlib.Path("/proc").exists() or pathlib.Path(f"/proc/{known['pid']}").exists()
+    return not pathlib.Path("/proc").exists() or pathlib.Path(f"/proc/{content['pid']}").exists()

@@ -1,4 +1,4 @@
-"""Lines that come in: all that are there at a time, and without waiting for the end of the input."""
+"""Reads lines from a file, a pipe or a terminal as they arrive, without waiting for the end of the input."""
 
 import os
 import queue
@@ -7,30 +7,30 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-_READ = 1 << 16  # bytes
-_AHEAD = 64  # reads
-_PATIENCE = 0.1  # seconds in which further lines may join the first of a chunk
+_READ_SIZE = 1 << 16  # bytes
+_QUEUE_SIZE = 64  # reads
+_CHUNK_WAIT = 0.1  # seconds in which further lines may join the first line of a chunk
 
 
-class Incoming:
-    """Lines of a file descriptor, read ahead by a thread; only a newline ends one.
+class LineReader:
+    """Lines of a file descriptor, read ahead by a thread. Only a newline ends a line.
 
-    The thread reads the descriptor and not `sys.stdin`, whose lock it would hold when the process ends.
+    The thread reads the descriptor and not `sys.stdin`, whose lock it would hold when the process exits.
 
     Args:
-      descriptor: of a file, a pipe or a terminal.
-      name: in messages.
+      descriptor: file descriptor of a file, a pipe or a terminal.
+      name: name of the input in error messages.
     """
 
     def __init__(self, descriptor: int, name: str = "stdin") -> None:
         self._descriptor, self._name = descriptor, name
-        self._reads: queue.Queue[list[bytes] | OSError | None] = queue.Queue(_AHEAD)
+        self._reads: queue.Queue[list[bytes] | OSError | None] = queue.Queue(_QUEUE_SIZE)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         rest: list[bytes] = []
         try:
-            while data := os.read(self._descriptor, _READ):
+            while data := os.read(self._descriptor, _READ_SIZE):
                 first, *lines = data.split(b"\n")
                 rest.append(first)
                 if lines:
@@ -43,28 +43,28 @@ class Incoming:
             self._reads.put(error)
 
     def chunks(self, size: int) -> Iterator[tuple[int, list[str]]]:
-        """Lines without their ends, at most `size` at a time, with the number of the first of them, from 1.
+        """Yields chunks of at most `size` lines, without line ends, each with the number of its first line, from 1.
 
-        A chunk has what is there when it is asked for and what comes a moment later.
+        A chunk holds the lines that have arrived when it is requested, and those that arrive a moment later.
 
         Raises:
-          ValueError: a line is not UTF-8; those before it have been given.
+          ValueError: a line is not UTF-8; the lines before it have been yielded.
           OSError: reading failed.
         """
         number, waiting, more = 1, deque[bytes](), True
         while more or waiting:
-            until = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _CHUNK_WAIT
             while more and len(waiting) < size:
                 try:
-                    read = self._reads.get(timeout=max(0.0, until - time.monotonic()) if waiting else None)
+                    read = self._reads.get(timeout=max(0.0, deadline - time.monotonic()) if waiting else None)
                 except queue.Empty:
                     break
                 if isinstance(read, OSError):
                     raise read
-                until = until if waiting else time.monotonic() + _PATIENCE
+                deadline = deadline if waiting else time.monotonic() + _CHUNK_WAIT
                 more = read is not None
                 waiting.extend(read or ())
-            lines, error = _decoded([waiting.popleft() for _ in range(min(size, len(waiting)))])
+            lines, error = _decode([waiting.popleft() for _ in range(min(size, len(waiting)))])
             if lines:
                 yield number, lines
             number += len(lines)
@@ -72,8 +72,8 @@ class Incoming:
                 raise ValueError(f"{self._name}: line {number} is not UTF-8: {error.reason}")
 
 
-def _decoded(raw: list[bytes]) -> tuple[list[str], UnicodeDecodeError | None]:
-    """The lines up to the first that is not UTF-8, and what is wrong with it."""
+def _decode(raw: list[bytes]) -> tuple[list[str], UnicodeDecodeError | None]:
+    """Returns the lines before the first that is not UTF-8, and the error of that line."""
     lines: list[str] = []
     for line in raw:
         try:

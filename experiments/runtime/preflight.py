@@ -1,4 +1,4 @@
-"""What is found out before the first update, so that it does not end a run at the forty-thousandth: memory and disk."""
+"""Checks of memory and disk before the first update, so that a run does not fail at the forty-thousandth."""
 
 import contextlib
 import os
@@ -10,34 +10,35 @@ from typing import Any
 import jax
 import numpy as np
 
+from transformer.byte_size import format_bytes
 from transformer.training import manifest
-from transformer.training.aot import Shape, ShapedStep
+from transformer.training.aot import CompiledSteps, StepShape
 
-_SPARE = 0.95  # of the memory that there is, what a program may take
-_PIECE = 1 << 24  # bytes written at a time
+_USABLE = 0.95  # fraction of the device's memory that a program may take
+_CHUNK = 1 << 24  # bytes written at a time
 
 
-def disk(folder: pathlib.Path, state: Any, keep: int) -> None:
-    """Makes sure that checkpoints of `state` can be written to `folder`: a file of that size is, and is removed.
+def check_disk(folder: pathlib.Path, state: Any, keep: int) -> None:
+    """Checks that checkpoints of `state` can be written to `folder`: writes a file of that size and deletes it.
 
     Args:
-      folder: made if it does not exist.
+      folder: created if missing.
       state: arrays, or their shapes.
-      keep: how many checkpoints stay; one more exists while it is being written.
+      keep: number of checkpoints that are kept; one more exists while it is being written.
 
     Raises:
-      ValueError: there is too little room, or none may write there; the message says how much is needed.
+      ValueError: there is too little space, or the folder is not writable; the message gives the size needed.
     """
     size = sum(leaf.size * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(state))
     probe = folder / "preflight.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        needed = size * max(1, keep + 1 - len(manifest.steps(folder)))
+        needed = size * max(1, keep + 1 - len(manifest.checkpoint_steps(folder)))
         free = shutil.disk_usage(folder).free
         if needed > free:
             raise ValueError(
-                f"{folder}: {_size(needed)} are needed for {keep} checkpoints and one that is being written, "
-                f"{_size(free)} are free; choose another --workdir, or a smaller checkpoint.keep"
+                f"{folder}: {format_bytes(needed)} are needed for {keep} checkpoints and one that is being written, "
+                f"{format_bytes(free)} are free; choose another --workdir, or a smaller checkpoint.keep"
             )
         try:
             _write(probe, size)
@@ -45,7 +46,7 @@ def disk(folder: pathlib.Path, state: Any, keep: int) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
-            f"{folder}: a checkpoint of {_size(size)} cannot be written here ({error.strerror or error})"
+            f"{folder}: a checkpoint of {format_bytes(size)} cannot be written ({error.strerror or error})"
         ) from error
 
 
@@ -54,49 +55,48 @@ def _write(path: pathlib.Path, size: int) -> None:
         if hasattr(os, "posix_fallocate") and size:
             os.posix_fallocate(file.fileno(), 0, size)  # reserves the blocks without writing them
             return
-        for begin in range(0, size, _PIECE):
-            file.write(bytes(min(_PIECE, size - begin)))
+        for start in range(0, size, _CHUNK):
+            file.write(bytes(min(_CHUNK, size - start)))
 
 
-def memory(step: ShapedStep, shapes: list[Shape], tokens_per_batch: int, say: Callable[[str], None]) -> None:
-    """Compiles the step for the largest of `shapes`, and says what memory it needs of what there is.
+def check_memory(
+    step: CompiledSteps, shapes: list[StepShape], tokens_per_batch: int, report: Callable[[str], None]
+) -> None:
+    """Compiles the step for the largest of `shapes`, and checks that its memory fits on a device.
 
     Args:
       step: compiled shape by shape.
       shapes: of batches.
-      tokens_per_batch: the setting that they come from.
-      say: is told.
+      tokens_per_batch: the setting that the shapes result from.
+      report: called with a line on the memory needed and available.
 
     Raises:
-      MemoryError: it needs more than there is; the message says what would fit.
+      MemoryError: the step needs more memory than a device has; the message gives a value that fits.
     """
     largest = max(shapes, key=lambda shape: shape[0] * (shape[1] + shape[2]))
-    fixed, working = step.memory(largest)
-    there = available()
+    fixed, working = step.memory_bytes(largest)
+    total = available_memory()
     rows, source, target = largest
-    what = f"the largest batch ({rows} × {source} and {target} tokens)"
-    if there is None:
-        say(f"memory: {_size(fixed + working)} a device for {what}")
+    batch = f"the largest batch ({rows} × {source} and {target} tokens)"
+    if total is None:
+        report(f"memory: {format_bytes(fixed + working)} per device for {batch}")
         return
-    # What a batch takes grows with its tokens; what the state takes does not.
-    room = there * _SPARE - fixed
+    # The memory of a batch grows with its tokens; that of the state does not.
+    room = total * _USABLE - fixed
     fitting = int(tokens_per_batch * room / max(working, 1)) // 256 * 256
-    if fixed + working > there * _SPARE:
-        remedy = f"data.tokens_per_batch={fitting} would fit" if fitting > 0 else "the model alone is too large"
-        raise MemoryError(f"{what} needs {_size(fixed + working)} on a device that has {_size(there)}; {remedy}")
-    say(
-        f"memory: {_size(fixed + working)} of {_size(there)} a device for {what}; "
-        f"data.tokens_per_batch up to some {fitting:,} would fit"
+    if fixed + working > total * _USABLE:
+        remedy = f"data.tokens_per_batch={fitting} would fit" if fitting > 0 else "the model itself is too large"
+        raise MemoryError(
+            f"{batch} needs {format_bytes(fixed + working)} on a device that has {format_bytes(total)}; {remedy}"
+        )
+    report(
+        f"memory: {format_bytes(fixed + working)} of {format_bytes(total)} per device for {batch}; "
+        f"data.tokens_per_batch up to about {fitting:,} would fit"
     )
 
 
-def _size(count: int) -> str:
-    """Bytes in words."""
-    return f"{count / 2**30:.2f} GiB" if count >= 1 << 30 else f"{count / 2**20:.1f} MiB"
-
-
-def available() -> int | None:
-    """Bytes of memory that a device has to give, if that can be found out."""
+def available_memory() -> int | None:
+    """Returns the bytes of memory available on a device, or None if they cannot be determined."""
     device = jax.local_devices()[0]
     statistics = device.memory_stats()
     if statistics and "bytes_limit" in statistics:
@@ -108,7 +108,7 @@ def available() -> int | None:
 
 
 def _machine() -> int | None:
-    """Memory that Linux could give to programs."""
+    """Returns the bytes of memory that Linux reports as available to programs."""
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
@@ -116,7 +116,7 @@ def _machine() -> int | None:
 
 
 def _container() -> int | None:
-    """Memory that a control group has left."""
+    """Returns the bytes of memory left in the control group."""
     folder = pathlib.Path("/sys/fs/cgroup")
     with contextlib.suppress(OSError, ValueError):
         limit, used = (int((folder / f"memory.{name}").read_text(encoding="utf-8")) for name in ("max", "current"))

@@ -1,9 +1,9 @@
-"""What SIGTERM, SIGINT and a second one of them do to a run.
+"""Handling of SIGTERM and SIGINT.
 
-The first makes the run save what it can and end with status 128 + the signal's number: 143 for SIGTERM, 130 for
-SIGINT. Where nothing can be lost (reading, translating, scoring) the work is given up at once; training goes on to the
-end of its step. A second signal ends the process on the spot, and so does the end of the time there is for an orderly
-end: a program that is being compiled in the main thread, say, cannot be left in any other way.
+The first signal makes a run save its state and exit with status 128 + the signal's number: 143 for SIGTERM, 130 for
+SIGINT. Reading, translating and scoring stop at once, because nothing is lost; training finishes its step first. A
+second signal exits at once, and so does the end of the grace period: compilation in the main thread, for example,
+cannot be interrupted in any other way.
 """
 
 import contextlib
@@ -20,19 +20,19 @@ from experiments.runtime import distributed
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STATUSES = tuple(128 + number for number in SIGNALS)
-GRACE = 25.0  # seconds for an orderly end; clouds give 30 from the first notice to the end of the machine
+GRACE = 25.0  # seconds to save; clouds give 30 from the first notice until the machine stops
 IDLE_GRACE = 3.0  # seconds where there is nothing to save
 
 
 class Interrupted(BaseException):
-    """The run has been asked to end. No Exception: nothing that handles mistakes is meant to handle this.
+    """A signal has asked the run to stop. Not an Exception, so that no error handler catches it.
 
     Attributes:
-      number: of the signal.
+      number: number of the signal.
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(number).name}")
+        super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
 
     @property
@@ -42,129 +42,132 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """Handles the signals while it is entered, in the main thread.
+    """Handles the signals inside its context, which must be entered in the main thread.
+
+    Outside of `deferred`, a signal raises `Interrupted` at once.
 
     Args:
-      grace: seconds for an orderly end once a signal has come.
+      grace: seconds between a signal and the exit of the process, at most.
     """
 
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
         self._number: int | None = None
-        self._notified: Callable[[int], bool] | None = None
-        self._guarded = 0
-        self._over = threading.Event()
+        self._stops_after: Callable[[int], bool] | None = None
+        self._deferred = 0
+        self._closed = threading.Event()
 
     def __enter__(self) -> "Interrupts":
-        self._listening, self._waking = socket.socketpair()
-        self._waking.setblocking(False)
-        self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
-        # Python's handlers wait for C code to return, which may be minutes; these bytes do not.
-        self._woken_before = signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        self._previous_handlers = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        # Python's handlers wait until C code returns, which may take minutes. The bytes on this socket do not wait.
+        self._previous_wakeup = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._listen, daemon=True).start()
         return self
 
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._over.set()
-        signal.set_wakeup_fd(self._woken_before)
-        for number, handler in self._before.items():
+        self._closed.set()
+        signal.set_wakeup_fd(self._previous_wakeup)
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
-        self._waking.close()
+        self._sender.close()
 
-    def among_others(self, notified: Callable[[int], bool]) -> None:
-        """From now on several processes end together, after an update that all have made.
+    def coordinate(self, stops_after: Callable[[int], bool]) -> None:
+        """Makes several processes stop after the same update.
 
-        JAX handles SIGTERM then, and tells all processes when one has received it; Ctrl-C takes the same way.
+        JAX then handles SIGTERM and reports it to all processes; SIGINT is converted to SIGTERM.
 
         Args:
-          notified: of an update's number, whether all end after it; asked in every process.
+          stops_after: number of an update → whether all processes stop after it; every process calls it.
         """
-        self._notified = notified
+        self._stops_after = stops_after
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._notified is not None:
+        if self._stops_after is not None:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         if self._number is None:
             self._number = number
-        if not self._guarded:
+        if not self._deferred:
             raise Interrupted(self._number)
 
     def _listen(self) -> None:
-        """Ends the process when a second signal has come, or too long after the first."""
-        with self._listening:
-            self._heed()
+        """Exits the process at a second signal, or when the grace period after the first is over."""
+        with self._receiver:
+            self._enforce()
 
-    def _heed(self) -> None:
-        while not (come := [number for number in self._listening.recv(64) if number in SIGNALS]):
-            if self._over.is_set():
+    def _enforce(self) -> None:
+        while not (received := [number for number in self._receiver.recv(64) if number in SIGNALS]):
+            if self._closed.is_set():
                 return
-        number = come[0]
-        grace = self._grace if self._guarded else min(self._grace, IDLE_GRACE)
-        if len(come) == 1:
-            _tell(
-                f"{signal.Signals(number).name}: saving and ending, in {grace:.0f} seconds at most; once more: at once"
+        number = received[0]
+        grace = self._grace if self._deferred else min(self._grace, IDLE_GRACE)
+        if len(received) == 1:
+            _write_error(
+                f"{signal.Signals(number).name}: saving, then exiting, within {grace:.0f} seconds; a second signal "
+                "exits at once"
             )
-            self._listening.settimeout(grace)
+            self._receiver.settimeout(grace)
             with contextlib.suppress(TimeoutError):
-                while not any(byte in SIGNALS for byte in self._listening.recv(64)):
-                    if self._over.is_set():
+                while not any(byte in SIGNALS for byte in self._receiver.recv(64)):
+                    if self._closed.is_set():
                         return
-        if not self._over.is_set():
-            _tell("ended without waiting any longer; what was saved before is whole")
+        if not self._closed.is_set():
+            _write_error("exiting without waiting any longer; checkpoints saved before are complete")
             os._exit(128 + number)
 
     @property
-    def come(self) -> bool:
-        """Whether to end: a signal has come."""
+    def requested(self) -> bool:
+        """Whether a signal has asked the process to stop."""
         return self._number is not None
 
     def check(self) -> None:
-        """Raises Interrupted if a signal has come."""
+        """Raises Interrupted if a signal has arrived."""
         if self._number is not None:
             raise Interrupted(self._number)
 
-    def after(self, update: int) -> None:
-        """Raises Interrupted if the run is to end after this update."""
-        if self._notified is None:
+    def check_after(self, update: int) -> None:
+        """Raises Interrupted if the run stops after this update."""
+        if self._stops_after is None:
             self.check()
-        elif self._notified(update):
+        elif self._stops_after(update):
             raise Interrupted(signal.SIGTERM)
 
     @contextlib.contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Inside, signals do not raise; `come` says that one came. For what would be lost or half done."""
-        self._guarded += 1
+    def deferred(self) -> Iterator[None]:
+        """Inside, signals do not raise; `requested` reports them. For work that must not be left half done."""
+        self._deferred += 1
         try:
             yield
         finally:
-            self._guarded -= 1
+            self._deferred -= 1
 
     @contextlib.contextmanager
-    def unguarded(self) -> Iterator[None]:
-        """Inside, signals raise again, and so does one that has come before."""
-        before, self._guarded = self._guarded, 0
+    def undeferred(self) -> Iterator[None]:
+        """Inside `deferred`: signals raise again, including one that arrived before."""
+        before, self._deferred = self._deferred, 0
         try:
             self.check()
             yield
         finally:
-            self._guarded = before
+            self._deferred = before
 
 
-def end(error: Interrupted | KeyboardInterrupt, more: str = "") -> NoReturn:
-    """Ends the process with the signal's status, after a line on why; not by sys.exit, which waits for compilation."""
+def exit_interrupted(error: Interrupted | KeyboardInterrupt, hint: str = "") -> NoReturn:
+    """Prints which signal stopped the process and exits with its status; not by sys.exit, which awaits compilation."""
     number = error.number if isinstance(error, Interrupted) else signal.SIGINT
-    print(f"ended by {signal.Signals(number).name}{more}", file=sys.stderr)
+    print(f"stopped by {signal.Signals(number).name}{hint}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    with contextlib.suppress(Exception):  # another may have gone without a word
-        distributed.leave()
+    with contextlib.suppress(Exception):  # another process may have exited without disconnecting
+        distributed.shutdown()
     os._exit(128 + number)
 
 
-def _tell(text: str) -> None:
-    # Not print: the main thread may hold the stream's lock.
+def _write_error(text: str) -> None:
+    # Not `print`: the main thread may hold the stream's lock.
     with contextlib.suppress(OSError):
         os.write(sys.stderr.fileno() if sys.stderr else 2, f"{text}\n".encode())

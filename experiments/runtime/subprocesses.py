@@ -1,4 +1,4 @@
-"""Work in a process of its own: what it does to memory and devices ends with it, and its output goes to a log."""
+"""Runs work in a separate process, which frees its memory and devices when it exits; its output goes to a log file."""
 
 import concurrent.futures
 import contextlib
@@ -8,20 +8,25 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from experiments.runtime.signals import GRACE, Interrupted, Interrupts, end
+from experiments.runtime.signals import GRACE, Interrupted, Interrupts, exit_interrupted
 
 
-def run(target: Callable[..., None], *args: Any, wait: Callable[[Any], None] = lambda child: child.join()) -> int:
+def run(target: Callable[..., None], *args: Any, wait: Callable[[Any], None] = lambda process: process.join()) -> int:
     """Calls `target(*args)` in a new process; returns its exit status.
 
-    Whatever ends this process ends that one, too, which saves what it can first. `wait` is given the process.
+    Whatever stops this process also stops the new one, which first saves its state.
+
+    Args:
+      target: a function of a module.
+      *args: its arguments.
+      wait: called with the process; returns when the process has exited.
     """
     child = multiprocessing.get_context("spawn").Process(target=_in_child, args=(target, args))
     child.start()
     try:
         wait(child)
     except KeyboardInterrupt:
-        child.join(GRACE + 5)  # a terminal has told the child, too; a second signal would cut off what it saves
+        child.join(GRACE + 5)  # the terminal has sent SIGINT to the child too; a second signal would stop its saving
         raise
     finally:
         child.terminate()
@@ -29,8 +34,8 @@ def run(target: Callable[..., None], *args: Any, wait: Callable[[Any], None] = l
     return child.exitcode or 0
 
 
-def result_of(function: Callable[..., Any], *args: Any) -> Any:
-    """What `function(*args)` returns in a new process, where JAX has not started and no memory was used."""
+def call(function: Callable[..., Any], *args: Any) -> Any:
+    """Returns `function(*args)`, called in a new process, where JAX is not initialised and no memory is in use."""
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
 
@@ -39,14 +44,14 @@ def _in_child(target: Callable[..., None], args: tuple[Any, ...]) -> None:
     try:
         target(*args)
     except (Interrupted, KeyboardInterrupt) as error:
-        end(error)
+        exit_interrupted(error)
 
 
 @contextlib.contextmanager
 def logging_to(path: pathlib.Path) -> Iterator[Interrupts]:
-    """In a child: inside, output goes to the end of a file, and the signals to end are handled."""
+    """In a child process: appends all output to a file, and handles the signals that stop a run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log, Interrupts() as interrupts:
-        os.dup2(log.fileno(), 1)  # what C++ libraries write, too
+        os.dup2(log.fileno(), 1)  # file descriptors, because C++ libraries write to them directly
         os.dup2(log.fileno(), 2)
         yield interrupts

@@ -1,1 +1,1 @@
-"""A translator that others open: compiled programs, a queue that batches requests, an API, and a page."""
+"""The translation server: compiled programs, a queue that batches requests, an HTTP API and its pages."""

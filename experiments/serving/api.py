@@ -1,9 +1,10 @@
-"""The HTTP API: what a request reaches, how a mistake in one is told, and what no request gets through.
+"""The HTTP API: routes, error responses and request limits.
 
-Nothing here opens a file: pages are made when the application is.
+No request opens a file: the pages are created with the application.
 """
 
 import asyncio
+import html
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -15,32 +16,32 @@ from starlette.exceptions import HTTPException
 
 from experiments.serving import schema
 from experiments.serving.engine import BusyError
-from experiments.serving.pages import documentation, translator
-from experiments.serving.service import Lost, Refused, Service
+from experiments.serving.pages import ADDRESS, documentation, translator
+from experiments.serving.service import ComputationError, InvalidRequestError, Service
 
-_BODY_TIME = 20.0  # seconds for a request's body to arrive
-_HEADERS = {
-    # The page's own script and style, and requests to where it comes from; no other page may hold it in a frame.
+_BODY_TIMEOUT = 20.0  # seconds for a request's body to arrive
+_RESPONSE_HEADERS = {
+    # The page runs only its own script and style, sends requests only to this server, and works in no frame.
     "content-security-policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    413: {"model": schema.Problem, "description": f"More than {schema.BODY} bytes."},
-    422: {"model": schema.Problem, "description": "A request that makes no sense; `error` says which part and why."},
-    500: {"model": schema.Problem, "description": "Computing failed."},
-    503: {"model": schema.Problem, "description": "The queue is full; try again in a second."},
+_ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    413: {"model": schema.ErrorResponse, "description": f"More than {schema.MAX_BODY_BYTES} bytes."},
+    422: {"model": schema.ErrorResponse, "description": "An invalid request; `error` names the field and the reason."},
+    500: {"model": schema.ErrorResponse, "description": "The computation failed."},
+    503: {"model": schema.ErrorResponse, "description": "The queue is full; try again in a second."},
 }
-_STREAM = """Translates a text, and shows it while it is made. One JSON object a line, as it happens:
-`{"part": 0, "text": "A dog"}` is what leads the search of a part now, `{"part": 0, "done": {...}}` its result,
-and the last line `{"end": {...}}` what `/translate` answers, or `{"error": "..."}`."""
-_STREAMED = {200: {"content": {"application/x-ndjson": {}}, "description": "Lines of JSON."}}
+_STREAM_DESCRIPTION = """Translates a text and streams the progress, one JSON object a line.
+`{"part": 0, "text": "A dog"}` is the best hypothesis so far of a part, `{"part": 0, "done": {...}}` is its result.
+The last line is `{"end": {...}}` with the response of `/translate`, or `{"error": "..."}`."""
+_STREAM_RESPONSE = {200: {"content": {"application/x-ndjson": {}}, "description": "Lines of JSON."}}
 
 
-def application(service: Service) -> "Guard":
-    """The whole application, for any ASGI server."""
+def create_app(service: Service) -> "RequestGuard":
+    """Returns the complete application, for any ASGI server."""
     app = FastAPI(
         title=f"Translator {service.direction}",
         version="1",
@@ -50,58 +51,63 @@ def application(service: Service) -> "Guard":
     )
 
     @app.get("/health")
-    async def health() -> schema.Health:
-        """Whether the server works."""
+    async def health() -> schema.HealthResponse:
+        """Returns the server's state and limits."""
         return service.health()
 
-    @app.post("/translate", responses=_PROBLEMS)
-    async def translate(asked: schema.Asked, request: Request) -> schema.Translated:
-        """Translates a text; with n_best also the next best translations."""
-        return await _while_there(request, service.translate(asked))
-
-    streamed = {200: {"content": {"application/x-ndjson": {}}, "description": "Lines of JSON."}}
+    @app.post("/translate", responses=_ERROR_RESPONSES)
+    async def translate(body: schema.TranslationRequest, request: Request) -> schema.TranslationResponse:
+        """Translates a text; `n_best` also returns the next best translations."""
+        return await _unless_disconnected(request, service.translate(body))
 
     @app.post(
-        "/translate/stream", description=_STREAM, responses=_PROBLEMS | streamed, response_class=StreamingResponse
+        "/translate/stream",
+        description=_STREAM_DESCRIPTION,
+        responses=_ERROR_RESPONSES | _STREAM_RESPONSE,
+        response_class=StreamingResponse,
     )
-    async def stream(asked: schema.Asked) -> StreamingResponse:
-        events = service.events(asked)
-        first = await anext(events)  # what is refused gets its status
+    async def stream(body: schema.TranslationRequest) -> StreamingResponse:
+        events = service.stream(body)
+        first = await anext(events)  # before the status is sent: an invalid request gets status 422
         return StreamingResponse(_lines(first, events), media_type="application/x-ndjson")
 
-    @app.post("/attention", responses=_PROBLEMS)
-    async def attention(pair: schema.Pair, request: Request) -> schema.Looks:
-        """Where the model looks while it translates a sentence, and what else was likely."""
-        return await _while_there(request, service.look(pair))
+    @app.post("/attention", responses=_ERROR_RESPONSES)
+    async def attention(body: schema.AttentionRequest, request: Request) -> schema.AttentionResponse:
+        """Returns attention weights, token probabilities and alternatives for a sentence and its translation."""
+        return await _unless_disconnected(request, service.attention(body))
 
-    _tell_mistakes(app)
-    pages = {"/": translator(service.direction, service.name, service.beam_size), "/docs": documentation(app.openapi())}
+    _add_error_handlers(app)
+    pages = {
+        "/": translator(service.direction, service.name, service.decode, service.examples),
+        "/docs": documentation(app.openapi()),
+    }
     for path, page in pages.items():
         app.add_api_route(path, _page(page), include_in_schema=False)
-    return Guard(app)
+    return RequestGuard(app)
 
 
-def _page(text: str) -> Callable[[], Awaitable[HTMLResponse]]:
-    async def page() -> HTMLResponse:
-        return HTMLResponse(text)
+def _page(text: str) -> Callable[[Request], Awaitable[HTMLResponse]]:
+    async def page(request: Request) -> HTMLResponse:
+        address = html.escape(str(request.base_url).rstrip("/"))
+        return HTMLResponse(text.replace(ADDRESS, address))
 
     return page
 
 
-async def _while_there(request: Request, work: Awaitable[Any]) -> Any:
-    """What the work gives; if who asked goes, it is given up."""
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+async def _unless_disconnected(request: Request, work: Awaitable[Any]) -> Any:
+    """Returns the result of `work`, or cancels it when the client disconnects."""
+    task, disconnected = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise HTTPException(499, "who asked has gone")
-        return working.result()
+        await asyncio.wait((task, disconnected), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise HTTPException(499, "the client has disconnected")
+        return task.result()
     finally:
-        working.cancel()
-        gone.cancel()
+        task.cancel()
+        disconnected.cancel()
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -111,88 +117,90 @@ async def _lines(first: Any, events: AsyncGenerator[Any]) -> AsyncIterator[bytes
         yield _line(first)
         async for event in events:
             yield _line(event)
-    except Lost as error:
+    except ComputationError as error:
         yield json.dumps({"error": str(error)}).encode() + b"\n"
     finally:
         await events.aclose()
 
 
 def _line(event: Any) -> bytes:
-    if isinstance(event, schema.Translated):
+    if isinstance(event, schema.TranslationResponse):
         content: dict[str, Any] = {"end": event.model_dump()}
     else:
-        place, what = event
-        content = {"part": place} | ({"text": what} if isinstance(what, str) else {"done": what.model_dump()})
+        part, progress = event
+        content = {"part": part} | (
+            {"text": progress} if isinstance(progress, str) else {"done": progress.model_dump()}
+        )
     return json.dumps(content, ensure_ascii=False).encode() + b"\n"
 
 
-def _tell_mistakes(app: FastAPI) -> None:
-    """Every error is {"error": one line}."""
+def _add_error_handlers(app: FastAPI) -> None:
+    """Makes every error response {"error": one line}."""
 
-    def answer(status: int, text: object, headers: dict[str, str] | None = None) -> Response:
+    def respond(status: int, text: object, headers: dict[str, str] | None = None) -> Response:
         return JSONResponse({"error": " ".join(str(text).split())}, status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        def told(each: Any) -> str:
-            where = ".".join(str(part) for part in each["loc"][1:] if not isinstance(part, int)) or "body"
-            return f"{where}: {each['msg']}"
+        def describe(problem: Any) -> str:
+            field = ".".join(str(part) for part in problem["loc"][1:] if not isinstance(part, int)) or "body"
+            return f"{field}: {problem['msg']}"
 
-        return answer(422, "; ".join(told(each) for each in error.errors()[:3]).encode("utf-8", "replace").decode())
+        return respond(422, "; ".join(map(describe, error.errors()[:3])).encode("utf-8", "replace").decode())
 
     @app.exception_handler(HTTPException)
-    async def refused_by_path(_: Request, error: HTTPException) -> Response:
-        return answer(error.status_code, error.detail, dict(error.headers or {}))
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        return respond(error.status_code, error.detail, dict(error.headers or {}))
 
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> Response:
-        return answer(422, error)
+    @app.exception_handler(InvalidRequestError)
+    async def invalid_value(_: Request, error: InvalidRequestError) -> Response:
+        return respond(422, error)
 
-    @app.exception_handler(Lost)
-    async def lost(_: Request, error: Lost) -> Response:
-        return answer(500, error)
+    @app.exception_handler(ComputationError)
+    async def failed(_: Request, error: ComputationError) -> Response:
+        return respond(500, error)
 
     @app.exception_handler(BusyError)
     async def busy(_: Request, error: BusyError) -> Response:
-        return answer(503, "too many texts are waiting; try again in a second", {"retry-after": "1"})
+        return respond(503, "too many texts are waiting; try again in a second", {"retry-after": "1"})
 
 
-class Guard:
-    """In front of an application: bodies that are too long or too slow, and headers of every answer."""
+class RequestGuard:
+    """ASGI middleware: limits the size and duration of request bodies and adds headers to every response."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """As ASGI says."""
+        """Handles one connection, as ASGI specifies."""
         if scope["type"] != "http":
             return
-        read, complete, begun = 0, False, False
+        size, complete, started = 0, False, False
 
-        async def guarded() -> Any:
-            nonlocal read, complete
-            if complete:  # who waits now waits for the client to go
+        async def receive_limited() -> Any:
+            nonlocal size, complete
+            if complete:  # the body is read: the next message is a disconnect
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), _BODY_TIME)
+                message = await asyncio.wait_for(receive(), _BODY_TIMEOUT)
             except TimeoutError:
-                raise HTTPException(408, f"the body did not come within {_BODY_TIME:.0f} seconds") from None
-            read += len(message.get("body", b""))
+                raise HTTPException(408, f"the body did not arrive within {_BODY_TIMEOUT:.0f} seconds") from None
+            size += len(message.get("body", b""))
             complete = not message.get("more_body", False)
-            if read > schema.BODY:
-                raise HTTPException(413, f"the body has more than {schema.BODY} bytes")
+            if size > schema.MAX_BODY_BYTES:
+                raise HTTPException(413, f"the body has more than {schema.MAX_BODY_BYTES} bytes")
             return message
 
-        async def headed(message: Any) -> None:
-            nonlocal begun
-            begun = True
+        async def send_with_headers(message: Any) -> None:
+            nonlocal started
+            started = True
             if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", []), *own]}
+                headers = [(name.encode(), value.encode()) for name, value in _RESPONSE_HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", []), *headers]}
             await send(message)
 
         try:
-            await self.app(scope, guarded, headed)
-        except asyncio.CancelledError:  # the server ends, and this took longer than it may wait
-            if not begun:
-                await JSONResponse({"error": "the server is ending"}, 503)(scope, receive, headed)
+            await self.app(scope, receive_limited, send_with_headers)
+        except asyncio.CancelledError:  # shutdown, and this request exceeds the grace period
+            if not started:
+                await JSONResponse({"error": "the server is shutting down"}, 503)(scope, receive, send_with_headers)

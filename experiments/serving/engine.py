@@ -1,4 +1,4 @@
-"""The one thread that computes: it takes from a bounded queue what can share a batch, and tells each how it goes."""
+"""The compute thread: it takes jobs that can share a batch from a bounded queue and reports their progress."""
 
 import dataclasses
 import sys
@@ -10,32 +10,33 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from experiments.serving.programs import Programs, Row
+from experiments.serving.programs import Programs, SearchRow
 from transformer.data.tokenizers.sentencepiece import Tokenizer
-from transformer.decoding.translate import read
+from transformer.decoding.translate import decode_hypotheses
 
-_LIVE, _QUIET = 2, 16  # steps of a search between two looks at it, where somebody watches, and where nobody does
+# Decoding steps between two progress reports of a search, with and without a client that streams.
+_LIVE_STEPS, _QUIET_STEPS = 2, 16
 
 
 class Partial(NamedTuple):
-    """What leads now."""
+    """The best text so far."""
 
     text: str
 
 
 class Done(NamedTuple):
-    """The result: of a `Job` its translations, best first, of a `Call` what it returned."""
+    """The result: translations, best first, of a `SearchJob`; the return value of a `FunctionJob`."""
 
     result: Any
 
 
 class Failed(NamedTuple):
-    """There will be no result."""
+    """The job failed."""
 
     message: str
 
 
-Tell = Callable[[Partial | Done | Failed], None]  # called in the engine's thread, and must not wait
+Notify = Callable[[Partial | Done | Failed], None]  # called in the engine's thread; must not block
 
 
 class BusyError(Exception):
@@ -43,139 +44,141 @@ class BusyError(Exception):
 
 
 @dataclasses.dataclass
-class Job:
-    """A text to translate; `cancelled` may be set at any time, and then nothing more needs to be told."""
+class SearchJob:
+    """A text to translate. Any thread may set `cancelled`; the job then needs no further events."""
 
-    row: Row
+    row: SearchRow
     n_best: int
     live: bool
-    tell: Tell
+    notify: Notify
     cancelled: bool = False
 
 
 @dataclasses.dataclass
-class Call:
-    """Anything else to compute, alone."""
+class FunctionJob:
+    """Any other computation, which shares no batch."""
 
     function: Callable[[], Any]
-    tell: Tell
+    notify: Notify
     cancelled: bool = False
 
 
 class _Programs(Protocol):
-    """What the engine needs of `Programs`."""
+    """The part of `Programs` that the engine uses."""
 
-    rows: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
     tokenizer: Tokenizer
 
-    def group(self, row: Row) -> tuple[Any, ...]: ...
+    def batch_key(self, row: SearchRow) -> tuple[Any, ...]: ...
 
-    def search(self, rows: Sequence[Row], steps: int) -> Iterator[Any]: ...
+    def search(self, rows: Sequence[SearchRow], steps: int) -> Iterator[Any]: ...
 
 
 class Engine:
-    """Computes in a thread of its own, which is there from the start.
+    """Runs jobs in a separate thread, which starts at construction.
 
     Args:
-      programs: what computes.
-      places: most texts that wait.
-      idle: what is done, one after the other, while nothing waits, such as compiling ahead.
+      programs: The programs that jobs run.
+      capacity: Maximum number of waiting jobs.
+      background_tasks: Functions to call in order while no job waits, for example to compile programs.
     """
 
-    def __init__(self, programs: Programs | _Programs, places: int, idle: Sequence[Callable[[], None]] = ()) -> None:
-        self._programs, self._places, self._idle = programs, places, deque(idle)
-        self._queue: deque[Job | Call] = deque()
+    def __init__(
+        self, programs: Programs | _Programs, capacity: int, background_tasks: Sequence[Callable[[], None]] = ()
+    ) -> None:
+        self._programs, self._capacity, self._background_tasks = programs, capacity, deque(background_tasks)
+        self._queue: deque[SearchJob | FunctionJob] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def submit(self, work: Sequence[Job | Call]) -> None:
-        """Queues all of it, or nothing; raises BusyError."""
+    def submit(self, jobs: Sequence[SearchJob | FunctionJob]) -> None:
+        """Queues all jobs, or none; raises BusyError if they do not fit."""
         with self._changed:
-            if len(self._queue) + len(work) > self._places or self._closed:
+            if len(self._queue) + len(jobs) > self._capacity or self._closed:
                 raise BusyError
-            self._queue.extend(work)
+            self._queue.extend(jobs)
             self._changed.notify()
 
     @property
     def waiting(self) -> int:
-        """How many texts wait."""
+        """Number of waiting jobs."""
         return len(self._queue)
 
     @property
     def preparing(self) -> int:
-        """How many programs are still to be compiled ahead."""
-        return len(self._idle)
+        """Number of background tasks that remain."""
+        return len(self._background_tasks)
 
     def close(self) -> None:
-        """Ends once what is being computed is done; what waits fails."""
+        """Finishes the current batch and stops; waiting jobs fail."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._idle or self._closed)
+                self._changed.wait_for(lambda: self._queue or self._background_tasks or self._closed)
                 if self._closed:
                     break
-                batch = self._take()
+                batch = self._next_batch()
             if batch:
                 self._compute(batch)
-            elif self._idle:
-                self._prepare()
-        for each in self._queue:
-            each.tell(Failed("the server is ending"))
+            elif self._background_tasks:
+                self._run_background_task()
+        for job in self._queue:
+            job.notify(Failed("the server is shutting down"))
 
-    def _take(self) -> list[Job | Call]:
-        """The first that waits, and others of its group, as many as share a batch; the rest keep their order."""
-        left: deque[Job | Call] = deque(each for each in self._queue if not each.cancelled)
+    def _next_batch(self) -> list[SearchJob | FunctionJob]:
+        """Takes the first job and those that share its batch key, up to a full batch; the rest keep their order."""
+        active: deque[SearchJob | FunctionJob] = deque(job for job in self._queue if not job.cancelled)
         self._queue = deque()
-        if not left or isinstance(left[0], Call):
-            self._queue.extend(left)
-            return [self._queue.popleft()] if left else []
-        batch: list[Job | Call] = []
-        group = self._programs.group(left[0].row)
-        for each in left:
-            room = len(batch) < self._programs.rows[-1]
-            fits = room and isinstance(each, Job) and self._programs.group(each.row) == group
-            (batch if fits else self._queue).append(each)
+        if not active or isinstance(active[0], FunctionJob):
+            self._queue.extend(active)
+            return [self._queue.popleft()] if active else []
+        batch: list[SearchJob | FunctionJob] = []
+        key = self._programs.batch_key(active[0].row)
+        for job in active:
+            has_room = len(batch) < self._programs.batch_sizes[-1]
+            fits = has_room and isinstance(job, SearchJob) and self._programs.batch_key(job.row) == key
+            (batch if fits else self._queue).append(job)
         return batch
 
-    def _compute(self, batch: Sequence[Job | Call]) -> None:
+    def _compute(self, batch: Sequence[SearchJob | FunctionJob]) -> None:
         try:
-            if isinstance(batch[0], Call):
-                batch[0].tell(Done(batch[0].function()))
+            if isinstance(batch[0], FunctionJob):
+                batch[0].notify(Done(batch[0].function()))
             else:
-                self._search([each for each in batch if isinstance(each, Job)])
+                self._search([job for job in batch if isinstance(job, SearchJob)])
         except Exception as error:
-            # One batch is lost; the server goes on, and its owner sees why.
+            # Only this batch fails: the server keeps running, and its log has the traceback.
             traceback.print_exc(file=sys.stderr)
-            for each in batch:
-                each.tell(Failed(f"{type(error).__name__} while computing; the server's log has more"))
+            for job in batch:
+                job.notify(Failed(f"{type(error).__name__} while computing; the server's log has more"))
 
-    def _search(self, jobs: Sequence[Job]) -> None:
+    def _search(self, jobs: Sequence[SearchJob]) -> None:
         waiting = dict(enumerate(jobs))
-        steps = _LIVE if any(job.live for job in jobs) else _QUIET
+        steps = _LIVE_STEPS if any(job.live for job in jobs) else _QUIET_STEPS
         for progress in self._programs.search([job.row for job in jobs], steps):
             done_B = np.asarray(progress.done_B)
-            found, leading_BT = progress.found, None
-            for place, job in list(waiting.items()):
-                if done_B[place]:
-                    tokens_NT, scores_N = (np.asarray(each)[place, : job.n_best] for each in found[:2])
-                    job.tell(Done(read(tokens_NT, scores_N, self._programs.tokenizer)))
-                    del waiting[place]
+            result, best_BT = progress.result, None
+            for index, job in list(waiting.items()):
+                if done_B[index]:
+                    tokens_NT, scores_N = (np.asarray(array)[index, : job.n_best] for array in result[:2])
+                    job.notify(Done(decode_hypotheses(tokens_NT, scores_N, self._programs.tokenizer)))
+                    del waiting[index]
                 elif job.live and not job.cancelled:
-                    leading_BT = np.asarray(progress.leading_BT) if leading_BT is None else leading_BT
-                    job.tell(Partial(self._programs.tokenizer.decode(leading_BT[place].tolist())))
+                    best_BT = np.asarray(progress.best_so_far_BT) if best_BT is None else best_BT
+                    job.notify(Partial(self._programs.tokenizer.decode(best_BT[index].tolist())))
             if all(job.cancelled for job in waiting.values()):
                 return
 
-    def _prepare(self) -> None:
+    def _run_background_task(self) -> None:
         try:
-            self._idle[0]()
+            self._background_tasks[0]()
         except Exception:
             traceback.print_exc(file=sys.stderr)
-        self._idle.popleft()
+        self._background_tasks.popleft()

@@ -1,4 +1,4 @@
-"""The compiled programs of a server: a search that can be watched, and a reading of a pair; each of few shapes."""
+"""The server's compiled programs: a search that reports its progress, and forced decoding. Each has few shapes."""
 
 import dataclasses
 import functools
@@ -8,20 +8,20 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.runs.loading import Trained
-from experiments.runs.long_lines import longest
+from experiments.runs.loading import TrainedSystem
+from experiments.runs.long_lines import max_input_tokens
 from transformer.analysis import forced_decoding
-from transformer.analysis.forced_decoding import Reading
-from transformer.data.batches.evaluation import grid_width
+from transformer.analysis.forced_decoding import PairOutputs
+from transformer.data.batches.evaluation import padded_width
 from transformer.decoding import search, search_loop
-from transformer.decoding.search_loop import Progress, Stages
+from transformer.decoding.search_loop import SearchLoop, SearchProgress
 from transformer.spec import BOS, EOS, PAD
 
-_TOP = 5  # alternatives to a token
+_TOP = 5  # most probable tokens reported at each position
 
 
-class Settings(NamedTuple):
-    """How one text is searched for."""
+class SearchSettings(NamedTuple):
+    """Decoding settings of one text."""
 
     method: str  # "beam" or "sample"
     beam_size: int
@@ -30,125 +30,127 @@ class Settings(NamedTuple):
     top_p: float
 
 
-class Row(NamedTuple):
-    """One text of a batch."""
+class SearchRow(NamedTuple):
+    """One row of a batch."""
 
     ids: Sequence[int]  # without EOS
-    settings: Settings
+    settings: SearchSettings
     seed: int = 0
 
 
-class _Kind(NamedTuple):
-    """What a program is compiled for; other settings are its arguments."""
+class _ProgramKey(NamedTuple):
+    """Settings that are compiled into a program; all others are its arguments."""
 
     method: str
     beam_size: int
-    narrow: bool  # whether `top_p` leaves tokens out
+    truncated: bool  # whether `top_p` excludes tokens
 
 
 class Programs:
-    """Searches and reads with a trained run.
+    """Runs decoding and forced decoding with a trained run.
 
     Args:
-      trained: the run, or an ensemble.
-      batch_size: most rows of a search. There are two programs for each width, for one row and for so many.
+      trained: The run, or an ensemble.
+      batch_size: Maximum rows of a search. Each width has two programs: for one row and for this many.
     """
 
-    def __init__(self, trained: Trained, batch_size: int) -> None:
+    def __init__(self, trained: TrainedSystem, batch_size: int) -> None:
         self._system, self._params = trained.system, trained.params
         self.spec, self.tokenizer = self._system.spec, self._system.tokenizer
-        place = self._system.placement.rows
-        self.rows = tuple(sorted({place(1), place(batch_size)}))
+        rows = self._system.partitioner.padded_rows
+        self.batch_sizes = tuple(sorted({rows(1), rows(batch_size)}))
 
-    def group(self, row: Row) -> tuple[Any, ...]:
-        """Rows of one group may share a batch: their program, their width, and what is one for a whole batch."""
+    def batch_key(self, row: SearchRow) -> tuple[Any, ...]:
+        """Returns what rows must have in common to share a batch: program, padded width and length penalty."""
         settings = row.settings
         penalty = settings.length_penalty if settings.method == "beam" else None
-        return self._kind(settings), grid_width(len(row.ids) + 1), penalty
+        return self._program_key(settings), padded_width(len(row.ids) + 1), penalty
 
     @staticmethod
-    def _kind(settings: Settings) -> _Kind:
+    def _program_key(settings: SearchSettings) -> _ProgramKey:
         beam = settings.method == "beam"
-        return _Kind(settings.method, settings.beam_size if beam else 1, not beam and settings.top_p < 1)
+        return _ProgramKey(settings.method, settings.beam_size if beam else 1, not beam and settings.top_p < 1)
 
-    def search(self, rows: Sequence[Row], steps: int) -> Iterator[Progress]:
-        """Searches for rows of one group, and stops to be looked at after every so many steps, until all are done."""
-        kind, width, _ = self.group(rows[0])
-        count = next(count for count in self.rows if len(rows) <= count)
+    def search(self, rows: Sequence[SearchRow], steps: int) -> Iterator[SearchProgress]:
+        """Decodes rows of one batch key; yields the progress after every `steps` decoding steps, until all are done."""
+        key, width, _ = self.batch_key(rows[0])
+        count = next(count for count in self.batch_sizes if len(rows) <= count)
         source_BS = np.full((count, width), PAD, np.int32)
-        numbers_B3 = np.ones((count, 3), np.float32)
-        whole_B2 = np.zeros((count, 2), np.int32)  # seed, and the step to go to
-        for place, row in enumerate(rows):
-            source_BS[place, : len(row.ids) + 1] = [*row.ids, EOS]
-            whole_B2[place, 0] = row.seed
+        floats_B3 = np.ones((count, 3), np.float32)
+        integers_B2 = np.zeros((count, 2), np.int32)  # seed, and the step to decode to
+        for index, row in enumerate(rows):
+            source_BS[index, : len(row.ids) + 1] = [*row.ids, EOS]
+            integers_B2[index, 0] = row.seed
         settings = rows[0].settings
-        numbers_B3[:, 0] = settings.length_penalty
-        numbers_B3[: len(rows), 1:] = [[row.settings.temperature, row.settings.top_p] for row in rows]
-        begin, go_on = self._searches(kind)
-        shard = self._system.placement.shard
-        fixed = (shard(source_BS), shard(numbers_B3))
-        progress = begin(self._params, *fixed, shard(whole_B2))
+        floats_B3[:, 0] = settings.length_penalty
+        floats_B3[: len(rows), 1:] = [[row.settings.temperature, row.settings.top_p] for row in rows]
+        start, resume = self._searches(key)
+        shard = self._system.partitioner.shard
+        fixed = (shard(source_BS), shard(floats_B3))
+        progress = start(self._params, *fixed, shard(integers_B2))
         while not np.asarray(progress.done_B)[: len(rows)].all():
-            whole_B2[:, 1] += steps
-            progress = go_on(self._params, *fixed, shard(whole_B2), progress.state)
+            integers_B2[:, 1] += steps
+            progress = resume(self._params, *fixed, shard(integers_B2), progress.state)
             yield progress
 
-    @functools.cache  # noqa: B019  # one server, a few kinds
-    def _searches(self, kind: _Kind) -> tuple[Callable[..., Progress], Callable[..., Progress]]:
-        def begin(params: Any, source_BS: Any, numbers_B3: Any, whole_B2: Any) -> Progress:
-            return search_loop.begin(self._stages(kind, params, source_BS, numbers_B3, whole_B2))
+    @functools.cache  # noqa: B019  # one instance for each server, and few keys
+    def _searches(self, key: _ProgramKey) -> tuple[Callable[..., SearchProgress], Callable[..., SearchProgress]]:
+        def start(params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any) -> SearchProgress:
+            return search_loop.start(self._search_loop(key, params, source_BS, floats_B3, integers_B2))
 
-        def go_on(params: Any, source_BS: Any, numbers_B3: Any, whole_B2: Any, state: Any) -> Progress:
-            parts = self._stages(kind, params, source_BS, numbers_B3, whole_B2)
-            return search_loop.go_on(parts, state, whole_B2[:, 1])
+        def resume(params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any, state: Any) -> SearchProgress:
+            loop = self._search_loop(key, params, source_BS, floats_B3, integers_B2)
+            return search_loop.resume(loop, state, integers_B2[:, 1])
 
-        compiled = self._system.placement.compile_rows
-        return compiled(begin), compiled(go_on)
+        compiled = self._system.partitioner.compile_eval
+        return compiled(start), compiled(resume)
 
-    def _stages(self, kind: _Kind, params: Any, source_BS: Any, numbers_B3: Any, whole_B2: Any) -> Stages:
-        """The search of a kind, with its numbers as arguments: one program serves all of them."""
-        settings = dataclasses.asdict(self.spec.decode) | {"method": kind.method, "beam_size": kind.beam_size}
-        numbers = {"length_penalty": numbers_B3[0, 0], "temperature": numbers_B3[:, 1:2]}
-        numbers["top_p"] = numbers_B3[:, 2:3] if kind.narrow else 1.0
-        keys_B = jax.vmap(jax.random.key)(whole_B2[:, 0])
-        system, decode = self._system, search.Traced(**(settings | numbers))
-        return search.stages(system.model(params), source_BS, decode, keys_B, frugal=system.placement.on_cpu)
+    def _search_loop(
+        self, key: _ProgramKey, params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any
+    ) -> SearchLoop:
+        """Returns the search of a key. Its other settings are traced, so that one program serves all values."""
+        settings = dataclasses.asdict(self.spec.decode) | {"method": key.method, "beam_size": key.beam_size}
+        traced = {"length_penalty": floats_B3[0, 0], "temperature": floats_B3[:, 1:2]}
+        traced["top_p"] = floats_B3[:, 2:3] if key.truncated else 1.0
+        keys_B = jax.vmap(jax.random.key)(integers_B2[:, 0])
+        system, decode = self._system, search.TracedDecodeSpec(**(settings | traced))
+        return search.build_loop(system.model(params), source_BS, decode, keys_B)
 
-    def ahead(self) -> list[Callable[[], None]]:
-        """What compiles the programs that the run's own settings need, the likeliest first."""
+    def warmup_tasks(self) -> list[Callable[[], None]]:
+        """Returns functions that compile the programs for the run's own settings, the shortest texts first."""
         decode = self.spec.decode
-        settings = Settings("beam", decode.beam_size, decode.length_penalty, 1.0, 1.0)
-        lengths, length = [], longest(self.spec)
-        while not lengths or grid_width(lengths[-1] + 1) < grid_width(length + 1):
-            lengths.append(min(grid_width(lengths[-1] + 2) - 1 if lengths else grid_width(1) - 1, length))
+        settings = SearchSettings("beam", decode.beam_size, decode.length_penalty, 1.0, 1.0)
+        lengths, length = [], max_input_tokens(self.spec)
+        while not lengths or padded_width(lengths[-1] + 1) < padded_width(length + 1):
+            lengths.append(min(padded_width(lengths[-1] + 2) - 1 if lengths else padded_width(1) - 1, length))
 
-        def searched(length: int, count: int) -> None:
-            progress = next(self.search([Row([EOS + 1] * length, settings)] * count, 1))
+        def compile_search(length: int, count: int) -> None:
+            progress = next(self.search([SearchRow([EOS + 1] * length, settings)] * count, 1))
             progress.done_B.block_until_ready()
 
-        def looked(length: int) -> None:
-            self.read([EOS + 1] * length, [EOS])
+        def compile_forced_decoding(length: int) -> None:
+            self.forced_decode([EOS + 1] * length, [EOS])
 
-        every = []
+        tasks = []
         for length in lengths:
-            every += [functools.partial(searched, length, count) for count in self.rows]
-            every.append(functools.partial(looked, length))
-        return every
+            tasks += [functools.partial(compile_search, length, count) for count in self.batch_sizes]
+            tasks.append(functools.partial(compile_forced_decoding, length))
+        return tasks
 
-    def read(self, source: Sequence[int], target: Sequence[int]) -> Reading:
-        """What the model does while it reads a pair: `source` without EOS, `target` with it."""
-        width = grid_width(max(len(source) + 1, len(target)))
-        arrays = [np.full((self.rows[0], width), PAD, np.int32) for _ in range(3)]
+    def forced_decode(self, source: Sequence[int], target: Sequence[int]) -> PairOutputs:
+        """Returns the model's outputs for a given pair: `source` without EOS, `target` with EOS."""
+        width = padded_width(max(len(source) + 1, len(target)))
+        arrays = [np.full((self.batch_sizes[0], width), PAD, np.int32) for _ in range(3)]
         for array, ids in zip(arrays, ([*source, EOS], [BOS, *target[:-1]], target), strict=True):
             array[0, : len(ids)] = ids
-        found = self._looks(self._params, *map(self._system.placement.shard, arrays))
-        return forced_decoding.one(found, 0, len(source) + 1, len(target))
+        outputs = self._forced_outputs(self._params, *map(self._system.partitioner.shard, arrays))
+        return forced_decoding.unpad_row(outputs, 0, len(source) + 1, len(target))
 
     @functools.cached_property
-    def _looks(self) -> Callable[..., forced_decoding.Looks]:
-        def looks(
+    def _forced_outputs(self) -> Callable[..., forced_decoding.ForcedOutputs]:
+        def forced_outputs(
             params: Any, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array
-        ) -> forced_decoding.Looks:
-            return forced_decoding.looks(self._system.model(params), source_BS, input_BT, target_BT, _TOP)
+        ) -> forced_decoding.ForcedOutputs:
+            return forced_decoding.forced_outputs(self._system.model(params), source_BS, input_BT, target_BT, _TOP)
 
-        return self._system.placement.compile_rows(looks)
+        return self._system.partitioner.compile_eval(forced_outputs)

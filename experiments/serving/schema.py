@@ -1,119 +1,125 @@
-"""What a request may hold and what it gets, with its limits: FastAPI checks and documents both from here."""
+"""Requests and responses with their limits. FastAPI validates and documents the API from these models."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-CHARACTERS = 2000  # of a text
-PARTS = 32  # lines of a text, and parts of lines that are too long
-BEAMS = 16  # each number of beams is a program of its own
-BODY = 1 << 15  # bytes of a request: its characters, each written as an escape, and some more
+MAX_CHARACTERS = 2000  # of one text
+MAX_PARTS = 32  # lines of a text, and parts of long lines
+MAX_BEAM_SIZE = 16  # each beam size compiles another program
+MAX_BODY_BYTES = 1 << 15  # of a request: every character as an escape sequence, and the other fields
 
-Text = Annotated[str, Field(max_length=CHARACTERS, description="Lines are translated one by one.")]
+Text = Annotated[str, Field(max_length=MAX_CHARACTERS, description="Lines are translated separately.")]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Asked(_Strict):
-    """A text to translate, and how."""
+class TranslationRequest(_Strict):
+    """A text to translate, and decoding settings."""
 
     text: Text
-    method: Literal["beam", "sample"] = Field(default="beam", description="Beam search, or drawing each token.")
-    beam_size: int | None = Field(default=None, ge=1, le=BEAMS, description="Hypotheses kept; as configured.")
-    n_best: int = Field(default=1, ge=1, le=BEAMS, description="Translations wanted, best first; at most beam_size.")
-    length_penalty: float | None = Field(default=None, ge=0, le=5, description="Of Wu et al. 2016; as configured.")
+    method: Literal["beam", "sample"] = Field(default="beam", description="Beam search or sampling.")
+    beam_size: int | None = Field(
+        default=None, ge=1, le=MAX_BEAM_SIZE, description="Beam size; default: the run's decode.beam_size."
+    )
+    n_best: int = Field(default=1, ge=1, le=MAX_BEAM_SIZE, description="Translations to return; at most the beam size.")
+    length_penalty: float | None = Field(
+        default=None, ge=0, le=5, description="As in Wu et al. 2016; default: the run's decode.length_penalty."
+    )
     temperature: float = Field(default=1, ge=0.01, le=10, description="Sampling: divides the logits.")
-    top_p: float = Field(default=1, gt=0, le=1, description="Sampling: only from the smallest set of this probability.")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="Sampling: another seed, another sample.")
+    top_p: float = Field(
+        default=1, gt=0, le=1, description="Sampling: from the smallest set of tokens with this probability."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Sampling: random seed.")
 
 
-class Translation(BaseModel):
-    """A translation of a whole text."""
+class RankedTranslation(BaseModel):
+    """A translation of the complete text."""
 
     text: str
-    score: float = Field(description="Natural logarithm of its probability.")
+    score: float = Field(description="Natural logarithm of the probability.")
 
 
-class Hypothesis(Translation):
-    """A translation of a part, with its tokens."""
+class Hypothesis(RankedTranslation):
+    """A translation of a part, with tokens."""
 
-    tokens: list[int] = Field(description="Token ids, the end symbol included.")
+    tokens: list[int] = Field(description="Token ids, including the end symbol.")
 
 
-class Part(BaseModel):
-    """A line, or a part of a line that is too long for the model."""
+class TranslatedPart(BaseModel):
+    """A line, or a part of a line that is longer than the model's training sentences."""
 
-    line: int = Field(description="Number of the line, from 0.")
+    line: int = Field(description="Line number, from 0.")
     source: str
     translations: list[Hypothesis] = Field(description="Best first.")
 
 
-class Translated(BaseModel):
-    """What became of a text."""
+class TranslationResponse(BaseModel):
+    """The translations of a text."""
 
     text: str = Field(description="The best translation.")
-    translations: list[Translation] = Field(description="The n_best translations, best first.")
-    parts: list[Part]
-    warnings: list[str] = Field(description="Of lines that were divided.")
+    translations: list[RankedTranslation] = Field(description="The n_best translations, best first.")
+    parts: list[TranslatedPart]
+    warnings: list[str] = Field(description="One for each divided line.")
 
 
-class Pair(_Strict):
-    """A sentence and its translation to look into: tokens, or a text, or neither for what beam search finds."""
+class AttentionRequest(_Strict):
+    """A sentence and its translation: as tokens, as text, or neither, for the result of beam search."""
 
     text: Text
     tokens: list[int] | None = Field(
-        None, max_length=CHARACTERS, description="Of the translation, as /translate gives."
+        None, max_length=MAX_CHARACTERS, description="The translation's tokens, as in the response of /translate."
     )
     target: Text | None = Field(default=None, description="The translation as text.")
 
 
-class Side(BaseModel):
-    """One side of a pair."""
+class TokenizedText(BaseModel):
+    """The source or the target, as sub-words."""
 
     pieces: list[str]
-    words: list[tuple[int, int, str]] = Field(description="First piece, piece after the last, text.")
+    words: list[tuple[int, int, str]] = Field(description="For each word: first piece, end piece (exclusive), text.")
 
 
-class Alternative(BaseModel):
-    """What could have stood at a place."""
+class TokenAlternative(BaseModel):
+    """A probable token at a position."""
 
     piece: str
     probability: float
 
 
-class Attention(BaseModel):
-    """The weights of one layer's heads: heads × rows × columns."""
+class LayerAttention(BaseModel):
+    """Attention weights of one layer: heads × rows × columns."""
 
     name: str = Field(description='"encoder/0", "decoder/0" or "cross/0": kind and layer.')
     weights: list[list[list[float]]]
 
 
-class Looks(BaseModel):
-    """How the model reads a pair."""
+class AttentionResponse(BaseModel):
+    """The model's probabilities and attention weights for a pair."""
 
-    source: Side
-    target: Side
-    probability: list[float] = Field(description="Of each target piece, given those before it.")
-    alternatives: list[list[Alternative]] = Field(description="For each target piece, the most probable.")
-    attention: list[Attention]
+    source: TokenizedText
+    target: TokenizedText
+    probability: list[float] = Field(description="Of each target piece, given the preceding pieces.")
+    alternatives: list[list[TokenAlternative]] = Field(description="The most probable tokens at each target position.")
+    attention: list[LayerAttention]
 
 
-class Health(BaseModel):
-    """Whether the server works, and on what."""
+class HealthResponse(BaseModel):
+    """The server's state and limits."""
 
-    status: Literal["ok", "preparing"] = Field(description='"preparing": it answers, but still compiles programs.')
+    status: Literal["ok", "preparing"] = Field(description='"preparing": it answers, and still compiles programs.')
     run: str
     direction: str
     beam_size: int
-    waiting: int = Field(description="Texts in the queue.")
-    places: int = Field(description="Most texts in the queue.")
-    max_tokens: int = Field(description="Longer lines are divided.")
+    waiting: int = Field(description="Waiting texts.")
+    places: int = Field(description="Capacity of the queue.")
+    max_tokens: int = Field(description="Longer lines are translated in parts.")
     max_characters: int
 
 
-class Problem(BaseModel):
-    """Why there is no answer."""
+class ErrorResponse(BaseModel):
+    """The reason for an error."""
 
     error: str

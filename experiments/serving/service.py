@@ -1,4 +1,4 @@
-"""Between requests and the engine: texts become jobs of one part each, and what is found becomes an answer."""
+"""Between requests and the engine: a text becomes one job for each part, and the jobs' results become a response."""
 
 import asyncio
 import contextlib
@@ -7,30 +7,39 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.runs.long_lines import longest
+from experiments.runs.long_lines import max_input_tokens
 from experiments.serving import schema
-from experiments.serving.engine import Call, Done, Engine, Failed, Job, Partial
-from experiments.serving.programs import Programs, Row, Settings
+from experiments.serving.engine import Done, Engine, Failed, FunctionJob, Partial, SearchJob
+from experiments.serving.examples import Examples
+from experiments.serving.programs import Programs, SearchRow, SearchSettings
 from transformer.analysis import subwords
-from transformer.analysis.forced_decoding import Reading
+from transformer.analysis.forced_decoding import PairOutputs
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.decoding import sentence_split
 from transformer.decoding.translate import EMPTY, Translation
-from transformer.spec import EOS
+from transformer.spec import EOS, DecodeSpec
+
+_Events = asyncio.Queue[tuple[int, Partial | Done | Failed]]  # index of a part, and an event of its job
 
 
-class Refused(Exception):  # noqa: N818
-    """A request that makes no sense; says why."""
+class InvalidRequestError(Exception):
+    """The request is invalid; the message names the field and the reason."""
 
 
-class Lost(Exception):  # noqa: N818
-    """A request that could not be answered through no fault of its own."""
+class ComputationError(Exception):
+    """The request is valid, but computing its response failed."""
 
 
-class _Text(NamedTuple):
-    """A text as its parts, each with its line's number; and what to say of lines that were divided."""
+class _TextPart(NamedTuple):
+    line: int
+    text: str
+    ids: list[int]  # without EOS; empty for a blank line
 
-    parts: list[tuple[int, str, list[int]]]
+
+class _DividedText(NamedTuple):
+    """A text's parts, and a warning for each divided line."""
+
+    parts: list[_TextPart]
     warnings: list[str]
 
 
@@ -38,186 +47,204 @@ class Service:
     """Answers requests about one run.
 
     Args:
-      name: of the run.
-      programs: its programs.
-      engine: computes with them.
+      name: Name of the run.
+      programs: The run's programs.
+      engine: Computes with the programs.
+      capacity: Size of the engine's queue, reported by `health`.
+      examples: Sentences that the translator page offers.
     """
 
-    def __init__(self, name: str, programs: Programs, engine: Engine, places: int) -> None:
-        self.name, self._programs, self._engine, self._places = name, programs, engine, places
+    def __init__(
+        self, name: str, programs: Programs, engine: Engine, capacity: int, examples: Examples | None = None
+    ) -> None:
+        self.name, self._programs, self._engine, self._capacity = name, programs, engine, capacity
         self._spec, self._tokenizer = programs.spec, programs.tokenizer
-        self._limit = longest(self._spec)
-        self.beam_size = min(self._spec.decode.beam_size, schema.BEAMS)
+        self._limit = max_input_tokens(self._spec)
+        self.beam_size = min(self._spec.decode.beam_size, schema.MAX_BEAM_SIZE)
+        self.examples = examples or Examples()
 
     @property
     def direction(self) -> str:
-        """As in "fr-en"."""
+        """Source and target language, as in "fr-en"."""
         return self._spec.data.direction
 
-    def health(self) -> schema.Health:
-        """How the server is."""
-        return schema.Health(
+    @property
+    def decode(self) -> DecodeSpec:
+        """The run's decoding settings."""
+        return self._spec.decode
+
+    def health(self) -> schema.HealthResponse:
+        """Returns the server's state."""
+        return schema.HealthResponse(
             status="preparing" if self._engine.preparing else "ok",
             run=self.name,
             direction=self.direction,
             beam_size=self.beam_size,
             waiting=self._engine.waiting,
-            places=self._places,
+            places=self._capacity,
             max_tokens=self._limit,
-            max_characters=schema.CHARACTERS,
+            max_characters=schema.MAX_CHARACTERS,
         )
 
-    async def translate(self, asked: schema.Asked) -> schema.Translated:
-        """The whole answer; raises Refused, Lost, BusyError."""
-        async with contextlib.aclosing(self.events(asked, live=False)) as events:
+    async def translate(self, request: schema.TranslationRequest) -> schema.TranslationResponse:
+        """Returns the complete response; raises InvalidRequestError, ComputationError or BusyError."""
+        async with contextlib.aclosing(self.stream(request, live=False)) as events:
             async for event in events:
-                if isinstance(event, schema.Translated):
+                if isinstance(event, schema.TranslationResponse):
                     return event
-        raise Lost("no answer")
+        raise ComputationError("no response")
 
-    async def events(self, asked: schema.Asked, live: bool = True) -> AsyncGenerator[Any]:
-        """(part, what leads now) as it changes, (part, its `schema.Part`) when it is done, and last `Translated`."""
-        text, row = self._divided(asked.text), self._row(asked)
-        found: dict[int, list[Translation]] = {
-            place: [EMPTY] for place, (_, _, ids) in enumerate(text.parts) if not ids
+    async def stream(self, request: schema.TranslationRequest, live: bool = True) -> AsyncGenerator[Any]:
+        """Yields (part, best text so far) on each change, (part, `TranslatedPart`) when done, then the response."""
+        text, row = self._divide(request.text), self._row_factory(request)
+        translations: dict[int, list[Translation]] = {
+            index: [EMPTY] for index, part in enumerate(text.parts) if not part.ids
         }
-        told: asyncio.Queue[tuple[int, Partial | Done | Failed]] = asyncio.Queue()
+        events: _Events = asyncio.Queue()
         jobs = [
-            Job(row(ids), asked.n_best, live, _teller(told, place))
-            for place, (_, _, ids) in enumerate(text.parts)
-            if ids
+            SearchJob(row(part.ids), request.n_best, live, _notifier(events, index))
+            for index, part in enumerate(text.parts)
+            if part.ids
         ]
         self._engine.submit(jobs)
         try:
-            while len(found) < len(text.parts):
-                place, event = await told.get()
+            while len(translations) < len(text.parts):
+                index, event = await events.get()
                 if isinstance(event, Partial):
-                    yield place, event.text
+                    yield index, event.text
                     continue
-                found[place] = _result(event)
-                yield place, _part(text, place, found[place])
+                translations[index] = _result(event)
+                yield index, _translated_part(text.parts[index], translations[index])
         finally:
             for job in jobs:
                 job.cancelled = True
-        yield _translated(text, found)
+        yield _translation_response(text, translations)
 
-    async def look(self, pair: schema.Pair) -> schema.Looks:
-        """How the model reads a pair; raises Refused, Lost, BusyError."""
-        divided = self._divided(pair.text).parts
-        if len(divided) != 1 or not divided[0][2]:
-            raise Refused(f"text: one line of 1 to {self._limit} tokens is needed")
-        if pair.tokens is not None and pair.target is not None:
-            raise Refused("tokens, target: give one of them")
-        source = divided[0][2]
-        if pair.tokens is not None:
-            target = self._checked(pair.tokens)
-        elif pair.target is not None:
-            target = self._checked(self._tokenizer.of_target.encode(pair.target))
+    async def attention(self, request: schema.AttentionRequest) -> schema.AttentionResponse:
+        """Returns the attention of a pair; raises InvalidRequestError, ComputationError or BusyError."""
+        parts = self._divide(request.text).parts
+        if len(parts) != 1 or not parts[0].ids:
+            raise InvalidRequestError(f"text: one line of 1 to {self._limit} tokens is needed")
+        if request.tokens is not None and request.target is not None:
+            raise InvalidRequestError("tokens, target: give one of them")
+        source = parts[0].ids
+        if request.tokens is not None:
+            target = self._checked_tokens(request.tokens)
+        elif request.target is not None:
+            target = self._checked_tokens(self._tokenizer.for_target.encode(request.target))
         else:
-            target = (await self.translate(schema.Asked(text=pair.text))).parts[0].translations[0].tokens
-        told: asyncio.Queue[tuple[int, Partial | Done | Failed]] = asyncio.Queue()
-        self._engine.submit([Call(lambda: self._programs.read(source, target), _teller(told, 0))])
-        reading = _result((await told.get())[1])
-        return _looks(reading, [*source, EOS], target, self._tokenizer)
+            response = await self.translate(schema.TranslationRequest(text=request.text))
+            target = response.parts[0].translations[0].tokens
+        events: _Events = asyncio.Queue()
+        self._engine.submit([FunctionJob(lambda: self._programs.forced_decode(source, target), _notifier(events, 0))])
+        outputs = _result((await events.get())[1])
+        return _attention_response(outputs, [*source, EOS], target, self._tokenizer)
 
-    def _checked(self, tokens: Sequence[int]) -> list[int]:
-        """A target's ids, with EOS at their end."""
+    def _checked_tokens(self, tokens: Sequence[int]) -> list[int]:
+        """Returns a target's ids with EOS at the end."""
         ids = list(tokens[:-1]) if tokens and tokens[-1] == EOS else list(tokens)
-        most = self._limit + self._spec.decode.max_extra_length
-        if not 0 < len(ids) <= most:
-            raise Refused(f"the translation has {len(ids)} tokens, not 1 to {most}")
-        if wrong := [each for each in ids if not EOS < each < self._tokenizer.vocab_size]:
-            raise Refused(f"tokens: {wrong[0]} is not in [{EOS + 1}, {self._tokenizer.vocab_size})")
+        limit = self._limit + self._spec.decode.max_extra_length
+        if not 0 < len(ids) <= limit:
+            raise InvalidRequestError(f"the translation has {len(ids)} tokens, not 1 to {limit}")
+        if invalid := [token for token in ids if not EOS < token < self._tokenizer.vocab_size]:
+            raise InvalidRequestError(f"tokens: {invalid[0]} is not in [{EOS + 1}, {self._tokenizer.vocab_size})")
         return [*ids, EOS]
 
-    def _row(self, asked: schema.Asked) -> Callable[[list[int]], Row]:
-        decode, size = self._spec.decode, asked.beam_size or self.beam_size
-        if asked.n_best > (size if asked.method == "beam" else 1):
-            kept = f"beam_size={size}" if asked.method == "beam" else "the one that sampling gives"
-            raise Refused(f"n_best: {asked.n_best} is more than {kept}")
-        penalty = decode.length_penalty if asked.length_penalty is None else asked.length_penalty
-        settings = Settings(asked.method, size, penalty, asked.temperature, asked.top_p)
-        return lambda ids: Row(ids, settings, asked.seed)
+    def _row_factory(self, request: schema.TranslationRequest) -> Callable[[list[int]], SearchRow]:
+        decode, size = self._spec.decode, request.beam_size or self.beam_size
+        if request.n_best > (size if request.method == "beam" else 1):
+            limit = f"beam_size={size}" if request.method == "beam" else "1, the number of samples"
+            raise InvalidRequestError(f"n_best: {request.n_best} is more than {limit}")
+        penalty = decode.length_penalty if request.length_penalty is None else request.length_penalty
+        settings = SearchSettings(request.method, size, penalty, request.temperature, request.top_p)
+        return lambda ids: SearchRow(ids, settings, request.seed)
 
-    def _divided(self, text: str) -> _Text:
-        found, warnings = [], []
+    def _divide(self, text: str) -> _DividedText:
+        parts: list[_TextPart] = []
+        warnings = []
         for number, line in enumerate(text.replace("\r\n", "\n").split("\n")):
             try:
-                divided = sentence_split.parts(line, self._limit, lambda part: len(self._tokenizer.encode(part)))
+                texts = sentence_split.split_text(line, self._limit, lambda part: len(self._tokenizer.encode(part)))
             except ValueError as error:
-                raise Refused(f"text: {error}") from None
-            if len(divided) > 1:
+                raise InvalidRequestError(f"text: {error}") from None
+            if len(texts) > 1:
                 warnings.append(
                     f"line {number + 1} is longer than the {self._limit} tokens that the model was trained on: "
-                    f"it is translated in {len(divided)} parts"
+                    f"it is translated in {len(texts)} parts"
                 )
-            found += [(number, part, self._tokenizer.encode(part) if part.strip() else []) for part in divided]
-        if len(found) > schema.PARTS:
-            raise Refused(f"text: {len(found)} lines, or parts of long ones, are more than {schema.PARTS}")
-        return _Text(found, warnings)
+            parts += [_TextPart(number, part, self._tokenizer.encode(part) if part.strip() else []) for part in texts]
+        if len(parts) > schema.MAX_PARTS:
+            raise InvalidRequestError(
+                f"text: {len(parts)} lines, or parts of long lines, are more than {schema.MAX_PARTS}"
+            )
+        return _DividedText(parts, warnings)
 
 
-def _teller(told: asyncio.Queue[Any], place: int) -> Callable[[Any], None]:
-    """What the engine's thread calls: puts an event into a queue of this thread's loop."""
+def _notifier(events: _Events, index: int) -> Callable[[Any], None]:
+    """Returns the engine thread's callback, which puts an event into a queue of this thread's event loop."""
     loop = asyncio.get_running_loop()
 
-    def tell(event: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it who asked
-            loop.call_soon_threadsafe(told.put_nowait, (place, event))
+    def notify(event: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the event
+            loop.call_soon_threadsafe(events.put_nowait, (index, event))
 
-    return tell
+    return notify
 
 
 def _result(event: Partial | Done | Failed) -> Any:
     if isinstance(event, Done):
         return event.result
-    raise Lost(event.message if isinstance(event, Failed) else "no result")
+    raise ComputationError(event.message if isinstance(event, Failed) else "no result")
 
 
-def _part(text: _Text, place: int, found: Sequence[Translation]) -> schema.Part:
-    line, source, _ = text.parts[place]
-    hypotheses = [schema.Hypothesis(text=each.text, score=each.score, tokens=list(each.tokens)) for each in found]
-    return schema.Part(line=line, source=source, translations=hypotheses)
+def _translated_part(part: _TextPart, translations: Sequence[Translation]) -> schema.TranslatedPart:
+    hypotheses = [
+        schema.Hypothesis(text=translation.text, score=translation.score, tokens=list(translation.tokens))
+        for translation in translations
+    ]
+    return schema.TranslatedPart(line=part.line, source=part.text, translations=hypotheses)
 
 
-def _translated(text: _Text, found: dict[int, list[Translation]]) -> schema.Translated:
-    lines: dict[int, list[list[Translation]]] = {}
-    for place, (line, _, _) in enumerate(text.parts):
-        lines.setdefault(line, []).append(found[place])
-    whole = [sentence_split.joined(each) for each in lines.values()]
-    best = []
-    for rank in range(max(map(len, whole))):
-        chosen = [each[min(rank, len(each) - 1)] for each in whole]
-        best.append(
-            schema.Translation(text="\n".join(each.text for each in chosen), score=sum(each.score for each in chosen))
-        )
-    every = [_part(text, place, found[place]) for place in range(len(text.parts))]
-    return schema.Translated(text=best[0].text, translations=best, parts=every, warnings=text.warnings)
+def _translation_response(text: _DividedText, translations: dict[int, list[Translation]]) -> schema.TranslationResponse:
+    """Joins parts to lines and lines to a text: the k-th translation consists of each line's k-th best."""
+    parts_by_line: dict[int, list[list[Translation]]] = {}
+    for index, part in enumerate(text.parts):
+        parts_by_line.setdefault(part.line, []).append(translations[index])
+    lines = [sentence_split.join_translations(parts) for parts in parts_by_line.values()]
+    ranked = []
+    for rank in range(max(map(len, lines))):
+        chosen = [line[min(rank, len(line) - 1)] for line in lines]
+        joined, score = "\n".join(line.text for line in chosen), sum(line.score for line in chosen)
+        ranked.append(schema.RankedTranslation(text=joined, score=score))
+    parts = [_translated_part(part, translations[index]) for index, part in enumerate(text.parts)]
+    return schema.TranslationResponse(text=ranked[0].text, translations=ranked, parts=parts, warnings=text.warnings)
 
 
-def _looks(reading: Reading, source: Sequence[int], target: Sequence[int], tokenizer: Tokenizer) -> schema.Looks:
+def _attention_response(
+    outputs: PairOutputs, source: Sequence[int], target: Sequence[int], tokenizer: Tokenizer
+) -> schema.AttentionResponse:
     def plain(pieces: Sequence[str]) -> list[str]:
-        return [subwords.text([piece]) for piece in pieces]
+        return [subwords.word_text([piece]) for piece in pieces]
 
-    def side(ids: Sequence[int]) -> schema.Side:
+    def tokenized(ids: Sequence[int]) -> schema.TokenizedText:
         pieces = tokenizer.pieces(ids)
-        spans = [(first, end, subwords.text(pieces[first:end])) for first, end in subwords.groups(pieces)]
-        return schema.Side(pieces=plain(pieces), words=spans)
+        spans = [(first, end, subwords.word_text(pieces[first:end])) for first, end in subwords.word_spans(pieces)]
+        return schema.TokenizedText(pieces=plain(pieces), words=spans)
 
     alternatives = [
         [
-            schema.Alternative(piece=piece, probability=round(float(p), 4))
-            for piece, p in zip(plain(tokenizer.pieces(row)), np.exp(log), strict=True)
+            schema.TokenAlternative(piece=piece, probability=round(float(probability), 4))
+            for piece, probability in zip(plain(tokenizer.pieces(row)), np.exp(log_probability), strict=True)
         ]
-        for row, log in zip(reading.likely, reading.likely_log_probability, strict=True)
+        for row, log_probability in zip(outputs.top_tokens, outputs.top_log_probability, strict=True)
     ]
-    return schema.Looks(
-        source=side(source),
-        target=side(target),
-        probability=[round(float(each), 4) for each in np.exp(reading.log_probability_T)],
+    return schema.AttentionResponse(
+        source=tokenized(source),
+        target=tokenized(target),
+        probability=[round(float(p), 4) for p in np.exp(outputs.log_probability_T)],
         alternatives=alternatives,
         attention=[
-            schema.Attention(name=name, weights=np.round(each.astype(np.float64), 4).tolist())
-            for name, each in reading.attention.items()
+            schema.LayerAttention(name=name, weights=np.round(weights.astype(np.float64), 4).tolist())
+            for name, weights in outputs.attention.items()
         ],
     )

@@ -1,1 +1,1 @@
-"""Studies of a trained run: attention, heads, alignment and linguistic phenomena."""
+"""Studies of trained runs: attention, heads, word alignment, grammatical phenomena, training, and pairs of runs."""

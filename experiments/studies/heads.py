@@ -1,4 +1,4 @@
-"""Which head matters, and for what: each taken out alone, all of them one after the other, and what they look at."""
+"""Importance and roles of attention heads: each masked separately, greedy pruning, and what they attend to."""
 
 import collections
 import dataclasses
@@ -8,288 +8,295 @@ from typing import Any
 
 import numpy as np
 
-from experiments.studies import figures
-from experiments.studies.inspected_run import Subject
-from experiments.studies.phenomena import Contrast, Questions
-from experiments.studies.study import Picture, Study, head_name
+from experiments.studies.figures import draw_head_grid, draw_pruning
+from experiments.studies.inspected_run import InspectedRun
+from experiments.studies.phenomena import ContrastiveExample, ContrastiveTest
+from experiments.studies.study import CaptionedFigure, Study, head_name
 from experiments.web.markdown import table
 from transformer.analysis import head_masking
-from transformer.analysis.head_roles import LEAST, Roles
-from transformer.analysis.subwords import of_words
+from transformer.analysis.head_roles import MIN_LIFT, RoleStatistics
+from transformer.analysis.subwords import word_membership
 from transformer.data.batches.forced import ForcedBatch
 from transformer.data.corpus import Pair
 from transformer.evaluation import bleu
 from transformer.spec import BOS, EOS, PAD
 
-_FEW = 32  # heads of which each is tried at each step of pruning; with more, only some are:
+_EXHAUSTIVE = 32  # heads up to which each pruning step evaluates all of them; with more it evaluates a shortlist:
 _SHORTLIST = 8
-_PRONOUNS = 600  # pairs of the split in which sentences with pronouns are looked for
-_POINTS = 6  # of the pruning curve, at which sentences are translated
-_TRANSLATED = 100  # sentences at most
+_COREFERENCE_PAIRS = 600  # pairs of the split that are searched for sentences with pronouns
+_BLEU_POINTS = 6  # points of the pruning curve with BLEU
+_MAX_TRANSLATED = 100  # sentences translated for BLEU
 
 
-def study(subject: Subject, split: str, pairs: Sequence[Pair], folder: pathlib.Path) -> Study:
-    """Measures every head of a run on pairs of a split; draws to a folder.
+def measure_heads(run: InspectedRun, split: str, pairs: Sequence[Pair], folder: pathlib.Path) -> Study:
+    """Measures every head of a run on pairs of a split, and draws figures to a folder.
 
-    Attention over a recurrent network has one head; a model without attention has none, of which that is said.
+    The attention of a recurrent model has one head. A model without attention has none, which the study reports.
     """
-    batches = subject.batches(pairs)
-    if not subject.scales:
+    batches = run.batches(pairs)
+    if not run.scales:
         return Study("heads", f"### Heads on {split}\n\nThis model has no attention, and so no heads.\n", {"heads": {}})
-    roles = _roles(subject, split, pairs, batches)
-    measured = _Measured(subject, pairs, batches)
-    questions = Questions.of_coreference(subject, split, _PRONOUNS) if _generated(subject) else None
-    rows, numbers = [], {}
-    importance = measured.importance(subject.scales)
-    classes = roles.classes()
-    for name, head in head_masking.every(subject.scales):
-        gone = head_masking.without(subject.scales, (name, head))
-        role, lift = classes[name][head]
-        one: dict[str, Any] = {
-            "loss_difference": measured.loss(gone) - measured.base_loss,
-            "bleu_difference": measured.bleu(gone) - measured.base_bleu,
-            "gradient": float(importance[name][head]),
-            "role": role,
-            "lift": lift,
-        }
-        if questions and questions.contrasts:
-            one["coreference_accuracy"] = questions.accuracy(gone)
-        numbers[head_name(name, head)] = one
-        rows.append([head_name(name, head), *_cells(one)])
-    curve, points = measured.pruned()
-    pictures = list(_draw(subject, numbers, curve, points, folder))
+    roles = _role_statistics(run, split, batches)
+    evaluation = _MaskedEvaluation(run, pairs, batches)
+    coreference = None
+    if _is_generated(run):
+        test = ContrastiveTest.of_coreference(run, split, _COREFERENCE_PAIRS)
+        coreference = test if test.examples else None
+    by_head = _measure_each(run, evaluation, roles, coreference)
+    curve, bleu_at = evaluation.prune()
     text = "\n".join(
         [
-            f"### Heads on {split}, each taken out alone\n",
-            _about(measured, questions),
-            table(["head", *_heads(questions)], rows),
-            "### Heads taken out one after the other\n",
-            _pruning_text(curve, points),
+            f"### Heads on {split}, each masked separately\n",
+            _about(evaluation, coreference),
+            table(["head", *_headers(coreference)], [[name, *_cells(head)] for name, head in by_head.items()]),
+            "### Heads pruned one after the other\n",
+            _pruning_text(curve, bleu_at),
             _roles_text(roles),
         ]
     )
-    found = {
+    values = {
         "split": split,
         "sentences": len(pairs),
-        "loss": measured.base_loss,
-        "bleu": measured.base_bleu,
-        "heads": numbers,
+        "loss": evaluation.base_loss,
+        "bleu": evaluation.base_bleu,
+        "heads": by_head,
         "pruning": [
-            {"head": head_name(*each.head) if each.head else None, "loss": each.loss, "bleu": points.get(place)}
-            for place, each in enumerate(curve)
+            {"head": head_name(*step.head) if step.head else None, "loss": step.loss, "bleu": bleu_at.get(index)}
+            for index, step in enumerate(curve)
         ],
-        "roles": _roles_numbers(roles),
+        "roles": _role_values(roles),
     }
-    return Study("heads", text, found, pictures)
+    return Study("heads", text, values, _draw(run, by_head, curve, bleu_at, folder))
 
 
-def contrast(subject: Subject, contrasts: Sequence[Contrast], what: str) -> Study:
-    """Which heads a run needs to prefer right translations to wrong ones: margins by kind, with each head taken out."""
-    questions = Questions(subject, contrasts)
-    kinds = sorted({each.kind for each in contrasts})
-    of_kind = np.array([[each.kind == kind for each in contrasts] for kind in kinds])
+def contrast_by_head(run: InspectedRun, examples: Sequence[ContrastiveExample], title: str) -> Study:
+    """Measures the margins of correct over incorrect translations by kind, with each head masked."""
+    test = ContrastiveTest(run, examples)
+    kinds = sorted({example.kind for example in examples})
+    is_kind = {kind: np.array([example.kind == kind for example in examples]) for kind in kinds}
 
     def by_kind(scales: head_masking.Scales | None = None) -> dict[str, float]:
-        margins = questions.margins(scales)
-        return {kind: float(margins[chosen].mean()) for kind, chosen in zip(kinds, of_kind, strict=True)}
+        margins = test.margins(scales)
+        return {kind: float(margins[selected].mean()) for kind, selected in is_kind.items()}
 
     base = by_kind()
-    found = {
-        head_name(*head): by_kind(head_masking.without(subject.scales, head))
-        for head in head_masking.every(subject.scales)
+    masked = {
+        head_name(*head): by_kind(head_masking.mask_heads(run.scales, head))
+        for head in head_masking.unmasked_heads(run.scales)
     }
-    rows = [["none", *(f"{base[kind]:.2f}" for kind in kinds)]]
-    rows += [[name, *(f"{each[kind]:.2f}" for kind in kinds)] for name, each in found.items()]
+    rows = [[name, *(f"{margins[kind]:.2f}" for kind in kinds)] for name, margins in {"none": base, **masked}.items()]
     text = (
-        f"### Right against wrong translations with a head taken out: {what}\n\n"
-        "The mean of log P(right) - log P(wrong) in nats; below zero the wrong ones are the more probable.\n\n"
-        + table(["head gone", *kinds], rows)
+        f"### Correct and incorrect translations with one head masked: {title}\n\n"
+        "Mean of log P(right) - log P(wrong) in nats; below zero the incorrect translations are more probable.\n\n"
+        + table(["masked head", *kinds], rows)
     )
-    return Study("contrast_by_head", text, {"margin": base, "without": found})
+    return Study("contrast_by_head", text, {"margin": base, "without": masked})
 
 
-class _Measured:
-    """Loss and BLEU with some heads gone."""
+class _MaskedEvaluation:
+    """Loss and BLEU of a run with some heads masked."""
 
-    def __init__(self, subject: Subject, pairs: Sequence[Pair], batches: Sequence[ForcedBatch]) -> None:
-        self._subject, self._batches = subject, batches
-        self._pairs = pairs[:_TRANSLATED]
+    def __init__(self, run: InspectedRun, pairs: Sequence[Pair], batches: Sequence[ForcedBatch]) -> None:
+        self._run, self._batches = run, batches
+        self._pairs = pairs[:_MAX_TRANSLATED]
         self._tokens = sum(int((batch.target_BT != PAD).sum()) for batch in batches)
-        self.base_loss, self.base_bleu = self.loss(subject.scales), self.bleu(subject.scales)
+        self.base_loss, self.base_bleu = self.loss(run.scales), self.bleu(run.scales)
 
     @property
     def translated(self) -> int:
         return len(self._pairs)
 
     def loss(self, scales: head_masking.Scales) -> float:
-        """Nats a token."""
-        return float(self._subject.nll(self._batches, scales).sum()) / self._tokens
+        """Returns nats per token."""
+        return float(self._run.nll(self._batches, scales).sum()) / self._tokens
 
     def bleu(self, scales: head_masking.Scales) -> float:
-        """Of greedy translations."""
-        greedy = dataclasses.replace(self._subject.spec.decode, method="greedy")
-        found = self._subject.translator(greedy, scales).translate([pair.source for pair in self._pairs])
-        return bleu.bleu([each[0].text for each in found], [pair.target for pair in self._pairs])
+        """Returns BLEU of greedy translations."""
+        greedy = dataclasses.replace(self._run.spec.decode, method="greedy")
+        translations = self._run.translator(greedy, scales).translate([pair.source for pair in self._pairs])
+        return bleu.bleu([best.text for best, *_ in translations], [pair.target for pair in self._pairs])
 
     def importance(self, scales: head_masking.Scales) -> head_masking.Scales:
-        """The mean of |d loss / d scale| over sentences, [H] by name; Michel et al. 2019."""
-        return {name: np.abs(each).mean(axis=0) for name, each in self._subject.slopes(self._batches, scales).items()}
+        """Returns the mean of |d loss / d scale| over sentences, [H] by name; Michel et al. 2019."""
+        gradients = self._run.scale_gradients(self._batches, scales)
+        return {name: np.abs(gradient).mean(axis=0) for name, gradient in gradients.items()}
 
-    def pruned(self) -> tuple[Sequence[head_masking.Pruned], dict[int, float]]:
-        """The curve, and BLEU at some of its points."""
-        count = len(head_masking.every(self._subject.scales))
-        shortlist = count if count <= _FEW else _SHORTLIST
-        curve = head_masking.prune(self.loss, self.importance, self._subject.scales, shortlist)
-        places = np.unique(np.linspace(0, len(curve) - 1, _POINTS).round().astype(int)).tolist()
-        return curve, {place: self.bleu(curve[place].scales) for place in places}
-
-
-def _generated(subject: Subject) -> bool:
-    return subject.spec.data.source == "grammar"
+    def prune(self) -> tuple[Sequence[head_masking.PruningStep], dict[int, float]]:
+        """Returns the pruning curve, and BLEU at some of its points."""
+        count = len(head_masking.unmasked_heads(self._run.scales))
+        shortlist = count if count <= _EXHAUSTIVE else _SHORTLIST
+        curve = head_masking.prune(self.loss, self.importance, self._run.scales, shortlist)
+        points = np.unique(np.linspace(0, len(curve) - 1, _BLEU_POINTS).round().astype(int)).tolist()
+        return curve, {point: self.bleu(curve[point].scales) for point in points}
 
 
-def _roles(subject: Subject, split: str, pairs: Sequence[Pair], batches: Sequence[ForcedBatch]) -> Roles:
-    """What every head looks at; of the generated corpus also whether it looks from a pronoun at its noun."""
+def _measure_each(
+    run: InspectedRun, evaluation: _MaskedEvaluation, roles: RoleStatistics, coreference: ContrastiveTest | None
+) -> dict[str, dict[str, Any]]:
+    """Masks each head separately; returns its measurements by the head's name."""
+    importance, classes = evaluation.importance(run.scales), roles.classify()
+    by_head: dict[str, dict[str, Any]] = {}
+    for name, head in head_masking.unmasked_heads(run.scales):
+        masked = head_masking.mask_heads(run.scales, (name, head))
+        role, lift = classes[name][head]
+        measured = {
+            "loss_difference": evaluation.loss(masked) - evaluation.base_loss,
+            "bleu_difference": evaluation.bleu(masked) - evaluation.base_bleu,
+            "gradient": float(importance[name][head]),
+            "role": role,
+            "lift": lift,
+        }
+        if coreference:
+            measured["coreference_accuracy"] = coreference.accuracy(masked)
+        by_head[head_name(name, head)] = measured
+    return by_head
+
+
+def _is_generated(run: InspectedRun) -> bool:
+    return run.spec.data.source == "grammar"
+
+
+def _role_statistics(run: InspectedRun, split: str, batches: Sequence[ForcedBatch]) -> RoleStatistics:
+    """Collects the roles of all heads; on the generated corpus also the weight from a pronoun to its noun."""
     counts = collections.Counter(int(token) for batch in batches for side in batch[1:] for token in side.ravel())
-    pieces = subject.tokenizer.pieces(range(subject.tokenizer.vocab_size))
-    marks = [token for token, piece in enumerate(pieces) if not any(character.isalnum() for character in piece)]
-    roles = Roles(counts, [BOS, EOS, *marks])
-    for index, one, attention in subject.attention(batches):
-        link = _coreference(subject, split, index, one) if _generated(subject) else None
+    pieces = run.tokenizer.pieces(range(run.tokenizer.vocab_size))
+    punctuation = [token for token, piece in enumerate(pieces) if not any(c.isalnum() for c in piece)]
+    roles = RoleStatistics(counts, [BOS, EOS, *punctuation])
+    for index, pair, attention in run.attention(batches):
+        link = _coreference_link(run, split, index, pair) if _is_generated(run) else None
         for name, weights in attention.items():
-            columns = one.input_BT if name.startswith("decoder") else one.source_BS
+            columns = pair.input_BT if name.startswith("decoder") else pair.source_BS
             roles.add(name, weights, columns.tolist())
             if link is not None:
-                places = _places(name, link, (weights.shape[1], weights.shape[2]))
-                visible = np.tri(*places.shape) if name.startswith("decoder") else None
-                roles.mark(name, "coreference", weights, places, visible)
+                marked = _coreference_positions(name, link, (weights.shape[1], weights.shape[2]))
+                visible = np.tri(*marked.shape) if name.startswith("decoder") else None
+                roles.add_positions(name, "coreference", weights, marked, visible)
     return roles
 
 
-def _coreference(subject: Subject, split: str, index: int, one: ForcedBatch) -> dict[str, np.ndarray] | None:
-    """Pieces of a pronoun and of its noun on each side: bool by "source pronoun", "target noun", ..."""
-    from transformer.data.grammar.probes import link
+def _coreference_link(run: InspectedRun, split: str, index: int, pair: ForcedBatch) -> dict[str, np.ndarray] | None:
+    """Returns the pieces of a pronoun and of its noun on each side: bool by "source pronoun", "target noun", ..."""
+    from transformer.data.grammar.probes import coreference_link
 
-    found = link(split, index)
-    if found is None:
+    example_and_words = coreference_link(split, index)
+    if example_and_words is None:
         return None
-    example, places = found
-    french = {"words": example.french_words, "pronoun": places.pronoun[0], "noun": places.noun[0]}
-    english = {"words": example.english_words, "pronoun": places.pronoun[1], "noun": places.noun[1]}
-    from_french = subject.spec.data.source_language == "fr"
+    example, words = example_and_words
+    french = {"words": example.french_words, "pronoun": words.pronoun[0], "noun": words.noun[0]}
+    english = {"words": example.english_words, "pronoun": words.pronoun[1], "noun": words.noun[1]}
+    from_french = run.spec.data.source_language == "fr"
     sides = {"source": french if from_french else english, "target": english if from_french else french}
-    marked = {}
-    for side, ids in (("source", one.source_BS[:-1]), ("target", one.target_BT[:-1])):
+    link = {}
+    for side, ids in (("source", pair.source_BS[:-1]), ("target", pair.target_BT[:-1])):
         try:
-            tokenizer = subject.tokenizer
-            shares = of_words(tokenizer.pieces(ids.tolist()), tokenizer.spelled(sides[side]["words"]))
-        except ValueError:  # a character that the vocabulary does not have
+            membership = word_membership(
+                run.tokenizer.pieces(ids.tolist()), run.tokenizer.normalize(sides[side]["words"])
+            )
+        except ValueError:  # a character outside the vocabulary
             return None
-        for what in ("pronoun", "noun"):
-            marked[f"{side} {what}"] = shares[sides[side][what]] > 0
-    return marked
+        for word in ("pronoun", "noun"):
+            link[f"{side} {word}"] = membership[sides[side][word]] > 0
+    return link
 
 
-def _places(name: str, link: dict[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """From the pronoun's pieces to the noun's: 1 there; [rows, columns]."""
+def _coreference_positions(name: str, link: dict[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Returns [rows, columns] with 1 from the pieces of the pronoun to those of the noun."""
     kind = name.partition("/")[0]
-    places = np.zeros(shape)
+    marked = np.zeros(shape)
     row_side, column_side = {"encoder": ("source", "source"), "decoder": ("target", "target")}.get(
         kind, ("target", "source")
     )
     rows, columns = np.flatnonzero(link[f"{row_side} pronoun"]), np.flatnonzero(link[f"{column_side} noun"])
-    columns = columns + (kind == "decoder")  # BOS stands first
-    places[np.ix_(rows, columns)] = 1
-    return places * np.tri(*places.shape) if kind == "decoder" else places
+    columns = columns + (kind == "decoder")  # column 0 is BOS
+    marked[np.ix_(rows, columns)] = 1
+    return marked * np.tri(*marked.shape) if kind == "decoder" else marked
 
 
-def _heads(questions: Questions | None) -> list[str]:
-    more = ["coreference right, %"] if questions and questions.contrasts else []
-    return ["loss", "BLEU", "gradient", *more, "looks at", "lift"]
+def _headers(coreference: ContrastiveTest | None) -> list[str]:
+    return ["loss", "BLEU", "gradient", *(["coreference, %"] if coreference else []), "role", "lift"]
 
 
-def _cells(one: dict[str, Any]) -> list[str]:
-    more = [f"{100 * one['coreference_accuracy']:.1f}"] if "coreference_accuracy" in one else []
-    numbers = [f"{one['loss_difference']:+.4f}", f"{one['bleu_difference']:+.2f}", f"{one['gradient']:.3f}", *more]
-    return [*numbers, one["role"] or "–", f"{one['lift']:.2f}"]
+def _cells(head: dict[str, Any]) -> list[str]:
+    numbers = [f"{head['loss_difference']:+.4f}", f"{head['bleu_difference']:+.2f}", f"{head['gradient']:.3f}"]
+    if "coreference_accuracy" in head:
+        numbers.append(f"{100 * head['coreference_accuracy']:.1f}")
+    return [*numbers, head["role"] or "–", f"{head['lift']:.2f}"]
 
 
-def _about(measured: _Measured, questions: Questions | None) -> str:
+def _about(evaluation: _MaskedEvaluation, coreference: ContrastiveTest | None) -> str:
     text = (
-        f"With all heads: loss {measured.base_loss:.4f} nats a token, BLEU {measured.base_bleu:.2f} of "
-        f"{measured.translated} greedy translations. Of each head: what both gain when it is gone; the mean of "
-        "|d loss / d scale| a sentence, in nats (Michel et al. 2019); what it looks at more than an even share would, "
-        f"with lift (weight - even) / (1 - even) of at least {LEAST}. Small differences in BLEU are chance."
+        f"With all heads: loss {evaluation.base_loss:.4f} nats per token, BLEU {evaluation.base_bleu:.2f} on "
+        f"{evaluation.translated} greedy translations. For each head: the change of both when it is masked; the mean "
+        "|d loss / d scale| per sentence, in nats (Michel et al. 2019); its role, the tokens to which it gives more "
+        f"weight than uniform attention, with lift (weight - uniform) / (1 - uniform) of at least {MIN_LIFT}. Small "
+        "differences in BLEU are not significant."
     )
-    if questions and questions.contrasts:
+    if coreference:
         text += (
-            f" Coreference: how often the right pronoun is more probable than wrong ones, of {len(questions.groups)} "
-            f"sentences; with all heads {100 * questions.accuracy():.1f} %."
+            f" Coreference: how often the correct pronoun is more probable than the incorrect ones, in "
+            f"{len(coreference.by_sentence)} sentences; with all heads {100 * coreference.accuracy():.1f} %."
         )
     return text + "\n"
 
 
-def _pruning_text(curve: Sequence[head_masking.Pruned], points: dict[int, float]) -> str:
-    shown = [
-        [str(place), head_name(*each.head) if each.head else "–", f"{each.loss:.4f}", _bleu(points, place)]
-        for place, each in enumerate(curve)
+def _pruning_text(curve: Sequence[head_masking.PruningStep], bleu_at: dict[int, float]) -> str:
+    rows = [
+        [
+            str(index),
+            head_name(*step.head) if step.head else "–",
+            f"{step.loss:.4f}",
+            f"{bleu_at[index]:.2f}" if index in bleu_at else "",
+        ]
+        for index, step in enumerate(curve)
     ]
     about = (
-        f"Each time the one without which the loss is lowest; of more than {_FEW} heads, one of the {_SHORTLIST} whose "
-        "gradient is least."
+        f"Each step masks the head without which the loss is lowest; with more than {_EXHAUSTIVE} heads, it evaluates "
+        f"the {_SHORTLIST} heads of smallest gradient."
     )
-    return f"{about}\n\n{table(['heads gone', 'the last', 'loss', 'BLEU'], shown)}"
+    return f"{about}\n\n{table(['masked heads', 'last', 'loss', 'BLEU'], rows)}"
 
 
-def _bleu(points: dict[int, float], place: int) -> str:
-    return f"{points[place]:.2f}" if place in points else ""
-
-
-def _roles_numbers(roles: Roles) -> dict[str, Any]:
+def _role_values(roles: RoleStatistics) -> dict[str, Any]:
     return {
-        name: {role: {"weight": weight.tolist(), "even": even} for role, (weight, even) in found.items()}
-        for name, found in roles.scores().items()
+        name: {role: {"weight": weight_H.tolist(), "even": uniform} for role, (weight_H, uniform) in by_role.items()}
+        for name, by_role in roles.mean_weights().items()
     }
 
 
-def _roles_text(roles: Roles) -> str:
-    scores = roles.scores()
-    names = sorted({role for found in scores.values() for role in found})
+def _roles_text(roles: RoleStatistics) -> str:
+    mean_weights = roles.mean_weights()
+    names = sorted({role for by_role in mean_weights.values() for role in by_role})
     rows = [
-        [head_name(name, head), *(_share(found[role], head) if role in found else "" for role in names)]
-        for name, found in scores.items()
-        for head in range(len(next(iter(found.values()))[0]))
+        [head_name(name, head), *(_weight_cell(by_role[role], head) if role in by_role else "" for role in names)]
+        for name, by_role in mean_weights.items()
+        for head in range(len(next(iter(by_role.values()))[0]))
     ]
-    about = "Mean weight, and what an even share would be."
-    return f"### What heads look at\n\n{about}\n\n{table(['head', *names], rows)}"
+    about = "Mean weight, and in parentheses that of uniform attention."
+    return f"### What heads attend to\n\n{about}\n\n{table(['head', *names], rows)}"
 
 
-def _share(found: tuple[np.ndarray, float], head: int) -> str:
-    weight, even = found
-    return f"{weight[head]:.2f} ({even:.2f})"
+def _weight_cell(weights: tuple[np.ndarray, float], head: int) -> str:
+    weight_H, uniform = weights
+    return f"{weight_H[head]:.2f} ({uniform:.2f})"
 
 
 def _draw(
-    subject: Subject,
-    numbers: dict[str, dict[str, Any]],
-    curve: Sequence[head_masking.Pruned],
-    points: dict[int, float],
+    run: InspectedRun,
+    by_head: dict[str, dict[str, Any]],
+    curve: Sequence[head_masking.PruningStep],
+    bleu_at: dict[int, float],
     folder: pathlib.Path,
-) -> Sequence[Picture]:
-    def grid(key: str) -> dict[str, np.ndarray]:
-        return {
-            name: np.array([numbers[head_name(name, head)][key] for head in range(len(each))])
-            for name, each in subject.scales.items()
+) -> Sequence[CaptionedFigure]:
+    def draw(key: str, title: str) -> CaptionedFigure:
+        grid = {
+            name: np.array([by_head[head_name(name, head)][key] for head in range(len(scale_H))])
+            for name, scale_H in run.scales.items()
         }
+        return draw_head_grid(grid, folder / f"heads_{key}", title), title
 
-    def draw(key: str, label: str) -> Picture:
-        return figures.grid(grid(key), folder / f"heads_{key}", label), label
-
+    pruning = draw_pruning([step.loss for step in curve], bleu_at, folder / "heads_pruning")
     return [
-        draw("loss_difference", "loss gained when a head is taken out, nats a token"),
-        draw("gradient", "mean |d loss / d scale| of a head, nats a sentence"),
-        (
-            figures.pruning([each.loss for each in curve], points, folder / "heads_pruning"),
-            "loss and BLEU as heads are taken out one after the other",
-        ),
+        draw("loss_difference", "Change of the loss when a head is masked, nats per token"),
+        draw("gradient", "Mean |d loss / d scale| of a head, nats per sentence"),
+        (pruning, "Loss and BLEU by the number of pruned heads"),
     ]

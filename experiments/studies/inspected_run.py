@@ -1,9 +1,9 @@
-"""A trained run to look into: its model with any of its heads taken out, on single sentences and on many."""
+"""A trained run for analysis: its model with scaled or masked heads, on single sentences and on batches."""
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,21 +13,21 @@ import numpy as np
 from experiments.runs.system import System
 from experiments.runs.workdir import Workdir
 from transformer.analysis import forced_decoding, head_masking
-from transformer.analysis.attention_trace import Inside, look_inside
+from transformer.analysis.attention_trace import AttentionTrace, trace_attention
 from transformer.data.batches.forced import ForcedBatch, forced_batches
 from transformer.data.corpus import Pair
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.decoding.translate import Translation
 from transformer.spec import PAD, DecodeSpec
 
-_ROWS = 32  # sentences computed at a time
+_ROWS = 32  # sentences in a batch
 
 
-class Subject:
-    """One run.
+class InspectedRun:
+    """A trained run.
 
     Args:
-      path: its folder.
+      path: workdir of the run.
 
     Raises:
       FileNotFoundError: there is no run, or it has no checkpoint.
@@ -37,62 +37,82 @@ class Subject:
     def __init__(self, path: str | pathlib.Path) -> None:
         self.workdir = Workdir(path)
         spec = self.workdir.spec()
-        # Whatever it was trained on: here every device has all parameters.
+        # Analysis replicates all parameters, whatever the run was trained on.
         parallel = dataclasses.replace(spec.parallel, mode="mesh", fsdp=1, tensor=1)
         self.spec = dataclasses.replace(spec, parallel=parallel)
         self.system = System.make(self.spec, Tokenizer.load(self.workdir.tokenizer))
-        self.params, self.steps = self.system.result(self.workdir)
+        self.params, self.steps = self.system.final_params(self.workdir)
         self.tokenizer = self.system.tokenizer
         self.model = self.system.model(self.params)
         self.head_counts = forced_decoding.head_counts(self.model)
-        self.scales = head_masking.whole(self.params, self.head_counts)
+        self.scales = head_masking.unit_scales(self.params, self.head_counts)
+
+    @property
+    def name(self) -> str:
+        """Name of the workdir."""
+        return self.workdir.path.absolute().name
+
+    def _batch_nll(
+        self, params: Any, scales: head_masking.Scales, source_BS: Any, input_BT: Any, target_BT: Any
+    ) -> Any:
+        model = self.system.model(head_masking.scale_heads(params, scales))
+        log_BT = forced_decoding.target_log_probabilities(model, source_BS, input_BT, target_BT)
+        return -jnp.sum(jnp.where(target_BT == PAD, 0.0, log_BT), axis=1)
+
+    def _jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.jit(function, compiler_options=self.system.partitioner.options)
 
     @functools.cached_property
-    def _nll(self) -> Any:
-        def nll(params: Any, scales: head_masking.Scales, source_BS: Any, input_BT: Any, target_BT: Any) -> jax.Array:
-            model = self.system.model(head_masking.scaled(params, scales))
-            log_BT = forced_decoding.log_probabilities(model, source_BS, input_BT, target_BT)
-            return -jnp.sum(jnp.where(target_BT == PAD, 0.0, log_BT), axis=1)
-
-        def slopes(params: Any, scales: head_masking.Scales, *arrays: Any) -> head_masking.Scales:
-            def one(scales: head_masking.Scales, sentence: Any) -> jax.Array:
-                return nll(params, scales, *(each[None] for each in sentence))[0]
-
-            return head_masking.gradients(one, scales, arrays)
-
-        options = self.system.placement.options
-        return jax.jit(nll, compiler_options=options), jax.jit(slopes, compiler_options=options)
+    def _compiled_nll(self) -> Callable[..., Any]:
+        return self._jit(self._batch_nll)
 
     @functools.cached_property
-    def _attend(self) -> Any:
+    def _compiled_gradients(self) -> Callable[..., Any]:
+        def gradients(params: Any, scales: head_masking.Scales, *arrays: Any) -> head_masking.Scales:
+            def sentence_nll(scales: head_masking.Scales, sentence: Any) -> jax.Array:
+                return self._batch_nll(params, scales, *(ids[None] for ids in sentence))[0]
+
+            return head_masking.scale_gradients(sentence_nll, scales, arrays)
+
+        return self._jit(gradients)
+
+    @functools.cached_property
+    def _compiled_attention(self) -> Callable[..., Any]:
         def attend(params: Any, source_BS: Any, input_BT: Any) -> dict[str, jax.Array]:
             model = self.system.model(params)
             memory = model.encode(source_BS)
             return memory.attention | model.decode(memory, input_BT).attention
 
-        return jax.jit(attend, compiler_options=self.system.placement.options)
+        return self._jit(attend)
 
     def translator(self, decode: DecodeSpec, scales: head_masking.Scales | None = None) -> Any:
-        """What translates text, with heads scaled so."""
-        params = head_masking.scaled(self.params, self.scales if scales is None else scales)
-        return self.system.translator(self.system.on_devices(params), decode)
+        """Returns a translator of the model with scaled heads."""
+        params = head_masking.scale_heads(self.params, self.scales if scales is None else scales)
+        return self.system.translator(self.system.put_params(params), decode)
 
     def translate(self, text: str, beam_size: int | None = None) -> list[tuple[Translation, float]]:
-        """Every hypothesis that a beam search keeps for a sentence, best first, with what ranks it."""
+        """Returns every hypothesis of a beam search for a sentence with its rank, best first.
+
+        Raises:
+          ValueError: the text is empty.
+        """
         size = beam_size or self.spec.decode.beam_size
         decode = dataclasses.replace(self.spec.decode, method="beam", beam_size=size, batch_size=1)
-        (found,) = self.translator(decode).translate([text], size)
-        if not found[0].tokens:
-            raise ValueError(f"there is nothing to read in {text!r}")
-        return [(each, each.score / ((5 + len(each.tokens)) / 6) ** decode.length_penalty) for each in found]
+        (hypotheses,) = self.translator(decode).translate([text], size)
+        if not hypotheses[0].tokens:
+            raise ValueError(f"{text!r} has no words to translate")
+        alpha = decode.length_penalty
+        return [(each, each.score / ((5 + len(each.tokens)) / 6) ** alpha) for each in hypotheses]
 
-    def read(self, source: str, target: Sequence[int]) -> tuple[forced_decoding.Reading, dict[str, Inside]]:
-        """What the model does while it reads a pair; `target` are ids with EOS."""
+    def inspect(
+        self, source: str, target: Sequence[int]
+    ) -> tuple[forced_decoding.PairOutputs, dict[str, AttentionTrace]]:
+        """Returns the outputs and the attention traces of one pair; `target` are ids with EOS."""
         ids = self.tokenizer.encode(source)
-        return forced_decoding.read(self.model, ids, target), look_inside(self.model, ids, target)
+        return forced_decoding.decode_pair(self.model, ids, target), trace_attention(self.model, ids, target)
 
     def batches(self, pairs: Sequence[Pair]) -> list[ForcedBatch]:
-        """Every pair, in batches of one shape, so that one compiled program serves all.
+        """Returns all pairs in batches of one shape, so that one compiled program serves all.
 
         Raises:
           ValueError: there are no pairs.
@@ -100,24 +120,25 @@ class Subject:
         return forced_batches(self.tokenizer, pairs, min(_ROWS, len(pairs)))
 
     def nll(self, batches: Sequence[ForcedBatch], scales: head_masking.Scales | None = None) -> np.ndarray:
-        """Of each sentence, minus the natural logarithm of its target's probability, with heads scaled so."""
+        """Returns the negative log-likelihood of each target in nats, with scaled heads: [sentences]."""
         scales = self.scales if scales is None else scales
-        found = [(batch, self._nll[0](self.params, scales, *batch[1:])) for batch in batches]
-        return np.concatenate([np.asarray(each)[: len(batch.indices)] for batch, each in found])
+        # All batches are dispatched before the first read.
+        results = [(batch, self._compiled_nll(self.params, scales, *batch[1:])) for batch in batches]
+        return np.concatenate([np.asarray(nll_B)[: len(batch.indices)] for batch, nll_B in results])
 
-    def slopes(
+    def scale_gradients(
         self, batches: Sequence[ForcedBatch], scales: head_masking.Scales | None = None
     ) -> dict[str, np.ndarray]:
-        """Of each sentence, d nll / d scale of every head: [sentences, H] by name."""
+        """Returns d nll / d scale of every head for each sentence: [sentences, H] by name."""
         scales = self.scales if scales is None else scales
-        found = [(batch, self._nll[1](self.params, scales, *batch[1:])) for batch in batches]
+        results = [(batch, self._compiled_gradients(self.params, scales, *batch[1:])) for batch in batches]
         return {
-            name: np.concatenate([np.asarray(each[name])[: len(batch.indices)] for batch, each in found])
+            name: np.concatenate([np.asarray(gradients[name])[: len(batch.indices)] for batch, gradients in results])
             for name in self.scales
         }
 
     def attention(self, batches: Sequence[ForcedBatch]) -> Iterator[tuple[int, ForcedBatch, Mapping[str, np.ndarray]]]:
-        """Each sentence's index, its batch, and the weights of every attention without padding: [H, ...]."""
+        """Yields the index, the pair and the weights of each attention, [H, ...], per sentence, without padding."""
         for batch in batches:
-            weights = self._attend(self.params, *batch[1:3])
-            yield from batch.apart({name: np.asarray(weights[name]) for name in self.head_counts})
+            weights = self._compiled_attention(self.params, batch.source_BS, batch.input_BT)
+            yield from batch.unpadded({name: np.asarray(weights[name]) for name in self.head_counts})

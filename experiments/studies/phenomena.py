@@ -1,4 +1,4 @@
-"""What a run has learnt of the generated corpus's grammar: exact translations, and right ones against wrong ones."""
+"""Grammar of the generated corpus: contrastive evaluation, exact translations by phenomenon, and longer sentences."""
 
 import collections
 import pathlib
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.studies.inspected_run import Subject
-from experiments.studies.study import Study, percentage
+from experiments.studies.inspected_run import InspectedRun
+from experiments.studies.study import Study, format_share
 from experiments.web.markdown import table
 from transformer.analysis.head_masking import Scales
 from transformer.data.batches.forced import ForcedBatch
@@ -16,11 +16,11 @@ from transformer.data.corpus import Pair, open_corpus, phenomena
 from transformer.data.sources.text_files import read_lines
 from transformer.evaluation import bleu, breakdown
 
-_LONG = "long"  # the split of sentences longer than any that were trained on
+_LONG = "long"  # the split of sentences longer than all training sentences
 
 
-class Contrast(NamedTuple):
-    """A right and a wrong translation of a sentence."""
+class ContrastiveExample(NamedTuple):
+    """A correct and an incorrect translation of a sentence."""
 
     kind: str
     source: str
@@ -28,149 +28,147 @@ class Contrast(NamedTuple):
     wrong: str
 
 
-class Questions:
-    """Right and wrong translations, put to a model: which is the more probable?
+class ContrastiveTest:
+    """Compares the probabilities that a model assigns to correct and incorrect translations.
 
     Args:
-      subject: the run.
-      contrasts: a sentence may stand in several, with one right and several wrong translations.
+      run: the run.
+      examples: several may share a source and its correct translation, with different incorrect ones.
     """
 
-    def __init__(self, subject: Subject, contrasts: Sequence[Contrast]) -> None:
-        self.contrasts = contrasts
-        self._subject = subject
-        texts = dict.fromkeys(Pair(each.source, text) for each in contrasts for text in (each.right, each.wrong))
-        self._place = {pair: place for place, pair in enumerate(texts)}
-        self._batches: Sequence[ForcedBatch] = subject.batches(list(texts)) if texts else []
-        self.groups: dict[Pair, list[Contrast]] = {}
-        for each in contrasts:
-            self.groups.setdefault(Pair(each.source, each.right), []).append(each)
+    def __init__(self, run: InspectedRun, examples: Sequence[ContrastiveExample]) -> None:
+        self.examples = examples
+        self._run = run
+        texts = dict.fromkeys(Pair(each.source, text) for each in examples for text in (each.right, each.wrong))
+        self._index = {pair: index for index, pair in enumerate(texts)}
+        self._batches: Sequence[ForcedBatch] = run.batches(list(texts)) if texts else []
+        self.by_sentence: dict[Pair, list[ContrastiveExample]] = {}
+        for example in examples:
+            self.by_sentence.setdefault(Pair(example.source, example.right), []).append(example)
 
     @classmethod
-    def of_coreference(cls, subject: Subject, split: str, count: int) -> "Questions":
-        """Those about pronouns, among the first pairs of a split of the generated corpus."""
-        return cls(subject, [each for each in generated(subject, split, count) if each.kind == "coreference"])
+    def of_coreference(cls, run: InspectedRun, split: str, count: int) -> "ContrastiveTest":
+        """Makes the test of pronouns from the first `count` pairs of a split of the generated corpus."""
+        return cls(run, [each for each in generated_examples(run, split, count) if each.kind == "coreference"])
 
     def margins(self, scales: Scales | None = None) -> np.ndarray:
-        """Of each contrast, log P(right) - log P(wrong), with heads scaled so."""
-        nll = self._subject.nll(self._batches, scales)
-        return np.array(
-            [
-                nll[self._place[Pair(each.source, each.wrong)]] - nll[self._place[Pair(each.source, each.right)]]
-                for each in self.contrasts
-            ]
-        )
+        """Returns log P(right) - log P(wrong) of each example, with scaled heads."""
+        nll = self._run.nll(self._batches, scales)
+        right = [self._index[Pair(example.source, example.right)] for example in self.examples]
+        wrong = [self._index[Pair(example.source, example.wrong)] for example in self.examples]
+        return nll[wrong] - nll[right]
 
     def accuracy(self, scales: Scales | None = None) -> float:
-        """How many of the sentences have a right translation that is more probable than all wrong ones."""
-        margin = dict(zip(self.contrasts, self.margins(scales), strict=True))
-        return float(np.mean([all(margin[each] > 0 for each in group) for group in self.groups.values()]))
+        """Returns the share of sentences whose correct translation is more probable than all incorrect ones."""
+        margin = dict(zip(self.examples, self.margins(scales), strict=True))
+        groups = self.by_sentence.values()
+        return float(np.mean([all(margin[example] > 0 for example in examples) for examples in groups]))
 
 
-def generated(subject: Subject, split: str, count: int) -> list[Contrast]:
-    """What can be asked about the first pairs of a split of the generated corpus."""
-    from transformer.data.grammar.probes import contrasts
+def generated_examples(run: InspectedRun, split: str, count: int) -> list[ContrastiveExample]:
+    """Returns the examples of the first `count` pairs of a split of the generated corpus."""
+    from transformer.data.grammar.probes import contrastive_pairs
 
-    language = subject.spec.data.target_language
-    return [Contrast(*each) for index in range(count) for each in contrasts(split, index, language)]
+    language = run.spec.data.target_language
+    return [ContrastiveExample(*pair) for index in range(count) for pair in contrastive_pairs(split, index, language)]
 
 
-def read_contrasts(path: str) -> list[Contrast]:
-    """Lines of source, right and wrong translation, with tabs between; a fourth column names the kind.
+def read_examples(path: str) -> list[ContrastiveExample]:
+    """Reads lines of source, correct and incorrect translation, separated by tabs; an optional fourth is the kind.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: a line that is not so, or the file is damaged.
+      ValueError: a line has another format, or the file is damaged.
     """
-    found = []
+    examples = []
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split("\t")
         if len(cells) not in (3, 4) or not all(cells[:3]):
             raise ValueError(
-                f"{path}:{number}: {len(cells)} columns; a line has source, right and wrong translation with tabs "
-                "between, and maybe a kind"
+                f"{path}:{number}: {len(cells)} columns; a line has source, right and wrong translation, separated by "
+                "tabs, and optionally a kind"
             )
         if cells[1] == cells[2]:
-            raise ValueError(f"{path}:{number}: the right and the wrong translation are the same")
-        found.append(Contrast(cells[3] if len(cells) == 4 else "all", *cells[:3]))
-    return found
+            raise ValueError(f"{path}:{number}: the right and the wrong translation are equal")
+        examples.append(ContrastiveExample(cells[3] if len(cells) == 4 else "all", *cells[:3]))
+    return examples
 
 
-def contrast(subject: Subject, contrasts: Sequence[Contrast], what: str) -> Study:
-    """Which of two translations a run finds the more probable."""
-    margins = Questions(subject, contrasts).margins()
+def measure_contrasts(run: InspectedRun, examples: Sequence[ContrastiveExample], title: str) -> Study:
+    """Measures how often a run assigns the higher probability to the correct translation."""
+    margins = ContrastiveTest(run, examples).margins().tolist()
     by_kind: dict[str, list[float]] = collections.defaultdict(list)
-    for each, margin in zip(contrasts, margins.tolist(), strict=True):
-        by_kind[each.kind].append(margin)
+    for example, margin in zip(examples, margins, strict=True):
+        by_kind[example.kind].append(margin)
+    kinds = {
+        kind: {"pairs": len(group), "right": sum(margin > 0 for margin in group), "margin": float(np.mean(group))}
+        for kind, group in sorted(by_kind.items())
+    }
     rows = [
-        [kind, str(len(found)), percentage(sum(margin > 0 for margin in found), len(found)), f"{np.mean(found):.2f}"]
-        for kind, found in sorted(by_kind.items())
+        [kind, str(each["pairs"]), format_share(each["right"], each["pairs"]), f"{each['margin']:.2f}"]
+        for kind, each in kinds.items()
     ]
-    wrong = sorted(zip(margins.tolist(), contrasts, strict=True))[:10]
-    lost = [[each.kind, each.source, each.right, each.wrong, f"{margin:.2f}"] for margin, each in wrong if margin <= 0]
     text = (
-        f"### Right against wrong translations: {what}\n\nHow often the right one is the more probable, in % with the "
-        "95 % interval (Wilson), and by how many nats in the mean.\n\n"
+        f"### Correct and incorrect translations: {title}\n\nHow often the correct translation is more probable, in % "
+        "with the 95 % confidence interval (Wilson), and the mean margin in nats.\n\n"
         + table(["kind", "pairs", "right, %", "margin"], rows)
     )
-    if lost:
-        heads = ["kind", "source", "right", "wrong", "margin"]
-        text += f"\nThe most certain mistakes:\n\n{table(heads, lost, 4)}"
-    numbers: dict[str, Any] = {
-        "kinds": {
-            kind: {"pairs": len(found), "right": sum(margin > 0 for margin in found), "margin": float(np.mean(found))}
-            for kind, found in sorted(by_kind.items())
-        },
-        "margins": [
-            {**each._asdict(), "margin": margin} for each, margin in zip(contrasts, margins.tolist(), strict=True)
-        ],
+    lowest = sorted(zip(margins, examples, strict=True))[:10]
+    errors = [[*example, f"{margin:.2f}"] for margin, example in lowest if margin <= 0]
+    if errors:
+        text += f"\nThe largest errors:\n\n{table(['kind', 'source', 'right', 'wrong', 'margin'], errors, 4)}"
+    values: dict[str, Any] = {
+        "kinds": kinds,
+        "margins": [{**example._asdict(), "margin": margin} for example, margin in zip(examples, margins, strict=True)],
     }
-    return Study("contrast", text, numbers)
+    return Study("contrast", text, values)
 
 
-def study(subject: Subject, split: str, pairs: Sequence[Pair], folder: pathlib.Path) -> Study:
-    """Phenomena of the generated corpus: contrasts, exact translations by tag, and sentences longer than in training.
+def measure_phenomena(run: InspectedRun, split: str, pairs: Sequence[Pair], folder: pathlib.Path) -> Study:
+    """Measures contrasts, exact translations by phenomenon, and translations of sentences longer than in training.
 
     Raises:
       ValueError: the run was not trained on the generated corpus.
     """
     del folder
-    if subject.spec.data.source != "grammar":
+    if run.spec.data.source != "grammar":
         raise ValueError(
-            f"--study=phenomena needs a run on the generated corpus, not data.source={subject.spec.data.source}; "
-            "--contrast=FILE takes sentences of your own"
+            f"--study=phenomena needs a run on the generated corpus, not data.source={run.spec.data.source}; "
+            "--contrast=FILE evaluates your own sentences"
         )
-    asked = contrast(subject, generated(subject, split, len(pairs)), f"the first {len(pairs)} sentences of {split}")
-    long = list(open_corpus(subject.spec.data).split(_LONG))[: len(pairs)]
-    parts, texts = {}, {}
-    for name, chosen in ((split, pairs), (_LONG, long)):
-        found = subject.translator(subject.spec.decode).translate([pair.source for pair in chosen])
-        texts[name] = [each[0].text for each in found]
-        parts[name] = [pair.target for pair in chosen]
-    tagged = breakdown.exact_by_tag(phenomena(split, len(pairs)), texts[split], parts[split])
-    rows = [
-        [part.name, str(part.sentences), percentage(round(part.score * part.sentences / 100), part.sentences)]
-        for part in tagged
+    title = f"the first {len(pairs)} sentences of {split}"
+    contrasts = measure_contrasts(run, generated_examples(run, split, len(pairs)), title)
+    long_pairs = list(open_corpus(run.spec.data).split(_LONG))[: len(pairs)]
+    references, texts = {}, {}
+    for name, split_pairs in ((split, pairs), (_LONG, long_pairs)):
+        translations = run.translator(run.spec.decode).translate([pair.source for pair in split_pairs])
+        texts[name] = [best.text for best, *_ in translations]
+        references[name] = [pair.target for pair in split_pairs]
+    exact = breakdown.exact_match_by_tag(phenomena(split, len(pairs)), texts[split], references[split])
+    exact_rows = [
+        [each.name, str(each.sentences), format_share(round(each.score * each.sentences / 100), each.sentences)]
+        for each in exact
     ]
-    length = {
+    by_length = {
         name: {
-            "sentences": len(parts[name]),
-            "bleu": bleu.bleu(texts[name], parts[name]),
-            "exact": breakdown.exact(texts[name], parts[name]),
+            "sentences": len(references[name]),
+            "bleu": bleu.bleu(texts[name], references[name]),
+            "exact": breakdown.exact_match(texts[name], references[name]),
         }
-        for name in parts
+        for name in references
     }
-    longer = [
-        [name, str(each["sentences"]), f"{each['bleu']:.2f}", f"{each['exact']:.1f}"] for name, each in length.items()
+    length_rows = [
+        [name, str(each["sentences"]), f"{each['bleu']:.2f}", f"{each['exact']:.1f}"]
+        for name, each in by_length.items()
     ]
     text = "\n".join(
         [
-            asked.markdown,
-            f"### Translated exactly on {split}, of the sentences with each phenomenon\n",
-            table(["phenomenon", "sentences", "exact, %"], rows),
-            "### Longer sentences than in training\n",
-            table(["split", "sentences", "BLEU", "exact, %"], longer),
+            contrasts.markdown,
+            f"### Exact translations on {split} by phenomenon\n",
+            table(["phenomenon", "sentences", "exact, %"], exact_rows),
+            "### Sentences longer than in training\n",
+            table(["split", "sentences", "BLEU", "exact, %"], length_rows),
         ]
     )
-    numbers = {"contrast": asked.numbers, "exact": [part._asdict() for part in tagged], "length": length}
-    return Study("phenomena", text, numbers)
+    values = {"contrast": contrasts.values, "exact": [each._asdict() for each in exact], "length": by_length}
+    return Study("phenomena", text, values)

@@ -1,54 +1,54 @@
-"""How attention changed while a run was trained: the entropy of its weights and how many saturate, by layer."""
+"""Attention during training: the entropy of its weights and the share of saturated queries, by layer."""
 
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.studies import figures
-from experiments.studies.inspected_run import Subject
-from experiments.studies.study import Picture, Study, attention_name
+from experiments.studies.figures import draw_curves
+from experiments.studies.inspected_run import InspectedRun
+from experiments.studies.study import CaptionedFigure, Study, attention_name
 from experiments.web.markdown import table
 from transformer.data.corpus import Pair
 from transformer.training import metrics
 
-_SHOWN = {
+_METRICS = {
     "attention_entropy": "mean entropy of attention weights, nats",
-    "attention_saturated": "share of queries whose largest weight is more than 0.95",
-    "alignment_error": "alignment error rate of cross-attention, of each head and of the mean over a layer's",
+    "attention_saturated": "share of queries whose largest weight exceeds 0.95",
+    "alignment_error": "alignment error rate of cross-attention, of each head and of the mean over a layer's heads",
 }
 
 
-def study(subject: Subject, split: str, pairs: Sequence[Pair], folder: pathlib.Path) -> Study:
-    """What the run's evaluations noted in metrics.jsonl; `split` and `pairs` have no say in it.
+def collect_training_curves(run: InspectedRun, split: str, pairs: Sequence[Pair], folder: pathlib.Path) -> Study:
+    """Collects the attention metrics of metrics.jsonl; `split` and `pairs` are not used.
 
     Raises:
-      ValueError: they noted nothing: the model has no attention, or the run is from before they did.
+      ValueError: there are none: the model has no attention, or an older version trained the run.
     """
     del split, pairs
-    events = [event for event in metrics.read(subject.workdir.path) if any(_name(key) for key in event)]
+    events = [event for event in metrics.read(run.workdir.path) if any(_metric(key) for key in event)]
     if not events:
-        raise ValueError(f"--study=training: {subject.workdir.path}/metrics.jsonl says nothing of attention")
-    curves: dict[str, dict[str, list[tuple[int, float]]]] = {shown: {} for shown in _SHOWN}
+        raise ValueError(f"--study=training: {run.workdir.path}/metrics.jsonl has no attention metrics")
+    curves: dict[str, dict[str, list[tuple[int, float]]]] = {metric: {} for metric in _METRICS}
     for event in events:
         for key, value in event.items():
-            if name := _name(key):
-                curves[name].setdefault(key.removeprefix(f"{name}/"), []).append((event["step"], value))
-    parts, pictures, numbers = [], list[Picture](), dict[str, Any]()
-    for name, shown in _SHOWN.items():
-        if not curves[name]:
-            continue  # without gold alignments, no error rate
-        picture = figures.curves(curves[name], folder / name, shown)
-        pictures.append((picture, f"{shown}, on validation as training goes"))
+            if metric := _metric(key):
+                curves[metric].setdefault(key.removeprefix(f"{metric}/"), []).append((event["step"], value))
+    first, last = events[0]["step"], events[-1]["step"]
+    parts, figures, values = [], list[CaptionedFigure](), dict[str, Any]()
+    for metric, description in _METRICS.items():
+        if not curves[metric]:
+            continue  # without gold alignments there is no error rate
+        figure = draw_curves(curves[metric], folder / metric, description)
+        figures.append((figure, f"On validation during training: {description}"))
         rows = [
-            [attention_name(each), f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}"]
-            for each, points in curves[name].items()
+            [attention_name(name), f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}"]
+            for name, points in curves[metric].items()
         ]
-        first, last = events[0]["step"], events[-1]["step"]
-        heads = ["attention", f"after {first} updates", f"after {last}"]
-        parts.append(f"### Attention as training goes: {shown}\n\n{table(heads, rows)}")
-        numbers[name] = curves[name]
-    return Study("training", "\n".join(parts), numbers, pictures)
+        headers = ["attention", f"after {first} updates", f"after {last}"]
+        parts.append(f"### Attention during training: {description}\n\n{table(headers, rows)}")
+        values[metric] = curves[metric]
+    return Study("training", "\n".join(parts), values, figures)
 
 
-def _name(key: str) -> str:
-    return next((name for name in _SHOWN if key.startswith(f"{name}/")), "")
+def _metric(key: str) -> str:
+    return next((metric for metric in _METRICS if key.startswith(f"{metric}/")), "")

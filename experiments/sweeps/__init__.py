@@ -1,1 +1,1 @@
-"""Sweeps and searches: their cells, the scheduler that trains them, and the report."""
+"""Sweeps over variants and seeds, hyperparameter searches, and their reports."""

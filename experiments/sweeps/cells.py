@@ -1,4 +1,4 @@
-"""A sweep as a list of cells: each a variant of the base config with a seed, and a folder of its own."""
+"""A sweep as a list of cells: each is a variant of the base config with one seed, in a separate folder."""
 
 import copy
 import dataclasses
@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.runs.workdir import Workdir, complete, write_json
+from experiments.runs.workdir import Workdir, fill_defaults, write_json
 from transformer.spec import Spec
 
 Config = Mapping[str, dict[str, Any]]  # section → key → value
@@ -19,10 +19,10 @@ class Cell:
     """One run of a sweep.
 
     Attributes:
-      variant: its name.
-      seed: its train.seed.
-      spec: its settings.
-      path: its folder, a run's.
+      variant: name of the variant.
+      seed: train.seed.
+      spec: the settings.
+      path: the run's folder.
     """
 
     variant: str
@@ -32,60 +32,60 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Unique in the sweep, and fit for a file's name."""
+        """VARIANT-SEED, unique in the sweep; valid as a file name."""
         return f"{folder_name(self.variant)}-{self.seed}"
 
     @property
     def result(self) -> pathlib.Path:
-        """The file that says that the cell is done and measured."""
+        """The result file, which exists once the cell is trained and scored."""
         return Workdir(self.path).result
 
     @property
     def failed(self) -> pathlib.Path:
-        """The file that says why the cell could not be done."""
+        """The file with the reason of a failure, which exists if the cell has failed."""
         return self.path.with_suffix(".failed.txt")
 
     @property
     def log(self) -> pathlib.Path:
-        """What its process has printed."""
+        """The output of the cell's process."""
         return self.path.with_suffix(".log")
 
     @property
-    def over(self) -> bool:
-        """Whether there is nothing left to do."""
+    def finished(self) -> bool:
+        """Whether the cell has a result or has failed."""
         return self.result.exists() or self.failed.exists()
 
-    def fail(self, why: str) -> None:
-        """Records that the cell cannot be done."""
+    def mark_failed(self, reason: str) -> None:
+        """Records that the cell has failed."""
         self.failed.parent.mkdir(parents=True, exist_ok=True)
-        self.failed.write_text(why + "\n", encoding="utf-8")
+        self.failed.write_text(reason + "\n", encoding="utf-8")
 
 
 def expand(
     base: Config, sweep: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], folder: pathlib.Path
 ) -> list[Cell]:
-    """Every variant with every seed; the first seed of all variants comes first, so that an early look has them all.
+    """Returns the cells of all variants and seeds; all variants of the first seed come first.
 
     Raises:
-      ValueError: a variant changes a key that there is not, or makes no sense; the message names it.
+      ValueError: a variant changes an unknown key or has invalid settings; the message names it.
     """
     cells = []
     for seed in seeds:
         for variant, changes in sweep.items():
-            spec = changed(base, f"variant {variant!r}", {**changes, "train.seed": seed})
+            spec = apply_changes(base, f"variant {variant!r}", {**changes, "train.seed": seed})
             cells.append(Cell(variant, seed, spec, folder / folder_name(variant) / f"seed{seed}"))
     paths = [cell.path for cell in cells]
-    twice = {str(path) for path in paths if paths.count(path) > 1}
-    if twice:
-        raise ValueError(f"two variants would share a folder: {', '.join(sorted(twice))}")
+    duplicates = {str(path) for path in paths if paths.count(path) > 1}
+    if duplicates:
+        raise ValueError(f"two variants would share a folder: {', '.join(sorted(duplicates))}")
     return cells
 
 
-def changed(base: Config, name: str, changes: Mapping[str, Any]) -> Spec:
-    """The settings of `base` with some changed, by dotted key.
+def apply_changes(base: Config, name: str, changes: Mapping[str, Any]) -> Spec:
+    """Returns the settings of `base` with changes by dotted key.
 
     Raises:
-      ValueError: a key that there is not, or settings that make no sense; the message begins with `name`.
+      ValueError: an unknown key, or invalid settings; the message begins with `name`.
     """
     config = copy.deepcopy(dict(base))
     for key, value in changes.items():
@@ -99,45 +99,47 @@ def changed(base: Config, name: str, changes: Mapping[str, Any]) -> Spec:
         raise ValueError(f"{name}: {error}") from error
 
 
-def named(cells: Sequence[Cell], pattern: str) -> list[Cell]:
-    """Those in whose VARIANT-SEED, as the sweep writes it or as folders are named, a regular expression is found.
+def select(cells: Sequence[Cell], pattern: str) -> list[Cell]:
+    """Returns the cells whose VARIANT-SEED, as in the sweep file or as in folder names, matches a regular expression.
 
     Raises:
-      ValueError: it is none, or no cell has such a name.
+      ValueError: the pattern is not a regular expression, or no cell matches.
     """
     try:
         search = re.compile(pattern).search
     except re.error as error:
-        raise ValueError(f"--only={pattern}: no regular expression: {error}") from error
-    found = [cell for cell in cells if search(cell.name) or search(f"{cell.variant}-{cell.seed}")]
-    if not found:
-        raise ValueError(f"--only={pattern}: no cell of {len(cells)} has such a name")
-    return found
+        raise ValueError(f"--only={pattern}: not a regular expression: {error}") from error
+    selected = [cell for cell in cells if search(cell.name) or search(f"{cell.variant}-{cell.seed}")]
+    if not selected:
+        raise ValueError(f"--only={pattern}: matches none of {len(cells)} cells; --dry_run lists them")
+    return selected
 
 
 def folder_name(variant: str) -> str:
-    """The folder of a variant's cells: its name, fit for a file system."""
+    """Returns the name of the folder of a variant's cells: the variant's name without special characters."""
     return re.sub(r"[^\w=.+-]+", "_", variant) or "base"
 
 
-def begin(
+def create_or_check(
     folder: pathlib.Path, base: Config, sweep: Mapping[str, Mapping[str, Any]], published: Mapping[str, Any]
 ) -> None:
-    """Writes sweep.json: the base and the variants, in their order; what the report needs beside the cells.
+    """Writes sweep.json: the base, the variants in their order, and their published scores, for the report.
+
+    New variants are added to those of an existing file.
 
     Raises:
-      ValueError: the folder holds a sweep of another base, or of variants of the same names that are others.
+      ValueError: the folder holds a sweep with another base, or a variant of the same name with other changes.
     """
     path = folder / "sweep.json"
     content: dict[str, Any] = {"base": base, "variants": dict(sweep), "published": dict(published)}
     if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if complete(there["base"]) != json.loads(json.dumps(content["base"])):
+        existing = json.loads(path.read_text(encoding="utf-8"))
+        if fill_defaults(existing["base"]) != json.loads(json.dumps(content["base"])):
             raise ValueError(f"{folder} holds a sweep of another base config; choose another --workdir")
-        for name, changes in there["variants"].items():
+        for name, changes in existing["variants"].items():
             if name in sweep and changes != json.loads(json.dumps(sweep[name])):
-                raise ValueError(f"{folder} holds a sweep whose variant {name!r} is another: {changes}")
-        content["variants"] = there["variants"] | content["variants"]
-        content["published"] = there["published"] | content["published"]
+                raise ValueError(f"{folder} holds a sweep whose variant {name!r} has other changes: {changes}")
+        content["variants"] = existing["variants"] | content["variants"]
+        content["published"] = existing["published"] | content["published"]
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, content)

@@ -1,77 +1,75 @@
-"""Pictures of a sweep, as PNG for a page and as SVG and PDF for a paper."""
+"""Figures of a sweep, as PNG for web pages and as SVG and PDF for papers."""
 
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from transformer.analysis.figure import new_figure, save_figure
 from transformer.evaluation.confidence import Mean
 
-ENDINGS = ("png", "svg", "pdf")
-Line = list[tuple[float, Mean]]  # points of one variant, ascending
-_FEW = 8  # variants that a legend holds beside the lines; it goes below more of them
+FORMATS = ("png", "svg", "pdf")
+Curve = list[tuple[float, Mean]]  # points (x, y) of one variant, by ascending x
+_MAX_INSIDE = 8  # variants that a legend inside the axes can hold; with more it goes below them
 
 
-def by_length(parts: Mapping[str, Mapping[str, tuple[int, Mean]]], path: pathlib.Path) -> None:
-    """Draws the score of each bin of source lengths, "5-8", with its interval; Figure 2 of Bahdanau et al. 2015."""
-    lines = {
-        variant: [(sum(map(int, name.split("-"))) / 2, value) for name, (_, value) in bins.items()]
-        for variant, bins in parts.items()
+def draw_by_length(scores: Mapping[str, Mapping[str, tuple[int, Mean]]], path: pathlib.Path) -> None:
+    """Draws the score by bins of source length with confidence intervals; Figure 2 of Bahdanau et al. 2015.
+
+    Args:
+      scores: variant → bin, "5-8" → (sentences, mean score).
+      path: path of the figures, without a suffix.
+    """
+    curves = {
+        variant: [(sum(map(int, name.split("-"))) / 2, mean) for name, (_, mean) in bins.items()]
+        for variant, bins in scores.items()
     }
-    _draw(lines, path, ("words in the source sentence", "BLEU"), _with_bars)
+    _draw(curves, path, ("words in the source sentence", "BLEU"), _draw_bars)
 
 
-def learning(lines: Mapping[str, Line], path: pathlib.Path, name: str, along: str = "updates") -> None:
-    """Draws what validation said as training went, with a band as wide as the interval over seeds."""
-    # Where many bands lie upon each other, full ones hide the lines.
-    alpha = 0.15 if len(lines) <= _FEW else 0.04
-    _draw(lines, path, (along, name), lambda axes, points, style: _with_bands(axes, points, style, alpha))
+def draw_learning_curves(
+    curves: Mapping[str, Curve], path: pathlib.Path, metric: str, x_label: str = "updates"
+) -> None:
+    """Draws a validation metric by update, with bands of the confidence intervals over seeds."""
+    alpha = 0.15 if len(curves) <= _MAX_INSIDE else 0.04  # many overlapping bands would hide the curves
+    _draw(curves, path, (x_label, metric), lambda axes, curve, style: _draw_bands(axes, curve, style, alpha))
 
 
-def _with_bars(axes: Any, points: Line, style: Mapping[str, Any]) -> None:
-    widths = [value.half_width or 0.0 for _, value in points]
-    axes.errorbar([x for x, _ in points], [value.value for _, value in points], widths, capsize=2, **style)
+def _draw_bars(axes: Any, curve: Curve, style: Mapping[str, Any]) -> None:
+    half_widths = [mean.half_width or 0.0 for _, mean in curve]
+    axes.errorbar([x for x, _ in curve], [mean.value for _, mean in curve], half_widths, capsize=2, **style)
 
 
-def _with_bands(axes: Any, points: Line, style: Mapping[str, Any], alpha: float) -> None:
-    x = [place for place, _ in points]
-    middle = [value.value for _, value in points]
-    (drawn,) = axes.plot(x, middle, **style)
-    widths = [value.half_width or 0.0 for _, value in points]
-    low, high = ([m + sign * w for m, w in zip(middle, widths, strict=True)] for sign in (-1, 1))
-    axes.fill_between(x, low, high, color=drawn.get_color(), alpha=alpha, linewidth=0)
+def _draw_bands(axes: Any, curve: Curve, style: Mapping[str, Any], alpha: float) -> None:
+    x = [x for x, _ in curve]
+    means = [mean.value for _, mean in curve]
+    (line,) = axes.plot(x, means, **style)
+    half_widths = [mean.half_width or 0.0 for _, mean in curve]
+    low, high = ([m + sign * w for m, w in zip(means, half_widths, strict=True)] for sign in (-1, 1))
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=alpha, linewidth=0)
 
 
 def _draw(
-    lines: Mapping[str, Line],
+    curves: Mapping[str, Curve],
     path: pathlib.Path,
     labels: tuple[str, str],
-    draw: Callable[[Any, Line, Mapping[str, Any]], None],
+    draw: Callable[[Any, Curve, Mapping[str, Any]], None],
 ) -> None:
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import; no window system is touched
-    from matplotlib.figure import Figure
-
-    below = len(lines) > _FEW
-    figure = Figure(figsize=(7, 4.2 + 0.2 * -(-len(lines) // 3) * below), layout="constrained")
-    FigureCanvasAgg(figure)
+    legend_below = len(curves) > _MAX_INSIDE
+    figure = new_figure(7, 4.2 + 0.2 * -(-len(curves) // 3) * legend_below)
     axes = figure.add_subplot()
-    for number, (variant, points) in enumerate(lines.items()):
+    for number, (variant, curve) in enumerate(curves.items()):
         style = {"marker": "osD^vPX*"[number % 8], "markersize": 4, "linewidth": 1.2, "label": variant}
-        if below and number == 0:  # what all others are compared with stands out among them, and above them
+        if legend_below and number == 0:  # the base stands out among many variants, and is drawn above them
             style |= {"color": "black", "linewidth": 2.0, "zorder": 3}
         elif number > 10:  # matplotlib has ten colours
             style["linestyle"] = "--"
-        draw(axes, points, style)
+        draw(axes, curve, style)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    if below:
+    if legend_below:
         figure.legend(fontsize=8, ncols=3, loc="outside lower center")
     else:
         axes.legend(fontsize=8)
-    # The same data give the same files, to the byte.
-    with rc_context({"svg.hashsalt": "report", "pdf.fonttype": 42}):
-        for ending in ENDINGS:
-            dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
-            figure.savefig(path.with_suffix(f".{ending}"), dpi=150, metadata=dates.get(ending))
+    save_figure(figure, path, FORMATS)

@@ -1,4 +1,4 @@
-"""Where a search keeps its trials, and how it draws and judges them."""
+"""The Optuna study of a search: where it is stored, how it draws trials and when it prunes them."""
 
 import contextlib
 import json
@@ -9,24 +9,24 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.runs.workdir import complete, write_json
+from experiments.runs.workdir import fill_defaults, write_json
 
 if TYPE_CHECKING:
     import optuna
 
 DIRECTIONS = {"bleu": "maximize", "loss": "minimize"}  # metrics of validation
-_UNPRUNED = 4  # trials that are always trained to their end: a median of fewer says little
+_STARTUP_TRIALS = 4  # trials that are never pruned: a median of fewer says little
 
 
-class Place(NamedTuple):
-    """What each process of a search needs to open its study.
+class StudyLocation(NamedTuple):
+    """What a process of a search needs to open its study.
 
     Attributes:
-      folder: of the search.
+      folder: folder of the search.
       storage: "sqlite", "journal" or a URL.
-      name: of the study, for a database may hold several.
-      metric: of validation.
-      prune: whether hopeless trials are given up.
+      name: name of the study; a database may hold several.
+      metric: metric of validation that the search optimises.
+      prune: whether bad trials are stopped early.
     """
 
     folder: pathlib.Path
@@ -35,56 +35,58 @@ class Place(NamedTuple):
     metric: str
     prune: bool
 
-    def study(self) -> "optuna.Study":
-        """The study, made if there is none."""
+    def open_study(self) -> "optuna.Study":
+        """Opens the study; creates it if it does not exist."""
         import optuna
 
-        path = self.folder.absolute() / "study"  # absolute: the journal's lock is a link to it
+        path = self.folder.absolute() / "study"  # absolute, because the journal's lock is a symbolic link to it
         if self.storage == "journal":
             from optuna.storages.journal import JournalFileBackend
 
             storage: Any = optuna.storages.JournalStorage(JournalFileBackend(f"{path}.log"))
         else:
             storage = f"sqlite:///{path}.db" if self.storage == "sqlite" else self.storage
-        never, median = optuna.pruners.NopPruner(), optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED)
-        made = optuna.create_study(
+        never, median = optuna.pruners.NopPruner(), optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS)
+        study = optuna.create_study(
             storage=storage,
             study_name=self.name,
             direction=DIRECTIONS[self.metric],
             load_if_exists=True,
             pruner=median if self.prune else never,
         )
-        # A trial that is under way counts as a bad one, so that no other process draws its like. What a process draws
-        # depends on how many trials there are, not on how often it was started.
+        # constant_liar: a running trial counts as a bad one, so that no other process draws similar settings. The seed
+        # depends on the number of trials, not on how often a process was started.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            made.sampler = optuna.samplers.TPESampler(seed=len(made.trials), constant_liar=True)
-        return made
+            study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
+        return study
 
-    def trial(self, number: int) -> pathlib.Path:
-        """The folder of a trial, a run's."""
+    def trial_dir(self, number: int) -> pathlib.Path:
+        """Returns the run folder of a trial."""
         return self.folder / f"trial{number}"
 
 
-def begin(folder: pathlib.Path, base: Mapping[str, Any], metric: str, storage: str, prune: bool) -> Place:
-    """Writes search.json in a folder that has none; returns where its study is.
+def create_or_check(
+    folder: pathlib.Path, base: Mapping[str, Any], metric: str, storage: str, prune: bool
+) -> StudyLocation:
+    """Writes search.json if the folder has none, or checks it; returns the location of the study.
 
     Raises:
-      ValueError: the folder holds a search from another base, for another metric, or one that is kept elsewhere.
+      ValueError: the folder holds a search with another base, metric or storage.
     """
     path = folder / "search.json"
-    wanted = {"base": json.loads(json.dumps(base)), "metric": metric, "storage": storage}
+    expected = {"base": json.loads(json.dumps(base)), "metric": metric, "storage": storage}
     if not path.exists():
         name = f"{folder.name}-{uuid.uuid4().hex[:12]}"
-        mine = folder / f"search.{name}.json"
+        candidate = folder / f"search.{name}.json"
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(mine, {**wanted, "study": name})
-        with contextlib.suppress(FileExistsError):  # of several processes that begin at once, the first names the study
-            os.link(mine, path)
-        mine.unlink()
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    kept["base"] = complete(kept["base"])
-    differing = [name for name, value in wanted.items() if kept[name] != value]
+        write_json(candidate, {**expected, "study": name})
+        with contextlib.suppress(FileExistsError):  # of several processes that start at once, the first names the study
+            os.link(candidate, path)
+        candidate.unlink()
+    existing = json.loads(path.read_text(encoding="utf-8"))
+    existing["base"] = fill_defaults(existing["base"])
+    differing = [name for name, value in expected.items() if existing[name] != value]
     if differing:
         raise ValueError(f"{folder} holds a search with another {' and '.join(differing)}; choose another --workdir")
-    return Place(folder, storage, kept["study"], metric, prune)
+    return StudyLocation(folder, storage, existing["study"], metric, prune)

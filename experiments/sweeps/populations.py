@@ -1,4 +1,4 @@
-"""Which runs can be trained together in one program: those that differ in numbers that it takes as arguments."""
+"""Groups cells that can train as one population: they differ only in hyperparameters, arguments of the program."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,27 +6,27 @@ from experiments.runs.program_key import program_key
 from experiments.runs.workdir import Workdir
 from experiments.sweeps.cells import Cell
 
-LARGEST = 8  # members of a population, unless a number is asked for
+MAX_MEMBERS = 8  # of a population, where --population gives no number
 
 
 def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
-    """The cells in groups of at most `size` that can be trained together from one step on, in their order."""
-    waiting: dict[object, list[tuple[set[int], list[Cell]]]] = {}
+    """Yields groups of at most `size` cells that can train jointly from a common step, in their order."""
+    groups_by_key: dict[object, list[tuple[set[int], list[Cell]]]] = {}
     for cell in cells:
-        # What pmap and a divided model share among devices is not members; under vmap a step that only adds up
-        # gradients works out the update all the same; and going back is for one alone.
+        # pmap and sharded models use the devices that would hold other members; under vmap, a step that only
+        # accumulates gradients would compute the update anyway; and a rollback applies to a single run.
         spec = cell.spec
-        where = spec.parallel
-        divided = where.mode == "pmap" or where.fsdp * where.tensor > 1
-        alone = size < 2 or divided or spec.train.accumulate > 1 or spec.train.on_nonfinite == "rollback"
+        parallel = spec.parallel
+        uses_devices = parallel.mode == "pmap" or parallel.fsdp * parallel.tensor > 1
+        single = size < 2 or uses_devices or spec.train.accumulate > 1 or spec.train.on_nonfinite == "rollback"
         steps = Workdir(cell.path).steps()
-        alike = waiting.setdefault(cell.name if alone else program_key(cell.spec), [])
-        for common, group in alike:
-            # New ones go with new ones, others with those that have a checkpoint of one step.
-            if len(group) < size and (common & steps or not (common or steps)):
-                common &= steps
+        candidates = groups_by_key.setdefault(cell.name if single else program_key(cell.spec), [])
+        for common_steps, group in candidates:
+            # Cells without checkpoints join such cells; others join cells that have a checkpoint of the same step.
+            if len(group) < size and (common_steps & steps or not (common_steps or steps)):
+                common_steps &= steps
                 group.append(cell)
                 break
         else:
-            alike.append((steps, [cell]))
-    yield from (group for alike in waiting.values() for _, group in alike)
+            candidates.append((steps, [cell]))
+    yield from (group for candidates in groups_by_key.values() for _, group in candidates)

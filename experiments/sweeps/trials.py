@@ -1,4 +1,4 @@
-"""Works on the trials of a search: draws settings, trains in a process of its own, reports to Optuna."""
+"""Runs the trials of a search: draws settings, trains in a separate process, and reports to Optuna."""
 
 import contextlib
 import csv
@@ -13,143 +13,144 @@ from experiments.runs.execute import open_run
 from experiments.runtime import cli, leases, subprocesses
 from experiments.runtime.progress import console
 from experiments.runtime.signals import Interrupted, Interrupts
-from experiments.sweeps.cells import changed
-from experiments.sweeps.optuna_study import Place
+from experiments.sweeps.cells import apply_changes
+from experiments.sweeps.optuna_study import StudyLocation
 
 if TYPE_CHECKING:
     import optuna
 
-_LOCK = "drawing"  # the lease that keeps two processes from drawing one trial too many
+_LOCK = "drawing"  # the lease that prevents two processes from each drawing the last trial
 
 
-class Search:
-    """Works on the trials of a study.
+class TrialRunner:
+    """Runs the trials of a study.
 
     Args:
-      place: of the study.
+      location: location of the study.
       base: config that trials change.
-      suggest: draws changes from the space.
-      trials: how many there are to be.
-      expiry: of claims, seconds.
+      suggest: draws changes from the search space.
+      trials: number of trials in all.
+      expiry: expiry of leases, seconds.
     """
 
     def __init__(
         self,
-        place: Place,
+        location: StudyLocation,
         base: Mapping[str, dict[str, Any]],
         suggest: Callable[[Any], dict[str, Any]],
         trials: int,
         expiry: float,
     ) -> None:
-        self._place, self._base, self._suggest = place, base, suggest
+        self._location, self._base, self._suggest = location, base, suggest
         self._trials, self._expiry = trials, expiry
-        self._claims = place.folder / "claims"
+        self._leases = location.folder / "claims"
         self._console = console()
 
-    def work(self) -> None:
-        """Takes one trial after the other until there are enough and none is left by a process that died."""
+    def run(self) -> None:
+        """Runs trials until there are enough, and none is left over from a process that died."""
         while (number := self._next()) is not None:
-            self._console.print(f"trial {number}: {_written(self._changes(number))}", markup=False)
-            status = subprocesses.run(work_on, self._place, number, self._base, self._claims, self._expiry)
-            if status == leases.LOST:  # another process goes on with the trial
+            self._console.print(f"trial {number}: {_as_flags(self._changes(number))}", markup=False)
+            status = subprocesses.run(run_trial, self._location, number, self._base, self._leases, self._expiry)
+            if status == leases.LEASE_LOST:  # another process continues the trial
                 continue
-            trial = self._place.study().trials[number]
+            trial = self._location.open_study().trials[number]
             if status and not trial.state.is_finished():
-                self._fail(number, f"ended with status {status}")
-                trial = self._place.study().trials[number]
-            value = "" if trial.value is None else f", {self._place.metric} {trial.value:.3f}"
+                self._fail(number, f"exit status {status}")
+                trial = self._location.open_study().trials[number]
+            value = "" if trial.value is None else f", {self._location.metric} {trial.value:.3f}"
             self._console.print(f"trial {number}: {trial.state.name.lower()}{value}", markup=False)
 
     def _next(self) -> int | None:
-        """A trial that was begun and that nobody works on, or a new one; none if there are enough."""
+        """Returns an unfinished trial that no process works on, or a new one; None if there are enough."""
         import optuna
 
-        with self._alone():
-            study, states = self._place.study(), optuna.trial.TrialState
+        with self._locked():
+            study, states = self._location.open_study(), optuna.trial.TrialState
             for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-                if "changes" not in trial.user_attrs:  # whoever drew it was cut off in here
+                if "changes" not in trial.user_attrs:  # its process was killed while it drew the settings
                     study.tell(trial.number, state=states.FAIL)
-                elif not leases.owner(self._claims, f"trial{trial.number}", self._expiry):
+                elif not leases.holder(self._leases, f"trial{trial.number}", self._expiry):
                     return trial.number
             if len(study.trials) >= self._trials:
                 return None
-            drawn = study.ask()
+            trial = study.ask()
             try:
-                changes = self._suggest(drawn)
-                with cli.mistakes():
-                    changed(self._base, f"trial {drawn.number}", changes)
+                changes = self._suggest(trial)
+                with cli.user_errors():
+                    apply_changes(self._base, f"trial {trial.number}", changes)
             except BaseException:
-                study.tell(drawn, state=states.FAIL)
+                study.tell(trial, state=states.FAIL)
                 raise
-            drawn.set_user_attr("changes", changes)
-            return drawn.number
+            trial.set_user_attr("changes", changes)
+            return trial.number
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Only one process at a time is in here."""
-        while (held := leases.claim(self._claims, _LOCK, self._expiry)) is None:
+    def _locked(self) -> Iterator[None]:
+        """Lets only one process at a time run the body."""
+        while (lease := leases.acquire(self._leases, _LOCK, self._expiry)) is None:
             time.sleep(0.1)
-        with held:
+        with lease:
             yield
 
     def _changes(self, number: int) -> dict[str, Any]:
-        return self._place.study().trials[number].user_attrs["changes"]
+        return self._location.open_study().trials[number].user_attrs["changes"]
 
-    def _fail(self, number: int, why: str) -> None:
+    def _fail(self, number: int, reason: str) -> None:
         import optuna
 
-        self._place.study().tell(number, state=optuna.trial.TrialState.FAIL)
-        self._console.print(f"trial {number}: {why}; {self._place.trial(number)}.log may say more", markup=False)
+        self._location.open_study().tell(number, state=optuna.trial.TrialState.FAIL)
+        self._console.print(f"trial {number}: {reason}; see {self._location.trial_dir(number)}.log", markup=False)
 
-    def tell(self) -> None:
+    def write_summary(self) -> None:
         """Writes trials.csv, and prints the best trial as flags of experiments.train."""
-        study = self._place.study()
+        study = self._location.open_study()
         trials = study.trials
         names = list(dict.fromkeys(key for trial in trials for key in trial.user_attrs.get("changes", ())))
-        with (self._place.folder / "trials.csv").open("w", encoding="utf-8", newline="") as file:
+        with (self._location.folder / "trials.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(("trial", "state", self._place.metric, *names))
+            writer.writerow(("trial", "state", self._location.metric, *names))
             for trial in trials:
                 changes = trial.user_attrs.get("changes", {})
                 writer.writerow(
                     (trial.number, trial.state.name.lower(), trial.value, *(changes.get(key) for key in names))
                 )
         if not any(trial.state.name == "COMPLETE" for trial in trials):
-            cli.refuse(f"none of {len(trials)} trials was trained to its end; {self._place.folder} has their logs")
+            cli.exit_with_error(f"none of {len(trials)} trials is complete; see the logs in {self._location.folder}")
         best = study.best_trial
         self._console.print(
-            f"best of {len(trials)}: trial {best.number}, {self._place.metric} {best.value:.3f}\n"
-            f"{_written(best.user_attrs['changes'])}",
+            f"best of {len(trials)}: trial {best.number}, {self._location.metric} {best.value:.3f}\n"
+            f"{_as_flags(best.user_attrs['changes'])}",
             markup=False,
         )
 
 
-def _written(changes: Mapping[str, Any]) -> str:
-    """Changes as flags."""
+def _as_flags(changes: Mapping[str, Any]) -> str:
     return " ".join(f"--config.{key}={value}" for key, value in changes.items())
 
 
-def work_on(place: Place, number: int, base: Mapping[str, dict[str, Any]], folder: pathlib.Path, expiry: float) -> None:
-    """Trains a trial in this process, unless somebody else has claimed it in the folder of claims."""
+def run_trial(
+    location: StudyLocation, number: int, base: Mapping[str, dict[str, Any]], folder: pathlib.Path, expiry: float
+) -> None:
+    """Trains a trial in this process, unless another process holds its lease in `folder`."""
     import optuna
 
-    claimed = leases.claim(folder, f"trial{number}", expiry)
-    if claimed is None:
+    lease = leases.acquire(folder, f"trial{number}", expiry)
+    if lease is None:
         return
-    path = place.trial(number)
-    with claimed, subprocesses.logging_to(path.with_suffix(".log")) as interrupts:
-        study = place.study()
+    path = location.trial_dir(number)
+    with lease, subprocesses.logging_to(path.with_suffix(".log")) as interrupts:
+        study = location.open_study()
         states = optuna.trial.TrialState
         if study.trials[number].state.is_finished():
             return
         try:
-            value = _train(place, study, number, base, interrupts)
+            value = _train(location, study, number, base, interrupts)
         except optuna.TrialPruned as pruned:
             print(pruned)
             study.tell(number, state=states.PRUNED)
         except (KeyboardInterrupt, Interrupted):
             raise
-        except BaseException:  # a mistake in a setting ends the program: SystemExit
+        except BaseException:  # BaseException, because a wrong setting raises SystemExit
             traceback.print_exc()
             study.tell(number, state=states.FAIL)
             sys.exit(1)
@@ -158,29 +159,33 @@ def work_on(place: Place, number: int, base: Mapping[str, dict[str, Any]], folde
 
 
 def _train(
-    place: Place, study: "optuna.Study", number: int, base: Mapping[str, dict[str, Any]], interrupts: Interrupts
+    location: StudyLocation,
+    study: "optuna.Study",
+    number: int,
+    base: Mapping[str, dict[str, Any]],
+    interrupts: Interrupts,
 ) -> float:
-    """Trains a trial to its end, or until it is hopeless; returns what validation said last."""
+    """Trains a trial until it is complete or pruned; returns its last validation metric."""
     import optuna
 
-    kept = study.trials[number]
-    trial = optuna.trial.Trial(study, kept._trial_id)
-    spec = changed(base, f"trial {number}", kept.user_attrs["changes"])
-    run = open_run(spec, str(place.trial(number)), interrupts=interrupts)
-    said: dict[int, float] = {}
+    frozen = study.trials[number]
+    trial = optuna.trial.Trial(study, frozen._trial_id)
+    spec = apply_changes(base, f"trial {number}", frozen.user_attrs["changes"])
+    run = open_run(spec, str(location.trial_dir(number)), interrupts=interrupts)
+    values_by_step: dict[int, float] = {}
 
-    def judge(step: int, values: Mapping[str, float]) -> None:
-        said[step] = values[place.metric]
-        if step not in kept.intermediate_values:  # it may be known from before the trial was cut off
-            trial.report(values[place.metric], step)
+    def on_evaluation(step: int, values: Mapping[str, float]) -> None:
+        values_by_step[step] = values[location.metric]
+        if step not in frozen.intermediate_values:  # it may have been reported before the trial was interrupted
+            trial.report(values[location.metric], step)
         if step < run.spec.train.steps and trial.should_prune():
-            raise optuna.TrialPruned(f"given up after update {step}: {place.metric} {values[place.metric]:.3f}")
+            raise optuna.TrialPruned(f"pruned after update {step}: {location.metric} {values[location.metric]:.3f}")
 
-    run.judge = judge
+    run.on_evaluation = on_evaluation
     from experiments.runs import trainer
 
     trainer.train([run])
-    everything = kept.intermediate_values | said
-    if not everything:
+    values_by_step = frozen.intermediate_values | values_by_step
+    if not values_by_step:
         raise ValueError("evaluate.every: nothing was evaluated")
-    return everything[max(everything)]
+    return values_by_step[max(values_by_step)]

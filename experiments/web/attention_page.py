@@ -1,4 +1,4 @@
-"""Attention of some sentences as one HTML page: hover a word and see where each head looks, and why."""
+"""The attention page: a self-contained HTML file that shows each head's weights and the scores they come from."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -6,131 +6,97 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.web.attention_script import SCRIPT, STYLE
-from experiments.web.page import document
+from experiments.web.page import html_document, read_static
 from transformer.analysis import subwords
-from transformer.analysis.attention_trace import Inside
-from transformer.analysis.forced_decoding import Reading
-
-_BODY = """
-<div class="controls">
-<label>sentence <select id="sentence"></select></label>
-<label>target <select id="reading"></select></label>
-<label>attention <select id="kind"></select></label>
-<label>layer <select id="layer"></select></label>
-<label>head <select id="head"></select></label>
-<label><input type="checkbox" id="pieces"> sub-words</label>
-</div>
-<main>
-<h2>Translation</h2>
-<p id="translation"></p>
-<p id="token" aria-live="polite"></p>
-<p class="note">Each token with its probability given those before it. Hover or focus one to see what else was
-likely.</p>
-<h2>What the search kept</h2>
-<div class="table"><table id="beam"></table></div>
-<div id="looks">
-<h2>Where each head looks</h2>
-<p class="note">Hover a word, or move with Tab and the arrow keys. A target word looks in order to be predicted.</p>
-<p id="queries" role="group" aria-label="words that look"></p>
-<div id="heads" class="heads"></div>
-<h2>The chosen head</h2>
-<div id="map" class="map"></div>
-<div id="score-part">
-<h2>Score by score</h2>
-<p><code id="formula"></code></p>
-<p id="query-vector"></p>
-<div class="table"><table id="scores" class="scores"></table></div>
-<p id="context"></p>
-<p id="saturation" aria-live="polite"></p>
-<p class="note">Of a word of several sub-words, its last one looks here. Strips show a vector's numbers: orange is
-positive, blue negative, and pale is small.</p>
-</div>
-</div>
-</main>
-"""
+from transformer.analysis.attention_trace import AttentionTrace
+from transformer.analysis.forced_decoding import PairOutputs
 
 
-class Shown(NamedTuple):
-    """One pair as the page shows it."""
+class AnalyzedPair(NamedTuple):
+    """A source sentence and one target, with the model's outputs."""
 
     title: str  # "translation" or "reference"
-    source: Sequence[str]  # pieces, "</s>" included
-    target: Sequence[str]  # pieces, "</s>" included
-    reading: Reading
-    likely: Sequence[Sequence[str]]  # pieces of `reading.likely`
-    inside: Mapping[str, Inside]
+    source: Sequence[str]  # pieces, including "</s>"
+    target: Sequence[str]  # pieces, including "</s>"
+    forced_decoding: PairOutputs
+    alternatives: Sequence[Sequence[str]]  # pieces of `forced_decoding.top_tokens`
+    traces: Mapping[str, AttentionTrace]
     causal: bool
-    beam: Sequence[Mapping[str, Any]]  # text, score, rank of each hypothesis, best first
+    hypotheses: Sequence[Mapping[str, Any]]  # text, score, rank of each hypothesis, best first
 
 
-class Sentence(NamedTuple):
-    """A source sentence with what became of it."""
+class AnalyzedSentence(NamedTuple):
+    """A source sentence and its targets."""
 
     text: str
-    shown: Sequence[Shown]
+    pairs: Sequence[AnalyzedPair]
 
 
-def attention_page(title: str, sentences: Sequence[Sentence]) -> str:
-    """The whole HTML; it needs no other file and no network."""
+def attention_page(title: str, sentences: Sequence[AnalyzedSentence]) -> str:
+    """Returns the complete HTML, which needs no other file and no network."""
     data = {
-        "sentences": [{"text": each.text, "readings": [_reading(shown) for shown in each.shown]} for each in sentences]
+        "sentences": [
+            {"text": sentence.text, "pairs": [_pair_data(pair) for pair in sentence.pairs]} for sentence in sentences
+        ]
     }
-    return document(title, _BODY, STYLE, SCRIPT, data)
+    script = read_static("elements.js", "attention.js")
+    return html_document(title, read_static("attention.html"), read_static("attention.css"), script, data)
 
 
-def _reading(shown: Shown) -> dict[str, Any]:
-    reading = shown.reading
+def _pair_data(pair: AnalyzedPair) -> dict[str, Any]:
+    outputs = pair.forced_decoding
     return {
-        "title": shown.title,
-        "beam": list(shown.beam),
-        "source": _text(shown.source),
-        "target": _text(shown.target),
-        "read": _text(["<s>", *shown.target[:-1]]),
-        "probability": [round(float(each), 4) for each in np.exp(reading.log_probability_T)],
-        "likely": [
-            [[_plain(piece), round(float(p), 4)] for piece, p in zip(pieces, row, strict=True)]
-            for pieces, row in zip(shown.likely, np.exp(reading.likely_log_probability), strict=True)
+        "title": pair.title,
+        "hypotheses": list(pair.hypotheses),
+        "source": _text_data(pair.source),
+        "target": _text_data(pair.target),
+        "decoder_input": _text_data(["<s>", *pair.target[:-1]]),
+        "probability": [round(float(p), 4) for p in np.exp(outputs.log_probability_T)],
+        "alternatives": [
+            [[_plain(piece), round(float(p), 4)] for piece, p in zip(pieces, probabilities, strict=True)]
+            for pieces, probabilities in zip(pair.alternatives, np.exp(outputs.top_log_probability), strict=True)
         ],
-        "attention": [_attention(name, weights) for name, weights in reading.attention.items()],
-        "inside": {name: _inside(each, shown.causal) for name, each in shown.inside.items()},
+        "attention": [_attention_data(name, weights) for name, weights in outputs.attention.items()],
+        "traces": {name: _trace_data(trace, pair.causal) for name, trace in pair.traces.items()},
     }
 
 
 def _plain(piece: str) -> str:
-    return subwords.text([piece])
+    return subwords.word_text([piece])
 
 
-def _text(pieces: Sequence[str]) -> dict[str, Any]:
-    spans = subwords.groups(pieces)
+def _text_data(pieces: Sequence[str]) -> dict[str, Any]:
+    spans = subwords.word_spans(pieces)
     return {
         "pieces": [_plain(piece) for piece in pieces],
-        "words": [[first, end, subwords.text(pieces[first:end])] for first, end in spans],
+        "words": [[first, end, subwords.word_text(pieces[first:end])] for first, end in spans],
     }
 
 
-def _attention(name: str, weights_HTS: np.ndarray) -> dict[str, Any]:
+def _attention_data(name: str, weights_HTS: np.ndarray) -> dict[str, Any]:
     heads, rows, columns = weights_HTS.shape
     kind, _, layer = name.partition("/")
     shape = {"heads": heads, "rows": rows, "columns": columns}
     return {"name": name, "kind": kind, "layer": int(layer), **shape, "weights": _base64(weights_HTS)}
 
 
-def _inside(inside: Inside, causal: bool) -> dict[str, Any]:
+def _trace_data(trace: AttentionTrace, causal: bool) -> dict[str, Any]:
     return {
-        "kind": inside.kind,
-        "softmax": inside.softmax,
+        "score": trace.score,
+        "formula": trace.formula,
+        "raw_formula": trace.raw_formula,
+        "softmax": trace.softmax,
         "causal": causal,
-        "k": inside.query_THK.shape[-1],
-        "u": inside.value_SHU.shape[-1],
-        "scale": [float(each) for each in inside.scale_H],
-        "vector": _base64(inside.vector_HK),
-        "query": _base64(inside.query_THK),
-        "key": _base64(inside.key_SHK),
-        "value": _base64(inside.value_SHU),
+        "k": trace.query_THK.shape[-1],
+        "u": trace.value_SHU.shape[-1],
+        "factor": [float(factor) for factor in trace.factor_H],
+        "raw": _base64(trace.raw_HTS),
+        "query": _base64(trace.query_THK),
+        "key": _base64(trace.key_SHK),
+        "value": _base64(trace.value_SHU),
     }
 
 
 def _base64(array: np.ndarray) -> str:
-    """Four bytes a number, lowest first: exactly the model's, in less space than digits."""
+    """Encodes little-endian float32: exact, and shorter than digits."""
     return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()

@@ -1,24 +1,36 @@
-"""Markdown tables, and numbers as they stand in them."""
+"""Markdown tables and the format of numbers in them."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from transformer.evaluation.confidence import Mean
 
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
-    """A Markdown table whose numbers stand on the right, after some columns of text."""
-    lines = [heads, [*("---" for _ in heads[:texts]), *("---:" for _ in heads[texts:])], *rows]
-    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+# What Markdown or HTML would interpret in a cell: code, emphasis, a link or image, a tag, an entity, a cell's end.
+_SPECIAL = re.compile(r"[\\`*|]|(?<![^\W_])_|_(?![^\W_])|~(?=~)|(?<=~)~|\](?=[(\[])|<(?=[A-Za-z/!?])|&(?=#?\w+;)")
 
 
-def probability(value: float) -> str:
-    """A p-value to three digits."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> str:
+    """Returns a Markdown table with left-aligned text columns, then right-aligned number columns.
+
+    Cells are text: Markdown and HTML in them, for example from a corpus, are escaped.
+    """
+    lines = [headers, [*("---" for _ in headers[:text_columns]), *("---:" for _ in headers[text_columns:])], *rows]
+    cells = [line if index == 1 else [_escape(cell) for cell in line] for index, line in enumerate(lines)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in cells)
+
+
+def _escape(text: str) -> str:
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.splitlines()))
+
+
+def format_p_value(value: float) -> str:
+    """Formats a p-value with three digits."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def text(value: Mean, digits: int) -> str:
-    """A mean with its interval, if it has one that is not nothing."""
-    # A diverged run's perplexity has forty digits: nobody reads those.
+def format_mean(value: Mean, digits: int) -> str:
+    """Formats a mean and its interval; an interval of zero is omitted."""
+    # The perplexity of a diverged run has forty digits.
     shape = f",.{digits}f" if abs(value.value) < 1e7 else ".1e"
-    shown = f"{value.value:{shape}}"
-    return shown if not value.half_width else f"{shown} ± {value.half_width:{shape}}"
+    text = f"{value.value:{shape}}"
+    return text if not value.half_width else f"{text} ± {value.half_width:{shape}}"

@@ -1,1 +1,1 @@
-"""Plans for TPU slices: ahead-of-time compilation, memory, FLOPs and time."""
+"""Plans for TPU slices: ahead-of-time compilation, memory, FLOPs and least time."""

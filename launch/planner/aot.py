@@ -1,4 +1,4 @@
-"""The training step and the search of a config, compiled for a slice of TPU chips, and what they need of a chip."""
+"""Ahead-of-time compilation of a config's training step and search for a TPU slice, and their cost."""
 
 import dataclasses
 import math
@@ -10,171 +10,177 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.runs.result import shape_flops
-from experiments.runs.system import ROWS, System
-from launch.planner.hlo import Moved, Program
-from transformer.data.batches.bucket_shapes import rows_of
+from experiments.runs.result import batch_flops
+from experiments.runs.system import ROW_MULTIPLE, System
+from launch.planner.hlo import HloProgram, Traffic
+from transformer.data.batches.bucket_shapes import rows_within
 from transformer.decoding.search import search
 from transformer.models.interface import Memory
 from transformer.ops.flops import matmul_flops
 from transformer.spec import Spec
-from transformer.training.parallel import MeshPlacement
+from transformer.training.parallel import MeshPartitioner
 
 
 @dataclasses.dataclass(frozen=True)
-class Compiled:
-    """A program for a slice; bytes are those of one chip, FLOPs those of all together.
+class CompiledProgram:
+    """Cost of a compiled program; bytes and traffic are of one chip, FLOPs of all chips.
 
     Attributes:
-      arguments: bytes of state, parameters and batch, and of results that do not take their place.
-      temporary: bytes of all that is worked out.
-      code: bytes of the program itself.
-      flops: of matrix products, in one run.
-      moved: by one run.
-      open_loops: in it, whose number of rounds the program does not say.
-      seconds: it took to compile.
+      arguments: bytes of state, parameters and batch, and of results that do not reuse their memory.
+      temporary: bytes of intermediate values.
+      code: bytes of the program's code.
+      flops: matmul FLOPs of one execution.
+      traffic: traffic of one execution.
+      open_loops: number of loops whose trip count is unknown.
+      seconds: compile time.
     """
 
     arguments: int
     temporary: int
     code: int
     flops: int
-    moved: Moved
+    traffic: Traffic
     open_loops: int
     seconds: float
 
     @property
     def memory(self) -> int:
-        """Bytes that a chip must have."""
+        """Bytes that a chip needs."""
         return self.arguments + self.temporary + self.code
 
 
 @dataclasses.dataclass(frozen=True)
-class Search:
-    """A compiled search; its loop is what runs for each token.
+class CompiledSearch:
+    """Cost of a compiled search, whose loop runs one step per output token.
 
     Attributes:
-      whole: of a search with as many steps as there can be.
-      rows: sentences.
-      steps: at most.
-      flops: of a step, of all chips together.
-      moved: by a step, on a chip.
+      program: cost of a search with the largest number of steps.
+      rows: number of sentences.
+      steps: largest number of steps.
+      flops: FLOPs of a step, on all chips.
+      traffic: traffic of a step, on one chip.
     """
 
-    whole: Compiled
+    program: CompiledProgram
     rows: int
     steps: int
     flops: int
-    moved: Moved
+    traffic: Traffic
 
 
-class TooLargeError(Exception):
-    """A program that the compiler could not fit into a chip's memory; says what it would need."""
+class OutOfMemoryError(Exception):
+    """A program does not fit into a chip's memory; the message says how much it needs."""
 
 
-def system(spec: Spec, devices: Sequence[Any]) -> System:
-    """The system of `spec` on devices that need not exist.
+def abstract_system(spec: Spec, devices: Sequence[Any]) -> System:
+    """Returns the system of `spec` on devices that need not exist.
 
     Raises:
-      ValueError: settings that fit no model, or that no program can be compiled ahead of time for.
+      ValueError: inconsistent settings, or settings that cannot be compiled ahead of time.
     """
-    if spec.parallel.mode != "mesh":
-        raise ValueError(f"parallel.mode: {spec.parallel.mode} compiles a step when it is first made; plan with mesh")
-    where = spec.parallel
-    return System.without_text(spec, MeshPlacement(devices, fsdp=where.fsdp, tensor=where.tensor))
+    parallel = spec.parallel
+    if parallel.mode != "mesh":
+        raise ValueError(f"parallel.mode: {parallel.mode} compiles a step at its first call; plan with mesh")
+    return System.without_corpus(spec, MeshPartitioner(devices, fsdp=parallel.fsdp, tensor=parallel.tensor))
 
 
-def training_shape(spec: Spec, width: int) -> tuple[int, int, int]:
-    """Rows, source width and target width of a batch as wide as `width`, as `data.tokens_per_batch` allows.
+def training_batch_shape(spec: Spec, width: int) -> tuple[int, int, int]:
+    """Returns the rows, source width and target width of the batch that `data.tokens_per_batch` allows at `width`.
 
-    Rows of several sentences are as wide as they are, whatever `width` is.
+    Packed rows have `data.packed_width`, whatever `width` is.
 
     Raises:
-      ValueError: not even two rows fit.
+      ValueError: fewer than two rows fit.
     """
     width = spec.data.packed_width or width
     width = -(-width // spec.data.width_multiple) * spec.data.width_multiple
-    return rows_of((width, width), spec.data.tokens_per_batch, ROWS), width, width
+    return rows_within((width, width), spec.data.tokens_per_batch, ROW_MULTIPLE), width, width
 
 
-def training(system: System, shape: tuple[int, int, int]) -> Compiled:
-    """Compiles the training step for a batch of `shape`, its rows filled up to what the chips can share.
+def compile_training_step(system: System, shape: tuple[int, int, int]) -> CompiledProgram:
+    """Compiles the training step for a batch of `shape`, its rows padded to a number that the chips can share.
 
     Raises:
-      TooLargeError: it does not fit.
+      OutOfMemoryError: the step does not fit.
     """
-    place = system.placement
-    rows, *widths = place.rows(shape[0]), *shape[1:]
-    batch = [jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=place.by_row) for width in widths]
-    state, numbers = (place.laid(tree) for tree in (system.state_shapes(), system.numbers))
-    step: Any = place.compile_step(system.learner, system.spec.train)
-    flops = shape_flops(system, (rows, widths[0], widths[1]))
-    return _compiled(lambda: step.lower(state, *batch, numbers).compile(), flops, place.mesh.size)[0]
+    partitioner = system.partitioner
+    rows, *widths = partitioner.padded_rows(shape[0]), *shape[1:]
+    sharding = partitioner.batch_sharding
+    batch = [jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=sharding) for width in widths]
+    state, hyperparams = (partitioner.abstract(tree) for tree in (system.state_shapes(), system.hyperparams))
+    step: Any = partitioner.compile_step(system.training_model, system.spec.train)
+    flops = batch_flops(system, (rows, widths[0], widths[1]))
+    return _compile(lambda: step.lower(state, *batch, hyperparams).compile(), flops, partitioner.mesh.size)[0]
 
 
-def decoding(system: System, width: int) -> Search:
+def compile_search(system: System, width: int) -> CompiledSearch:
     """Compiles the search for `decode.batch_size` sentences of `width` tokens.
 
     Raises:
-      TooLargeError: it does not fit.
+      OutOfMemoryError: the search does not fit.
     """
-    place, decode = system.placement, system.spec.decode
-    rows, steps = place.rows(decode.batch_size), width + decode.max_extra_length
+    partitioner, decode = system.partitioner, system.spec.decode
+    rows, steps = partitioner.padded_rows(decode.batch_size), width + decode.max_extra_length
     beams = decode.beam_size if decode.method == "beam" else 1
-    begin, each = _search_flops(system, rows, width, beams, steps)
-    source = jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=place.by_row)
-    params = place.laid(system.shapes)
-    run: Any = place.compile_rows(lambda params, source_BS: search(system.model(params), source_BS, decode))
-    flops = begin + steps * each
-    whole, program = _compiled(lambda: run.lower(params, source).compile(), flops, place.mesh.size, steps)
-    return Search(whole, rows, steps, each, program.loop())
+    start_flops, step_flops = _search_flops(system, rows, width, beams, steps)
+    source = jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=partitioner.batch_sharding)
+    params = partitioner.abstract(system.param_shapes)
+    run: Any = partitioner.compile_eval(lambda params, source_BS: search(system.model(params), source_BS, decode))
+    flops = start_flops + steps * step_flops
+    compiled, hlo = _compile(lambda: run.lower(params, source).compile(), flops, partitioner.mesh.size, steps)
+    return CompiledSearch(compiled, rows, steps, step_flops, hlo.iteration_traffic())
 
 
 def _search_flops(system: System, rows: int, width: int, beams: int, steps: int) -> tuple[int, int]:
-    """FLOPs before the first step of a search, and of each step."""
+    """Returns the FLOPs before the first step of a search, and the FLOPs of each step."""
     source = jax.ShapeDtypeStruct((rows, width), jnp.int32)
 
     def start(params: Any, source_BS: jax.Array) -> Any:
-        net = system.model(params)
-        memory: Memory = net.encode(source_BS)
-        return net.start(memory, beams, steps)
+        model = system.model(params)
+        memory: Memory = model.encode(source_BS)
+        return model.start(memory, beams, steps)
 
-    state = jax.eval_shape(start, system.shapes, source)
+    def step(params: Any, *args: Any) -> Any:
+        return system.model(params).step(*args)
+
+    state = jax.eval_shape(start, system.param_shapes, source)
     token, position = jax.ShapeDtypeStruct((rows, beams), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
-    step = matmul_flops(lambda params, *given: system.model(params).step(*given), system.shapes, state, token, position)
-    return matmul_flops(start, system.shapes, source), step
+    step_flops = matmul_flops(step, system.param_shapes, state, token, position)
+    return matmul_flops(start, system.param_shapes, source), step_flops
 
 
-def _compiled(compile: Callable[[], Any], flops: int, devices: int, rounds: int = 1) -> tuple[Compiled, Program]:
-    """Runs the compiler; `rounds` is how often loops run that do not say it themselves."""
-    begun = time.monotonic()
-    # A program for devices that are not there can be written to the cache of programs, but not read from it again.
-    least = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+def _compile(
+    compile: Callable[[], Any], flops: int, devices: int, iterations: int = 1
+) -> tuple[CompiledProgram, HloProgram]:
+    """Runs the compiler; `iterations` is the assumed trip count of loops whose trip count is unknown."""
+    start = time.monotonic()
+    # A program for abstract devices can be written to the compilation cache, but not read back from it.
+    min_seconds = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
     jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     try:
         executable = compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise TooLargeError(_needed(str(error))) from error
+        raise OutOfMemoryError(_required_memory(str(error))) from error
     finally:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
-    seconds = time.monotonic() - begun
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", min_seconds)
+    seconds = time.monotonic() - start
     sizes = executable.memory_analysis()
-    program = Program(executable.as_text(), devices, rounds)
-    compiled = Compiled(
+    hlo = HloProgram(executable.as_text(), devices, iterations)
+    program = CompiledProgram(
         arguments=sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
         temporary=sizes.temp_size_in_bytes,
         code=sizes.generated_code_size_in_bytes,
         flops=flops,
-        moved=program.moved(),
-        open_loops=program.open_loops,
+        traffic=hlo.traffic(),
+        open_loops=hlo.open_loops,
         seconds=seconds,
     )
-    return compiled, program
+    return program, hlo
 
 
-def _needed(message: str) -> str:
-    """What the compiler says that a program needs, in its words."""
+def _required_memory(message: str) -> str:
+    """Returns how much memory a program needs, from the compiler's error message."""
     match = re.search(r"Used ([\d.]+\w+) of ([\d.]+\w+) hbm", message)
-    return f"needs {match[1]} of the {match[2]} of HBM that a program can have" if match else " ".join(message.split())
+    return f"needs {match[1]} of the {match[2]} of HBM that a program can use" if match else " ".join(message.split())

@@ -1,7 +1,7 @@
-"""What a compiled program moves: bytes to and from memory, and between devices, read from its text.
+"""Traffic of a compiled program, read from its HLO text: bytes to and from HBM, and between devices.
 
-XLA's own cost analysis counts the body of a loop once, and what is moved between HBM and the chip's own memory beside
-what is moved within the latter. Here a body counts as often as it runs, and HBM alone.
+XLA's cost analysis counts the body of a loop once, and adds the traffic between HBM and on-chip memory to the traffic
+within on-chip memory. This analysis counts a loop body once per iteration, and only HBM.
 """
 
 import dataclasses
@@ -9,16 +9,16 @@ import math
 import re
 from collections.abc import Iterator
 
-_SIZES = {"pred": 1, "s4": 0.5, "u4": 0.5, "bf16": 2}  # of others, the digits of the name are their bits
+_BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "bf16": 2}  # of other types, the digits in the name are the bits
 _ARRAY = re.compile(r"\b(pred|bf16|[suf]\d+|f8\w+|c64|c128)\[([\d,]*)\](?:\{([^}]*)\})?")
-_LINE = re.compile(r"\s*(ROOT )?%([\w.\-]+) = (.*)")
-_HEAD = re.compile(r"(ENTRY )?%([\w.\-]+) \(.*\) -> .* \{$")
+_INSTRUCTION = re.compile(r"\s*(ROOT )?%([\w.\-]+) = (.*)")
+_COMPUTATION = re.compile(r"(ENTRY )?%([\w.\-]+) \(.*\) -> .* \{$")
 _BRANCHES = ("branch_computations", "true_computation", "false_computation")
 _CALLED = re.compile(rf"(calls|to_apply|body|condition|{'|'.join(_BRANCHES)})=\{{?(%[^,}}\s]+(?:, ?%[^,}}\s]+)*)")
 _GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(\d+),(\d+)\])")
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "ragged-all-to-all")
-# What moves nothing, or what the instruction that began it has counted.
+# Instructions that move nothing, or whose traffic is counted at the instruction that starts it.
 _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id",
     "opt-barrier", "add-dependency", "domain", "iota",
@@ -27,8 +27,13 @@ _FREE_CALLS = ("ConcatBitcast", "AssumeGatherIndicesInBound", "AllocateBuffer")
 
 
 @dataclasses.dataclass(frozen=True)
-class Array:
-    """A part of what an instruction gives: its bytes, and whether it lies in HBM."""
+class HloArray:
+    """One array of an instruction's output.
+
+    Attributes:
+      size: bytes.
+      hbm: whether the array lies in HBM.
+    """
 
     size: float
     hbm: bool
@@ -36,22 +41,22 @@ class Array:
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """A line of a program."""
+    """An HLO instruction."""
 
     name: str
-    kind: str
-    arrays: tuple[Array, ...]
+    opcode: str
+    arrays: tuple[HloArray, ...]
     operands: tuple[str, ...]
     attributes: str
     root: bool
 
     @property
     def size(self) -> float:
-        """Bytes of all that it gives."""
+        """Bytes of the output."""
         return sum(array.size for array in self.arrays)
 
     def called(self, *roles: str) -> list[str]:
-        """Programs that it names in these roles."""
+        """Returns the computations that the instruction calls in these roles."""
         return [
             name.strip().lstrip("%")
             for role, names in _CALLED.findall(self.attributes)
@@ -60,234 +65,238 @@ class Instruction:
         ]
 
 
+Computation = dict[str, Instruction]
+
+
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """An exchange between chips.
+    """A collective operation.
 
     Attributes:
       kind: all-reduce and so on.
-      size: bytes of the whole that is exchanged, as one chip holds or gets it.
-      group: how many chips exchange it with one another.
-      times: how often it runs.
+      size: bytes of the complete array, as one chip holds or receives it.
+      group: number of chips that take part.
+      count: how often it runs.
     """
 
     kind: str
     size: float
     group: int
-    times: int
+    count: int
 
 
 @dataclasses.dataclass
-class Moved:
-    """What one run of a program moves on one chip.
+class Traffic:
+    """Traffic of one execution of a program on one chip.
 
     Attributes:
       hbm: bytes read from and written to HBM.
-      collectives: exchanges between chips.
+      collectives: collective operations.
     """
 
     hbm: float = 0.0
     collectives: list[Collective] = dataclasses.field(default_factory=list)
 
-    def add(self, other: "Moved", times: int = 1) -> None:
-        """Counts another program's traffic, as often as it runs."""
-        self.hbm += times * other.hbm
-        self.collectives += [dataclasses.replace(each, times=times * each.times) for each in other.collectives]
+    def add(self, other: "Traffic", count: int = 1) -> None:
+        """Adds the traffic of `count` executions of another program."""
+        self.hbm += count * other.hbm
+        self.collectives += [dataclasses.replace(each, count=count * each.count) for each in other.collectives]
 
 
-class Program:
-    """A compiled program's text, read.
+class HloProgram:
+    """A parsed HLO module.
 
     Args:
-      text: of the optimised HLO module.
-      devices: how many run it.
-      rounds: how often a loop is taken to run whose number of rounds is not known.
+      text: text of the optimised HLO module.
+      devices: number of devices that run it.
+      iterations: assumed iterations of a loop whose trip count is unknown.
     """
 
-    def __init__(self, text: str, devices: int, rounds: int = 1) -> None:
+    def __init__(self, text: str, devices: int, iterations: int = 1) -> None:
         self._devices = devices
-        self._rounds = rounds
-        self._computations: dict[str, dict[str, Instruction]] = {}
+        self._iterations = iterations
+        self._computations: dict[str, Computation] = {}
         self._entry = ""
-        self._read(text)
+        self._parse(text)
 
-    def _read(self, text: str) -> None:
-        current: dict[str, Instruction] = {}
+    def _parse(self, text: str) -> None:
+        current: Computation = {}
         for line in text.splitlines():
-            if head := _HEAD.match(line):
-                current = self._computations.setdefault(head[2], {})
-                self._entry = head[2] if head[1] else self._entry
-            elif match := _LINE.match(line):
-                shape, kind, rest = _parted(match[3])
-                operands, attributes = _balanced(rest)
+            if header := _COMPUTATION.match(line):
+                current = self._computations.setdefault(header[2], {})
+                self._entry = header[2] if header[1] else self._entry
+            elif match := _INSTRUCTION.match(line):
+                shape, opcode, rest = _split_instruction(match[3])
+                operands, attributes = _split_operands(rest)
                 names = tuple(re.findall(r"%([\w.\-]+)", operands))
-                current[match[2]] = Instruction(match[2], kind, _arrays(shape), names, attributes, bool(match[1]))
+                current[match[2]] = Instruction(match[2], opcode, _arrays(shape), names, attributes, bool(match[1]))
 
-    def moved(self) -> Moved:
-        """What one run moves."""
-        return self._moved(self._entry)
+    def traffic(self) -> Traffic:
+        """Returns the traffic of one execution."""
+        return self._computation_traffic(self._entry)
 
-    def loop(self) -> Moved:
-        """What one round moves of the loops whose number of rounds is not known."""
-        result = Moved()
-        for instruction in self._open_loops():
-            for name in instruction.called("body", "condition"):
-                result.add(self._moved(name))
-        return result
+    def iteration_traffic(self) -> Traffic:
+        """Returns the traffic of one iteration of the loops whose trip count is unknown."""
+        traffic = Traffic()
+        for loop in self._open_loops():
+            for name in loop.called("body", "condition"):
+                traffic.add(self._computation_traffic(name))
+        return traffic
 
     @property
     def open_loops(self) -> int:
-        """How many loops there are whose number of rounds is not known."""
+        """Number of loops whose trip count is unknown."""
         return sum(1 for _ in self._open_loops())
 
     def _open_loops(self) -> Iterator[Instruction]:
         for computation in self._computations.values():
             for instruction in computation.values():
-                if instruction.kind == "while" and self._counted(instruction) is None:
+                if instruction.opcode == "while" and self._trip_count(instruction) is None:
                     yield instruction
 
-    def _counted(self, loop: Instruction) -> int | None:
-        """How often a loop runs whose condition is that a counter, from 0 on, is less than a number."""
+    def _trip_count(self, loop: Instruction) -> int | None:
+        """Returns the trip count of a loop that counts from 0 to a constant; None for any other loop."""
         condition = self._computations[loop.called("condition")[0]]
-        root = next(each for each in condition.values() if each.root)
-        limits = [condition[name] for name in root.operands if condition[name].kind == "constant"]
-        if root.kind == "compare" and "direction=LT" in root.attributes and limits:
+        root = next(instruction for instruction in condition.values() if instruction.root)
+        limits = [condition[name] for name in root.operands if condition[name].opcode == "constant"]
+        if root.opcode == "compare" and "direction=LT" in root.attributes and limits:
             return _number(limits[0])
         return None
 
-    def _moved(self, name: str) -> Moved:
-        result, computation = Moved(), self._computations[name]
+    def _computation_traffic(self, name: str) -> Traffic:
+        traffic, computation = Traffic(), self._computations[name]
         for instruction in computation.values():
-            kind = instruction.kind
-            if kind == "while":
-                for each in instruction.called("body", "condition"):
-                    result.add(self._moved(each), self._counted(instruction) or self._rounds)
-            elif kind == "conditional":
-                result.add(max(map(self._moved, instruction.called(*_BRANCHES)), key=lambda each: each.hbm))
-            elif kind in ("call", "async-start"):
-                for each in instruction.called("calls", "to_apply"):
-                    result.add(self._moved(each))
+            opcode = instruction.opcode
+            if opcode == "while":
+                for called in instruction.called("body", "condition"):
+                    traffic.add(self._computation_traffic(called), self._trip_count(instruction) or self._iterations)
+            elif opcode == "conditional":
+                branches = map(self._computation_traffic, instruction.called(*_BRANCHES))
+                traffic.add(max(branches, key=lambda branch: branch.hbm))
+            elif opcode in ("call", "async-start"):
+                for called in instruction.called("calls", "to_apply"):
+                    traffic.add(self._computation_traffic(called))
             else:
-                result.collectives += self._collectives(instruction, computation)
-                result.hbm += self._traffic(instruction, computation)
-        return result
+                traffic.collectives += self._collectives(instruction, computation)
+                traffic.hbm += self._hbm_traffic(instruction, computation)
+        return traffic
 
-    def _collectives(self, instruction: Instruction, computation: dict[str, Instruction]) -> list[Collective]:
-        kind = instruction.kind.removesuffix("-start")
-        if instruction.kind == "fusion":
-            # XLA for TPU writes reduce-scatter, and exchanges that run beside arithmetic, as fusions around them.
-            found = []
+    def _collectives(self, instruction: Instruction, computation: Computation) -> list[Collective]:
+        kind = instruction.opcode.removesuffix("-start")
+        if instruction.opcode == "fusion":
+            # XLA for TPU writes reduce-scatter, and collectives that overlap with arithmetic, as fusions around them.
+            collectives = []
             for name in instruction.called("calls"):
-                inner = self._computations[name]
-                for each in inner.values():
-                    found += self._collectives(each, inner)
+                fused = self._computations[name]
+                for inner in fused.values():
+                    collectives += self._collectives(inner, fused)
                 if name.startswith("all-reduce-scatter"):
-                    found = [dataclasses.replace(each, kind="reduce-scatter") for each in found]
-            return found
+                    collectives = [dataclasses.replace(each, kind="reduce-scatter") for each in collectives]
+            return collectives
         if kind not in COLLECTIVES:
             return []
-        given = sum(computation[name].size for name in instruction.operands if name in computation)
-        size = max(given, self._result(instruction)) if kind == "all-gather" else given
-        return [Collective(kind, size, self._group(instruction), 1)]
+        sent = sum(computation[name].size for name in instruction.operands if name in computation)
+        size = max(sent, self._result_size(instruction)) if kind == "all-gather" else sent
+        return [Collective(kind, size, self._group_size(instruction), 1)]
 
-    def _result(self, instruction: Instruction) -> float:
-        """Bytes of what an exchange gives: one that is begun gives its operands, too, in front."""
-        if not instruction.kind.endswith("-start"):
+    def _result_size(self, instruction: Instruction) -> float:
+        """Returns the bytes of a collective's result; the output of a "-start" instruction lists its operands first."""
+        if not instruction.opcode.endswith("-start"):
             return instruction.size
         return sum(array.size for array in instruction.arrays[len(instruction.operands) :])
 
-    def _group(self, instruction: Instruction) -> int:
+    def _group_size(self, instruction: Instruction) -> int:
         match = _GROUPS.search(instruction.attributes)
         if not match:
             return self._devices
         size = int(match[3]) if match[3] else len([number for number in match[1].split(",") if number])
         return size or self._devices
 
-    def _traffic(self, instruction: Instruction, computation: dict[str, Instruction]) -> float:
-        """Bytes that an instruction reads from HBM and writes to it."""
-        kind = instruction.kind
-        if kind in _FREE or kind.endswith("-done") or any(name in instruction.attributes for name in _FREE_CALLS):
+    def _hbm_traffic(self, instruction: Instruction, computation: Computation) -> float:
+        """Returns the bytes that an instruction reads from HBM and writes to it."""
+        opcode = instruction.opcode
+        if opcode in _FREE or opcode.endswith("-done") or any(name in instruction.attributes for name in _FREE_CALLS):
             return 0.0
-        given = [computation[name] for name in instruction.operands if name in computation]
-        if kind in ("copy-start", "slice-start"):  # (to, from, …), and ((from), to, …)
-            to = instruction.arrays[0 if kind == "copy-start" else len(given)]
-            return to.size * (to.hbm + any(array.hbm for each in given for array in each.arrays))
-        inner = [self._computations[name] for name in instruction.called("calls")] if kind == "fusion" else []
-        parts = _parts_of_operands(inner[0]) if inner else _parts_of_operands({instruction.name: instruction})
+        operands = [computation[name] for name in instruction.operands if name in computation]
+        if opcode in ("copy-start", "slice-start"):  # outputs: (to, from, …), and ((from), to, …)
+            to = instruction.arrays[0 if opcode == "copy-start" else len(operands)]
+            return to.size * (to.hbm + any(array.hbm for operand in operands for array in operand.arrays))
+        fused = [self._computations[name] for name in instruction.called("calls")] if opcode == "fusion" else []
+        partial = _partial_reads(fused[0]) if fused else _partial_reads({instruction.name: instruction})
         read = sum(
-            min(array.size, parts.get(place, parts.get(each.name, array.size)))
-            for place, each in enumerate(given)
-            for array in each.arrays
+            min(array.size, partial.get(index, partial.get(operand.name, array.size)))
+            for index, operand in enumerate(operands)
+            for array in operand.arrays
             if array.hbm
         )
         written = sum(array.size for array in instruction.arrays if array.hbm)
-        return read + min(written, _written(inner[0]) if inner else _updated({**computation}, instruction))
+        return read + min(written, _fusion_written(fused[0]) if fused else _written({**computation}, instruction))
 
 
-def _parts_of_operands(inner: dict[str, Instruction]) -> dict[int | str, float]:
-    """Of operands that only parts are read of, by number (in a fusion) or by name: how many bytes these are."""
-    numbers = {each.name: _number(each) for each in inner.values() if each.kind == "parameter"}
-    whole: set[str] = set()
-    parts: dict[str, float] = {}
-    for each in inner.values():
-        for place, name in enumerate(each.operands):
-            if each.kind in ("dynamic-slice", "gather", "slice") and place == 0:
-                parts[name] = parts.get(name, 0.0) + each.size
-            elif each.kind in ("dynamic-update-slice", "scatter") and place == 0:
-                parts[name] = parts.get(name, 0.0)  # in place: what is not written is not read
-            elif each.kind != "parameter":
-                whole.add(name)
-    return {numbers.get(name, name): size for name, size in parts.items() if name not in whole}
+def _partial_reads(computation: Computation) -> dict[int | str, float]:
+    """Returns the bytes that are read of operands that are read only in part, by parameter number or by name."""
+    numbers = {each.name: _number(each) for each in computation.values() if each.opcode == "parameter"}
+    read_completely: set[str] = set()
+    partial: dict[str, float] = {}
+    for instruction in computation.values():
+        for index, name in enumerate(instruction.operands):
+            if instruction.opcode in ("dynamic-slice", "gather", "slice") and index == 0:
+                partial[name] = partial.get(name, 0.0) + instruction.size
+            elif instruction.opcode in ("dynamic-update-slice", "scatter") and index == 0:
+                partial[name] = partial.get(name, 0.0)  # in place: only what is written is read
+            elif instruction.opcode != "parameter":
+                read_completely.add(name)
+    return {numbers.get(name, name): size for name, size in partial.items() if name not in read_completely}
 
 
-def _number(each: Instruction) -> int:
-    """Of a parameter or a constant."""
-    return int(each.attributes.split(")")[0]) if each.attributes[:1].isdigit() else -1
+def _number(instruction: Instruction) -> int:
+    """Returns the number of a parameter, or the value of a constant."""
+    return int(instruction.attributes.split(")")[0]) if instruction.attributes[:1].isdigit() else -1
 
 
-def _written(inner: dict[str, Instruction]) -> float:
-    """Bytes that a fusion writes: of an array that is updated in place, what is new."""
-    root = next(each for each in inner.values() if each.root)
-    roots = [inner[name] for name in root.operands] if root.kind == "tuple" else [root]
-    return sum(_updated(inner, each) for each in roots)
+def _fusion_written(fused: Computation) -> float:
+    """Returns the bytes that a fusion writes; of an array that is updated in place, only the update."""
+    root = next(instruction for instruction in fused.values() if instruction.root)
+    roots = [fused[name] for name in root.operands] if root.opcode == "tuple" else [root]
+    return sum(_written(fused, instruction) for instruction in roots)
 
 
-def _updated(inner: dict[str, Instruction], each: Instruction) -> float:
-    while each.kind in ("bitcast", "copy") and each.operands and each.operands[0] in inner:
-        each = inner[each.operands[0]]
-    place = {"dynamic-update-slice": 1, "scatter": 2}.get(each.kind)
-    if place is None or each.operands[place] not in inner:
-        return each.size
-    return inner[each.operands[place]].size
+def _written(computation: Computation, instruction: Instruction) -> float:
+    while instruction.opcode in ("bitcast", "copy") and instruction.operands and instruction.operands[0] in computation:
+        instruction = computation[instruction.operands[0]]
+    update = {"dynamic-update-slice": 1, "scatter": 2}.get(instruction.opcode)
+    if update is None or instruction.operands[update] not in computation:
+        return instruction.size
+    return computation[instruction.operands[update]].size
 
 
-def _parted(text: str) -> tuple[str, str, str]:
-    """What an instruction gives, its kind, and all from its operands on."""
-    end = len(_balanced(text[1:])[0]) + 1 if text.startswith("(") else 0
+def _split_instruction(text: str) -> tuple[str, str, str]:
+    """Returns an instruction's output shape, its opcode, and the text from its operands on."""
+    end = len(_split_operands(text[1:])[0]) + 1 if text.startswith("(") else 0
     space = text.index(" ", end)
-    kind, _, rest = text[space + 1 :].partition("(")
-    return text[:space], kind, rest
+    opcode, _, rest = text[space + 1 :].partition("(")
+    return text[:space], opcode, rest
 
 
-def _balanced(text: str) -> tuple[str, str]:
-    """What stands before the bracket that closes the operands, and what stands after it.
+def _split_operands(text: str) -> tuple[str, str]:
+    """Returns the text before the bracket that closes the operands, and the text after it.
 
-    A parameter's or a constant's number stands where operands do; it is kept in front of the attributes.
+    The number of a parameter, or the value of a constant, stands among the operands; it is kept before the attributes.
     """
     depth = 1
-    for place, letter in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(letter, 0)
+    for index, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
         if not depth:
-            inside = text[:place]
-            return inside, (inside + ")" if inside.isdigit() else "") + text[place + 1 :]
+            operands = text[:index]
+            return operands, (operands + ")" if operands.isdigit() else "") + text[index + 1 :]
     return text, ""
 
 
-def _arrays(shape: str) -> tuple[Array, ...]:
-    found = []
-    for kind, sizes, layout in _ARRAY.findall(shape):
-        count = math.prod(int(size) for size in sizes.split(",") if size)
-        digits = re.search(r"\d+", kind)
-        size = _SIZES.get(kind, int(digits[0]) / 8 if digits else 4)
-        found.append(Array(count * size, "S(" not in layout))
-    return tuple(found)
+def _arrays(shape: str) -> tuple[HloArray, ...]:
+    arrays = []
+    for dtype, sizes, layout in _ARRAY.findall(shape):
+        elements = math.prod(int(size) for size in sizes.split(",") if size)
+        digits = re.search(r"\d+", dtype)
+        size = _BYTES.get(dtype, int(digits[0]) / 8 if digits else 4)
+        arrays.append(HloArray(elements * size, "S(" not in layout))
+    return tuple(arrays)

@@ -1,15 +1,15 @@
-"""TPU devices that are not there: libtpu compiles for them on any Linux machine."""
+"""Abstract TPU devices: libtpu compiles for them on any Linux machine."""
 
 import importlib.util
 import os
 import sys
 from typing import Any
 
-from launch.planner.topology import Slice
+from launch.planner.topology import Topology
 
-# libtpu looks for a machine of Google's cloud around it, and lets one process of a machine load it at a time; neither
-# matters where no TPU is opened. Its log would go to a folder that all users of the machine share.
-_SETTINGS = {
+# libtpu queries the metadata server of a Google Cloud machine, and lets one process of a machine load it at a time.
+# Neither is useful when no TPU is opened. Its default log folder is shared by all users of the machine.
+_ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5e-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -20,42 +20,42 @@ _SETTINGS = {
 
 
 def installed() -> bool:
-    """Whether there is a libtpu."""
+    """Returns whether libtpu is installed."""
     return importlib.util.find_spec("libtpu") is not None
 
 
 def prepare() -> None:
-    """Sets what libtpu must find in the environment when it is loaded.
+    """Sets the environment variables that libtpu reads when it is loaded.
 
     Raises:
-      ValueError: there is no libtpu.
+      ValueError: libtpu is not installed.
     """
     if not installed():
         raise ValueError(
             "libtpu, which launch.plan compiles with, is not installed: pip install -e '.[tpu]' (on Linux)"
         )
-    for name, value in _SETTINGS.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if "jax" not in sys.modules:
-        os.environ["JAX_PLATFORMS"] = "cpu"  # a TPU that this machine may have is left to who trains on it
+        os.environ["JAX_PLATFORMS"] = "cpu"  # leaves a TPU of this machine free for training
 
 
-def devices(where: Slice) -> list[Any]:
-    """The devices of a slice, one a chip: to compile for, not to run on.
+def devices(topology: Topology) -> list[Any]:
+    """Returns the devices of a slice, one per chip: to compile for, not to run on.
 
     Raises:
-      ValueError: libtpu does not know the slice.
+      ValueError: libtpu does not know the topology.
     """
     from jax.errors import JaxRuntimeError
     from jax.experimental import topologies
 
     try:
-        topology = topologies.get_topology_desc(
+        description = topologies.get_topology_desc(
             platform="tpu",
-            topology_name=str(where),
-            chips_per_host_bounds=where.host,
-            chip_config_name=where.generation.config,
+            topology_name=str(topology),
+            chips_per_host_bounds=topology.chips_per_host,
+            chip_config_name=topology.generation.libtpu_config,
         )
     except JaxRuntimeError as error:
-        raise ValueError(f"--topology: libtpu has no {where}: {error}") from error
-    return list(topology.devices)
+        raise ValueError(f"--topology: libtpu has no {topology}: {error}") from error
+    return list(description.devices)

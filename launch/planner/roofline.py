@@ -1,26 +1,26 @@
-"""How long a program takes at best, from what it multiplies and moves and from what the chips can do."""
+"""Roofline estimates: the least time of a program, from its FLOPs, its traffic and what the chips can do."""
 
 import dataclasses
 from collections.abc import Sequence
 
-from launch.planner.hlo import Collective, Moved
-from launch.planner.topology import Slice
+from launch.planner.hlo import Collective, Traffic
+from launch.planner.topology import Topology
 
 ASSUMPTIONS = (
-    "products at the bfloat16 peak, float32 ones too: JAX multiplies them in one bfloat16 pass on a TPU",
-    "arithmetic hides behind traffic to HBM or the other way round, exchanges between chips hide behind nothing",
-    "an exchange uses all links of a chip, an all-reduce sends everything twice; no latencies, no waiting for data",
+    "matmuls run at the bfloat16 peak, also in float32: JAX multiplies float32 in one bfloat16 pass on a TPU",
+    "arithmetic and HBM traffic overlap completely; collectives overlap with nothing",
+    "a collective uses all links of a chip, and an all-reduce sends everything twice; no latencies, no input stalls",
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Time:
-    """Seconds at best.
+class LeastTime:
+    """The least time of a program, in seconds.
 
     Attributes:
-      arithmetic: if nothing but products took time.
-      memory: if nothing but HBM did.
-      exchange: between chips.
+      arithmetic: time of the matmuls.
+      memory: time of the HBM traffic.
+      exchange: time of the collectives.
     """
 
     arithmetic: float
@@ -29,79 +29,81 @@ class Time:
 
     @property
     def total(self) -> float:
-        """Of the program."""
+        """Time of the program."""
         return max(self.arithmetic, self.memory) + self.exchange
 
     @property
     def bound(self) -> str:
-        """What takes most of it."""
+        """The part that takes longest."""
         return max(("arithmetic", "memory", "exchange"), key=lambda name: getattr(self, name))
 
 
-def time(flops: float, moved: Moved, where: Slice) -> Time:
-    """The time of a program with `flops` over all chips, that moves so much on each."""
-    generation = where.generation
-    return Time(
-        flops / where.chips / generation.flops,
-        moved.hbm / generation.bandwidth,
-        sum(exchange(each, where) for each in moved.collectives),
+def least_time(flops: float, traffic: Traffic, topology: Topology) -> LeastTime:
+    """Returns the least time of a program with `flops` on all chips and `traffic` on each chip."""
+    generation = topology.generation
+    return LeastTime(
+        flops / topology.chips / generation.flops,
+        traffic.hbm / generation.bandwidth,
+        sum(collective_time(collective, topology) for collective in traffic.collectives),
     )
 
 
-def exchange(collective: Collective, where: Slice) -> float:
-    """Seconds for one kind of exchange, as often as it runs."""
+def collective_time(collective: Collective, topology: Topology) -> float:
+    """Returns the seconds of a collective, over all its executions."""
     group = collective.group
     if collective.kind == "collective-permute":
-        return collective.times * collective.size / where.generation.link
-    passes = 2 if collective.kind == "all-reduce" else 1  # reduce, then gather
-    share = (group - 1) / group
-    return collective.times * passes * share * collective.size / where.sending(group) if group > 1 else 0.0
+        return collective.count * collective.size / topology.generation.link_bandwidth
+    passes = 2 if collective.kind == "all-reduce" else 1  # an all-reduce reduces, then gathers
+    sent = (group - 1) / group
+    return collective.count * passes * sent * collective.size / topology.send_bandwidth(group) if group > 1 else 0.0
 
 
-# Below that, what little a chip moved for its rows would have to foretell what it moves for many times as many.
-_FEWER = 4
+# On fewer chips each chip has many more rows, and the small traffic for its rows on `topology` would be extrapolated
+# too far.
+_MAX_REDUCTION = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Scaled:
+class ScaledTime:
     """The same batch on another slice.
 
     Attributes:
-      where: the slice.
-      time: of a step.
+      topology: the slice.
+      time: least time of a step.
     """
 
-    where: Slice
-    time: Time
+    topology: Topology
+    time: LeastTime
 
 
-def data_parallel(flops: float, moved: Moved, fixed: float, where: Slice, rows: int, gradients: float) -> list[Scaled]:
-    """What a step would take on other slices of the generation, by arithmetic, with nothing divided but the batch.
-
-    From a quarter of the chips of `where` upwards.
+def data_parallel(
+    flops: float, traffic: Traffic, fixed: float, topology: Topology, rows: int, gradients: float
+) -> list[ScaledTime]:
+    """Extrapolates a data-parallel step to other slices of the generation, from a quarter of the chips upwards.
 
     Args:
-      flops: over all chips.
-      moved: on each chip of `where`.
-      fixed: bytes of HBM traffic on each chip however few its rows: of parameters and of the update.
-      where: the slice that the program was compiled for.
-      rows: of a batch; more chips than rows are no help, and are left out.
-      gradients: bytes that are summed over the chips.
+      flops: FLOPs on all chips.
+      traffic: traffic on each chip of `topology`.
+      fixed: bytes of HBM traffic on each chip that do not depend on its rows: parameters and their update.
+      topology: the slice that the program was compiled for.
+      rows: rows of a batch; slices with more chips than rows are left out.
+      gradients: bytes of gradients that are summed over the chips.
     """
-    batch = max(moved.hbm - fixed, 0.0) * where.chips
-    result = []
-    for each in where.smaller():
-        if where.chips / _FEWER <= each.chips <= rows:
-            sums = [Collective("all-reduce", gradients, each.chips, 1)]
-            result.append(Scaled(each, time(flops, Moved(fixed + batch / each.chips, sums), each)))
-    return result
+    batch = max(traffic.hbm - fixed, 0.0) * topology.chips
+    times = []
+    for other in topology.doublings():
+        if topology.chips / _MAX_REDUCTION <= other.chips <= rows:
+            sums = [Collective("all-reduce", gradients, other.chips, 1)]
+            other_traffic = Traffic(fixed + batch / other.chips, sums)
+            times.append(ScaledTime(other, least_time(flops, other_traffic, other)))
+    return times
 
 
 def by_kind(collectives: Sequence[Collective]) -> dict[str, dict[str, float]]:
-    """How many exchanges there are of each kind, and of how many bytes."""
-    result: dict[str, dict[str, float]] = {}
-    for each in collectives:
-        kind = result.setdefault(each.kind, {"count": 0, "bytes": 0.0})
-        kind["count"] += each.times
-        kind["bytes"] += each.times * each.size
-    return result
+    """Returns the number of collectives of each kind, and their bytes."""
+    totals: dict[str, dict[str, float]] = {}
+    for collective in collectives:
+        total = totals.setdefault(collective.kind, {"count": 0, "bytes": 0.0})
+        total["count"] += collective.count
+        total["bytes"] += collective.count * collective.size
+    return totals

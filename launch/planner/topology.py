@@ -1,4 +1,4 @@
-"""Cloud TPU slices: what each generation's chips can do, and how the chips of a slice are wired."""
+"""Topologies of Cloud TPU slices: what the chips of each generation can do, and how the chips of a slice are linked."""
 
 import dataclasses
 import math
@@ -11,36 +11,37 @@ class Generation:
 
     Attributes:
       name: as in a topology's name.
-      flops: bfloat16 operations a second, of a chip.
-      memory: bytes of HBM, of a chip.
-      bandwidth: bytes a second between a chip and its HBM.
-      link: bytes a second that a chip can send over one of its links to a neighbour.
-      axes: along how many axes a chip has neighbours.
-      chips: in the largest slice.
-      wrapped: the length of an axis, or a divisor of it, at which its ends are joined.
-      config: the name of the chip's configuration that makes it one device, for libtpu.
+      flops: peak bfloat16 FLOP/s of a chip.
+      memory: bytes of HBM of a chip.
+      bandwidth: bytes per second between a chip and its HBM.
+      link_bandwidth: bytes per second that a chip can send over one of its links to a neighbour.
+      axes: number of axes along which a chip has neighbours.
+      max_chips: number of chips in the largest slice.
+      wrap_length: an axis whose length is a multiple of this one wraps around.
+      libtpu_config: name of libtpu's chip configuration that makes a chip one device.
     """
 
     name: str
     flops: float
     memory: int
     bandwidth: float
-    link: float
+    link_bandwidth: float
     axes: int
-    chips: int
-    wrapped: int
-    config: str
+    max_chips: int
+    wrap_length: int
+    libtpu_config: str
 
 
 # Per chip, from "System architecture" in Google's Cloud TPU documentation (docs.cloud.google.com/tpu/docs/v4, .../v5e,
 # .../v5p and .../v6e): compute, HBM and its bandwidth, the chips of a pod or of the largest job, and ICI bandwidth of
 # v5e, v5p and v6e: 400, 1200 and 800 GB/s a chip in both directions, over 4, 6 and 4 links; so 50, 100 and 100 GB/s
 # for a link and a direction. A link of v4 (45 GB/s), and which axes wrap around, are from "How to Think About TPUs" in
-# *How to Scale Your Model* (jax-ml.github.io/scaling-book/tpus): an axis of 16 of v5e and v6e, whole cubes of 4 × 4 × 4
-# of v4 and v5p. Some of these pages write GB for HBM, others GiB; libtpu's compiler gives programs 15.75 GiB of a v5e.
+# *How to Scale Your Model* (jax-ml.github.io/scaling-book/tpus): an axis of 16 of v5e and v6e, complete cubes of
+# 4 × 4 × 4 of v4 and v5p. Some of these pages write GB for HBM, others GiB; libtpu's compiler gives programs 15.75 GiB
+# of a v5e.
 GENERATIONS = {
-    each.name: each
-    for each in (
+    generation.name: generation
+    for generation in (
         Generation("v4", 275e12, 32 << 30, 1200e9, 45e9, 3, 4096, 4, "megacore"),
         Generation("v5e", 197e12, 16 << 30, 819e9, 50e9, 2, 256, 16, "default"),
         Generation("v5p", 459e12, 95 << 30, 2765e9, 100e9, 3, 6144, 4, "megacore"),
@@ -50,20 +51,20 @@ GENERATIONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Slice:
-    """Chips that are wired to one another.
+class Topology:
+    """The topology of a slice.
 
     Attributes:
-      generation: of the chips.
-      shape: how many chips along each axis.
+      generation: generation of the chips.
+      shape: number of chips along each axis.
     """
 
     generation: Generation
     shape: tuple[int, ...]
 
     @classmethod
-    def named(cls, name: str) -> "Slice":
-        """The slice of a name such as v5e:4x4.
+    def parse(cls, name: str) -> "Topology":
+        """Parses a name such as "v5e:4x4".
 
         Raises:
           ValueError: there is no such slice.
@@ -77,14 +78,14 @@ class Slice:
         generation, shape = GENERATIONS[match[1]], tuple(map(int, match[2].split("x")))
         if len(shape) != generation.axes:
             raise ValueError(
-                f"--topology: {name!r} has {len(shape)} axes, but chips of {generation.name} are wired along "
+                f"--topology: {name!r} has {len(shape)} axes, but chips of {generation.name} are linked along "
                 f"{generation.axes}: {generation.name}:{'x'.join(['2', '2', '1'][: generation.axes])}"
             )
-        odd = any((axis != 1 and axis % 2) or not axis for axis in shape)
-        if odd or math.prod(shape) > generation.chips:
+        invalid_axis = any((length != 1 and length % 2) or not length for length in shape)
+        if invalid_axis or math.prod(shape) > generation.max_chips:
             raise ValueError(
                 f"--topology: there is no slice {name}; an axis is 1 chip long or an even number of chips, and "
-                f"{generation.name} has at most {generation.chips} chips in a slice"
+                f"{generation.name} has at most {generation.max_chips} chips in a slice"
             )
         return cls(generation, shape)
 
@@ -93,34 +94,34 @@ class Slice:
 
     @property
     def chips(self) -> int:
-        """How many there are."""
+        """Number of chips."""
         return math.prod(self.shape)
 
     @property
-    def host(self) -> tuple[int, int, int]:
-        """Chips along each axis that one host has, for libtpu."""
+    def chips_per_host(self) -> tuple[int, int, int]:
+        """Number of chips of one host along each axis, for libtpu."""
         first, second, *_ = self.shape
         return min(first, 2), min(second, 2), 1
 
-    def sending(self, group: int) -> float:
-        """Bytes a second that a chip can send to the others of a group of `group` chips, over all links it has to them.
+    def send_bandwidth(self, group: int) -> float:
+        """Returns the bytes per second that a chip can send, over all its links, to the others of a group of chips.
 
         A chip at the end of an axis that does not wrap around has one link along it, and the slowest chip decides. A
-        group that is not the whole slice is taken to lie along one axis.
+        group that is smaller than the slice is assumed to lie along one axis.
         """
-        links = [2 if wraps else 1 for axis, wraps in zip(self.shape, self.wraps, strict=True) if axis > 1]
-        return self.generation.link * (sum(links) if group == self.chips else min(links, default=1))
+        links = [2 if wraps else 1 for length, wraps in zip(self.shape, self.wraps, strict=True) if length > 1]
+        return self.generation.link_bandwidth * (sum(links) if group == self.chips else min(links, default=1))
 
     @property
     def wraps(self) -> list[bool]:
-        """Of each axis, whether its ends are joined: in v4 and v5p all axes of whole cubes, else the full axis."""
-        joined = [axis % self.generation.wrapped == 0 for axis in self.shape]
-        return [all(joined)] * len(joined) if self.generation.axes == 3 else joined
+        """Whether each axis wraps around: in v4 and v5p all axes of complete cubes, else an axis of full length."""
+        full = [length % self.generation.wrap_length == 0 for length in self.shape]
+        return [all(full)] * len(full) if self.generation.axes == 3 else full
 
-    def smaller(self) -> list["Slice"]:
-        """Slices of one chip up to the largest of this generation, each twice the one before."""
-        found, shape = [], [1] * self.generation.axes
-        while math.prod(shape) <= min(self.generation.chips, 256):
-            found.append(Slice(self.generation, tuple(sorted(shape, reverse=self.generation.axes == 3))))
+    def doublings(self) -> list["Topology"]:
+        """Returns topologies of this generation from 1 to at most 256 chips, each with twice the chips of the last."""
+        topologies, shape = [], [1] * self.generation.axes
+        while math.prod(shape) <= min(self.generation.max_chips, 256):
+            topologies.append(Topology(self.generation, tuple(sorted(shape, reverse=self.generation.axes == 3))))
             shape[shape.index(min(shape))] *= 2
-        return found
+        return topologies

@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from configs import base
-from transformer.models.build import build
+from transformer.models.build import abstract_model
 from transformer.spec import Spec
 
 VOCABULARY = 17
@@ -34,7 +33,7 @@ def make() -> Callable[..., Any]:
         spec = Spec.from_config(base.get_config().to_dict()).model
         settings = {"d_model": 6, "d_ff": 11, "architecture": architecture} | _SETTINGS[architecture] | changes
         spec = dataclasses.replace(spec, **settings)
-        shapes = nnx.eval_shape(lambda: build(spec, VOCABULARY, jax.random.key(0)))
+        shapes = abstract_model(spec, VOCABULARY)
         generator = np.random.default_rng(0)
         return jax.tree.map(lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), leaf.dtype), shapes)
 

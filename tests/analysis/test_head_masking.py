@@ -1,4 +1,4 @@
-"""Heads taken out by parameters: against a model whose heads are known, and against the attention itself."""
+"""Masked heads, compared with masked values of the attention; and pruning of heads with known costs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +10,14 @@ import pytest
 from flax import nnx
 
 from transformer.analysis import head_masking
-from transformer.analysis.forced_decoding import head_counts, log_probabilities, teacher_forced
+from transformer.analysis.forced_decoding import head_counts, target_log_probabilities, teacher_forcing_inputs
 from transformer.spec import EOS
 
 SOURCE, TARGET = [5, 11, 7, 4], [6, 13, EOS]
 
 
 def split(model: Any) -> tuple[Any, head_masking.Params]:
-    graph, state = nnx.split(model)
+    graph, state = nnx.split(model, graph=True)
 
     def named(tree: Any) -> Any:
         return {str(key): named(value) for key, value in tree.items()} if isinstance(tree, dict) else tree
@@ -34,59 +34,68 @@ def merged(graph: Any, params: head_masking.Params) -> Any:
     return nnx.merge(graph, nnx.State(numbered(params)))
 
 
-def test_a_head_that_is_taken_out_adds_nothing(make: Callable[..., Any]) -> None:
-    """What the model says then is what it says with the head's values at zero, whatever its queries and keys are."""
+def test_a_masked_head_contributes_nothing(make: Callable[..., Any]) -> None:
+    """The output equals that of a model in which the values of the head are zero."""
     model = make("transformer")
     graph, params = split(model)
-    scales = head_masking.whole(params, head_counts(model))
-    assert {name: each.tolist() for name, each in scales.items()} == {name: [1.0, 1.0] for name in head_counts(model)}
-    batch = (*teacher_forced(SOURCE, TARGET), jnp.array([TARGET]))
+    scales = head_masking.unit_scales(params, head_counts(model))
+    assert {name: scale_H.tolist() for name, scale_H in scales.items()} == {
+        name: [1.0, 1.0] for name in head_counts(model)
+    }
+    batch = (*teacher_forcing_inputs(SOURCE, TARGET), jnp.array([TARGET]))
     for name, path in (
         ("encoder/1", ("encoder", "1", "self_attention")),
         ("cross/0", ("decoder", "0", "cross_attention")),
     ):
-        out = head_masking.scaled(params, head_masking.without(scales, (name, 1)))
+        masked = head_masking.scale_heads(params, head_masking.mask_heads(scales, (name, 1)))
         values = params
         for key in (*path, "to_value"):
             values = values[key]
-        silent = {part: values[part].at[..., 3:].set(0) for part in ("kernel", "bias")}  # d_v is 3: head 1 is last
-        muted = jax.tree.map(lambda leaf: leaf, params)
-        owner = muted
+        zeroed = {part: values[part].at[..., 3:].set(0) for part in ("kernel", "bias")}  # d_v is 3: head 1 is last
+        expected = jax.tree.map(lambda leaf: leaf, params)
+        layer = expected
         for key in path:
-            owner = owner[key]
-        owner["to_value"] = silent
+            layer = layer[key]
+        layer["to_value"] = zeroed
         np.testing.assert_allclose(
-            log_probabilities(merged(graph, out), *batch), log_probabilities(merged(graph, muted), *batch), atol=1e-5
+            target_log_probabilities(merged(graph, masked), *batch),
+            target_log_probabilities(merged(graph, expected), *batch),
+            atol=1e-5,
         )
-        changed = log_probabilities(merged(graph, out), *batch) - log_probabilities(model, *batch)
+        changed = target_log_probabilities(merged(graph, masked), *batch) - target_log_probabilities(model, *batch)
         assert np.abs(changed).max() > 1e-3
     np.testing.assert_array_equal(
-        log_probabilities(merged(graph, head_masking.scaled(params, scales)), *batch), log_probabilities(model, *batch)
+        target_log_probabilities(merged(graph, head_masking.scale_heads(params, scales)), *batch),
+        target_log_probabilities(model, *batch),
     )
 
 
-def test_the_gradient_is_that_of_the_rows_of_the_output_s_weights(make: Callable[..., Any]) -> None:
+def test_the_gradient_equals_that_of_the_rows_of_the_output_kernel(make: Callable[..., Any]) -> None:
     model = make("transformer", encoder_layers=1, decoder_layers=1)
     graph, params = split(model)
-    scales = head_masking.whole(params, head_counts(model))
-    source_BS, input_BT = (jnp.concatenate([each, each[:, ::-1]]) for each in teacher_forced(SOURCE, TARGET))
+    scales = head_masking.unit_scales(params, head_counts(model))
+    source_BS, input_BT = (jnp.concatenate([ids, ids[:, ::-1]]) for ids in teacher_forcing_inputs(SOURCE, TARGET))
     target_BT = jnp.array([TARGET, TARGET])
 
     def loss(params: head_masking.Params, batch: Any) -> jax.Array:
-        return -log_probabilities(merged(graph, params), *(each[None] for each in batch)).sum()
+        return -target_log_probabilities(merged(graph, params), *(ids[None] for ids in batch)).sum()
 
     batch = (source_BS, input_BT, target_BT)
 
     def gradients(scales: head_masking.Scales, batch: Any) -> head_masking.Scales:
-        return head_masking.gradients(lambda scales, one: loss(head_masking.scaled(params, scales), one), scales, batch)
+        return head_masking.scale_gradients(
+            lambda scales, sentence: loss(head_masking.scale_heads(params, scales), sentence), scales, batch
+        )
 
-    found = jax.jit(gradients)(scales, batch)
-    slope_of = jax.jit(jax.grad(loss))
+    by_scale = jax.jit(gradients)(scales, batch)
+    by_params = jax.jit(jax.grad(loss))
     for row in range(2):
-        slopes = slope_of(params, tuple(each[row] for each in batch))
-        place, slope = params["decoder"]["0"]["cross_attention"], slopes["decoder"]["0"]["cross_attention"]
-        product = place["to_output"]["kernel"] * slope["to_output"]["kernel"]
-        np.testing.assert_allclose(found["cross/0"][row], product.reshape(2, -1).sum(axis=1), rtol=1e-3, atol=1e-4)
+        gradient = by_params(params, tuple(ids[row] for ids in batch))
+        kernel, kernel_gradient = (
+            tree["decoder"]["0"]["cross_attention"]["to_output"]["kernel"] for tree in (params, gradient)
+        )
+        product = kernel * kernel_gradient
+        np.testing.assert_allclose(by_scale["cross/0"][row], product.reshape(2, -1).sum(axis=1), rtol=1e-3, atol=1e-4)
 
 
 def test_the_head_of_a_recurrent_decoder_is_its_context(
@@ -94,53 +103,55 @@ def test_the_head_of_a_recurrent_decoder_is_its_context(
 ) -> None:
     model = make("rnnsearch")
     graph, params = split(model)
-    scales = head_masking.whole(params, head_counts(model))
-    assert {name: each.tolist() for name, each in scales.items()} == {"cross/0": [1.0]}
-    batch = (*teacher_forced(SOURCE, TARGET), jnp.array([TARGET]))
-    whole = log_probabilities(model, *batch)
-    np.testing.assert_array_equal(log_probabilities(merged(graph, head_masking.scaled(params, scales)), *batch), whole)
-    out = log_probabilities(
-        merged(graph, head_masking.scaled(params, head_masking.without(scales, ("cross/0", 0)))), *batch
+    scales = head_masking.unit_scales(params, head_counts(model))
+    assert {name: scale_H.tolist() for name, scale_H in scales.items()} == {"cross/0": [1.0]}
+    batch = (*teacher_forcing_inputs(SOURCE, TARGET), jnp.array([TARGET]))
+    unmasked = target_log_probabilities(model, *batch)
+    np.testing.assert_array_equal(
+        target_log_probabilities(merged(graph, head_masking.scale_heads(params, scales)), *batch), unmasked
     )
-    assert np.abs(out - whole).max() > 1e-3
-    # A decoder that gives weight to no word has a context of zero.
-    monkeypatch.setattr(model.attention, "weigh", lambda scores, mask: jnp.zeros_like(scores))
-    np.testing.assert_allclose(out, log_probabilities(model, *batch), atol=1e-5)
+    masked = target_log_probabilities(
+        merged(graph, head_masking.scale_heads(params, head_masking.mask_heads(scales, ("cross/0", 0)))), *batch
+    )
+    assert np.abs(masked - unmasked).max() > 1e-3
+    # A decoder whose weights are all zero has a zero context.
+    monkeypatch.setattr(model.attention, "weights_fn", lambda scores, mask: jnp.zeros_like(scores))
+    np.testing.assert_allclose(masked, target_log_probabilities(model, *batch), atol=1e-5)
 
 
-def test_a_model_without_attention_has_no_heads_to_take_out(make: Callable[..., Any]) -> None:
+def test_a_model_without_attention_has_no_heads(make: Callable[..., Any]) -> None:
     model = make("seq2seq")
-    assert head_masking.whole(split(model)[1], head_counts(model)) == {}
+    assert head_masking.unit_scales(split(model)[1], head_counts(model)) == {}
 
 
 COST = {("a", 0): 0.5, ("a", 1): 3.0, ("b", 0): -1.0, ("b", 1): 2.0, ("b", 2): 0.25}
 
 
 def pruned(shortlist: int, **limit: int) -> tuple[list[head_masking.Head | None], list[float], int]:
-    """Heads with known costs, but "b" 2 costs 9 more once "a" 0 is gone. Importance knows nothing of that."""
+    """Prunes heads with known costs; "b" 2 costs 9 more once "a" 0 is masked, which importance does not show."""
     calls = 0
 
     def loss(scales: head_masking.Scales) -> float:
         nonlocal calls
         calls += 1
-        gone = {head for head in COST if scales[head[0]][head[1]] == 0}
-        return 10 + sum(COST[head] for head in gone) + 9 * ({("a", 0), ("b", 2)} <= gone)
+        masked = {head for head in COST if scales[head[0]][head[1]] == 0}
+        return 10 + sum(COST[head] for head in masked) + 9 * ({("a", 0), ("b", 2)} <= masked)
 
     def importance(scales: head_masking.Scales) -> head_masking.Scales:
-        return {name: np.array([COST[name, head] for head in range(len(each))]) for name, each in scales.items()}
+        return {name: np.array([COST[name, head] for head in range(len(scale_H))]) for name, scale_H in scales.items()}
 
     curve = head_masking.prune(loss, importance, {"a": np.ones(2), "b": np.ones(3)}, shortlist, **limit)
-    return [each.head for each in curve], [each.loss for each in curve], calls
+    return [step.head for step in curve], [step.loss for step in curve], calls
 
 
-def test_pruning_takes_the_cheapest_head_of_those_that_are_left() -> None:
+def test_pruning_masks_the_cheapest_remaining_head() -> None:
     order, losses, calls = pruned(5)
     assert order == [None, ("b", 0), ("b", 2), ("b", 1), ("a", 1), ("a", 0)]
     assert losses == pytest.approx([10, 9, 9.25, 11.25, 14.25, 23.75])
     assert calls == 1 + 5 + 4 + 3 + 2 + 1
 
 
-def test_a_short_list_is_tried_and_no_more() -> None:
+def test_only_the_shortlist_is_evaluated() -> None:
     assert pruned(1) == (
         [None, ("b", 0), ("b", 2), ("a", 0), ("b", 1), ("a", 1)],
         [10, 9, 9.25, 18.75, 20.75, 23.75],

@@ -1,9 +1,9 @@
-"""Words from pieces."""
+"""Words and attention between words from pieces."""
 
 import numpy as np
 import pytest
 
-from transformer.analysis.subwords import groups, join, of_groups, of_words, text
+from transformer.analysis.subwords import span_membership, word_attention, word_membership, word_spans, word_text
 
 
 @pytest.mark.parametrize(
@@ -17,26 +17,26 @@ from transformer.analysis.subwords import groups, join, of_groups, of_words, tex
         (["▁", "▁", "a"], ["a"]),
     ],
 )
-def test_pieces_make_up_words(pieces: list[str], expected: list[str]) -> None:
-    spans = groups(pieces)
-    assert [text(pieces[first:end]) for first, end in spans] == expected
-    assert [place for span in spans for place in range(*span)] == list(range(len(pieces)))
+def test_pieces_form_words(pieces: list[str], expected: list[str]) -> None:
+    spans = word_spans(pieces)
+    assert [word_text(pieces[first:end]) for first, end in spans] == expected
+    assert [piece for span in spans for piece in range(*span)] == list(range(len(pieces)))
 
 
-def test_a_piece_over_a_boundary_belongs_to_both_words() -> None:
-    shares = of_words(["▁", "Il", "▁a", "▁l'h", "omme", "."], ["Il", "a", "l'", "homme", "."])
+def test_a_piece_across_a_boundary_belongs_to_both_words() -> None:
+    shares = word_membership(["▁", "Il", "▁a", "▁l'h", "omme", "."], ["Il", "a", "l'", "homme", "."])
     expected = np.zeros((5, 6))
     expected[0, :2] = expected[1, 2] = expected[4, 5] = expected[3, 4] = 1
     expected[2, 3], expected[3, 3] = 2 / 3, 1 / 3
     np.testing.assert_allclose(shares, expected, rtol=1e-6)
 
 
-def test_pieces_that_spell_something_else_are_refused() -> None:
+def test_pieces_that_spell_another_text_are_rejected() -> None:
     with pytest.raises(ValueError, match="do not spell the words"):
-        of_words(["▁Il", "<unk>"], ["Il", "ö"])
+        word_membership(["▁Il", "<unk>"], ["Il", "ö"])
 
 
-def test_a_word_is_looked_at_as_much_as_its_pieces_and_looks_as_they_do_in_the_mean() -> None:
+def test_columns_are_summed_and_rows_averaged_over_pieces() -> None:
     weights = np.array([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]])
-    joined = join(weights[None], of_groups([(0, 2)]), of_groups([(0, 1), (1, 3)]))
-    np.testing.assert_allclose(joined, [[[0.2, 0.8]]], rtol=1e-6)
+    by_word = word_attention(weights[None], span_membership([(0, 2)]), span_membership([(0, 1), (1, 3)]))
+    np.testing.assert_allclose(by_word, [[[0.2, 0.8]]], rtol=1e-6)

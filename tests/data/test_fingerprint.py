@@ -3,7 +3,7 @@ import os
 import pytest
 
 from configs.base import get_config
-from transformer.data.fingerprint import content_of, excerpt, same
+from transformer.data.fingerprint import file_fingerprint, fingerprints_match, sample_fingerprint
 from transformer.data.pairs import LazyPairs, Pair
 from transformer.spec import DataSpec
 
@@ -16,30 +16,32 @@ def lazy(pairs: list[Pair]) -> LazyPairs:
     return LazyPairs(len(pairs), lambda indices: [pairs[index] for index in indices])
 
 
-def test_an_excerpt_is_the_same_in_both_directions():
+def test_a_sample_fingerprint_is_the_same_in_both_directions():
     pairs = [Pair(f"un {i}", f"one {i}") for i in range(1009)]
-    found = excerpt(lazy(pairs), spec("fr-en"))
-    assert found["pairs"] == 1009
-    assert excerpt(lazy([Pair(*reversed(pair)) for pair in pairs]), spec("en-fr")) == found
-    assert excerpt(lazy(pairs), spec("en-fr")) != found
-    assert excerpt(lazy(pairs[:61]), spec("fr-en")) != excerpt(lazy([*pairs[:60], Pair("", "")]), spec("fr-en"))
+    expected = sample_fingerprint(lazy(pairs), spec("fr-en"))
+    assert expected["pairs"] == 1009
+    assert sample_fingerprint(lazy([Pair(*reversed(pair)) for pair in pairs]), spec("en-fr")) == expected
+    assert sample_fingerprint(lazy(pairs), spec("en-fr")) != expected
+    assert sample_fingerprint(lazy(pairs[:61]), spec("fr-en")) != sample_fingerprint(
+        lazy([*pairs[:60], Pair("", "")]), spec("fr-en")
+    )
 
 
 def test_a_file_is_read_again_when_it_has_changed(tmp_path):
     path = tmp_path / "a"
     path.write_text("un\n")
-    first = content_of(path, {})
-    assert content_of(path, first | {"sha256": "as known"})["sha256"] == "as known"
-    os.utime(path, (1, 1))  # touched, or copied
-    touched = content_of(path, first)
+    first = file_fingerprint(path, {})
+    assert file_fingerprint(path, first | {"sha256": "as known"})["sha256"] == "as known"
+    os.utime(path, (1, 1))  # touched or copied
+    touched = file_fingerprint(path, first)
     assert touched != first
-    assert same(touched, first)
+    assert fingerprints_match(touched, first)
     path.write_text("us\n")
-    assert not same(content_of(path, first), first)
+    assert not fingerprints_match(file_fingerprint(path, first), first)
 
 
 @pytest.mark.parametrize(
-    ("other", "equal"),
+    ("second", "equal"),
     [
         ({"fr": {"sha256": "a", "modified": 2}, "n": 1}, True),
         ({"fr": {"sha256": "b", "modified": 1}, "n": 1}, False),
@@ -48,6 +50,6 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path):
         ({}, False),
     ],
 )
-def test_identities_are_compared_by_content(other, equal):
-    one = {"fr": {"sha256": "a", "modified": 1}, "n": 1}
-    assert same(one, other) == same(other, one) == equal
+def test_fingerprints_are_compared_by_content(second, equal):
+    first = {"fr": {"sha256": "a", "modified": 1}, "n": 1}
+    assert fingerprints_match(first, second) == fingerprints_match(second, first) == equal

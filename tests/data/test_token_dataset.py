@@ -3,7 +3,7 @@ import pytest
 
 from transformer.data import token_dataset
 from transformer.data.pairs import Pair
-from transformer.data.token_dataset import sentences, tokenize
+from transformer.data.token_dataset import sentences_in_row, tokenize
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import EOS, PAD
 
@@ -14,7 +14,7 @@ PAIRS = [Pair(source, target) for source, target in zip(TEXTS, reversed(TEXTS), 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.train(TEXTS, 31, "bpe")
+    return Tokenizer.train_from_texts(TEXTS, 31, "bpe")
 
 
 @pytest.fixture(params=[3, 8192])
@@ -22,10 +22,10 @@ def _chunk(request, monkeypatch):
     monkeypatch.setattr(token_dataset, "_CHUNK", request.param)
 
 
-def test_a_row_has_none_or_some_sentences():
-    assert sentences([7, 8, EOS, 9, EOS, PAD, PAD]) == [[7, 8, EOS], [9, EOS]]
-    assert sentences([7, 8, EOS]) == [[7, 8, EOS]]
-    assert sentences([PAD] * 4) == []
+def test_a_row_has_no_or_several_sentences():
+    assert sentences_in_row([7, 8, EOS, 9, EOS, PAD, PAD]) == [[7, 8, EOS], [9, EOS]]
+    assert sentences_in_row([7, 8, EOS]) == [[7, 8, EOS]]
+    assert sentences_in_row([PAD] * 4) == []
 
 
 @pytest.mark.usefixtures("_chunk")
@@ -34,8 +34,8 @@ def test_rows_are_the_pairs_with_eos(tokenizer):
     assert len(pairs) == len(PAIRS)
     assert pairs.dropped == 0
     for index, pair in enumerate(PAIRS):
-        assert pairs.source.row(index).tolist() == [*tokenizer.encode(pair.source), EOS]
-        assert pairs.target.row(index).tolist() == [*tokenizer.encode(pair.target), EOS]
+        assert pairs.source.sentence(index).tolist() == [*tokenizer.encode(pair.source), EOS]
+        assert pairs.target.sentence(index).tolist() == [*tokenizer.encode(pair.target), EOS]
     assert pairs.lengths[0].tolist() == [len(tokenizer.encode(pair.source)) + 1 for pair in PAIRS]
     assert pairs.lengths[1].tolist() == pairs.lengths[0].tolist()[::-1]
     assert pairs.source.tokens.dtype == np.uint16
@@ -45,18 +45,18 @@ def test_rows_are_the_pairs_with_eos(tokenizer):
 def test_long_and_empty_pairs_are_left_out_and_counted(tokenizer):
     longest = 10
     pairs = [Pair("", "le"), *PAIRS, Pair("le", ""), Pair("", "")]
-    found = tokenize(pairs, tokenizer, longest)
+    tokenized = tokenize(pairs, tokenizer, longest)
     sizes = [[len(tokenizer.encode(text)) + 1 for text in pair] for pair in pairs]
-    kept = [index for index, size in enumerate(sizes) if min(size) > 1 and max(size) <= longest]
-    assert 3 < len(kept) < len(PAIRS) - 3
-    assert found.positions.tolist() == kept
-    assert found.dropped == len(pairs) - len(kept)
-    assert max(found.lengths[0].max(), found.lengths[1].max()) == longest  # the limit itself is allowed
-    for row, index in enumerate(kept):
-        assert found.target.row(row).tolist() == [*tokenizer.encode(pairs[index].target), EOS]
+    expected = [index for index, size in enumerate(sizes) if min(size) > 1 and max(size) <= longest]
+    assert 3 < len(expected) < len(PAIRS) - 3
+    assert tokenized.positions.tolist() == expected
+    assert tokenized.dropped == len(pairs) - len(expected)
+    assert max(tokenized.lengths[0].max(), tokenized.lengths[1].max()) == longest  # the limit itself is allowed
+    for row, index in enumerate(expected):
+        assert tokenized.target.sentence(row).tolist() == [*tokenizer.encode(pairs[index].target), EOS]
 
 
-def test_no_pair_left_is_an_error(tokenizer):
+def test_an_empty_result_is_an_error(tokenizer):
     for pairs in ([], [Pair("", "")], PAIRS):
         with pytest.raises(ValueError, match=f"none of {len(pairs)} pairs is left"):
             tokenize(pairs, tokenizer, 2)
@@ -70,7 +70,7 @@ def test_a_batch_is_padded_and_filled_up(tokenizer):
     assert (source.dtype, target.dtype) == (np.int32, np.int32)
     for row, index in enumerate([5, None, 0, 27]):
         for side, array in ((pairs.source, source), (pairs.target, target)):
-            expected = [] if index is None else side.row(index).tolist()
+            expected = [] if index is None else side.sentence(index).tolist()
             assert array[row].tolist() == expected + [PAD] * (array.shape[1] - len(expected))
 
 

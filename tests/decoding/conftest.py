@@ -1,4 +1,4 @@
-"""A model small enough to search by hand: a table of what follows the last two tokens at a position."""
+"""A model small enough to search by hand: a table of the next token given the last two tokens and the position."""
 
 import dataclasses
 import functools
@@ -13,17 +13,17 @@ from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.spec import BOS, PAD, DecodeSpec
 
 VOCABULARY = 7  # PAD, BOS, EOS, UNK and three words
-CLASSES = 31  # kinds of source sentences; a sentence's kind is the weighted sum of its tokens
-POSITIONS = 13  # steps after which the chain's transitions come round again
+CLASSES = 31  # classes of source sentences; the class is the weighted sum of the tokens
+POSITIONS = 13  # period of the chain's transitions, in steps
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Markov:
-    """A second-order Markov chain a source class, behind the Seq2Seq interface.
+    """One second-order Markov chain per source class, behind the Seq2Seq interface.
 
-    Its carry is the token before last, so that a search that forgets to reorder states goes wrong. Positions have
-    transitions of their own: otherwise outputs that make the same transitions in another order would tie.
+    Its per-beam state is the token before last: a search that does not reorder states fails. Each position has its own
+    transitions: otherwise outputs with the same transitions in another order would tie.
     """
 
     table: jax.Array  # logits, [class, position, token before last, last token, V]
@@ -43,13 +43,13 @@ class Markov:
     def logits(self, hidden_D):
         return hidden_D
 
-    def start(self, memory, beams, max_length, frugal=False):
+    def start(self, memory, beams, max_length):
         kind_B = memory.states_BSD[:, 0, 0].astype(jnp.int32)
         return DecodeState(kind_B, jnp.full((kind_B.shape[0], beams), BOS, jnp.int32))
 
     def step(self, state, token_BN, position):
-        return self.table[state.fixed[:, None], position % POSITIONS, state.carry, token_BN], DecodeState(
-            state.fixed, token_BN
+        return self.table[state.encoder_side[:, None], position % POSITIONS, state.per_beam, token_BN], DecodeState(
+            state.encoder_side, token_BN
         )
 
 
@@ -66,7 +66,7 @@ def markov():
 
 @pytest.fixture
 def pad():
-    """Makes source_BS of some sentences. One shape wherever it does not matter: every other one is compiled anew."""
+    """Makes source_BS of sentences. Tests share one shape where possible: each new one is compiled."""
 
     def make(*sentences: list[int], rows: int = 64, width: int = 7) -> np.ndarray:
         source_BS = np.full((rows, width), PAD, np.int32)
@@ -95,8 +95,8 @@ def make_spec():
 
 
 @pytest.fixture
-def found(make_spec):
-    """Runs a compiled search and gives what it finds as numpy arrays."""
+def run_search(make_spec):
+    """Runs a compiled search and returns its result as numpy arrays."""
 
     def run(model, source_BS, seed: int = 0, **changes):
         key = jax.random.key(seed)
@@ -110,7 +110,7 @@ _compiled = jax.jit(search, static_argnums=2)
 
 @pytest.fixture
 def teacher_forced():
-    """Log-probability of outputs, scores_BN, from `decode` alone; 0 for an empty row."""
+    """Computes the log-probability of outputs, scores_BN, with `decode` only; 0 for an empty row."""
 
     def score(model, source_BS, tokens_BNT) -> np.ndarray:
         @jax.jit

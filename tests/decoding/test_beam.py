@@ -1,4 +1,4 @@
-"""Beam search against every output there is, and against the same search written for one sentence in plain Python."""
+"""Beam search against all possible outputs, and against a plain Python search of a single sentence."""
 
 import itertools
 import math
@@ -60,23 +60,25 @@ def plain_beam_search(chain, limit, beams, alpha):
     return finished
 
 
-def check(found, row, expected):
-    """Row `row` holds the (rank, score, tokens) of `expected`, then nothing."""
-    tokens = [tuple(tokens_T[tokens_T != PAD].tolist()) for tokens_T in found.tokens_BNT[row]]
+def check(result, row, expected):
+    """Asserts that row `row` holds the (rank, score, tokens) of `expected`, then empty entries."""
+    tokens = [tuple(tokens_T[tokens_T != PAD].tolist()) for tokens_T in result.tokens_BNT[row]]
     assert tokens[: len(expected)] == [output[2] for output in expected]
-    np.testing.assert_allclose(found.scores_BN[row, : len(expected)], [o[1] for o in expected], rtol=1e-5)
-    np.testing.assert_allclose(found.ranks_BN[row, : len(expected)], [o[0] for o in expected], rtol=1e-5)
+    np.testing.assert_allclose(result.scores_BN[row, : len(expected)], [o[1] for o in expected], rtol=1e-5)
+    np.testing.assert_allclose(result.ranks_BN[row, : len(expected)], [o[0] for o in expected], rtol=1e-5)
     assert not any(tokens[len(expected) :])
-    assert (found.scores_BN[row, len(expected) :] == LOWEST).all()
-    assert (found.ranks_BN[row, len(expected) :] == LOWEST).all()
+    assert (result.scores_BN[row, len(expected) :] == LOWEST).all()
+    assert (result.ranks_BN[row, len(expected) :] == LOWEST).all()
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.7])
-def test_beam_that_holds_everything_finds_everything(markov, pad, found, alpha):
+def test_a_beam_as_large_as_the_number_of_outputs_finds_them_all(markov, pad, run_search, alpha):
     sentences = [[5, EOS], [4, 3, EOS], [3, EOS]]
     model = markov(seed=11)
     # 1 + 4 + 16 + 64 outputs of up to three words, and 256 of four.
-    result = found(model, pad(*sentences, rows=3, width=3), length_penalty=alpha, beam_size=347, max_extra_length=2)
+    result = run_search(
+        model, pad(*sentences, rows=3, width=3), length_penalty=alpha, beam_size=347, max_extra_length=2
+    )
     for row, sentence in enumerate(sentences):
         outputs = every_output(Chain(model, sentence), len(sentence) - 1 + 2, alpha)
         assert len(outputs) == {2: 85, 3: 341}[len(sentence)]
@@ -84,64 +86,64 @@ def test_beam_that_holds_everything_finds_everything(markov, pad, found, alpha):
 
 
 @pytest.mark.parametrize(("beams", "alpha"), [(2, 0.6), (3, 0.0), (3, 1.3), (5, 0.6)])
-def test_beam_search_is_the_plain_one(markov, pad, found, beams, alpha):
-    """37 sentences of each of three chains; the beam is far too small to hold everything."""
+def test_beam_search_equals_the_plain_python_search(markov, pad, run_search, beams, alpha):
+    """37 sentences of each of three chains; the beam is much smaller than the number of outputs."""
     generator = np.random.default_rng(beams)
     sentences = [[*generator.integers(3, 7, generator.integers(1, 6)).tolist(), EOS] for _ in range(37)]
     for seed in range(3):
         model = markov(seed)
-        result = found(model, pad(*sentences), beam_size=beams, length_penalty=alpha)
+        result = run_search(model, pad(*sentences), beam_size=beams, length_penalty=alpha)
         for row, sentence in enumerate(sentences):
             check(result, row, plain_beam_search(Chain(model, sentence), len(sentence) - 1 + 5, beams, alpha))
 
 
 @pytest.mark.parametrize("alpha", [0.6, 2.0])
-def test_one_beam_is_greedy_search(markov, pad, found, alpha):
+def test_one_beam_is_greedy_search(markov, pad, run_search, alpha):
     sentences = [[*words, EOS] for words in itertools.product(WORDS, repeat=2)]
     source_BS = pad(*sentences)
     for seed in range(7):
-        beam = found(markov(seed), source_BS, beam_size=1, length_penalty=alpha)
-        greedy = found(markov(seed), source_BS, method="greedy", length_penalty=alpha)
+        beam = run_search(markov(seed), source_BS, beam_size=1, length_penalty=alpha)
+        greedy = run_search(markov(seed), source_BS, method="greedy", length_penalty=alpha)
         np.testing.assert_array_equal(beam.tokens_BNT, greedy.tokens_BNT)
         np.testing.assert_allclose(beam.scores_BN, greedy.scores_BN, rtol=1e-6)
         np.testing.assert_allclose(beam.ranks_BN, greedy.ranks_BN, rtol=1e-6)
 
 
-def test_greedy_search_and_one_beam_end_at_a_tie(markov, pad, found):
+def test_greedy_search_and_one_beam_end_at_a_tie(markov, pad, run_search):
     model = markov(0)
     model = type(model)(model.table.at[:].set(0.0))
     for method in ("greedy", "beam"):
-        result = found(model, pad([4, EOS]), method=method, beam_size=1)
+        result = run_search(model, pad([4, EOS]), method=method, beam_size=1)
         assert result.tokens_BNT[0, 0].tolist() == [EOS] + [PAD] * 11
         np.testing.assert_allclose(result.scores_BN[0], [-math.log(7)], rtol=1e-6)
 
 
-def test_finished_row_stays_while_a_neighbour_goes_on(markov, pad, found):
-    """Class 8 ends at once for sure; class 15 never wants to and runs to its limit."""
-    ends, goes_on = [4, EOS], [3, 3, EOS]  # 4 + 2·2 = 8 and 3 + 2·3 + 3·2 = 15
+def test_a_finished_row_stays_fixed_while_another_continues(markov, pad, run_search):
+    """Class 8 ends at the first step; class 15 never ends and runs to its limit."""
+    ends, continues = [4, EOS], [3, 3, EOS]  # 4 + 2·2 = 8 and 3 + 2·3 + 3·2 = 15
     table = np.full(markov(1).table.shape, -20.0, np.float32)
     table[8, ..., EOS] = 0.0
     table[15, ..., 5] = 0.0
     model = type(markov(1))(jax.numpy.asarray(table))
     for method in ("beam", "greedy", "sample"):
-        alone = found(model, pad(ends), method=method)
-        both = found(model, pad(ends, goes_on), method=method)
-        for one, two in zip(alone, both, strict=True):
+        single = run_search(model, pad(ends), method=method)
+        both = run_search(model, pad(ends, continues), method=method)
+        for one, two in zip(single, both, strict=True):
             np.testing.assert_array_equal(one[0], two[0])
         assert both.tokens_BNT[0, 0].tolist() == [EOS] + [PAD] * 11
-        # Two tokens and five more, then EOS by force.
+        # Two tokens and five more, then forced EOS.
         assert both.tokens_BNT[1, 0].tolist() == [5] * 7 + [EOS] + [PAD] * 4
 
 
-def test_beam_size_may_exceed_the_vocabulary_and_the_outputs(markov, pad, found):
-    """With room for one word there are five outputs; the other six places stay empty."""
-    result = found(markov(2), pad([EOS], rows=1, width=1), beam_size=11, max_extra_length=1)
+def test_beam_size_may_exceed_the_vocabulary_and_the_outputs(markov, pad, run_search):
+    """With at most one word there are five outputs; the other six entries stay empty."""
+    result = run_search(markov(2), pad([EOS], rows=1, width=1), beam_size=11, max_extra_length=1)
     check(result, 0, every_output(Chain(markov(2), [EOS]), 1, 0.6))
 
 
 @pytest.mark.parametrize("at_limit", [False, True])
 def test_the_best_blocks_hold_the_best_extensions(at_limit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CPU looks at some blocks of a large vocabulary; logits of one decimal have many equals."""
+    """A CPU searches only some blocks of a large vocabulary; logits rounded to one decimal have many ties."""
     generator = np.random.default_rng(3)
     logits_BNV = jnp.asarray(generator.normal(size=(5, 3, 2048)).round(1), jnp.float32)
     scores_BN = jnp.asarray(-generator.uniform(0, 2, (5, 3)).round(1), jnp.float32)

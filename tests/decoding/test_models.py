@@ -1,4 +1,4 @@
-"""Every architecture under search, where logits are computed: agreement to rounding, and the same tokens."""
+"""Search with every architecture: equal tokens, and scores equal up to rounding."""
 
 import dataclasses
 from typing import Any
@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from configs import base
 from transformer.decoding.search import search
-from transformer.models.build import ARCHITECTURES, build
+from transformer.models.build import ARCHITECTURES, abstract_model
 from transformer.models.interface import DecodeState
 from transformer.spec import EOS, PAD, Spec
 from transformer.training.state import split
@@ -25,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def model(request):
-    """A model of 23 tokens without its parameters, and parameters that make it sure of itself."""
+    """A model definition with 23 tokens, and parameters that give peaked distributions."""
     spec = dataclasses.replace(
         Spec.from_config(base.get_config().to_dict()).model,
         architecture=request.param,
@@ -34,7 +33,7 @@ def model(request):
         tie_embeddings=False,
         **SETTINGS[request.param],
     )
-    structure, shapes = split(nnx.eval_shape(lambda: build(spec, 23, jax.random.key(0))))
+    structure, shapes = split(abstract_model(spec, 23))
     generator = np.random.default_rng(2)
 
     def draw(path, leaf):
@@ -52,24 +51,24 @@ def sentences():
 
 
 class Uncached:
-    """Remembers the tokens so far and reads all of them again at each step."""
+    """Keeps the tokens so far and decodes all of them again at each step."""
 
     def __init__(self, model):
         self.encode, self.decode, self.logits = model.encode, model.decode, model.logits
 
-    def start(self, memory, beams, max_length, frugal=False):
+    def start(self, memory, beams, max_length):
         return DecodeState(memory, jnp.full((memory.mask_BS.shape[0], beams, max_length), PAD, jnp.int32))
 
     def step(self, state, token_BN, position):
-        tokens_BNT = state.carry.at[:, :, position].set(token_BN)
-        hidden_BNTD = jax.vmap(self.decode, (None, 1), 1)(state.fixed, tokens_BNT).hidden_BTD
+        tokens_BNT = state.per_beam.at[:, :, position].set(token_BN)
+        hidden_BNTD = jax.vmap(self.decode, (None, 1), 1)(state.encoder_side, tokens_BNT).hidden_BTD
         hidden_BND = jnp.take(hidden_BNTD, position, axis=2)
-        return self.logits(hidden_BND), DecodeState(state.fixed, tokens_BNT)
+        return self.logits(hidden_BND), DecodeState(state.encoder_side, tokens_BNT)
 
 
 @pytest.fixture(scope="module")
 def translate(model):
-    """Compiled beam search, its result as numpy arrays."""
+    """Compiled beam search with a result of numpy arrays."""
     structure, parameters = model
 
     def compiled(wrap, parameters, source_BS, spec):
@@ -87,7 +86,7 @@ def same(one, other):
         np.testing.assert_allclose(a, b, rtol=1e-4)
 
 
-def test_cached_is_uncached_and_scores_are_teacher_forced(model, translate, sentences, pad, make_spec, teacher_forced):
+def test_cached_equals_uncached_and_teacher_forcing(model, translate, sentences, pad, make_spec, teacher_forced):
     source_BS, spec = pad(*sentences, width=8), make_spec(max_extra_length=7)
     cached = translate(source_BS, spec)
     same(cached, translate(source_BS, spec, Uncached))
@@ -95,7 +94,7 @@ def test_cached_is_uncached_and_scores_are_teacher_forced(model, translate, sent
     np.testing.assert_allclose(cached.scores_BN, expected, rtol=1e-4)
 
 
-def test_alone_in_a_batch_in_any_order_and_with_any_padding(translate, sentences, pad, make_spec):
+def test_results_do_not_depend_on_batch_order_or_padding(translate, sentences, pad, make_spec):
     spec = make_spec(max_extra_length=7)
     source_BS = pad(*sentences, width=8)
     batch = translate(source_BS, spec)

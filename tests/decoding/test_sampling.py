@@ -1,4 +1,4 @@
-"""The distribution that sampling draws from, against probabilities worked out by hand."""
+"""The distribution that sampling draws from, against probabilities computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,8 @@ from transformer.decoding.sampling import candidates, sentence_key
 from transformer.decoding.search import search
 from transformer.spec import EOS, PAD
 
-# Probabilities of UNK and the three words; EOS has none until it is forced, PAD and BOS weigh much and never count.
+# Probabilities of UNK and the three words. EOS has none until it is forced.
+# PAD and BOS have large logits and are excluded.
 PROBABILITIES = {3: 0.4, 4: 0.3, 5: 0.2, 6: 0.1}
 
 
@@ -24,7 +25,7 @@ def memoryless(markov):
 
 @pytest.fixture
 def similar(pad):
-    """Sentences of three and four tokens that are nearly the same."""
+    """Sentences of three and four tokens that are nearly equal."""
     return pad([3, 4, 5, EOS], [4, 3, 5, EOS], [3, 4, 6, EOS], [3, 4, 5, 5, EOS], rows=4, width=5)
 
 
@@ -52,7 +53,7 @@ def tempered(probabilities, temperature):
 )
 def test_candidates_by_hand(make_spec, changes, expected):
     logits_BV = jnp.log(jnp.array([[1e-20, 1e-20, 1e-20, *PROBABILITIES.values()]]))
-    logits_BV = jnp.concatenate([logits_BV, logits_BV[:, ::-1]])  # a second row, to which nothing of the first applies
+    logits_BV = jnp.concatenate([logits_BV, logits_BV[:, ::-1]])  # a second row with other candidates
     scores, token = candidates(logits_BV, make_spec(**changes))
     probability = np.zeros((2, 7))
     np.put_along_axis(probability, np.asarray(token), np.asarray(jax.nn.softmax(scores)), axis=1)
@@ -64,20 +65,20 @@ def test_candidates_by_hand(make_spec, changes, expected):
     ("changes", "expected"),
     [({}, PROBABILITIES), ({"temperature": 0.5, "top_k": 3, "top_p": 0.8}, {3: 16 / 25, 4: 9 / 25})],
 )
-def test_frequencies(memoryless, found, similar, changes, expected):
-    """Over 1 600 draws: four sentences, 400 steps and more each, before the forced end."""
-    result = found(memoryless, similar, method="sample", max_extra_length=397, **changes)
+def test_frequencies(memoryless, run_search, similar, changes, expected):
+    """Over 1600 draws: four sentences, at least 400 steps each, before the forced EOS."""
+    result = run_search(memoryless, similar, method="sample", max_extra_length=397, **changes)
     draws = result.tokens_BNT[:, 0, :400].reshape(-1)
     for token in range(7):
         share, probability = np.mean(draws == token), expected.get(token, 0.0)
-        # Four standard deviations; nothing at all where the probability is nothing.
+        # Four standard deviations; exactly zero where the probability is zero.
         assert abs(share - probability) <= 4 * np.sqrt(probability * (1 - probability) / draws.size), token
 
 
-def test_draws_are_independent_of_each_other(memoryless, found, similar):
-    """Between steps, between sentences that differ in one place only, and between keys: 0.3 agree by chance."""
+def test_draws_are_independent_of_each_other(memoryless, run_search, similar):
+    """Between steps, between sentences that differ in one token, and between keys: 0.3 agree by chance."""
     first, again, second = (
-        found(memoryless, similar, seed=seed, method="sample", max_extra_length=397).tokens_BNT[:, 0, :400]
+        run_search(memoryless, similar, seed=seed, method="sample", max_extra_length=397).tokens_BNT[:, 0, :400]
         for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
@@ -88,10 +89,10 @@ def test_draws_are_independent_of_each_other(memoryless, found, similar):
         assert abs(np.mean(one == other) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 399)
 
 
-def test_seed_of_the_settings_is_the_key(markov, found, pad, make_spec):
+def test_the_default_key_is_made_from_the_seed(markov, run_search, pad, make_spec):
     model, source_BS = markov(9, 0.5), pad([3, 5, EOS], [4, EOS], [6, 6, EOS])
     by_seed = jax.jit(lambda: search(model, source_BS, make_spec(method="sample", seed=17)))()
-    by_key, other = (found(model, source_BS, seed=seed, method="sample") for seed in (17, 18))
+    by_key, other = (run_search(model, source_BS, seed=seed, method="sample") for seed in (17, 18))
     np.testing.assert_array_equal(by_seed.tokens_BNT, by_key.tokens_BNT)
     assert (by_key.tokens_BNT != other.tokens_BNT).any()
 

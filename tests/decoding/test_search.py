@@ -1,4 +1,4 @@
-"""What holds for every method: true scores, limits, and that a sentence's output is its own affair."""
+"""Properties of every method: correct scores, limits, and independence of the other rows."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ METHODS = ("beam", "greedy", "sample")
 
 
 class Uncached(NamedTuple):
-    """A model whose steps remember nothing: each one decodes all tokens so far at once."""
+    """A model without a cache: each step decodes all tokens so far."""
 
     model: Any
 
@@ -28,15 +28,15 @@ class Uncached(NamedTuple):
     def logits(self, hidden_D):
         return self.model.logits(hidden_D)
 
-    def start(self, memory, beams, max_length, frugal=False):
+    def start(self, memory, beams, max_length):
         tokens_BNT = jnp.full((memory.mask_BS.shape[0], beams, max_length), PAD, jnp.int32)
         return DecodeState(memory, tokens_BNT)
 
     def step(self, state, token_BN, position):
-        tokens_BNT = state.carry.at[:, :, position].set(token_BN)
-        hidden_BNTD = jax.vmap(self.model.decode, (None, 1), 1)(state.fixed, tokens_BNT).hidden_BTD
+        tokens_BNT = state.per_beam.at[:, :, position].set(token_BN)
+        hidden_BNTD = jax.vmap(self.model.decode, (None, 1), 1)(state.encoder_side, tokens_BNT).hidden_BTD
         hidden_BND = jnp.take(hidden_BNTD, position, axis=2)
-        return self.model.logits(hidden_BND), DecodeState(state.fixed, tokens_BNT)
+        return self.model.logits(hidden_BND), DecodeState(state.encoder_side, tokens_BNT)
 
 
 @pytest.fixture
@@ -45,18 +45,18 @@ def sentences():
     return [[*generator.integers(3, 7, generator.integers(1, 7)).tolist(), EOS] for _ in range(64)]
 
 
-@pytest.mark.parametrize("method", ["beam", "greedy"])  # sampling is greedy search but for the choice
-def test_cached_is_uncached(markov, pad, found, sentences, method):
+@pytest.mark.parametrize("method", ["beam", "greedy"])  # sampling differs from greedy search only in the choice
+def test_cached_equals_uncached(markov, pad, run_search, sentences, method):
     source_BS = pad(*sentences)
-    cached, uncached = (found(model, source_BS, method=method) for model in (markov(3), Uncached(markov(3))))
+    cached, uncached = (run_search(model, source_BS, method=method) for model in (markov(3), Uncached(markov(3))))
     np.testing.assert_array_equal(cached.tokens_BNT, uncached.tokens_BNT)
     np.testing.assert_allclose(cached.scores_BN, uncached.scores_BN, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_score_is_the_teacher_forced_log_probability(markov, pad, found, teacher_forced, sentences, method):
+def test_score_is_the_teacher_forced_log_probability(markov, pad, run_search, teacher_forced, sentences, method):
     model, source_BS = markov(4), pad(*sentences)
-    result = found(model, source_BS, method=method, temperature={"sample": 1.9}.get(method, 1.0))
+    result = run_search(model, source_BS, method=method, temperature={"sample": 1.9}.get(method, 1.0))
     assert (result.scores_BN > LOWEST).all()
     np.testing.assert_allclose(result.scores_BN, teacher_forced(model, source_BS, result.tokens_BNT), rtol=1e-5)
     length_BN = (result.tokens_BNT != PAD).sum(axis=2)
@@ -65,18 +65,18 @@ def test_score_is_the_teacher_forced_log_probability(markov, pad, found, teacher
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_alone_in_a_batch_in_any_order_and_with_any_padding(markov, pad, found, sentences, method):
-    """A chain's logits are looked up, not computed: so the same means bit for bit."""
+def test_results_do_not_depend_on_batch_order_or_padding(markov, pad, run_search, sentences, method):
+    """A chain's logits are looked up, not computed. So results are equal bit for bit."""
     model = markov(5, sharpness=1.0)
     model = type(model)(model.table.at[..., EOS].add(-2.0))
-    batch = found(model, pad(*sentences), method=method)
-    assert len(np.unique(batch.tokens_BNT[:, 0], axis=0)) > 20  # the chain does not say the same to all
+    batch = run_search(model, pad(*sentences), method=method)
+    assert len(np.unique(batch.tokens_BNT[:, 0], axis=0)) > 20  # outputs differ between sentences
     order = np.random.default_rng(0).permutation(64)
-    shuffled = found(model, pad(*sentences)[order], method=method)
-    wider = found(model, pad(*sentences, width=11), method=method)
+    shuffled = run_search(model, pad(*sentences)[order], method=method)
+    wider = run_search(model, pad(*sentences, width=11), method=method)
     for row in range(3):
-        alone = found(model, pad(sentences[row], rows=1), method=method)
-        for one, all_ in zip(alone, batch, strict=True):
+        single = run_search(model, pad(sentences[row], rows=1), method=method)
+        for one, all_ in zip(single, batch, strict=True):
             np.testing.assert_array_equal(one[0], all_[row])
     for mixed, straight in zip(shuffled, batch, strict=True):
         np.testing.assert_array_equal(mixed, straight[order])
@@ -87,24 +87,24 @@ def test_alone_in_a_batch_in_any_order_and_with_any_padding(markov, pad, found, 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_output_is_words_then_end_then_padding(markov, pad, found, sentences, method):
-    """PAD and BOS are the model's favourites here, and the end its last choice."""
+def test_an_output_is_words_then_eos_then_padding(markov, pad, run_search, sentences, method):
+    """PAD and BOS have the largest logits of this model, and EOS the lowest."""
     model = markov(6)
     table = model.table.at[..., PAD].add(9.0).at[..., BOS].add(9.0).at[..., EOS].add(-4.0)
-    result = found(type(model)(table), pad(*sentences), method=method)
+    result = run_search(type(model)(table), pad(*sentences), method=method)
     length_BN = (result.tokens_BNT != PAD).sum(axis=2)
     limit_B = np.array([len(sentence) - 1 + 5 for sentence in sentences])
     assert (length_BN <= limit_B[:, None] + 1).all()
-    assert (length_BN[:, 0] == limit_B + 1).any()  # some were cut off ...
+    assert (length_BN[:, 0] == limit_B + 1).any()  # some reached the limit ...
     assert (result.tokens_BNT != BOS).all()
     ends_BNT = result.tokens_BNT == EOS
-    assert (ends_BNT.sum(axis=2) == 1).all()  # ... and yet each has its end,
-    assert (ends_BNT.argmax(axis=2) == length_BN - 1).all()  # which is the last thing in it
+    assert (ends_BNT.sum(axis=2) == 1).all()  # ... and each output has one EOS,
+    assert (ends_BNT.argmax(axis=2) == length_BN - 1).all()  # which is its last token
 
 
 @pytest.mark.parametrize("method", ["beam", "greedy"])
-def test_steps_are_as_many_as_the_longest_sentence_needs(markov, pad, method, make_spec):
-    """None for rows of padding; for a sentence as many as its longest output has tokens, or in a beam a few more."""
+def test_the_number_of_steps_is_that_of_the_longest_sentence(markov, pad, method, make_spec):
+    """None for rows of padding; otherwise the tokens of the longest output, in beam search a few more."""
     steps = []
 
     class Counting(Uncached):
@@ -112,7 +112,7 @@ def test_steps_are_as_many_as_the_longest_sentence_needs(markov, pad, method, ma
             jax.debug.callback(lambda position: steps.append(int(position)), position)
             return self.model.step(state, token_BN, position)
 
-        def start(self, memory, beams, max_length, frugal=False):
+        def start(self, memory, beams, max_length):
             return self.model.start(memory, beams, max_length)
 
     compiled = jax.jit(lambda source_BS: search(Counting(markov(7)), source_BS, make_spec(method=method)))
@@ -130,10 +130,10 @@ def test_steps_are_as_many_as_the_longest_sentence_needs(markov, pad, method, ma
     assert method == "beam" or len(steps) == longest
 
 
-def test_a_score_of_minus_infinity_stays_finite(markov, pad, found):
+def test_a_score_of_minus_infinity_stays_finite(markov, pad, run_search):
     model = markov(8)
     table = model.table.at[..., 3].set(-jnp.inf).at[..., EOS].set(-jnp.inf)
     for method in METHODS:
-        result = found(type(model)(table), pad([4, EOS]), method=method)
+        result = run_search(type(model)(table), pad([4, EOS]), method=method)
         assert all(np.isfinite(leaf).all() for leaf in result)
         assert 3 not in result.tokens_BNT

@@ -1,10 +1,10 @@
-"""Long text in parts: where sentences end, what happens where none does, and that nothing is lost."""
+"""Splitting long text: sentence boundaries, text without any, and that no text is lost."""
 
 import random
 
 import pytest
 
-from transformer.decoding.sentence_split import joined, parts, sentences
+from transformer.decoding.sentence_split import join_translations, split_sentences, split_text
 from transformer.decoding.translate import Translation
 
 
@@ -18,7 +18,7 @@ def words(text: str) -> int:
         ["Un chien court.", "Il est noir !", "Où va-t-il ?", "Je ne sais pas…", "Fin"],
         ["M. Dupont dort.", "Mme. Roy, elle, lit p. 7."],
         ["J. R. Tolkien écrit.", "Le Dr. Watson lit."],
-        ["« Viens ! » dit-elle.", "Il vint."],  # what goes on in lower case is the same sentence
+        ["« Viens ! » dit-elle.", "Il vint."],  # a lower-case letter continues the sentence
         ["Il dit : « Viens ! »", "Elle vint."],
         ['He said "Come."', "(She did.)", "Then 3 men came.", "“Why?”", "- Because."],
         ["Il a 3.5 ans.", "Elle en a 4."],
@@ -26,40 +26,44 @@ def words(text: str) -> int:
     ],
 )
 def test_sentences(expected):
-    assert sentences("  ".join(expected)) == expected
+    assert split_sentences("  ".join(expected)) == expected
 
 
-def test_what_is_short_enough_is_left_alone():
-    assert parts("Un chien.  Un chat. ", 4, words) == ["Un chien.  Un chat. "]
+def test_text_that_is_short_enough_is_not_split():
+    assert split_text("Un chien.  Un chat. ", 4, words) == ["Un chien.  Un chat. "]
 
 
-def test_parts_end_where_sentences_do_and_are_as_long_as_can_be():
+def test_segments_end_with_sentences_and_are_as_long_as_possible():
     text = "Un deux. Trois quatre. Cinq. Six sept huit. Neuf."
-    assert parts(text, 5, words) == ["Un deux. Trois quatre. Cinq.", "Six sept huit. Neuf."]
-    assert parts(text, 3, words) == ["Un deux.", "Trois quatre. Cinq.", "Six sept huit.", "Neuf."]
+    assert split_text(text, 5, words) == ["Un deux. Trois quatre. Cinq.", "Six sept huit. Neuf."]
+    assert split_text(text, 3, words) == ["Un deux.", "Trois quatre. Cinq.", "Six sept huit.", "Neuf."]
 
 
-def test_a_sentence_without_end_is_divided_at_commas_then_at_words_then_within():
-    assert parts("un deux, trois quatre cinq six, sept", 3, words) == ["un deux,", "trois quatre cinq", "six, sept"]
-    assert parts("abcdefgh", 3, len) == ["ab", "cd", "ef", "gh"]
-    with pytest.raises(ValueError, match="'a' alone has 7 tokens, more than 3"):
-        parts("aa", 3, lambda text: 7 * len(text))
+def test_a_long_sentence_is_split_at_commas_then_at_words_then_within_words():
+    assert split_text("un deux, trois quatre cinq six, sept", 3, words) == [
+        "un deux,",
+        "trois quatre cinq",
+        "six, sept",
+    ]
+    assert split_text("abcdefgh", 3, len) == ["ab", "cd", "ef", "gh"]
+    with pytest.raises(ValueError, match=r"'a' .* 7 tokens, more than 3"):
+        split_text("aa", 3, lambda text: 7 * len(text))
 
 
-def test_nothing_is_lost_and_nothing_is_too_long():
+def test_no_text_is_lost_and_no_segment_is_too_long():
     draw = random.Random(5)
     for _ in range(200):
         text = "".join(draw.choice("ab B,.!?;: »\t") for _ in range(draw.randrange(60)))
         limit = draw.randrange(1, 20)
-        found = parts(text, limit, len)
-        assert "".join("".join(found).split()) == "".join(text.split())
-        assert all(len(part) <= limit for part in found) or found == [text]
+        segments = split_text(text, limit, len)
+        assert "".join("".join(segments).split()) == "".join(text.split())
+        assert all(len(part) <= limit for part in segments) or segments == [text]
 
 
-def test_translations_of_parts_are_joined_rank_by_rank():
+def test_translations_of_segments_are_joined_rank_by_rank():
     first = [Translation("a", -1.0, (5, 2)), Translation("b", -2.0, (6, 2))]
-    assert joined([first]) == first
-    assert joined([first, [Translation("c", -4.0, (7, 2))]]) == [
+    assert join_translations([first]) == first
+    assert join_translations([first, [Translation("c", -4.0, (7, 2))]]) == [
         Translation("a c", -5.0, (5, 2, 7, 2)),
         Translation("b c", -6.0, (6, 2, 7, 2)),
     ]

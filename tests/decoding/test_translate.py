@@ -1,18 +1,18 @@
-"""Translation of texts around a search that reverses its input."""
+"""Translation of texts with a search that reverses its input."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from transformer.decoding.hypotheses import LOWEST, Found
-from transformer.decoding.translate import EMPTY, Attempt, Translation, Translator
+from transformer.decoding.hypotheses import LOWEST, SearchResult
+from transformer.decoding.translate import EMPTY, SearchPass, Translation, Translator
 from transformer.spec import EOS, PAD
 
 WORDS = ["", "", "", "", "un", "chat", "noir", "dort", "ici"]
 
 
 class Words:
-    """One id a word, from 4; splits and joins at spaces."""
+    """One id per word, from 4; splits and joins at spaces."""
 
     def encode_batch(self, texts):
         return [[WORDS.index(word) for word in text.split()] for text in texts]
@@ -22,7 +22,7 @@ class Words:
 
 
 def batches(ids):
-    """Three rows each, shortest sentences first, as wide as the longest of them all."""
+    """Batches of three rows, shortest sentences first, as wide as the longest sentence."""
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     for first in range(0, len(ids), 3):
         source_BS = np.zeros((3, 7), np.int32)
@@ -32,7 +32,7 @@ def batches(ids):
 
 
 def reverse(source_BS):
-    """Two outputs a sentence: backwards, and without its first word; the second is none where nothing would be left."""
+    """Two outputs per sentence: reversed, and without its first word; the second is empty for a single word."""
     tokens_BNT, scores_BN = np.zeros((3, 2, 9), np.int32), np.full((3, 2), LOWEST, np.float32)
     for row, source_S in enumerate(source_BS):
         words = [token for token in source_S if token not in (PAD, EOS)]
@@ -40,14 +40,14 @@ def reverse(source_BS):
             if output:
                 tokens_BNT[row, beam, : len(output) + 1] = [*output, EOS]
                 scores_BN[row, beam] = -len(output) - 0.5 * beam
-    return Found(jnp.asarray(tokens_BNT), jnp.asarray(scores_BN), jnp.asarray(scores_BN))
+    return SearchResult(jnp.asarray(tokens_BNT), jnp.asarray(scores_BN), jnp.asarray(scores_BN))
 
 
 LINES = ["un chat noir dort", "ici", "", "un chat", "noir", "   ", "chat noir", "un chat noir dort ici", "dort ici"]
 
 
-def test_translations_stand_in_the_order_of_the_lines():
-    translations = Translator(Words(), Attempt(reverse, batches)).translate(LINES)
+def test_translations_are_in_the_order_of_the_lines():
+    translations = Translator(Words(), SearchPass(reverse, batches)).translate(LINES)
     assert [[each.text for each in best] for best in translations] == [
         [" ".join(reversed(line.split()))] for line in LINES
     ]
@@ -57,8 +57,8 @@ def test_translations_stand_in_the_order_of_the_lines():
     assert isinstance(translations[0][0].tokens[0], int)
 
 
-def test_n_best_gives_what_was_found():
-    translations = Translator(Words(), Attempt(reverse, batches)).translate(LINES, n_best=2)
+def test_n_best_returns_the_hypotheses_that_exist():
+    translations = Translator(Words(), SearchPass(reverse, batches)).translate(LINES, n_best=2)
     assert translations[0] == [("dort noir chat un", -4.0, (7, 6, 5, 4, EOS)), ("chat noir dort", -3.5, (5, 6, 7, EOS))]
     assert translations[1] == [("ici", -1.0, (8, EOS))]  # one word: there is no second output
 
@@ -66,51 +66,51 @@ def test_n_best_gives_what_was_found():
 @pytest.mark.parametrize(("n_best", "message"), [(3, "n_best: 3 .* keeps 2"), (0, "n_best: 0 is not positive")])
 def test_impossible_n_best_is_refused(n_best, message):
     with pytest.raises(ValueError, match=message):
-        Translator(Words(), Attempt(reverse, batches)).translate(LINES, n_best=n_best)
+        Translator(Words(), SearchPass(reverse, batches)).translate(LINES, n_best=n_best)
 
 
 @pytest.mark.parametrize("lines", [[], ["", " "]])
-def test_without_text_the_model_is_left_alone(lines):
-    def refuse(ids):
+def test_lines_without_text_are_not_passed_to_the_model(lines):
+    def unused(ids):
         raise AssertionError
 
-    assert Translator(Words(), Attempt(refuse, refuse)).translate(lines) == [[EMPTY] for _ in lines]
+    assert Translator(Words(), SearchPass(unused, unused)).translate(lines) == [[EMPTY] for _ in lines]
 
 
-def test_what_a_brief_search_does_not_find_is_searched_anew():
-    asked = []
+def test_a_second_pass_searches_what_the_first_did_not_find():
+    searched = []
 
-    def brief(source_BS):
-        """Finds nothing for sentences of more than two words."""
-        found = reverse(source_BS)
+    def limited(source_BS):
+        """Returns empty entries for sentences of more than two words."""
+        result = reverse(source_BS)
         long_B1 = np.sum(source_BS > EOS, axis=1, keepdims=True) > 2
-        return found._replace(
-            tokens_BNT=np.where(long_B1[..., None], PAD, found.tokens_BNT),
-            scores_BN=np.where(long_B1, LOWEST, found.scores_BN),
+        return result._replace(
+            tokens_BNT=np.where(long_B1[..., None], PAD, result.tokens_BNT),
+            scores_BN=np.where(long_B1, LOWEST, result.scores_BN),
         )
 
-    def whole(source_BS):
-        asked.extend(int(count) for count in np.sum(source_BS > EOS, axis=1) if count)
+    def full(source_BS):
+        searched.extend(int(count) for count in np.sum(source_BS > EOS, axis=1) if count)
         return reverse(source_BS)
 
-    expected = Translator(Words(), Attempt(reverse, batches)).translate(LINES)
-    assert Translator(Words(), Attempt(brief, batches), Attempt(whole, batches)).translate(LINES) == expected
-    assert asked == [4, 5]
+    expected = Translator(Words(), SearchPass(reverse, batches)).translate(LINES)
+    assert Translator(Words(), SearchPass(limited, batches), SearchPass(full, batches)).translate(LINES) == expected
+    assert searched == [4, 5]
 
 
-def test_batches_are_given_to_the_device_ahead_of_reading():
-    """The first result is read after the third batch has been given, and no earlier batch waits longer."""
+def test_batches_are_dispatched_ahead_of_reading():
+    """The first result is read after the third batch is dispatched, and no batch waits longer."""
     events = []
 
-    class Reading(Words):
+    class RecordingWords(Words):
         def decode(self, ids):
             events.append("read")
             return super().decode(ids)
 
     def searcher(source_BS):
-        events.append("give")
+        events.append("dispatch")
         return reverse(source_BS)
 
-    Translator(Reading(), Attempt(searcher, batches)).translate(["un chat"] * 13)
-    give, read = ["give"], ["read"] * 3
-    assert events == [*give * 3, *read, *give, *read, *give, *read, *read, "read"]
+    Translator(RecordingWords(), SearchPass(searcher, batches)).translate(["un chat"] * 13)
+    dispatch, read = ["dispatch"], ["read"] * 3
+    assert events == [*dispatch * 3, *read, *dispatch, *read, *dispatch, *read, *read, "read"]

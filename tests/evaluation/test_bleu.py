@@ -1,4 +1,4 @@
-"""Scores against hand arithmetic and against sacreBLEU's own command; the two BLEUs kept apart."""
+"""Scores against values computed by hand and against the sacreBLEU command; the two kinds of BLEU differ."""
 
 import json
 import math
@@ -15,7 +15,7 @@ REFERENCES = ["Un homme dort sur un banc rouge.", "L'enfant mange la pomme verte
 
 
 def test_by_hand():
-    """11 tokens against 12, and n-gram matches counted on paper.
+    """11 tokens against 12, and n-gram matches counted by hand.
 
     a b c d e f g h i j k against a b c d x f g h i j k l: 10 of 11 tokens, 8 of 10 pairs (all but de and ef), 6 of 9
     triples (abc bcd fgh ghi hij ijk), 4 of 8 quadruples (abcd fghi ghij hijk).
@@ -28,7 +28,7 @@ def test_by_hand():
     assert scores.sentences == 1
 
 
-def test_is_what_the_command_says(tmp_path):
+def test_scores_equal_those_of_the_command(tmp_path):
     for name, lines in (("hypothesis", HYPOTHESES), ("reference", REFERENCES)):
         (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     command = [sys.executable, "-m", "sacrebleu", tmp_path / "reference", "-i", tmp_path / "hypothesis"]
@@ -58,28 +58,28 @@ def test_paper_tokens(language, line, tokens):
     assert paper_tokens([line], language) == [tokens]
 
 
-def test_the_two_bleus_differ_where_they_should():
-    """Case and typography cost `bleu` and are nothing to `bleu_paper`."""
+def test_the_two_kinds_of_bleu_differ_in_case_and_typography():
+    """Case and typography lower `bleu` and do not affect `bleu_paper`."""
     scores = score(["l’homme “dort” dans son lit ."], ['L\'homme "dort" dans son lit.'], "fr")
     assert scores.bleu_paper == pytest.approx(100)
     assert scores.bleu < 70
 
 
-def test_bleu_paper_leaves_tokens_as_moses_made_them():
-    """Moses keeps 5-year together, and 13a takes it apart: 4 of 5, 3 of 4, 2 of 3 and 1 of 2 n-grams, or more."""
+def test_bleu_paper_keeps_the_tokens_of_moses():
+    """Moses keeps 5-year as one token, and 13a splits it: 4 of 5, 3 of 4, 2 of 3 and 1 of 2 n-grams, or more."""
     scores = score(["a 5-year b c d"], ["a 5-year b c e"], "en")
     assert scores.bleu_paper == pytest.approx(100 * 0.2**0.25, rel=1e-9)
     assert scores.bleu > scores.bleu_paper + 5
 
 
 def test_bleu_paper_is_not_smoothed():
-    """No quadruple matches: multi-bleu.perl says 0, and sacreBLEU's own smoothing does not."""
+    """No 4-gram matches: multi-bleu.perl gives 0, and sacreBLEU with smoothing does not."""
     scores = score(["a b c x d"], ["a b c y d"], "en")
     assert scores.bleu_paper == 0
     assert scores.bleu > 0
 
 
-def test_signatures_tell_the_scores_apart():
+def test_signatures_distinguish_the_scores():
     scores = score(HYPOTHESES, REFERENCES, "fr")
     assert re.fullmatch(r"nrefs:1\|case:mixed\|eff:no\|tok:13a\|smooth:exp\|version:[\d.]+", scores.signature)
     assert re.fullmatch(r"nrefs:1\|case:mixed\|eff:yes\|nc:6\|nw:0\|space:no\|version:[\d.]+", scores.chrf_signature)
@@ -93,7 +93,7 @@ def test_signatures_tell_the_scores_apart():
     ("hypotheses", "references", "message"),
     [(["a", "b"], ["a"], "2 hypotheses .* 1 references"), ([], ["a"], "0 hypotheses .* 1 ref"), ([], [], "nothing")],
 )
-def test_unequal_or_no_lines_are_refused(hypotheses, references, message):
+def test_unequal_or_no_lines_are_rejected(hypotheses, references, message):
     with pytest.raises(ValueError, match=message):
         score(hypotheses, references, "fr")
     with pytest.raises(ValueError, match=message):

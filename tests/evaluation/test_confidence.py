@@ -1,4 +1,4 @@
-"""Student's interval against a printed table of t: 12.706 for two values, 4.303 for three, 2.776 for five."""
+"""Student's interval against a table of t: 12.706 for two values, 4.303 for three, 2.776 for five."""
 
 import pytest
 
@@ -14,12 +14,12 @@ from transformer.evaluation.confidence import Mean, mean
     ],
 )
 def test_half_width(values: list[float], expected: tuple[float, float]) -> None:
-    found = mean(values)
-    assert (found.value, found.half_width) == pytest.approx(expected, rel=1e-3)
-    assert found.seeds == len(values)
+    interval = mean(values)
+    assert (interval.value, interval.half_width) == pytest.approx(expected, rel=1e-3)
+    assert interval.seeds == len(values)
 
 
-def test_one_value_has_no_interval_and_none_no_mean() -> None:
+def test_one_value_has_no_interval_and_no_values_have_no_mean() -> None:
     assert mean([7.0]) == Mean(7.0, None, 1)
     with pytest.raises(ValueError, match="no values"):
         mean([])

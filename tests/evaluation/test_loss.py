@@ -1,4 +1,4 @@
-"""Losses over a split: sums over tokens, whatever the batches are."""
+"""Loss over a split: a mean over tokens, independent of the batches."""
 
 import math
 from typing import Any, cast
@@ -11,29 +11,29 @@ from transformer.ops.losses import LossSums
 
 
 def sums(batch: tuple[float, float]) -> LossSums:
-    """A batch is (negative log-likelihood, tokens); its smoothed loss is another number."""
+    """A batch is (negative log-likelihood, tokens); its smoothed loss is not used."""
     nll, weight = batch
     return LossSums(cast(Any, np.float32(997)), cast(Any, np.float32(nll)), cast(Any, np.float32(weight)))
 
 
-def test_tokens_are_weighed_and_not_batches() -> None:
-    """5 nats of 1 token and 9 of 9: 14 / 10, and not the mean of 5 and 1."""
-    found = loss.loss(sums, [(5.0, 1.0), (9.0, 9.0)])
-    assert found == pytest.approx({"loss": 1.4, "perplexity": math.exp(1.4)})
+def test_the_mean_is_over_tokens_and_not_over_batches() -> None:
+    """5 nats of 1 token and 9 of 9: 14 / 10, not the mean of 5 and 1."""
+    values = loss.mean_loss(sums, [(5.0, 1.0), (9.0, 9.0)])
+    assert values == pytest.approx({"loss": 1.4, "perplexity": math.exp(1.4)})
 
 
-def test_batches_may_be_cut_anywhere() -> None:
-    whole = loss.loss(sums, [(14.0, 10.0)])
-    assert loss.loss(sums, iter([(5.0, 1.0), (0.0, 0.0), (2.0, 4.0), (7.0, 5.0)])) == whole
+def test_the_split_into_batches_does_not_matter() -> None:
+    expected = loss.mean_loss(sums, [(14.0, 10.0)])
+    assert loss.mean_loss(sums, iter([(5.0, 1.0), (0.0, 0.0), (2.0, 4.0), (7.0, 5.0)])) == expected
 
 
-@pytest.mark.parametrize("batches", [[], [(0.0, 0.0)]], ids=["no batch", "padding alone"])
-def test_nothing_to_evaluate_on_is_refused(batches: list[tuple[float, float]]) -> None:
+@pytest.mark.parametrize("batches", [[], [(0.0, 0.0)]], ids=["no batch", "only padding"])
+def test_no_target_tokens_are_rejected(batches: list[tuple[float, float]]) -> None:
     with pytest.raises(ValueError, match="no target token"):
-        loss.loss(sums, batches)
+        loss.mean_loss(sums, batches)
 
 
-def test_everything_is_dispatched_before_anything_is_read() -> None:
+def test_all_batches_are_dispatched_before_the_first_read() -> None:
     events = []
 
     class Weight:
@@ -48,11 +48,11 @@ def test_everything_is_dispatched_before_anything_is_read() -> None:
         events.append("dispatch")
         return LossSums(cast(Any, 0.0), cast(Any, 1.0), cast(Any, Weight()))
 
-    assert loss.loss(dispatch, range(3))["loss"] == pytest.approx(1 / 3)
+    assert loss.mean_loss(dispatch, range(3))["loss"] == pytest.approx(1 / 3)
     assert events == ["dispatch"] * 3 + ["read"] * 3
 
 
-def test_a_hopeless_model_has_a_perplexity() -> None:
-    found = loss.loss(sums, [(1000.0, 1.0)])
-    assert found["loss"] == 1000
-    assert math.isfinite(found["perplexity"])
+def test_a_huge_loss_has_a_finite_perplexity() -> None:
+    values = loss.mean_loss(sums, [(1000.0, 1.0)])
+    assert values["loss"] == 1000
+    assert math.isfinite(values["perplexity"])

@@ -27,7 +27,7 @@ def _line(number: int, length: int) -> list[str]:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Parallel files of counted words, word for word; a path with {split} and {language}."""
+    """Parallel files of number words, aligned word for word; returns the path with {split} and {language}."""
     folder = tmp_path_factory.mktemp("corpus")
     for split, first, count in (("train", 0, 61), ("validation", 100, 7), ("test", 200, 5)):
         lines = [_line(first + number, 2 + number % 5) for number in range(count)]
@@ -40,7 +40,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def small(corpus: pathlib.Path) -> Callable[..., dict[str, Any]]:
-    """Makes the shipped base config small, with changes by dotted key; returns a plain nested dict."""
+    """Builds small configs from the base config, with changes by key, as nested dicts."""
 
     def make(**changes: Any) -> dict[str, Any]:
         config = importlib.import_module("configs.base").get_config()
@@ -71,11 +71,11 @@ def trained(small: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def fault(request: pytest.FixtureRequest) -> Callable[[str], Callable[[], None]]:
-    """Counts a fault that is tried; what it returns is called once it was survived. Shown at the end, as a table."""
+    """Counts a fault as tried; the returned function counts it as survived. The summary prints a table of both."""
 
     def tried(name: str) -> Callable[[], None]:
         each = [name, False]
-        request.node.user_properties.append(("fault", each))  # which also reaches the report from another process
+        request.node.user_properties.append(("fault", each))  # properties reach the report from other processes, too
 
         def survived() -> None:
             each[1] = True

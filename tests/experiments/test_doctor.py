@@ -28,7 +28,7 @@ def of_files(path: pathlib.Path) -> tuple[str, str]:
 
 @pytest.fixture
 def damaged(corpus: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
-    """A copy of the small corpus whose test split lacks a line, and whose training split has a line of white space."""
+    """A copy of the small corpus; its test split lacks a line, and its training split has a line of white space."""
     for file in corpus.parent.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     lines = (tmp_path / "train.en").read_text().split("\n")
@@ -51,7 +51,7 @@ def test_errors_give_status_1_and_json_comes_last(damaged: pathlib.Path, tmp_pat
     assert (blank["file"], blank["lines"], blank["count"]) == (f"{tmp_path}/train.en", [5], 1)
     assert report["warnings"] == len(warnings)
     text = done.stdout.splitlines()
-    assert f"{tmp_path}/train.en:5: warning: lines of white space alone: 1 of 61 [blank-line]" in text
+    assert f"{tmp_path}/train.en:5: warning: lines of white space only: 1 of 61 [blank-line]" in text
     assert f"1 error, {len(warnings)} warnings" in text
     refused = {copy["split"]: copy["refused"] != "" for copy in report["copies"]}
     assert refused == {"train": False, "validation": False, "test": True}
@@ -107,11 +107,11 @@ def test_training_starts_with_warnings_and_stops_at_errors(
     small: Small, damaged: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = small(data__path=str(damaged), data__test_split="absent")  # which the fast form does not open
-    run = Run(Spec.from_config(config), str(tmp_path / "run"), (), clock=lambda: 0.0)
+    run = Run.open(Spec.from_config(config), str(tmp_path / "run"), (), clock=lambda: 0.0)
     run.describe()
-    assert f"{tmp_path}/train.en:5: warning: lines of white space alone: 1 of 61" in capsys.readouterr().out
+    assert f"{tmp_path}/train.en:5: warning: lines of white space only: 1 of 61" in capsys.readouterr().out
     for code in ("fr", "en"):
         (tmp_path / f"validation.{code}").write_bytes((tmp_path / f"train.{code}").read_bytes())
-    with pytest.raises(ValueError, match=r"validation.fr:1: error: most pairs are another split's: 6\d of 61 \["):
-        Run(Spec.from_config(config), str(tmp_path / "other"), (), clock=lambda: 0.0)
+    with pytest.raises(ValueError, match=r"validation.fr:1: error: most pairs are also in another split: 6\d of 61 \["):
+        Run.open(Spec.from_config(config), str(tmp_path / "other"), (), clock=lambda: 0.0)
     assert not (tmp_path / "other").exists()

@@ -1,4 +1,4 @@
-"""A run written for other libraries translates there as here, and a run begins from what they hold."""
+"""Exported models translate equally in other libraries, and runs start from Marian models."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Small = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def talker(small: Small, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A run that has learnt enough to say something else for each sentence."""
+    """A run that has learned enough to translate each sentence differently."""
     changes = {
         "steps": 250,
         "warmup_steps": 40,
@@ -43,7 +43,7 @@ def talker(small: Small, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Pa
 
 @pytest.fixture(scope="module")
 def here(talker: pathlib.Path, corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Each French sentence of the training split, and what the run makes of it."""
+    """Each French sentence of the training split, with its translation by the run."""
     out = tmp_path_factory.mktemp("out") / "out.txt"
     evaluate([str(talker)], "train", None, None, str(out))
     french = pathlib.Path(str(corpus).format(split="train", language="fr")).read_text().splitlines()
@@ -68,7 +68,7 @@ def marian(talker: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pa
     folder = tmp_path_factory.mktemp("exported") / "marian"
     done = command("experiments.export", f"--workdir={talker}", f"--output={folder}", "--format=marian")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{folder}: marian, of checkpoint 250 of {talker}\n"
+    assert done.stdout == f"{folder}: marian format, from checkpoint 250 of {talker}\n"
     return folder
 
 
@@ -118,9 +118,9 @@ def test_what_cannot_be_written_is_refused_before_anything_is(talker: pathlib.Pa
         assert "model.positions='rotary'" in done.stderr
         assert "model.score_scale='none'" in done.stderr
     assert not out.exists()
-    with pytest.raises(ValueError, match=re.escape(f"--output={talker}: is there and is no empty folder")):
+    with pytest.raises(ValueError, match=re.escape(f"--output={talker}: exists and is not an empty folder")):
         export(str(talker), "safetensors", str(talker))
-    with pytest.raises(FileNotFoundError, match="no run here"):
+    with pytest.raises(FileNotFoundError, match="no run found"):
         export(str(tmp_path), "marian", str(out))
 
 
@@ -132,7 +132,7 @@ def begin(small: Small, marian: pathlib.Path, **changes: Any) -> Spec:
 def test_a_run_begins_from_a_marian_model(
     small: Small, marian: pathlib.Path, here: dict[str, str], tmp_path: pathlib.Path
 ) -> None:
-    """Without an update it translates as the model does."""
+    """Without an update it translates like the model."""
     still, out = tmp_path / "still", tmp_path / "out.txt"
     train_and_test(begin(small, marian, train__steps=0), str(still))
     evaluate([str(still)], "train", None, None, str(out))
@@ -142,7 +142,7 @@ def test_a_run_begins_from_a_marian_model(
 
 @pytest.mark.slow
 def test_a_run_goes_on_from_a_marian_model(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """Cut off after three updates and continued, it is what it would have been, and the model is needed no more."""
+    """Interrupted after three updates and continued, it equals an uninterrupted run, without the Marian folder."""
     cut, whole = tmp_path / "cut", tmp_path / "whole"
     gone = shutil.copytree(marian, tmp_path / "gone")
     every = {"checkpoint__every": 3, "evaluate__every": 6, "train__learning_rate": 1e-3}
@@ -166,7 +166,7 @@ def events(workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 def test_a_run_of_other_settings_does_not_begin(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
     workdir = tmp_path / "run"
-    message = r"config's: model\.score_scale is 'sqrt_d_k' there, 'none' here; model\.heads is 3 there, 2 here$"
+    message = r"model\.score_scale is 'sqrt_d_k' in.*, 'none' in.*; model\.heads is 3 in the folder, 2 in the config$"
     with pytest.raises(ValueError, match=message):
         train_and_test(begin(small, marian, model__heads=2, model__score_scale="none"), str(workdir))
     assert not workdir.exists()

@@ -14,18 +14,18 @@ import tensorflow_datasets as tfds
 
 from configs import quickstart
 from experiments import prepare
-from experiments.runs.training_data import TrainingSplit
+from experiments.runs.training_data import TrainingData
 from experiments.runs.workdir import Workdir
 from experiments.runtime import leases
 from transformer.data.batches.plan import BatchPlan
 from transformer.data.corpus import open_corpus
-from transformer.data.prepared import Prepared
+from transformer.data.prepared import PreparedFolder
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import DataSpec, Spec
 
 
 class CountedTranslation(tfds.core.GeneratorBasedBuilder):
-    """A dataset as TFDS has them, which it shuffles."""
+    """A dataset that TFDS builds and shuffles."""
 
     VERSION = tfds.core.Version("1.0.0")
     url_infos = None
@@ -44,7 +44,7 @@ class CountedTranslation(tfds.core.GeneratorBasedBuilder):
 
 @pytest.fixture(params=["files", "gzip", "grammar", "tfds"])
 def data(request: pytest.FixtureRequest, small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path) -> DataSpec:
-    """A corpus of each kind, with a folder to prepare it in."""
+    """Settings of a corpus of each kind, with a folder to prepare it in."""
     spec = Spec.from_config(small()).data
     changes: dict[str, Any] = {"prepared": f"{tmp_path}/prepared"}
     if request.param == "gzip":
@@ -67,16 +67,16 @@ def _small_shards(monkeypatch):
 
 
 def learnt_from(data: DataSpec, workdir: pathlib.Path) -> tuple[Tokenizer, BatchPlan]:
-    """What a run of `data` trains on."""
+    """Returns the tokenizer and the batch plan of a run with `data`."""
     workdir.mkdir(exist_ok=True)
-    split = TrainingSplit.of(data, open_corpus(data))
+    split = TrainingData.open(data, open_corpus(data))
     tokenizer = split.tokenizer(Workdir(workdir))
-    plan = BatchPlan(split.tokenized(tokenizer), tokens_per_batch=211, buckets=3, seed=1, row_multiple=2)
+    plan = BatchPlan(split.tokenize(tokenizer), tokens_per_batch=211, buckets=3, seed=1, row_multiple=2)
     return tokenizer, plan
 
 
 def check(data: DataSpec, folder: pathlib.Path) -> None:
-    """A prepared corpus is trained on as one in memory."""
+    """Checks that a prepared corpus gives the same batches as one in memory."""
     for direction in ("fr-en", "en-fr"):
         prepared = dataclasses.replace(data, direction=direction)
         in_memory = dataclasses.replace(prepared, prepared="")
@@ -118,7 +118,7 @@ def test_the_second_time_nothing_is_done(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == f"{expected}\n"
     path = tmp_path / "prepared" / "fr.tokens.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(ValueError, match=r"fr.tokens.npy is not what was written"):
+    with pytest.raises(ValueError, match=r"fr.tokens.npy has changed since it was written"):
         prepare.prepare(data, workers=1, verify=True)
 
 
@@ -150,15 +150,15 @@ def test_what_was_killed_goes_on(tmp_path, capfd):
     assert 5 <= len(there) < 55
     assert made() == there
     with pytest.raises(ValueError, match="it was begun"):
-        Prepared.of(data, open_corpus(data))
+        PreparedFolder.from_spec(data, open_corpus(data))
     prepare.prepare(data, workers=2)
-    assert f"\n{37 * len(there):,} of 2,003 pairs are tokenised already" in capfd.readouterr().out
+    assert f"\n{37 * len(there):,} of 2,003 pairs were tokenised before" in capfd.readouterr().out
     check(data, tmp_path)
 
 
 def test_a_process_that_dies_is_told(tmp_path, monkeypatch):
     data = grammar(tmp_path / "prepared", train_pairs=40)
-    monkeypatch.setattr(prepare, "_begin", _end)
+    monkeypatch.setattr(prepare, "_init_worker", _end)
     with pytest.raises(ChildProcessError, match="a process that tokenises has died"):
         prepare.prepare(data, workers=1)
 
@@ -180,7 +180,7 @@ def test_mistakes_are_one_line(tmp_path):
     for arguments, message in (
         ([], "--config is needed"),
         ([here], "data.prepared is empty: name a folder"),
-        ([here, f"--config.data.prepared={tmp_path}/used"], "holds other files; name a folder of its own"),
+        ([here, f"--config.data.prepared={tmp_path}/used"], "holds other files"),
     ):
         done = command(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
@@ -192,7 +192,7 @@ def test_mistakes_are_one_line(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     data = grammar(tmp_path / "prepared")
-    lock = leases.claim(tmp_path / "prepared", "lock", 60)
+    lock = leases.acquire(tmp_path / "prepared", "lock", 60)
     assert lock is not None
     with lock, pytest.raises(ValueError, match=rf"data.prepared: .* is being prepared by .*process {os.getpid()}"):
         prepare.prepare(data, workers=1)
@@ -201,9 +201,9 @@ def test_one_process_at_a_time(tmp_path):
 def test_a_run_with_another_vocabulary_is_refused(tmp_path):
     data = grammar(tmp_path / "prepared", train_pairs=37)
     prepare.prepare(data, workers=1)
-    Tokenizer.train(["un deux trois"], 17, "bpe").save(tmp_path / "tokenizer.model")
+    Tokenizer.train_from_texts(["un deux trois"], 17, "bpe").save(tmp_path / "tokenizer.model")
     with pytest.raises(ValueError, match=r"has tokens of another vocabulary than .*tokenizer.model"):
-        TrainingSplit.of(data, open_corpus(data)).tokenizer(Workdir(tmp_path))
+        TrainingData.open(data, open_corpus(data)).tokenizer(Workdir(tmp_path))
 
 
 @pytest.mark.slow

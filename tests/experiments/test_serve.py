@@ -1,6 +1,14 @@
-"""Before a server is there: where it may listen."""
+"""The command `serve`: where it may listen, what it answers, and how it stops."""
 
+import contextlib
+import http.client
+import json
+import pathlib
+import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,3 +32,58 @@ def test_to_be_open_to_all_is_warned_of(capsys) -> None:
         assert capsys.readouterr().err == ""
     with _listen("0.0.0.0", 0):
         assert capsys.readouterr().err.startswith("warning: --host=0.0.0.0")
+
+
+def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", module, *flags], input=stdin, capture_output=True, check=False)
+
+
+@contextlib.contextmanager
+def serving(trained: pathlib.Path) -> Iterator[tuple[subprocess.Popen[str], http.client.HTTPConnection]]:
+    pytest.importorskip("fastapi", reason="needs the extra `serve`")
+    flags = [f"--workdir={trained}", "--port=0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiments.serve", *flags], stdout=pipe, stderr=pipe, text=True
+    ) as started:
+        assert started.stdout
+        url = started.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=60)
+        with contextlib.closing(connection):
+            yield started, connection
+        if started.poll() is None:
+            started.kill()
+
+
+def ended(started: subprocess.Popen[str], number: int) -> int:
+    """Sends a signal to a server; returns its exit status, and checks that it prints the reason without a traceback."""
+    started.send_signal(number)
+    _, error = started.communicate(timeout=60)
+    assert error.splitlines()[-1].startswith(f"stopped by {signal.Signals(number).name}")
+    assert "Traceback" not in error
+    return started.returncode
+
+
+def test_serve_begins_at_once_and_ends_with_a_signal(trained: pathlib.Path) -> None:
+    with serving(trained) as (started, connection):
+        connection.request("GET", "/health")
+        health = json.loads(connection.getresponse().read())
+        assert (health["run"], health["max_tokens"]) == (trained.name, 22)
+        assert ended(started, signal.SIGTERM) == 143
+
+
+@pytest.mark.slow
+def test_serve_answers_what_translate_prints(trained: pathlib.Path) -> None:
+    lines = ["Un deux.", "", "Sept six cinq. Quatre trois deux un.", "Trois."]
+    printed = command("experiments.translate", f"--workdir={trained}", stdin="\n".join(lines).encode())
+    with serving(trained) as (started, connection):
+        connection.request("POST", "/translate", json.dumps({"text": "\n".join(lines)}))
+        assert connection.getresponse().read().startswith(b'{"error"')  # without its content's type
+        headers = {"content-type": "application/json"}
+        connection.request("POST", "/translate", json.dumps({"text": "\n".join(lines)}), headers)
+        found = json.loads(connection.getresponse().read())
+        assert ended(started, signal.SIGINT) == 130
+    assert found["text"] + "\n" == printed.stdout.decode()
+    assert len(found["warnings"]) == 1
+    assert b"line 3 has" in printed.stderr

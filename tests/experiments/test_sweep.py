@@ -1,6 +1,6 @@
-"""A sweep of tiny runs: what is run, what is not run again, what is left when it is cut off."""
+"""The command `sweep`: its files, and what remains when it is stopped."""
 
-import io
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -9,62 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from rich.console import Console
 
-from experiments.runtime import leases
-from experiments.sweep import load
+from experiments.sweep import load, population_size
 from experiments.sweeps import cells
 from experiments.sweeps.cells import Config
-from experiments.sweeps.scheduler import Runner
 
 Small = Callable[..., dict[str, Any]]
+
 ROOT = pathlib.Path(cells.__file__).parents[2]
-SWEEP = {"base": {}, "one head": {"model.heads": 1}}
 
 
 @pytest.fixture
 def base(small: Small) -> Config:
     return small(train__steps=2, train__average_checkpoints=1, evaluate__sentences=0)
-
-
-def test_cells_are_variants_times_seeds_and_differ_in_what_they_say(base: Config, tmp_path: pathlib.Path) -> None:
-    found = cells.expand(base, SWEEP, range(2), tmp_path)
-    assert [cell.name for cell in found] == ["base-0", "one_head-0", "base-1", "one_head-1"]
-    assert [(cell.spec.model.heads, cell.spec.train.seed) for cell in found] == [(3, 0), (1, 0), (3, 1), (1, 1)]
-    assert found[1].path == tmp_path / "one_head/seed0"
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model.hads": 1}, r"'x' changes model\.hads"),
-        ({"heads": 1}, "'x' changes heads"),
-        ({"model.heads": 5}, "'x': model width 12 does not divide into 5 heads"),
-    ],
-)
-def test_a_variant_that_makes_no_sense_is_named(base: Config, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        cells.expand(base, {"x": changes}, [0], pathlib.Path())
-
-
-def test_names_that_would_share_a_folder_are_refused(base: Config) -> None:
-    with pytest.raises(ValueError, match="share a folder"):
-        cells.expand(base, {"a b": {}, "a/b": {"model.heads": 1}}, [0], pathlib.Path())
-
-
-def test_a_folder_keeps_one_base_and_takes_new_variants(base: Config, tmp_path: pathlib.Path) -> None:
-    cells.begin(tmp_path, base, {"a": {"model.d_k": None}}, {"a": {"bleu": 1.0}})
-    cells.begin(tmp_path, base, {"b": {"model.heads": 1}}, {})
-    kept = json.loads((tmp_path / "sweep.json").read_text())
-    assert list(kept["variants"]) == ["a", "b"]
-    assert kept["published"] == {"a": {"bleu": 1.0}}
-    with pytest.raises(ValueError, match="variant 'b' is another"):
-        cells.begin(tmp_path, base, {"b": {"model.heads": 2}}, {})
-    with pytest.raises(ValueError, match="another base"):
-        cells.begin(tmp_path, {**base, "train": {**base["train"], "steps": 3}}, {}, {})
 
 
 def test_a_sweep_file_is_read_with_its_argument(tmp_path: pathlib.Path) -> None:
@@ -79,62 +39,49 @@ def test_a_sweep_file_is_read_with_its_argument(tmp_path: pathlib.Path) -> None:
     path.write_text("")
     with pytest.raises(ValueError, match=r"no get_sweep\(\)"):
         load(str(path))
+    path.write_text("import configs.absent")
+    with pytest.raises(ValueError, match=r"mine\.py cannot be imported: ModuleNotFoundError: .*configs\.absent"):
+        load(str(path))
+
+
+def sweep_elsewhere(folder: pathlib.Path, settings: Config, cwd: pathlib.Path) -> list[str]:
+    """Writes a config and a sweep file to `folder`; returns the command that runs them in the folder `cwd`."""
+    if cwd != ROOT:
+        try:
+            importlib.metadata.version("transformer-research")
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip("the package is not installed")
+    (folder / "my_config.py").write_text(
+        "from ml_collections import ConfigDict\nfrom configs import base\n"
+        "def get_config():\n    config = base.get_config()\n"
+        f"    config.update(ConfigDict({settings!r}))\n    return config\n"
+    )
+    (folder / "my_sweep.py").write_text(
+        "from configs.variants import axis\ndef get_sweep():\n    return axis('model.heads', [3, 1])\n"
+    )
+    files = [f"--config={folder}/my_config.py", f"--sweep={folder}/my_sweep.py", f"--workdir={folder}/sweep"]
+    return [sys.executable, "-m", "experiments.sweep", *files, "--seeds=1"]
+
+
+@pytest.mark.parametrize("in_root", [True, False], ids=["in the repository", "elsewhere"])
+def test_files_may_lie_in_any_folder(base: Config, tmp_path: pathlib.Path, in_root: bool) -> None:
+    cwd = ROOT if in_root else tmp_path
+    command = sweep_elsewhere(tmp_path, base, cwd)
+    status = subprocess.run([*command, "--dry_run"], cwd=cwd, capture_output=True, text=True)
+    assert status.returncode == 0, status.stderr
+    assert status.stdout == "".join(f"heads={heads}-0: 0 of 2 updates\n" for heads in (3, 1))
 
 
 @pytest.mark.slow
-def test_a_sweep_runs_each_cell_once_and_goes_on_after_one_that_fails(base: Config, tmp_path: pathlib.Path) -> None:
-    sweep = {"impossible": {"data.vocab_size": 5000}, "base": {}}
-    chosen = cells.expand(base, sweep, [0], tmp_path)
-    runner = Runner(tmp_path, chosen, [], 60.0)
-    assert runner.work() == ["impossible-0"]
-    assert "data.vocab_size" in runner.status(chosen[0])
-    assert runner.status(chosen[1]).startswith("done: test BLEU")
-    result = json.loads(chosen[1].result.read_text())
-    assert result["updates"] == 2
-    assert result["parameters"] > 1000
-    assert result["training_flops"] > 6 * result["target_tokens"] * 12 * 12
-    assert set(result["splits"]) == {"test"}
-    before = chosen[1].result.stat().st_mtime_ns
-    assert runner.work() == ["impossible-0"]
-    assert chosen[1].result.stat().st_mtime_ns == before
-
-
-def test_the_table_shows_where_every_cell_stands(base: Config, tmp_path: pathlib.Path) -> None:
-    variants = {name: {"model.heads": 1} for name in ("done", "failed", "half", "new")}
-    done, failed, half, _ = chosen = cells.expand(base, variants, [0], tmp_path)
-    for cell in (done, half):
-        cell.path.mkdir(parents=True)
-    done.result.write_text(json.dumps({"splits": {"test": {"bleu": 31.25}}}))
-    failed.fail("Trouble: first line\nMemoryError: too much")
-    events = [{"step": 1, "split": "validation", "bleu": 12.5}, {"step": 1, "split": "train", "loss": 3.0}]
-    (half.path / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-    runner = Runner(tmp_path, chosen, [], 60.0)
-    shown = Console(width=120, file=io.StringIO())
-    shown.print(runner.table())
-    lines = cast(io.StringIO, shown.file).getvalue().splitlines()
-    wanted = {
-        "done": "done: test BLEU 31.25",
-        "failed": "failed: MemoryError: too much",
-        "half": "1 of 2 updates, validation BLEU 12.50",
-        "new": "0 of 2 updates",
-    }
-    for name, words in wanted.items():
-        assert any(name in line and words in line for line in lines), (name, lines)
-    assert "2 of 4 cells are over" in lines[-1]
-    # What is over gives way where there are more cells than lines.
-    runner = Runner(tmp_path, chosen * 10, [], 60.0)
-    shown.print(runner.table())
-    assert not any("31.25" in line for line in cast(io.StringIO, shown.file).getvalue().splitlines()[len(lines) :])
-
-
-def test_what_another_process_works_on_is_left_to_it(base: Config, tmp_path: pathlib.Path) -> None:
-    (cell,) = cells.expand(base, {"base": {}}, [0], tmp_path)
-    held = leases.claim(tmp_path / "claims", cell.name, 60)
-    assert held is not None
-    runner = Runner(tmp_path, [cell], [], 60.0)
-    assert runner.work() == []
-    assert not cell.path.exists()
-    assert runner.status(cell) == f"0 of 2 updates, {leases.owner(tmp_path / 'claims', cell.name, 60)} is at it"
+def test_a_sweep_and_its_report_in_any_folder(base: Config, tmp_path: pathlib.Path) -> None:
+    command = sweep_elsewhere(tmp_path, base, tmp_path)
+    trained = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert trained.returncode == 0, trained.stderr
+    report = [sys.executable, "-m", "experiments.report", f"--workdir={tmp_path}/sweep"]
+    reported = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True)
+    assert reported.returncode == 0, reported.stderr
+    assert "### BLEU on test compared with heads=3" in reported.stdout
+    assert (tmp_path / "sweep/report/report.html").exists()
 
 
 @pytest.mark.slow
@@ -165,17 +112,11 @@ def test_a_sweep_that_is_cut_off_leaves_no_process_and_no_claim(
     )
     assert shown.returncode == 0
     assert shown.stdout.startswith("base-0: ")
-    assert "is at it" not in shown.stdout
+    assert "running on" not in shown.stdout
 
 
-@pytest.mark.parametrize("pattern", ["^no positions-1$", "^no_positions-1$"])
-def test_cells_are_found_by_their_variant_or_their_folder(
-    small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path, pattern: str
-) -> None:
-    every = cells.expand(small(), {"base": {}, "no positions": {"model.positions": "none"}}, range(2), tmp_path)
-    assert [cell.name for cell in cells.named(every, pattern)] == ["no_positions-1"]
-    assert cells.named(every, "") == every
-    with pytest.raises(ValueError, match=r"--only=base-3: no cell of 4 has such a name"):
-        cells.named(every, "base-3")
-    with pytest.raises(ValueError, match=r"--only=\(base: no regular expression: missing \)"):
-        cells.named(every, "(base")
+def test_population_s_size() -> None:
+    assert [population_size(text) for text in ("auto", "off", "1", "16")] == [0, 1, 1, 16]
+    for text in ("0", "-1", "many", ""):
+        with pytest.raises(ValueError, match="neither auto nor off nor a number"):
+            population_size(text)

@@ -8,12 +8,11 @@ import jax
 import numpy as np
 import pytest
 import sentencepiece
-from flax import nnx
 
 from configs import base
 from transformer.data.tokenizers.sentencepiece import Tokenizer
-from transformer.interop.safetensors import named
-from transformer.models.build import build
+from transformer.interop.safetensors import flatten
+from transformer.models.build import abstract_model
 from transformer.spec import EOS, ModelSpec, Spec
 from transformer.training import state as states
 
@@ -23,7 +22,7 @@ VOCABULARY = 53
 SPEC = Spec.from_config(base.get_config().to_dict())
 SIZES = {"d_model": 14, "heads": 2, "d_ff": 17, "encoder_layers": 1, "decoder_layers": 2}
 
-# Every way in which a Marian model can differ.
+# Covers all settings in which Marian models differ.
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "biased": {"output_bias": True, "activation": "swish", "d_model": 15, "heads": 3},
@@ -32,21 +31,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 class Small(NamedTuple):
-    """A model of ours.
+    """A model in this codebase.
 
     Attributes:
-      spec: its settings.
-      model: its structure.
+      spec: settings.
+      model: definition of the model.
       params: random, a nested dict.
     """
 
     spec: ModelSpec
-    model: states.Model
+    model: states.ModelDef
     params: dict[str, Any]
 
     @property
-    def named(self) -> dict[str, np.ndarray]:
-        return named(self.params)
+    def flat(self) -> dict[str, np.ndarray]:
+        return flatten(self.params)
 
     def with_params(self, params: Any) -> "Small":
         return self._replace(params=params)
@@ -60,16 +59,16 @@ class Small(NamedTuple):
 
 
 def small(seed: int = 0, vocabulary: int = VOCABULARY, **changes: Any) -> Small:
-    """A model with random parameters, biases and norms too."""
+    """A model with random parameters, including biases and norms."""
     spec = dataclasses.replace(SPEC.model, **(SIZES | changes))
-    model, shapes = states.split(nnx.eval_shape(lambda: build(spec, vocabulary, jax.random.key(0))))
+    model, shapes = states.split(abstract_model(spec, vocabulary))
     generator = np.random.default_rng(seed)
     params = jax.tree.map(lambda leaf: generator.normal(0, 0.4, leaf.shape).astype(np.float32), shapes)
     return Small(spec, model, params)
 
 
 def sentences(seed: int = 1, vocabulary: int = VOCABULARY) -> tuple[np.ndarray, np.ndarray]:
-    """Source sentences that end with EOS, and decoder inputs that begin with BOS; both padded."""
+    """Padded source sentences that end with EOS, and padded decoder inputs that begin with BOS."""
     generator = np.random.default_rng(seed)
     source_BS, target_BT = (generator.integers(4, vocabulary, (5, length)) for length in (7, 11))
     target_BT[:, 0] = 1
@@ -82,13 +81,13 @@ def sentences(seed: int = 1, vocabulary: int = VOCABULARY) -> tuple[np.ndarray, 
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    """Of this project's own kind, with VOCABULARY pieces."""
-    return Tokenizer.train(FRENCH + ENGLISH, VOCABULARY, "bpe")
+    """A tokenizer of this codebase with VOCABULARY pieces."""
+    return Tokenizer.train_from_texts(FRENCH + ENGLISH, VOCABULARY, "bpe")
 
 
 @pytest.fixture(scope="session")
 def pair_of_models() -> tuple[bytes, bytes]:
-    """SentencePiece models of French and of English, of the kind that OPUS-MT has: normalised, other special ids."""
+    """SentencePiece models of French and English as in OPUS-MT: with normalisation and other special ids."""
 
     def train(texts: list[str], size: int) -> bytes:
         model = io.BytesIO()
@@ -108,7 +107,7 @@ def pieces_of(model: bytes) -> list[str]:
 
 @pytest.fixture(scope="session")
 def opus_vocabulary(pair_of_models: tuple[bytes, bytes]) -> dict[str, int]:
-    """Marian's table for both: end and unknown first, padding last."""
+    """Marian's vocabulary of both languages: EOS and UNK first, padding last."""
     pieces = [piece for model in pair_of_models for piece in pieces_of(model) if piece not in ("<s>", "</s>", "<unk>")]
     ordered = ["</s>", "<unk>", ">>fra<<", *dict.fromkeys(pieces), "<pad>"]
     return {piece: token for token, piece in enumerate(ordered)}
@@ -116,6 +115,6 @@ def opus_vocabulary(pair_of_models: tuple[bytes, bytes]) -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def transformers() -> Any:
-    """The library; it is what parity is with."""
+    """The library `transformers`, with PyTorch."""
     pytest.importorskip("torch", reason="parity with transformers needs PyTorch: pip install -e '.[parity]'")
     return pytest.importorskip("transformers", reason="parity needs transformers: pip install -e '.[interop]'")

@@ -1,4 +1,4 @@
-"""Models in Hugging Face's form and ours give the same logits and the same tokens."""
+"""Hugging Face Marian models and ours give the same logits and the same tokens."""
 
 import dataclasses
 import json
@@ -26,12 +26,12 @@ every_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIAN
 def write(path: pathlib.Path, model: Small, tokenizer: Tokenizer) -> pathlib.Path:
     pytest.importorskip("safetensors", reason="needs the extra `interop`")
     pieces = tokenizer.pieces(range(tokenizer.vocab_size))
-    folder.write(path, model.named, model.spec, SPEC.decode, 40, pieces, tokenizer.models, ("fr", "en"))
+    folder.write(path, model.flat, model.spec, SPEC.decode, 40, pieces, tokenizer.models, ("fr", "en"))
     return path
 
 
 def opus(path: pathlib.Path, transformers: Any, models: tuple[bytes, bytes], vocabulary: dict[str, int]) -> Any:
-    """A random model as OPUS-MT's are: padding is the last token and what decoding starts with, outputs have biases."""
+    """A random model in the OPUS-MT format: padding is the last token and starts decoding; the output has biases."""
     import torch
 
     size = len(vocabulary)
@@ -49,9 +49,9 @@ def opus(path: pathlib.Path, transformers: Any, models: tuple[bytes, bytes], voc
     torch.manual_seed(3)
     model = transformers.MarianMTModel(config).eval()
     with torch.no_grad():
-        for name, each in model.named_parameters():
+        for name, parameter in model.named_parameters():
             if "embed_positions" not in name:
-                each.normal_(0, 0.4)
+                parameter.normal_(0, 0.4)
         model.final_logits_bias.normal_(0, 0.5)
     model.save_pretrained(path)
     (path / "source.spm").write_bytes(models[0])
@@ -60,26 +60,26 @@ def opus(path: pathlib.Path, transformers: Any, models: tuple[bytes, bytes], voc
     return model
 
 
-def adopted(found: folder.Found) -> Small:
-    """Our model with parameters that were read."""
-    model = small(vocabulary=len(found.row_V), **found.settings)
-    return model.with_params(parameters.imported(found.arrays, model.spec, found.row_V))
+def imported(marian: folder.MarianModel) -> Small:
+    """Our model with the parameters of a Marian model."""
+    model = small(vocabulary=len(marian.row_V), **marian.settings)
+    return model.with_params(parameters.from_marian(marian.arrays, model.spec, marian.row_V))
 
 
 def their_logits(model: Any, source_BS: np.ndarray, target_BT: np.ndarray, pad: int) -> np.ndarray:
     import torch
 
     with torch.no_grad():
-        found = model(
+        output = model(
             input_ids=torch.tensor(source_BS),
             attention_mask=torch.tensor(source_BS != pad),
             decoder_input_ids=torch.tensor(target_BT),
         )
-    return found.logits.numpy()
+    return output.logits.numpy()
 
 
 @every_variant
-def test_what_is_exported_gives_our_logits_in_transformers(
+def test_an_exported_model_has_our_logits_in_transformers(
     changes: dict[str, Any], transformers: Any, tokenizer: Tokenizer, tmp_path: pathlib.Path
 ) -> None:
     model = small(**changes)
@@ -92,7 +92,7 @@ def test_what_is_exported_gives_our_logits_in_transformers(
     )
 
 
-def test_what_is_exported_has_our_tokens_in_transformers(
+def test_an_exported_model_has_our_tokens_in_transformers(
     transformers: Any, tokenizer: Tokenizer, tmp_path: pathlib.Path
 ) -> None:
     theirs = transformers.MarianTokenizer.from_pretrained(write(tmp_path, small(), tokenizer))
@@ -104,40 +104,41 @@ def test_what_is_exported_has_our_tokens_in_transformers(
 
 
 @every_variant
-def test_what_is_exported_is_imported_bit_for_bit(
+def test_export_and_import_are_inverse_bit_for_bit(
     changes: dict[str, Any], tokenizer: Tokenizer, tmp_path: pathlib.Path
 ) -> None:
     model = small(**changes)
-    found = folder.read(write(tmp_path, model, tokenizer))
-    assert settings.differing(model.spec, found.settings) == []
-    assert found.pieces == tokenizer.pieces(range(VOCABULARY))
-    again = adopted(found).named
-    assert again.keys() == model.named.keys()
-    for name, array in model.named.items():
+    marian = folder.read(write(tmp_path, model, tokenizer))
+    assert settings.differing_settings(model.spec, marian.settings) == []
+    assert marian.pieces == tokenizer.pieces(range(VOCABULARY))
+    again = imported(marian).flat
+    assert again.keys() == model.flat.keys()
+    for name, array in model.flat.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
 
 
-def test_an_opus_model_gives_its_logits_here(
+def test_an_imported_opus_model_has_its_logits(
     transformers: Any, pair_of_models: tuple[bytes, bytes], opus_vocabulary: dict[str, int], tmp_path: pathlib.Path
 ) -> None:
     theirs = opus(tmp_path, transformers, pair_of_models, opus_vocabulary)
-    found = folder.read(tmp_path)
+    marian = folder.read(tmp_path)
     size = len(opus_vocabulary)
-    model = adopted(found)
-    assert found.row_V.tolist() == [-1, size - 1, 0, 1, *range(2, size - 1)]
-    assert found.settings["output_bias"]
+    model = imported(marian)
+    assert marian.row_V.tolist() == [-1, size - 1, 0, 1, *range(2, size - 1)]
+    assert marian.settings["output_bias"]
     source_BS, target_BT = sentences(vocabulary=size)
-    row_V = np.where(found.row_V < 0, size - 1, found.row_V)  # their padding, for ours
+    row_V = np.where(marian.row_V < 0, size - 1, marian.row_V)  # their padding for our PAD, which they do not have
     logits = model.logits(source_BS, target_BT)
     expected = their_logits(theirs, row_V[source_BS], row_V[target_BT], size - 1)
     real = target_BT != 0
-    np.testing.assert_allclose(logits[real][:, 1:], expected[real][:, found.row_V[1:]], atol=1e-4, rtol=1e-4)
-    assert logits[real][:, 0].max() < -90  # what they do not have is never said
+    np.testing.assert_allclose(logits[real][:, 1:], expected[real][:, marian.row_V[1:]], atol=1e-4, rtol=1e-4)
+    assert logits[real][:, 0].max() < -90  # a token that they do not have is never an output
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
+        ({"score": "cosine"}, "model.score='cosine'"),
         ({"score_scale": "none"}, "model.score_scale='none'"),
         ({"positions": "rotary", "decoder_positions": "sinusoid"}, "model.positions='rotary'"),
         ({"decoder_positions": "none"}, "model.decoder_positions='none'"),
@@ -156,24 +157,26 @@ def test_an_opus_model_gives_its_logits_here(
         ({"architecture": "rnnsearch"}, "model.architecture='rnnsearch'"),
     ],
 )
-def test_what_marian_cannot_express_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
+def test_settings_that_marian_cannot_express_are_rejected_by_name(changes: dict[str, Any], named: str) -> None:
     spec = dataclasses.replace(SPEC.model, **changes)
     with pytest.raises(ValueError, match=re.escape(named)) as error:
-        settings.refuse(spec)
+        settings.check_expressible(spec)
     assert str(error.value).count("(Marian: ") == 1
 
 
-def test_settings_survive_the_way_there_and_back() -> None:
+def test_settings_survive_a_round_trip() -> None:
     for changes in VARIANTS.values():
         spec = small(**changes).spec
-        settings.refuse(spec)
-        wanted = settings.needed(settings.config(spec, VOCABULARY, 40)) | {"output_bias": spec.output_bias}
-        assert settings.differing(spec, wanted) == []
+        settings.check_expressible(spec)
+        wanted = settings.model_settings(settings.model_config(spec, VOCABULARY, 40)) | {
+            "output_bias": spec.output_bias
+        }
+        assert settings.differing_settings(spec, wanted) == []
         other = dataclasses.replace(spec, d_ff=19, d_k=3, scale_embeddings=not spec.scale_embeddings)
-        assert settings.differing(other, wanted) == ["d_ff", "scale_embeddings", "d_k"]
+        assert settings.differing_settings(other, wanted) == ["d_ff", "scale_embeddings", "d_k"]
 
 
-def test_a_length_penalty_is_the_nearest_power_of_the_length() -> None:
+def test_the_length_penalty_is_the_closest_power_of_the_length() -> None:
     assert settings.length_penalty(0.0) == 0.0
     exponent, growth = settings.length_penalty(0.6), ((5 + 21) / (5 + 19)) ** 0.6
     assert (21 / 19) ** exponent == pytest.approx(growth, rel=1e-4)
@@ -190,7 +193,7 @@ def test_a_length_penalty_is_the_nearest_power_of_the_length() -> None:
         ("pad_token_id", 99, "the id of pad is 99"),
     ],
 )
-def test_another_model_is_refused_by_the_entry_that_says_so(
+def test_an_unsupported_model_is_rejected_with_the_entry(
     entry: str, value: Any, message: str, tokenizer: Tokenizer, tmp_path: pathlib.Path
 ) -> None:
     path = write(tmp_path, small(), tokenizer) / "config.json"
@@ -200,27 +203,27 @@ def test_another_model_is_refused_by_the_entry_that_says_so(
     assert str(path) in str(error.value)
 
 
-def test_parameters_that_do_not_fit_are_refused_by_name() -> None:
+def test_parameters_that_do_not_fit_are_rejected_by_name() -> None:
     model = small()
-    theirs = parameters.exported(model.named, model.spec)
+    theirs = parameters.to_marian(model.flat, model.spec)
     row_V = np.arange(VOCABULARY)
     fc1 = "model.decoder.layers.1.fc1.weight"
-    without = {name: array for name, array in theirs.items() if name != fc1}
+    incomplete = {name: array for name, array in theirs.items() if name != fc1}
     positions = {"model.encoder.embed_positions.weight": parameters.sinusoids(13, 14)}
-    assert parameters.imported(theirs | positions, model.spec, row_V)
+    assert parameters.from_marian(theirs | positions, model.spec, row_V)
     for arrays, message in (
-        (without, f"{fc1} is missing"),
-        (theirs | {fc1: theirs[fc1][:-1]}, f"{fc1} has an axis of 16 numbers, not 17"),
+        (incomplete, f"{fc1} is missing"),
+        (theirs | {fc1: theirs[fc1][:-1]}, f"{fc1} has an axis of size 16, not 17"),
         (theirs | {fc1: theirs[fc1][0]}, f"{fc1} has 1 axes, not 2"),
         (theirs | {"model.extra": theirs[fc1]}, "model.extra: no setting"),
         (theirs | {"lm_head.weight": theirs["model.shared.weight"] + 1}, "lm_head.weight differs"),
-        (theirs | {next(iter(positions)): positions[next(iter(positions))][::-1]}, "no sinusoids"),
+        (theirs | {next(iter(positions)): positions[next(iter(positions))][::-1]}, "not sinusoids"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
-            parameters.imported(arrays, model.spec, row_V)
+            parameters.from_marian(arrays, model.spec, row_V)
 
 
-def test_a_missing_file_is_named_with_what_makes_it(tokenizer: Tokenizer, tmp_path: pathlib.Path) -> None:
+def test_a_missing_file_is_named_with_a_remedy(tokenizer: Tokenizer, tmp_path: pathlib.Path) -> None:
     weights = write(tmp_path, small(), tokenizer) / "model.safetensors"
     weights.rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors: no such file; .*save_pretrained"):

@@ -1,9 +1,8 @@
-"""A stand-in for Cloud TPU: `gcloud` over a folder, whose workers are local processes with homes of their own.
+"""A stand-in for Cloud TPU: `gcloud` on a folder, with local processes as workers, each with its own home.
 
     python cloud.py FOLDER compute tpus tpu-vm create ...
 
-It takes the lines that launch/tpu_vm.py writes, and refuses others as gcloud does. A test imports it to take a slice
-away.
+Accepts the command lines of launch/tpu_vm.py, and rejects others as gcloud does. A test imports it to preempt a slice.
 """
 
 import concurrent.futures
@@ -30,9 +29,9 @@ QUEUE_FLAGS = {
     "describe": {"zone", "format"},
     "delete": {"zone", "quiet", "force"},
 }
-WAITS = 2  # looks at a queued resource before there is a slice
+WAITS = 2  # polls of a queued resource before the slice is ready
 
-# A worker's Python: an installation does nothing, and an environment's Python is the one of the tests.
+# A worker's Python: installing packages does nothing, and the virtual environment's Python is the tests'.
 PYTHON3 = """#!/bin/sh
 case "$*" in
 *"uv venv"*)
@@ -46,23 +45,23 @@ esac
 """
 
 
-class RefusedError(Exception):
-    """What gcloud says and ends with status 1 after."""
+class GcloudError(Exception):
+    """An error that gcloud prints before it exits with status 1."""
 
 
 class Cloud:
-    """The folder: a folder of each node, with its workers' homes; a file of each queued resource; a log of calls."""
+    """The folder holds a folder per node with its workers' homes, a file per queued resource, and a call log."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.calls = folder / "calls"
 
     def install(self, python: str = sys.executable) -> None:
-        """Makes bin/gcloud; `python` is what a worker's environment runs."""
+        """Writes bin/gcloud; `python` is the command of a worker's virtual environment."""
         for name, text in {
             "bin/gcloud": f'#!/bin/sh\nexec {sys.executable} -S {__file__} {self.folder} "$@"\n',
             "worker-bin/python3": PYTHON3,
-            # A wait of minutes, which is for other hosts' clocks, is noted and not made.
+            # The wait for leases to expire takes minutes: record it instead of sleeping.
             "worker-bin/sleep": f'#!/bin/sh\necho "$1" >>{self.folder}/slept\n',
         }.items():
             path = self.folder / name
@@ -80,22 +79,22 @@ class Cloud:
     def _read(self, name: str) -> dict[str, object]:
         path = self.node(name) / "node.json"
         if not path.exists():
-            raise RefusedError(f"NOT_FOUND: Resource '{name}' was not found")
+            raise GcloudError(f"NOT_FOUND: Resource '{name}' was not found")
         return json.loads(path.read_text())
 
-    def _write(self, name: str, **known: object) -> None:
+    def _write(self, name: str, **fields: object) -> None:
         path = self.node(name) / "node.json"
-        path.with_suffix(".new").write_text(json.dumps(known))
+        path.with_suffix(".new").write_text(json.dumps(fields))
         path.with_suffix(".new").replace(path)
 
     def create(self, name: str, accelerator: str) -> None:
         if self.node(name).exists():
-            raise RefusedError(f"ALREADY_EXISTS: Resource '{name}' already exists")
+            raise GcloudError(f"ALREADY_EXISTS: Resource '{name}' already exists")
         if (self.folder / "no-capacity").exists():
-            raise RefusedError("There is no more capacity in the zone")
+            raise GcloudError("There is no more capacity in the zone")
         kind, size = accelerator.split("-")
         if kind != "v5litepod":
-            raise RefusedError(f"INVALID_ARGUMENT: {accelerator}")
+            raise GcloudError(f"INVALID_ARGUMENT: {accelerator}")
         hosts = 1 if int(size) <= 8 else int(size) // 4
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -110,19 +109,19 @@ class Cloud:
         self._remove(name)
 
     def _remove(self, name: str) -> None:
-        # Moved first: a slice is there or is not, also for who looks while its files are being deleted.
-        gone = self.folder / "gone" / f"{name}-{time.monotonic_ns()}"
-        gone.parent.mkdir(exist_ok=True)
-        self.node(name).rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)  # a process killed just now may still write
+        # Rename first: the slice disappears at once, also for processes that poll while its files are deleted.
+        deleted = self.folder / "deleted" / f"{name}-{time.monotonic_ns()}"
+        deleted.parent.mkdir(exist_ok=True)
+        self.node(name).rename(deleted)
+        shutil.rmtree(deleted, ignore_errors=True)  # a process that was just killed may still write
 
     def end(self) -> None:
-        """Kills all that was ever started here, also on slices that are gone."""
+        """Kills every process of the cloud, also of deleted slices."""
         self._kill(self._marked(f"STANDIN_NODE={self.node('')}/".encode()), signal.SIGKILL)
 
     def preempt(self, name: str, grace: float = 30.0) -> None:
-        """Takes a slice away: its processes are told, and killed in the end."""
-        known = self._read(name)
+        """Preempts a slice: its processes get SIGTERM, and SIGKILL after the grace period."""
+        node = self._read(name)
         self._signal(name, signal.SIGTERM)
         end = time.monotonic() + grace
         while self.processes(name) and time.monotonic() < end:
@@ -133,21 +132,21 @@ class Cloud:
             request.write_text(json.dumps(json.loads(request.read_text()) | {"state": "SUSPENDED"}))
             self._remove(name)
         else:
-            self._write(name, **(known | {"state": "PREEMPTED"}))
+            self._write(name, **(node | {"state": "PREEMPTED"}))
 
     def processes(self, name: str) -> list[int]:
-        """Whatever was started on a worker of the slice, found by its environment."""
+        """Returns the ids of processes on the slice's workers, found by an environment variable."""
         return self._marked(f"STANDIN_NODE={self.node(name)}\0".encode())
 
     def _marked(self, mark: bytes) -> list[int]:
-        found: list[int] = []
+        pids: list[int] = []
         for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (path / "environ").read_bytes():
-                    found.append(int(path.name))
+                    pids.append(int(path.name))
             except OSError:
                 continue
-        return found
+        return pids
 
     def _signal(self, name: str, number: int) -> None:
         self._kill(self.processes(name), number)
@@ -160,97 +159,97 @@ class Cloud:
                 continue
 
     def ssh(self, name: str, worker: str, line: str) -> int:
-        """Runs a line on workers, all at the same time; the worst status."""
+        """Runs a shell line on the workers in parallel; returns the highest exit status."""
         hosts = self._ready(name)
-        chosen = range(hosts) if worker == "all" else [int(worker)]
+        workers = range(hosts) if worker == "all" else [int(worker)]
         with concurrent.futures.ThreadPoolExecutor(hosts) as pool:
-            return max(pool.map(lambda each: self._run(name, each, line), chosen))
+            return max(pool.map(lambda index: self._run(name, index, line), workers))
 
     def _run(self, name: str, worker: int, line: str) -> int:
-        known, home = self._read(name), self.node(name) / str(worker)
+        node, home = self._read(name), self.node(name) / str(worker)
         environment = os.environ | {
             "HOME": str(home),
             "PATH": f"{self.folder}/worker-bin:{os.environ['PATH']}",
             "STANDIN_NODE": str(self.node(name)),
             "STANDIN_PYTHON": (self.folder / "python").read_text(),
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", "").replace("device_count=2", "device_count=1"),
-            "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{known['port']}",
-            "JAX_NUM_PROCESSES": str(known["hosts"]),
+            "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{node['port']}",
+            "JAX_NUM_PROCESSES": str(node["hosts"]),
             "JAX_PROCESS_ID": str(worker),
         }
         return subprocess.run(["bash", "-c", line], cwd=home, env=environment, check=False).returncode
 
     def _ready(self, name: str) -> int:
-        known = self._read(name)
-        if known["state"] != "READY":
-            raise RefusedError(f"{name} is not in READY state")
-        return int(str(known["hosts"]))
+        node = self._read(name)
+        if node["state"] != "READY":
+            raise GcloudError(f"{name} is not in READY state")
+        return int(str(node["hosts"]))
 
     def scp(self, source: str, target: str, worker: str) -> None:
         if ":" in target:
             name, _, path = target.partition(":")
             hosts = self._ready(name)
-            for each in range(hosts) if worker == "all" else [int(worker)]:
-                shutil.copy(source, self.node(name) / str(each) / path)
+            for index in range(hosts) if worker == "all" else [int(worker)]:
+                shutil.copy(source, self.node(name) / str(index) / path)
         else:
             name, _, path = source.partition(":")
             self._ready(name)
-            found = self.node(name) / worker / path  # an absolute path stays one
-            shutil.copytree(found, pathlib.Path(target) / found.name)
+            folder = self.node(name) / worker / path  # `path` may be absolute
+            shutil.copytree(folder, pathlib.Path(target) / folder.name)
 
-    def request(self, verb: str, name: str, given: dict[str, str]) -> None:
-        """Queued resources: there is a slice after a few looks."""
+    def request(self, verb: str, name: str, flags: dict[str, str]) -> None:
+        """Handles a queued resource, whose slice is ready after a few polls."""
         path = self.folder / "requests" / name
         path.parent.mkdir(exist_ok=True)
         if verb == "create":
             if path.exists():
-                raise RefusedError(f"ALREADY_EXISTS: Resource '{name}' already exists")
-            path.write_text(json.dumps({"state": "WAITING_FOR_RESOURCES", "looks": 0, **given}))
+                raise GcloudError(f"ALREADY_EXISTS: Resource '{name}' already exists")
+            path.write_text(json.dumps({"state": "WAITING_FOR_RESOURCES", "polls": 0, **flags}))
             return
         if not path.exists():
-            raise RefusedError(f"NOT_FOUND: Resource '{name}' was not found")
-        known = json.loads(path.read_text())
+            raise GcloudError(f"NOT_FOUND: Resource '{name}' was not found")
+        request = json.loads(path.read_text())
         if verb == "delete":
-            if self.node(known["node-id"]).exists():
-                self.delete(known["node-id"])
+            if self.node(request["node-id"]).exists():
+                self.delete(request["node-id"])
             path.unlink()
             return
-        known["looks"] += 1
-        if known["looks"] == WAITS:
-            self.create(known["node-id"], known["accelerator-type"])
-            known["state"] = "ACTIVE"
-        path.write_text(json.dumps(known))
-        print(known["state"])
+        request["polls"] += 1
+        if request["polls"] == WAITS:
+            self.create(request["node-id"], request["accelerator-type"])
+            request["state"] = "ACTIVE"
+        path.write_text(json.dumps(request))
+        print(request["state"])
 
 
 def main(cloud: Cloud, words: list[str]) -> int:
     with cloud.calls.open("a") as calls:
         print(*words[2:5], file=calls)
     service, verb, *rest = words[2:]
-    parts = [re.fullmatch(r"--([a-z-]+)(?:=(.*))?", word, re.DOTALL) for word in rest]
-    given = {part[1]: part[2] or "" for part in parts if part}
-    names = [word for word, part in zip(rest, parts, strict=True) if not part]
+    matches = [re.fullmatch(r"--([a-z-]+)(?:=(.*))?", word, re.DOTALL) for word in rest]
+    flags = {part[1]: part[2] or "" for part in matches if part}
+    names = [word for word, part in zip(rest, matches, strict=True) if not part]
     allowed = (FLAGS if service == "tpu-vm" else QUEUE_FLAGS)[verb]
-    if "zone" not in given or not given.keys() <= allowed:
-        raise RefusedError(f"unrecognized arguments: {given.keys() ^ allowed}")
+    if "zone" not in flags or not flags.keys() <= allowed:
+        raise GcloudError(f"unrecognized arguments: {flags.keys() ^ allowed}")
     if service == "queued-resources":
-        cloud.request(verb, names[0], given)
+        cloud.request(verb, names[0], flags)
     elif verb == "create":
-        cloud.create(names[0], given["accelerator-type"])
+        cloud.create(names[0], flags["accelerator-type"])
     elif verb == "describe":
         print(cloud.state(names[0]))
     elif verb == "delete":
         cloud.delete(names[0])
     elif verb == "scp":
-        cloud.scp(names[0], names[1], given["worker"])
+        cloud.scp(names[0], names[1], flags["worker"])
     else:
-        return cloud.ssh(names[0], given["worker"], given["command"])
+        return cloud.ssh(names[0], flags["worker"], flags["command"])
     return 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main(Cloud(pathlib.Path(sys.argv[1])), sys.argv[2:]))
-    except RefusedError as refused:
-        print(f"ERROR: (gcloud) {refused}", file=sys.stderr)
+    except GcloudError as error:
+        print(f"ERROR: (gcloud) {error}", file=sys.stderr)
         sys.exit(1)

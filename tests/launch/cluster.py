@@ -1,6 +1,6 @@
-"""A stand-in for SLURM: `sbatch`, `srun` and `scontrol` over a folder, whose nodes are local processes.
+"""A stand-in for SLURM: `sbatch`, `srun` and `scontrol` on a folder, with local processes as nodes.
 
-A job runs its script in the background; a test imports this to end its tasks, as SLURM does before it takes nodes away.
+A job runs its script in the background. A test imports this to signal its tasks, as SLURM does before the time limit.
 """
 
 import contextlib
@@ -13,18 +13,18 @@ import subprocess
 import sys
 import time
 
-# A wait of minutes, which is for other hosts' clocks, is noted and not made.
+# The wait for leases to expire takes minutes: record it instead of sleeping.
 SLEEP = '#!/bin/sh\necho "$1" >>%s/slept\n'
 
 
 class Cluster:
-    """The folder: of each job its status, the processes of its step, and whether it is to be queued again."""
+    """The folder holds each job's status, the process ids of its step, and whether it will be requeued."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
 
     def install(self) -> None:
-        """Makes bin/sbatch and the others."""
+        """Writes bin/sbatch and the other programs."""
         (self.folder / "bin").mkdir(parents=True)
         for name in ("sbatch", "srun", "scontrol", "sleep"):
             path = self.folder / "bin" / name
@@ -33,32 +33,32 @@ class Cluster:
             path.chmod(0o755)
 
     def jobs(self) -> list[str]:
-        """Submitted, each task of an array by itself."""
+        """Returns the submitted jobs; each task of an array is one."""
         return sorted(path.stem for path in self.folder.glob("*.job"))
 
     def status(self, job: str) -> int | None:
-        """With which a job ended, if it did."""
+        """Returns the exit status of a job, or None if it is still running."""
         path = self.folder / f"{job}.status"
         return int(path.read_text()) if path.exists() else None
 
     def end_step(self, job: str) -> None:
-        """SIGTERM to the job's tasks, as --signal=TERM@60 asks for."""
+        """Sends SIGTERM to the job's tasks, as --signal=TERM@60 requests."""
         for process in json.loads((self.folder / f"{job}.step").read_text()):
             os.kill(process, signal.SIGTERM)
 
     def cancel(self, job: str) -> None:
-        """SIGTERM to all that belongs to the job, as scancel sends it."""
+        """Sends SIGTERM to the job's shell and tasks, as scancel does."""
         os.kill(int((self.folder / f"{job}.shell").read_text()), signal.SIGTERM)
         self.end_step(job)
 
     def sbatch(self, script: str) -> None:
-        asked = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(.*))?$", pathlib.Path(script).read_text(), re.MULTILINE))
-        first, last = map(int, asked.get("array", "0-0").split("-"))
+        options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(.*))?$", pathlib.Path(script).read_text(), re.MULTILINE))
+        first, last = map(int, options.get("array", "0-0").split("-"))
         number = os.getpid()
         for index in range(first, last + 1):
             job = str(number + index)
             (self.folder / f"{job}.job").touch()
-            words = [job, str(index), script, asked["nodes"], asked["output"], f"{number}"]
+            words = [job, str(index), script, options["nodes"], options["output"], f"{number}"]
             with pathlib.Path(os.devnull).open("r+b") as null:
                 subprocess.Popen(
                     [sys.executable, "-S", __file__, str(self.folder), "job", *words],
@@ -67,7 +67,7 @@ class Cluster:
         print(f"Submitted batch job {number}")
 
     def job(self, job: str, index: str, script: str, nodes: str, output: str, array: str) -> None:
-        """Runs a job's script, again for as long as it is queued again."""
+        """Runs a job's script, and repeats it while the job is requeued."""
         log = pathlib.Path(output.replace("%j", job).replace("%A", array).replace("%a", index))
         again, restarts = self.folder / f"{job}.again", 0
         (self.folder / f"{job}.runner").write_text(str(os.getpid()))
@@ -88,8 +88,8 @@ class Cluster:
             restarts += 1
 
     def srun(self, *line: str) -> int:
-        """One task on each node; the worst status."""
-        words = [word for place, word in enumerate(line) if place or not word.startswith("--cpus-per-task=")]
+        """Runs one task on each node; returns the highest exit status."""
+        words = [word for index, word in enumerate(line) if index or not word.startswith("--cpus-per-task=")]
         job, nodes = os.environ["SLURM_JOB_ID"], int(os.environ["SLURM_NNODES"])
         shared = {
             "SLURM_STEP_NUM_TASKS": str(nodes), "SLURM_NTASKS": str(nodes), "SLURM_LOCALID": "0",
@@ -107,21 +107,21 @@ class Cluster:
         (self.folder / f"{job}.again").touch()
 
     def end(self) -> None:
-        """Kills what is still running."""
+        """Kills the processes that are still running."""
         for job in (job for job in self.jobs() if self.status(job) is None):
             for path in (self.folder / f"{job}.{kind}" for kind in ("runner", "shell", "step")):
-                known = json.loads(path.read_text()) if path.exists() else []
-                for process in known if isinstance(known, list) else [known]:
+                pids = json.loads(path.read_text()) if path.exists() else []
+                for process in pids if isinstance(pids, list) else [pids]:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(process, signal.SIGKILL)
 
     def wait(self, within: float = 60.0) -> list[int]:
-        """The statuses of all jobs, once they have ended."""
+        """Waits until all jobs have finished; returns their exit statuses."""
         end = time.monotonic() + within
-        while None in (found := [self.status(job) for job in self.jobs()]):
+        while None in (statuses := [self.status(job) for job in self.jobs()]):
             assert time.monotonic() < end, f"still running after {within} seconds"
             time.sleep(0.05)
-        return [status for status in found if status is not None]
+        return [status for status in statuses if status is not None]
 
 
 if __name__ == "__main__":

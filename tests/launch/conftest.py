@@ -1,45 +1,81 @@
-"""A cloud and a cluster in a folder, first on PATH."""
+"""Fixtures: a stand-in cloud and a stand-in cluster in a folder, first on PATH; and a tiny spec for plans."""
 
+import functools
 import pathlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from configs import base
+from launch.planner import libtpu
+from launch.tpu_vm import pack_repository
 from tests.launch.cloud import Cloud
 from tests.launch.cluster import Cluster
+from transformer.spec import Spec
 
 TRAINER = f"{sys.executable} -S {pathlib.Path(__file__).with_name('trainer.py')}"
+compiles = pytest.mark.skipif(
+    not libtpu.installed(), reason="libtpu is not installed: pip install -e '.[tpu]' compiles for TPUs"
+)
 
 
 @pytest.fixture
 def make_cloud(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Cloud]]:
-    """Makes a stand-in of Cloud TPU whose workers run what is given for Python; ends all they have started."""
-    made: list[Cloud] = []
+    """Returns a factory of stand-in clouds whose workers run the given command as Python; kills their processes."""
+    clouds: list[Cloud] = []
 
     def make(python: str) -> Cloud:
         cloud = Cloud(tmp_path / "cloud")
         cloud.install(python)
         monkeypatch.setenv("PATH", f"{cloud.folder}/bin", prepend=":")
-        made.append(cloud)
+        clouds.append(cloud)
         return cloud
 
     yield make
-    for cloud in made:
+    for cloud in clouds:
         cloud.end()
 
 
 @pytest.fixture
 def cloud(make_cloud: Callable[[str], Cloud]) -> Cloud:
-    """One whose workers only count."""
+    """A stand-in cloud whose workers run tests/launch/trainer.py instead of Python."""
     return make_cloud(TRAINER)
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The archive of the repository."""
+    path = tmp_path_factory.mktemp("packed") / "code.tar.gz"
+    pack_repository(path)
+    return path
+
+
+@pytest.fixture
+def packed_once(packed: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packs the repository once for all tests."""
+    monkeypatch.setattr("launch.tpu_vm.pack_repository", functools.partial(shutil.copy, packed))
 
 
 @pytest.fixture
 def cluster(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A stand-in of SLURM; kills all that is left of its jobs."""
-    made = Cluster(tmp_path / "cluster")
-    made.install()
-    monkeypatch.setenv("PATH", f"{made.folder}/bin", prepend=":")
-    yield made
-    made.end()
+    """A stand-in SLURM cluster; kills the processes of its jobs."""
+    slurm = Cluster(tmp_path / "cluster")
+    slurm.install()
+    monkeypatch.setenv("PATH", f"{slurm.folder}/bin", prepend=":")
+    yield slurm
+    slurm.end()
+
+
+def tiny_spec(**changes: Any) -> Spec:
+    """Returns a spec of a tiny model; `changes` maps section__key to a value."""
+    config = base.get_config()
+    sizes = {
+        "model.d_model": 8, "model.d_ff": 16, "model.heads": 2, "model.encoder_layers": 1, "model.decoder_layers": 1,
+        "data.vocab_size": 32, "data.max_length": 7, "data.tokens_per_batch": 45, "decode.max_extra_length": 3,
+        "decode.batch_size": 4, "decode.beam_size": 2, "train.steps": 1000, "train.accumulate": 2,
+    }  # fmt: skip
+    config.update_from_flattened_dict(sizes | {key.replace("__", "."): value for key, value in changes.items()})
+    return Spec.from_config(config.to_dict())

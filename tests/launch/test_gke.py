@@ -1,4 +1,4 @@
-"""The GKE launcher: xpk's lines, and a user's mistakes."""
+"""launch.gke: the xpk command lines, and user errors."""
 
 import pathlib
 import shlex
@@ -13,16 +13,16 @@ RUN = ("run", *AT, "--name=w", "--config=configs/quickstart.py")
 
 
 def launch(*words: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "launch.gke", *words]
-    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT)
+    command = [sys.executable, "-m", "launch.gke", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def test_the_line_of_a_run() -> None:
-    done = launch(
+def test_the_command_line_of_run() -> None:
+    result = launch(
         *RUN, "--accelerator=v5e-16", "--config.data.path=a b", "--workdir=/mnt/x", "--project=p", "--dry_run"
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    *words, command = shlex.split(done.stdout)
+    assert (result.returncode, result.stderr) == (0, "")
+    *words, command = shlex.split(result.stdout)
     assert words == [
         "xpk", "workload", "create", "--cluster=c", "--zone=z", "--project=p", "--workload=w",
         "--tpu-type=v5litepod-16", "--base-docker-image=python:3.12", f"--script-dir={ROOT}", "--max-restarts=20",
@@ -42,7 +42,7 @@ def test_the_line_of_a_run() -> None:
         (("delete", *AT, "--name=w"), "xpk workload delete --cluster=c --zone=z --workload=w"),
     ],
 )
-def test_the_other_lines(words: tuple[str, ...], line: str) -> None:
+def test_the_other_command_lines(words: tuple[str, ...], line: str) -> None:
     assert launch(*words, "--dry_run").stdout.strip() == line
 
 
@@ -53,15 +53,15 @@ def test_the_other_lines(words: tuple[str, ...], line: str) -> None:
         ((*RUN, "--accelerator=v6e-8", "--workdir=runs/x"), "a container's disk is lost with it"),
     ],
 )
-def test_a_mistake_is_one_line(words: tuple[str, ...], message: str) -> None:
-    done = launch(*words, "--dry_run")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert message in done.stderr
+def test_a_user_error_is_one_line(words: tuple[str, ...], message: str) -> None:
+    result = launch(*words, "--dry_run")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert message in result.stderr
 
 
-def test_without_xpk_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+def test_without_xpk_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    done = launch("list", *AT)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: xpk is not on PATH; install it with: pip install xpk")
+    result = launch("list", *AT)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: xpk is not on PATH; install it with: pip install xpk")

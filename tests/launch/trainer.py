@@ -1,6 +1,6 @@
-"""Stands in for a worker's Python: it trains nothing, but counts steps in the workdir, and can be cut off and go on.
+"""Stands in for a worker's Python: counts steps in the workdir instead of training, and resumes after SIGTERM.
 
-Process 0 writes; the others end when it has. A workdir that holds a file `fail` makes it fail.
+Process 0 writes; the others exit when it is done. It fails if the workdir holds a file `fail`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Layers with drawn parameters: what is initialised to zero or one would hide where it is used."""
+"""Layers with random parameters: initial values of zero or one would hide errors."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,7 +13,7 @@ Layer = TypeVar("Layer", bound=nnx.Module)
 
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., nnx.Module]:
-    """Makes a layer without running its initialisers, and fills it with normal numbers, biases included."""
+    """Makes a layer with normally distributed parameters, including biases, without running its initializers."""
 
     def fill(path: tuple, shape: jax.ShapeDtypeStruct, generator: np.random.Generator) -> jax.Array:
         mean = 1.0 if "scale_D" in jax.tree_util.keystr(path) else 0.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.layers.feed_forward import FeedForward, GatedFeedForward, absent
+from transformer.layers.feed_forward import FeedForward, GatedFeedForward, no_feed_forward
 from transformer.ops.dropout import KINDS, Dropout, drop
 
 D_MODEL, D_FF = 7, 13
@@ -19,7 +19,7 @@ def x() -> np.ndarray:
 
 @pytest.fixture
 def make(draw):
-    """Makes a network with drawn parameters."""
+    """Makes a network with random parameters."""
 
     def network(activation=jax.nn.relu, dtype=jnp.float32) -> FeedForward:
         build = functools.partial(FeedForward, D_MODEL, D_FF, activation=activation, dtype=dtype)
@@ -35,33 +35,33 @@ def run(network: FeedForward, x: np.ndarray, dropout: Dropout | None = None) -> 
     return np.asarray(compiled(network, x, dropout))
 
 
-def parts(network: FeedForward) -> list[np.ndarray]:
+def weights(network: FeedForward) -> list[np.ndarray]:
     layers = (network.inner, network.outer)
-    return [np.asarray(each[...]) for layer in layers for each in (layer.kernel, layer.bias)]
+    return [np.asarray(param[...]) for layer in layers for param in (layer.kernel, layer.bias)]
 
 
 def test_equation_2(make, x) -> None:
     network = make()
-    w_1, b_1, w_2, b_2 = parts(network)
+    w_1, b_1, w_2, b_2 = weights(network)
     assert w_1.shape == (D_MODEL, D_FF)
     expected = np.maximum(0, x @ w_1 + b_1) @ w_2 + b_2
     np.testing.assert_allclose(run(network, x), expected, atol=1e-5)
 
 
-def test_the_activation_is_what_is_given(make, x) -> None:
+def test_activation_is_an_argument(make, x) -> None:
     network = make(activation=jnp.square)
-    w_1, b_1, w_2, b_2 = parts(network)
+    w_1, b_1, w_2, b_2 = weights(network)
     np.testing.assert_allclose(run(network, x), (x @ w_1 + b_1) ** 2 @ w_2 + b_2, rtol=1e-5, atol=1e-5)
 
 
-def test_positions_do_not_meet(make, x) -> None:
+def test_positions_are_independent(make, x) -> None:
     network, order = make(), [3, 0, 4, 2, 1]
     np.testing.assert_allclose(run(network, x[:, order]), run(network, x)[:, order], atol=1e-6)
 
 
 def test_dropout_acts_after_the_activation(make, x) -> None:
     network = make()
-    w_1, b_1, w_2, b_2 = parts(network)
+    w_1, b_1, w_2, b_2 = weights(network)
     dropout = Dropout.from_key(jax.random.key(0), {"feed_forward": jnp.float32(0.4)})
     inner_BTF = jax.jit(drop, static_argnums=2)(np.maximum(0, x @ w_1 + b_1), dropout, "feed_forward")
     np.testing.assert_allclose(run(network, x, dropout), np.asarray(inner_BTF) @ w_2 + b_2, atol=1e-5)
@@ -70,9 +70,9 @@ def test_dropout_acts_after_the_activation(make, x) -> None:
     np.testing.assert_array_equal(run(network, x, others), run(network, x))
 
 
-def test_arithmetic_is_short_and_parameters_are_long(make, x) -> None:
+def test_bfloat16_has_float32_parameters(make, x) -> None:
     network = make(dtype=jnp.bfloat16)
-    assert all(part.dtype == np.float32 for part in parts(network))
+    assert all(part.dtype == np.float32 for part in weights(network))
     y = run(network, x.astype(jnp.bfloat16))
     assert y.dtype == jnp.bfloat16
     long = run(make(), x)
@@ -81,7 +81,7 @@ def test_arithmetic_is_short_and_parameters_are_long(make, x) -> None:
 
 def test_swiglu(draw, x) -> None:
     network = draw(lambda: GatedFeedForward(D_MODEL, D_FF, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0)))
-    w_1, b_1, w_2, b_2 = parts(network)
+    w_1, b_1, w_2, b_2 = weights(network)
     w_3, b_3 = (np.asarray(each[...]) for each in (network.gate.kernel, network.gate.bias))
     inner_BTF = x @ w_1 + b_1
     swish_BTF = inner_BTF / (1 + np.exp(-inner_BTF)) * (x @ w_3 + b_3)
@@ -91,5 +91,5 @@ def test_swiglu(draw, x) -> None:
     np.testing.assert_allclose(network(x, dropout), np.asarray(dropped_BTF) @ w_2 + b_2, atol=1e-5)
 
 
-def test_absent_hands_x_through(x) -> None:
-    assert absent(x) is x
+def test_no_feed_forward_returns_x(x) -> None:
+    assert no_feed_forward(x) is x

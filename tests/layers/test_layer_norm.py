@@ -32,7 +32,7 @@ def test_starts_at_mean_zero_and_variance_one() -> None:
 
 @pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
 def test_epsilon_is_added_to_the_variance(epsilon: float) -> None:
-    """Of -0.001 and 0.001 the variance is 1e-6, less than either epsilon."""
+    """The variance of -0.001 and 0.001 is 1e-6, less than either epsilon."""
     y = run(LayerNorm(2, epsilon=epsilon), np.array([[-1e-3, 1e-3]], np.float32))
     expected = 1e-3 / math.sqrt(1e-6 + epsilon)
     np.testing.assert_allclose(y, [[-expected, expected]], rtol=1e-5)
@@ -47,12 +47,12 @@ def test_equal_numbers_give_the_bias_and_a_finite_gradient(draw) -> None:
 
 
 def test_far_from_zero() -> None:
-    """The variance is that of the differences: the mean of squares minus the square of the mean would be noise here."""
+    """The variance is computed from differences: mean of squares minus squared mean would be rounding noise."""
     x = np.random.default_rng(0).integers(0, 8, (3, 8)).astype(np.float32)
     np.testing.assert_allclose(run(LayerNorm(8), x + 2**20), run(LayerNorm(8), x), atol=1e-5)
 
 
-def test_short_floats_come_out_short_and_are_normalised_long(draw) -> None:
+def test_bfloat16_is_normalised_in_float32(draw) -> None:
     norm = draw(lambda: LayerNorm(101))
     x = np.random.default_rng(0).normal(100, 2, (3, 101)).astype(jnp.bfloat16)
     y = run(norm, x)
@@ -61,7 +61,7 @@ def test_short_floats_come_out_short_and_are_normalised_long(draw) -> None:
 
 
 def test_rms_by_hand(draw) -> None:
-    """0, 1, 2, 5 have mean square (1 + 4 + 25) / 4; there is no mean to take off and no bias to add."""
+    """0, 1, 2, 5 have mean square (1 + 4 + 25) / 4; no mean is subtracted and no bias is added."""
     norm = draw(lambda: RMSNorm(4, epsilon=0.5))
     expected = np.array([0, 1, 2, 5]) / math.sqrt(7.5 + 0.5) * np.asarray(norm.scale_D[...])
     np.testing.assert_allclose(norm(jnp.array([[[0, 1, 2, 5]]], jnp.float32))[0, 0], expected, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Recurrent layers; that their arithmetic is PyTorch's is tested in tests/parity. Sizes: B 3, T 5, D 7, R 11."""
+"""Recurrent layers; tests/parity compares them with PyTorch. Sizes: B 3, T 5, D 7, R 11."""
 
 import math
 
@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.layers.recurrent import CELLS, USUAL, Bidirectional, Recurrent, uniform
+from transformer.layers.recurrent import CELLS, DEFAULT_INITIALIZERS, Bidirectional, Recurrent, uniform_initializers
 
 ROWS, TIME, INPUTS, SIZE = 3, 5, 7, 11
 LENGTH_B = np.array([3, 5, 1])
 MASK_BT = jnp.arange(TIME)[None] < jnp.asarray(LENGTH_B)[:, None]
 
 
-def make(cell: str, dtype=jnp.float32, initial=USUAL) -> Recurrent:
+def make(cell: str, dtype=jnp.float32, initializers=DEFAULT_INITIALIZERS) -> Recurrent:
     rngs = nnx.Rngs(0)
-    return Recurrent(INPUTS, CELLS[cell](SIZE, initial=initial, dtype=dtype, rngs=rngs), initial=initial, rngs=rngs)
+    return Recurrent(
+        INPUTS,
+        CELLS[cell](SIZE, initializers=initializers, dtype=dtype, rngs=rngs),
+        initializers=initializers,
+        rngs=rngs,
+    )
 
 
 @pytest.fixture(scope="module", params=CELLS)
@@ -31,19 +36,19 @@ def x() -> np.ndarray:
 
 
 def test_padding_does_not_move_the_carry(layer, x) -> None:
-    """The carry after a padded sentence is the one after its last token, and outputs are those of it alone."""
-    hidden_BTR, last = layer(x, MASK_BT, layer.cell.start((ROWS,)))
+    """Carry and outputs of a padded sentence equal those of the sentence without padding."""
+    hidden_BTR, last = layer(x, MASK_BT, layer.cell.initial_carry((ROWS,)))
     for row, length in enumerate(LENGTH_B):
-        alone = (x[row : row + 1, :length], np.ones((1, length), bool), layer.cell.start((1,)))
-        hidden, carry = layer(*alone)
+        unpadded = (x[row : row + 1, :length], np.ones((1, length), bool), layer.cell.initial_carry((1,)))
+        hidden, carry = layer(*unpadded)
         np.testing.assert_allclose(hidden_BTR[row, :length], hidden[0], atol=1e-6)
         jax.tree.map(lambda many, one, row=row: np.testing.assert_allclose(many[row], one[0], atol=1e-6), last, carry)
 
 
-def test_steps_are_the_sequence(layer, x) -> None:
-    """With an axis of hypotheses between rows and units, as the search has it."""
-    hidden_BTR, _ = layer(x, np.ones((ROWS, TIME), bool), layer.cell.start((ROWS,)))
-    carry = layer.cell.start((ROWS, 2))
+def test_steps_equal_the_sequence(layer, x) -> None:
+    """With an axis of hypotheses between rows and units, as in a search."""
+    hidden_BTR, _ = layer(x, np.ones((ROWS, TIME), bool), layer.cell.initial_carry((ROWS,)))
+    carry = layer.cell.initial_carry((ROWS, 2))
     for time in range(TIME):
         carry = layer.step(np.repeat(x[:, None, time], 2, axis=1), carry)
         for beam in range(2):
@@ -52,7 +57,7 @@ def test_steps_are_the_sequence(layer, x) -> None:
 
 def test_reverse_reads_from_the_end(layer, x) -> None:
     everything = np.ones((ROWS, TIME), bool)
-    start = layer.cell.start((ROWS,))
+    start = layer.cell.initial_carry((ROWS,))
     forward, last = layer(x[:, ::-1], everything, start)
     backward, first = layer(x, everything, start, reverse=True)
     np.testing.assert_allclose(backward, np.asarray(forward)[:, ::-1], atol=1e-6)
@@ -66,19 +71,19 @@ def test_bidirectional_annotations(draw, x) -> None:
     for row, length in enumerate(LENGTH_B):
         np.testing.assert_allclose(annotation_BSU[row, length - 1, :SIZE], last.hidden[row], atol=1e-6)
         np.testing.assert_allclose(annotation_BSU[row, 0, SIZE:], first.hidden[row], atol=1e-6)
-    # A padded batch reads backwards from each sentence's own end.
+    # The backward layer starts at the end of each sentence, not at the end of the padded row.
     short = encoder(jnp.asarray(x)[:1, :3], MASK_BT[:1, :3])[0]
     np.testing.assert_allclose(annotation_BSU[:1, :3], short, atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_sixteen_bits(cell: str, x) -> None:
-    """Outputs are of the model's type, and an LSTM's memory, which sums over all steps, is not."""
+def test_bfloat16(cell: str, x) -> None:
+    """Outputs have the dtype of the model; the cell state of an LSTM, a sum over all steps, stays float32."""
     layer = make(cell, jnp.bfloat16)
-    hidden_BTR, last = layer(jnp.asarray(x, jnp.bfloat16), MASK_BT, layer.cell.start((ROWS,)))
+    hidden_BTR, last = layer(jnp.asarray(x, jnp.bfloat16), MASK_BT, layer.cell.initial_carry((ROWS,)))
     assert hidden_BTR.dtype == last.hidden.dtype == jnp.bfloat16
     assert all(leaf.dtype == jnp.float32 for leaf in last[1:])
-    exact, _ = make(cell)(jnp.asarray(x), MASK_BT, make(cell).cell.start((ROWS,)))
+    exact, _ = make(cell)(jnp.asarray(x), MASK_BT, make(cell).cell.initial_carry((ROWS,)))
     np.testing.assert_allclose(np.asarray(hidden_BTR, np.float32), exact, atol=0.02)
 
 
@@ -89,5 +94,5 @@ def test_initial_parameters(cell: str) -> None:
         np.testing.assert_allclose(part @ part.T, np.eye(SIZE), atol=1e-5)
     bound = math.sqrt(6 / (INPUTS + CELLS[cell].gates * SIZE))
     assert 0.9 * bound < np.abs(layer.to_gates.kernel[...]).max() <= bound
-    for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(make(cell, initial=uniform(0.08))))):
+    for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(make(cell, initializers=uniform_initializers(0.08))))):
         assert 0.04 < np.abs(leaf).max() <= 0.08

@@ -15,7 +15,7 @@ dropped = jax.jit(drop, static_argnums=2)
 WIRINGS = {
     "post": "sublayer dropout add norm",
     "pre": "norm sublayer dropout add",
-    "residual alone": "sublayer dropout add",
+    "residual only": "sublayer dropout add",
     "post without residual": "sublayer dropout norm",
     "pre without residual": "norm sublayer dropout",
     "nothing": "sublayer dropout",
@@ -28,7 +28,7 @@ def x() -> np.ndarray:
 
 
 def function(x):
-    """Not linear, and different along the width."""
+    """A nonlinear function that differs along the width."""
     return jnp.square(x) + jnp.arange(D_MODEL)[None, None], "what it saw"
 
 
@@ -49,7 +49,7 @@ def by_hand(name: str, sublayer: Sublayer, x: np.ndarray, dropout: Dropout | Non
     return {
         "post": lambda: normed(x + f(x)),
         "pre": lambda: x + f(normed(x)),
-        "residual alone": lambda: x + f(x),
+        "residual only": lambda: x + f(x),
         "post without residual": lambda: normed(f(x)),
         "pre without residual": lambda: f(normed(x)),
         "nothing": lambda: f(x),
@@ -58,7 +58,7 @@ def by_hand(name: str, sublayer: Sublayer, x: np.ndarray, dropout: Dropout | Non
 
 @pytest.mark.parametrize("name", WIRINGS)
 def test_wirings_by_hand(draw, x, name: str) -> None:
-    """With dropout, which acts on the function's output before it is added, and without."""
+    """With and without dropout, which acts on the function's output before the residual addition."""
     sublayer = draw(lambda: Sublayer(tuple(WIRINGS[name].split()), make_norm))
     assert len(jax.tree.leaves(sublayer)) == (2 if "norm" in WIRINGS[name] else 0)
 
@@ -84,7 +84,7 @@ def test_dropout_of_other_kinds_changes_nothing(draw, x) -> None:
     np.testing.assert_array_equal(sublayer(x, function, others)[0], sublayer(x, function)[0])
 
 
-def test_no_steps_at_all_hand_x_through(x) -> None:
+def test_an_empty_wiring_returns_x(x) -> None:
     y, extra = Sublayer((), make_norm)(x, function)
     np.testing.assert_array_equal(y, x)
     assert extra is None

@@ -1,4 +1,4 @@
-"""Small models with drawn parameters, taken apart into structure and parameters as training does it."""
+"""Small models with random parameters, split into structure and parameters as in training."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ import pytest
 from flax import nnx, traverse_util
 
 from configs import base
-from transformer.models.build import build
+from transformer.models.build import abstract_model
 from transformer.models.interface import Decoded, Memory
 from transformer.ops.dropout import Dropout
 from transformer.spec import PAD, ModelSpec, Spec
@@ -28,7 +28,7 @@ Params = dict[str, Any]  # by path, such as "encoder/0/self_attention/to_query/k
 
 
 class Forward(NamedTuple):
-    """All that a teacher-forced pass makes."""
+    """Outputs of a teacher-forced pass."""
 
     memory: Memory
     decoded: Decoded
@@ -36,26 +36,26 @@ class Forward(NamedTuple):
 
 
 class Net(NamedTuple):
-    """A model's structure, and its parameters by path."""
+    """A model's structure and its parameters by path."""
 
     graph: Any
     params: Params
 
     @classmethod
     def split(cls, model: Any) -> "Net":
-        graph, state = nnx.split(model)
+        graph, state = nnx.split(model, graph=True)
         flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
         return cls(graph, {"/".join(map(str, path)): leaf for path, leaf in flat.items()})
 
     def model(self, params: Params | None = None) -> Any:
-        """The model, with these parameters instead of its own."""
+        """Returns the model, optionally with other parameters."""
         params = self.params if params is None else params
         keys = ([int(key) if key.isdigit() else key for key in path.split("/")] for path in params)
         nested = traverse_util.unflatten_dict(dict(zip(map(tuple, keys), params.values(), strict=True)))
         return nnx.merge(self.graph, nnx.State(nested))
 
     def __call__(self, source_BS: Any, target_BT: Any, dropout: Dropout | None = None) -> Forward:
-        """Encodes, decodes and scores; compiled once for each structure and shape."""
+        """Encodes, decodes and computes logits; compiled once per structure and shape."""
         return _forward(self.graph, self.params, source_BS, target_BT, dropout)
 
 
@@ -68,7 +68,7 @@ def _forward(graph: Any, params: Params, source_BS: Any, target_BT: Any, dropout
 
 
 def _draw(path: str, shape: Any) -> jax.Array:
-    """Parameters of one path and shape are the same in every model."""
+    """Draws parameters that depend only on path and shape."""
     generator = np.random.default_rng([zlib.crc32(path.encode()), *shape.shape])
     name = path.rsplit("/", 1)[-1]
     mean, deviation = {
@@ -88,7 +88,7 @@ def _compiled() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def make_spec() -> Callable[..., ModelSpec]:
-    """Makes a spec in which no two sizes are the same, nor one a multiple of another."""
+    """Makes a spec whose sizes all differ; none is a multiple of another."""
     spec = dataclasses.replace(
         Spec.from_config(base.get_config().to_dict()).model,
         d_model=13,
@@ -107,18 +107,18 @@ def make_spec() -> Callable[..., ModelSpec]:
 
 @pytest.fixture(scope="session")
 def make(make_spec: Callable[..., ModelSpec]) -> Callable[..., Net]:
-    """Makes a model of a changed spec, its parameters drawn: what starts at zero or one would hide where it is used."""
+    """Makes a model with changed settings and random parameters: zeros and ones would hide errors."""
 
     @functools.cache
     def net(**changes: Any) -> Net:
-        shapes = nnx.eval_shape(lambda: build(make_spec(**changes), VOCABULARY, jax.random.key(0)))
+        shapes = abstract_model(make_spec(**changes), VOCABULARY)
         graph, params = Net.split(shapes)
         return Net(graph, {path: _draw(path, shape) for path, shape in params.items()})
 
     return net
 
 
-# What each architecture wants other than the base spec; two layers, so that each has a neighbour of its own kind.
+# Differences from the base spec; two layers, so that each layer has a neighbour of its kind.
 _RECURRENT = {"d_state": 11, "dropout_attention": 0.0, "dropout_feed_forward": 0.0}
 SETTINGS: dict[str, dict[str, Any]] = {
     "transformer": {"encoder_layers": 2, "decoder_layers": 2, "norm": "pre"},
@@ -130,25 +130,25 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def architecture_spec(make_spec) -> Callable[..., ModelSpec]:
-    """Makes the spec of an architecture, its settings changed."""
+    """Makes the spec of an architecture with changed settings."""
     return lambda name, **changes: make_spec(architecture=name, **SETTINGS[name] | changes)
 
 
 @pytest.fixture(scope="session")
 def make_architecture(make) -> Callable[..., Net]:
-    """Makes a model of an architecture, its settings changed."""
+    """Makes a model of an architecture with changed settings."""
     return lambda name, **changes: make(architecture=name, **SETTINGS[name] | changes)
 
 
 @pytest.fixture(scope="session")
 def net(make) -> Net:
-    """Two layers on each side, so that each has a neighbour of its own kind; pre-norm has norms after stacks too."""
+    """Two layers per stack, so that each layer has a neighbour of its kind; pre-norm also has norms after stacks."""
     return make(encoder_layers=2, decoder_layers=2, norm="pre")
 
 
 @pytest.fixture(scope="session")
 def batch() -> tuple[np.ndarray, np.ndarray]:
-    """source_BS of 7, 4, 1 and 5 tokens and target_BT of 5; no token stands twice in a sentence."""
+    """source_BS of 7, 4, 1 and 5 tokens and target_BT of 5; no token occurs twice in a sentence."""
     generator = np.random.default_rng(0)
     source_BS, target_BT = (
         np.array([generator.permutation(np.arange(1, VOCABULARY))[:length] for _ in range(4)], np.int32)

@@ -1,4 +1,4 @@
-"""Models of bfloat16 numbers have the losses and gradients of those of float32, as far as eight bits tell.
+"""Losses and gradients in bfloat16 equal those in float32 within the precision of eight bits.
 
 Such a number is off by 2⁻⁹ of itself at most: what goes through some ten layers is off by a hundredth or so, and by
 more where a unit falls to the other side of its ReLU's kink. A gradient that was wrong would be off by far more.
@@ -12,14 +12,14 @@ import pytest
 from transformer.models.build import ARCHITECTURES
 from transformer.training.step import shift_right
 
-ALIKE, ALL_ALIKE = 0.95, 0.997  # cosine of the two gradients of a parameter, and of all parameters at once
+MIN_COSINE, MIN_TOTAL_COSINE = 0.95, 0.997  # least cosine of gradients: of each parameter, of all parameters
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def both(make_architecture, batch, compiled, request):
-    """Loss and gradients by path, in float32 and in bfloat16, of one batch and the same parameters."""
+    """Loss and gradients by path in float32 and bfloat16, for the same batch and parameters."""
 
-    def found(dtype: str):
+    def loss_and_gradients(dtype: str):
         net = make_architecture(request.param, dtype=dtype)
 
         def loss(params, source_BS, target_BT):
@@ -32,10 +32,10 @@ def both(make_architecture, batch, compiled, request):
 
         return compiled(jax.value_and_grad(loss))(net.params, *batch)
 
-    return found("float32"), found("bfloat16")
+    return loss_and_gradients("float32"), loss_and_gradients("bfloat16")
 
 
-def test_the_loss_is_the_same(both) -> None:
+def test_losses_agree(both) -> None:
     (exact, _), (short, _) = both
     assert short == pytest.approx(float(exact), rel=0.01)
 
@@ -44,14 +44,14 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
-def test_gradients_point_the_same_way(both) -> None:
+def test_gradients_agree(both) -> None:
     (_, exact), (_, short) = both
     together = [np.concatenate([np.ravel(each[path]) for path in exact]) for each in (exact, short)]
-    assert cosine(*together) > ALL_ALIKE
+    assert cosine(*together) > MIN_TOTAL_COSINE
     for path in exact:
         one, other = (np.asarray(each[path], np.float64).ravel() for each in (exact, short))
         assert short[path].dtype == jnp.float32, path
         if path.endswith("attention/to_key/bias"):
-            continue  # it moves all dot products of a query alike, and no weight: its gradient is a rounding error
-        assert cosine(one, other) > ALIKE, path
+            continue  # adds the same number to all scores of a query: the gradient is a rounding error
+        assert cosine(one, other) > MIN_COSINE, path
         assert np.linalg.norm(other) == pytest.approx(np.linalg.norm(one), rel=0.1), path

@@ -1,4 +1,4 @@
-"""Names become objects: every switch is live and changes what it should, and a wrong name is an error at build time."""
+"""Every setting has the effect that it should have, and an unknown name is an error at build time."""
 
 import dataclasses
 import math
@@ -12,19 +12,19 @@ import pytest
 from flax import nnx
 
 from configs import base, wmt14_en_fr
-from transformer.models.build import build
+from transformer.models.build import abstract_model, build
 from transformer.spec import ModelSpec
 
 
 def size(spec: ModelSpec, vocabulary: int) -> int:
-    """Number of parameters, none of which is made."""
-    model = nnx.eval_shape(lambda: build(spec, vocabulary, jax.random.key(0)))
-    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model)))
+    """Returns the number of parameters without allocating them."""
+    model = abstract_model(spec, vocabulary)
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, graph=True)))
 
 
 @pytest.fixture(scope="module")
 def states(compiled, batch):
-    """Encodes the batch's sources: what both stacks are made of is made in one place, so one stack is enough."""
+    """Encodes the batch's sources; both stacks are built by the same code, so the encoder suffices."""
 
     def run(net, **changes: Any) -> np.ndarray:
         params = net.params | changes
@@ -33,7 +33,7 @@ def states(compiled, batch):
     return run
 
 
-# What a switch adds to the number of parameters: D 13, F 19, H 3, K 5, U 7, V 23, one layer on each side, three
+# Change of the number of parameters: D 13, F 19, H 3, K 5, U 7, V 23, one layer on each side, three
 # attentions. A bias is one more input.
 SWITCHES: dict[str, tuple[dict[str, Any], int]] = {
     "heads": ({"heads": 1}, -3 * (2 * 14 * 10 + 14 * 14 + 14 * 13)),
@@ -67,24 +67,24 @@ SWITCHES: dict[str, tuple[dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_a_switch_is_live(make, states, name: str) -> None:
-    """With the same parameters wherever these have the same shape."""
+def test_a_setting_has_an_effect(make, states, name: str) -> None:
+    """With equal parameters where their shapes are equal."""
     changes, added = SWITCHES[name]
     net, other = make(), make(**changes)
     assert sum(leaf.size for leaf in other.params.values()) - sum(leaf.size for leaf in net.params.values()) == added
-    if name == "tie_embeddings":  # changes nothing but which parameters there are
+    if name == "tie_embeddings":  # changes only the set of parameters
         assert set(net.params) - set(other.params) == {"embed_target/table_VD", "output/table_VD"}
     else:
         assert np.abs(states(other) - states(net)).max() > 0.01
 
 
-def test_decoder_layers_are_those_of_the_decoder(make) -> None:
+def test_decoder_layers_adds_decoder_layers(make) -> None:
     one, two = (set(make(decoder_layers=layers).params) for layers in (1, 2))
     assert {path.replace("/1/", "/0/") for path in two - one} == {path for path in one if path.startswith("decoder/")}
 
 
 def test_score_scale_is_one_over_root_d_k(make, states) -> None:
-    """Without it, queries that are smaller by √5 give the same scores."""
+    """Without the scale, queries divided by √5 give the same scores."""
     net, unscaled = make(), make(score_scale="none")
     smaller = {path: leaf / math.sqrt(5) for path, leaf in net.params.items() if "/to_query/" in path}
     np.testing.assert_allclose(states(unscaled, **smaller), states(net), atol=1e-5)
@@ -92,12 +92,12 @@ def test_score_scale_is_one_over_root_d_k(make, states) -> None:
 
 def test_score_scale_may_be_any_number(make, states) -> None:
     np.testing.assert_allclose(states(make(score_scale=str(math.sqrt(5)))), states(make()), atol=1e-5)
-    with pytest.raises(ValueError, match=r"model\.score_scale: nothing can be divided by 0"):
+    with pytest.raises(ValueError, match=r"model\.score_scale: 0"):
         make(score_scale="0")
 
 
-def test_the_decoder_s_positions_are_its_own(make, batch) -> None:
-    """Of the four ways to have sinusoids in the one, the other or both, each gives an output of its own."""
+def test_decoder_positions_are_independent(make, batch) -> None:
+    """Sinusoids in the encoder, the decoder, both or neither give four different outputs."""
     ways = [
         make(positions=one, decoder_positions=other)(*batch)
         for one, other in [("sinusoid", None), ("sinusoid", "none"), ("none", "sinusoid"), ("none", None)]
@@ -111,8 +111,8 @@ def test_the_decoder_s_positions_are_its_own(make, batch) -> None:
             assert np.abs(one.logits_BTV - other.logits_BTV).max() > 0.01
 
 
-def test_rotary_positions_turn_self_attention_alone(make, batch) -> None:
-    """In the encoder they change what it says; with none there, and in the decoder alone, it stays what it was."""
+def test_rotary_positions_affect_only_self_attention(make, batch) -> None:
+    """Rotary positions in the encoder change its states; in the decoder only, they do not."""
     none, both, decoder = (
         make(positions=one, decoder_positions=other, d_k=6)(*batch)
         for one, other in [("none", None), ("rotary", None), ("none", "rotary")]
@@ -124,7 +124,7 @@ def test_rotary_positions_turn_self_attention_alone(make, batch) -> None:
         make(positions="rotary")(*batch)
 
 
-def test_a_sentence_longer_than_learned_positions_is_refused(make, batch) -> None:
+def test_a_sentence_longer_than_learned_positions_is_rejected(make, batch) -> None:
     net = make(positions="learned", max_positions=6)
     with pytest.raises(ValueError, match=r"7 positions, but model\.max_positions=6"):
         net(*batch)
@@ -133,28 +133,28 @@ def test_a_sentence_longer_than_learned_positions_is_refused(make, batch) -> Non
         net.model().start(memory, 2, 11)
 
 
-def test_decoder_layers_may_read_an_encoder_layer_each(make, batch) -> None:
-    """The last decoder layer reads the last encoder layer in any case."""
+def test_cross_memory_each(make, batch) -> None:
+    """The last decoder layer attends to the last encoder layer in both cases."""
     settings = {"encoder_layers": 2, "decoder_layers": 2}
     last, each = make(**settings)(*batch), make(**settings, cross_memory="each")(*batch)
     np.testing.assert_array_equal(last.memory.states_BSD, each.memory.states_BSD)
-    for one, other in zip(last.memory.summary, (last.memory.states_BSD,) * 2, strict=True):
+    for one, other in zip(last.memory.decoder_init, (last.memory.states_BSD,) * 2, strict=True):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(each.memory.summary[1], last.memory.states_BSD)
-    assert np.abs(each.memory.summary[0] - last.memory.states_BSD).max() > 0.1
+    np.testing.assert_array_equal(each.memory.decoder_init[1], last.memory.states_BSD)
+    assert np.abs(each.memory.decoder_init[0] - last.memory.states_BSD).max() > 0.1
     assert np.abs(each.decoded.attention["cross/0"] - last.decoded.attention["cross/0"]).max() > 0.01
     with pytest.raises(ValueError, match="2 encoder layers cannot be read by 1 decoder layers"):
         make(encoder_layers=2, decoder_layers=1, cross_memory="each")
 
 
-def test_without_a_causal_mask_the_future_is_seen_and_padding_is_not(make, batch) -> None:
+def test_without_causal_mask_only_padding_is_masked(make, batch) -> None:
     net, (source_BS, target_BT) = make(causal_mask=False), batch
     changed_BT = target_BT.copy()
     changed_BT[:, -1] = target_BT[:, -1] % 20 + 2
-    found, changed = net(*batch), net(source_BS, changed_BT)
-    assert (np.abs(found.logits_BTV - changed.logits_BTV).max(axis=2)[:, 0] > 1e-3).all()
+    forward, changed = net(*batch), net(source_BS, changed_BT)
+    assert (np.abs(forward.logits_BTV - changed.logits_BTV).max(axis=2)[:, 0] > 1e-3).all()
     wide = net(source_BS, np.pad(target_BT, ((0, 0), (0, 3))))
-    np.testing.assert_allclose(wide.logits_BTV[:, :5], found.logits_BTV, atol=1e-4)
+    np.testing.assert_allclose(wide.logits_BTV[:, :5], forward.logits_BTV, atol=1e-4)
 
 
 def test_embeddings_are_scaled_by_root_d_model(make, states) -> None:
@@ -163,30 +163,56 @@ def test_embeddings_are_scaled_by_root_d_model(make, states) -> None:
     np.testing.assert_allclose(states(unscaled, **larger), states(net), atol=1e-5)
 
 
-def test_additive_scores_are_those_of_cross_attention(make, batch) -> None:
-    """Three heads of a vector each, one decoder layer; the encoder stays as it is."""
+def test_score_applies_to_all_attention_and_cross_score_overrides_it(make, batch) -> None:
+    name = "attention/scores/log_scale_H"
+    everywhere = {f"{kind}/{name}" for kind in ("encoder/0/self_attention", "decoder/0/self_attention")}
+    everywhere |= {f"decoder/0/cross_attention/{name}"}
+    net, cosine = make(), make(score="cosine")
+    assert set(cosine.params) - set(net.params) == everywhere
+    assert set(make(score="cosine", cross_score="dot").params) == set(cosine.params) - {
+        f"decoder/0/cross_attention/{name}"
+    }
+    assert set(make(cross_score="cosine").params) - set(net.params) == {f"decoder/0/cross_attention/{name}"}
+    np.testing.assert_array_equal(make(cross_score="dot")(*batch).logits_BTV, net(*batch).logits_BTV)
+    for kind in ("encoder/0", "decoder/0", "cross/0"):
+        weights, plain = ((out.memory.attention | out.decoded.attention)[kind] for out in (cosine(*batch), net(*batch)))
+        assert np.abs(weights - plain).max() > 0.01
+
+
+def test_chunked_cache(make_spec, batch) -> None:
+    for chunked, positions in ((False, [29]), (True, [12, 12, 5])):
+        model = abstract_model(make_spec(), 23, chunked_cache=chunked)
+        graph, state = nnx.split(model, graph=True)
+        start = jax.eval_shape(
+            lambda state, graph=graph: (m := nnx.merge(graph, state)).start(m.encode(batch[0]), 2, 29), state
+        )
+        assert [chunk.key_BHSK.shape[2] // 2 for chunk in start.cache[0]] == positions
+
+
+def test_cross_score_additive(make, batch) -> None:
+    """One vector for each of three heads of one decoder layer; the encoder does not change."""
     net, additive = make(), make(cross_score="additive")
     assert set(additive.params) - set(net.params) == {"decoder/0/cross_attention/attention/scores/vector_HK"}
-    found, plain = additive(*batch), net(*batch)
-    np.testing.assert_array_equal(found.memory.states_BSD, plain.memory.states_BSD)
-    assert np.abs(found.decoded.attention["cross/0"] - plain.decoded.attention["cross/0"]).max() > 0.01
+    forward, plain = additive(*batch), net(*batch)
+    np.testing.assert_array_equal(forward.memory.states_BSD, plain.memory.states_BSD)
+    assert np.abs(forward.decoded.attention["cross/0"] - plain.decoded.attention["cross/0"]).max() > 0.01
 
 
 @pytest.mark.parametrize(
     "key",
     [
-        *("architecture", "score_scale", "cross_score", "weights", "cross_memory", "positions", "norm_kind"),
+        *("architecture", "score", "score_scale", "cross_score", "weights", "cross_memory", "positions", "norm_kind"),
         *("activation", "attention_kernel"),
     ],
 )
-def test_an_unknown_name_says_what_there_is(make_spec, key: str) -> None:
-    known = getattr(make_spec(), key)
+def test_an_unknown_name_lists_the_choices(make_spec, key: str) -> None:
+    known = getattr(make_spec(), key) or "dot"
     with pytest.raises(ValueError, match=rf"^model\.{key}: 'zeta' is none of .*\b{re.escape(known)}\b"):
         size(make_spec(**{key: "zeta"}), 23)
 
 
-def test_a_kernel_computes_what_the_reference_does(make, batch) -> None:
-    """These widths are too short for it, and this is a CPU; tests/ops/test_attention_splash.py compares the kernel itself."""
+def test_splash_equals_xla(make, batch) -> None:
+    """On a CPU, XLA computes both; tests/ops/test_attention_splash.py compares the kernel itself."""
     net, kernel = make(dropout_attention=0.0), make(dropout_attention=0.0, attention_kernel="splash")
     assert set(kernel.params) == set(net.params)
     np.testing.assert_allclose(kernel(*batch).decoded.hidden_BTD, net(*batch).decoded.hidden_BTD, atol=1e-5)
@@ -199,10 +225,11 @@ def test_a_kernel_computes_what_the_reference_does(make, batch) -> None:
         ({"dropout_attention": 0.1}, "has no model.dropout_attention=0.1; set it to 0.0"),
         ({"score_scale": "learned"}, "has dot products times a number as scores"),
         ({"cross_score": "additive"}, "has dot products times a number as scores"),
+        ({"score": "cosine"}, "has dot products times a number as scores"),
         ({"architecture": "rnnsearch"}, "splash changes nothing in a rnnsearch model"),
     ],
 )
-def test_a_kernel_has_eq_1_alone(make_spec, changes: dict[str, Any], message: str) -> None:
+def test_kernels_reject_other_scores_and_weights(make_spec, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=rf"^model\.attention_kernel.*{message}"):
         size(make_spec(**{"attention_kernel": "splash", "dropout_attention": 0.0} | changes), 23)
 
@@ -210,7 +237,7 @@ def test_a_kernel_has_eq_1_alone(make_spec, changes: dict[str, Any], message: st
 HALF = {"attention_kernel": "cudnn", "dropout_attention": 0.0, "dtype": "bfloat16", "d_k": 8, "d_v": 8}
 
 
-def test_a_kernel_of_a_gpu_changes_nothing_elsewhere(make, batch) -> None:
+def test_cudnn_equals_xla_on_a_cpu(make, batch) -> None:
     net, kernel = make(**HALF | {"attention_kernel": "xla"}), make(**HALF)
     assert set(kernel.params) == set(net.params)
     np.testing.assert_array_equal(kernel(*batch).logits_BTV, net(*batch).logits_BTV)
@@ -225,13 +252,13 @@ def test_a_kernel_of_a_gpu_changes_nothing_elsewhere(make, batch) -> None:
         ({"dropout_attention": 0.1}, "has no model.dropout_attention=0.1; set it to 0.0"),
     ],
 )
-def test_what_a_gpus_kernel_would_never_compute_is_refused(make_spec, changes: dict[str, Any], message: str) -> None:
+def test_cudnn_rejects_unsupported_settings(make_spec, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=rf"^model\.attention_kernel=cudnn {message}"):
         size(make_spec(**HALF | changes), 23)
 
 
-def test_parameters_of_the_base_model_stay_where_they_are(make) -> None:
-    """Checkpoints know parameters by these names. A change here makes every checkpoint unreadable."""
+def test_parameter_paths_of_the_base_model(make) -> None:
+    """Checkpoints store parameters under these paths; a change makes existing checkpoints unreadable."""
     attention = {"to_query": (13, 15), "to_key": (13, 15), "to_value": (13, 21), "to_output": (21, 13)}
     feed_forward = {"inner": (13, 19), "outer": (19, 13)}
     expected: dict[str, tuple[int, ...]] = {"embed_source/table_VD": (23, 13)}
@@ -244,12 +271,12 @@ def test_parameters_of_the_base_model_stay_where_they_are(make) -> None:
                 expected[f"{layer}/{part}/{name}/kernel"] = shape
                 expected[f"{layer}/{part}/{name}/bias"] = shape[1:]
             expected |= dict.fromkeys((f"{layer}/{part}_sublayer/norm/{name}" for name in ("scale_D", "bias_D")), (13,))
-    found = {path: leaf.shape for path, leaf in make(tie_embeddings=True).params.items()}
-    assert found == expected
+    shapes = {path: leaf.shape for path, leaf in make(tie_embeddings=True).params.items()}
+    assert shapes == expected
 
 
 def published(spec: ModelSpec, layers: int = 6) -> int:
-    """Parameters with the joint vocabulary of 37,000 of Section 5.1. Layers are equal: one pair of them is built."""
+    """Returns the number of parameters with the vocabulary of 37,000 of Section 5.1, from one layer of each stack."""
     embeddings = 37_000 * spec.d_model
     pair = size(dataclasses.replace(spec, encoder_layers=1, decoder_layers=1), 37_000) - embeddings
     return embeddings + layers * pair
@@ -258,7 +285,7 @@ def published(spec: ModelSpec, layers: int = 6) -> int:
 def test_sizes_are_those_of_table_3() -> None:
     """In millions: 65, 213 for the big model; 36 with two layers, 58 with d_k = 16.
 
-    How many of these are embeddings is not said. Totals are within 3 %, differences between rows equal to the million.
+    The paper does not state the number of embeddings. Totals agree within 3 %, differences between rows to the million.
     """
     attention, norm = 4 * (512 * 512 + 512), 2 * 512
     feed_forward = 512 * 2048 + 2048 + 2048 * 512 + 512
@@ -275,10 +302,10 @@ def test_sizes_are_those_of_table_3() -> None:
 
 
 def test_initial_parameters(make_spec, compiled) -> None:
-    """Uniform between ±√(6 / (inputs + outputs)), as Glorot and Bengio 2010 have it; each drawn by itself."""
+    """Uniform between ±√(6 / (inputs + outputs)), as in Glorot and Bengio 2010; each drawn independently."""
     spec = make_spec(d_model=101, d_ff=113, d_k=29, d_v=31, tie_embeddings=True)
-    initial = compiled(lambda key: nnx.to_pure_dict(nnx.state(build(spec, 211, key))))
-    keys = (jax.random.key(seed, impl="rbg") for seed in (0, 0, 1))  # the generator that compiles fastest
+    initial = compiled(lambda key: nnx.to_pure_dict(nnx.state(build(spec, 211, key), graph=True)))
+    keys = (jax.random.key(seed, impl="rbg") for seed in (0, 0, 1))  # compiles fastest
     first, again, other = (jax.tree.map(np.asarray, initial(key)) for key in keys)
     jax.tree.map(np.testing.assert_array_equal, first, again)
     drawn = set()
@@ -301,5 +328,5 @@ def test_initial_parameters(make_spec, compiled) -> None:
 
 
 def test_parameters_are_float32_whatever_the_arithmetic(make_spec) -> None:
-    shapes = nnx.eval_shape(lambda: build(make_spec(dtype="bfloat16", norm="pre"), 23, jax.random.key(0)))
-    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(shapes))} == {jnp.dtype(jnp.float32)}
+    shapes = abstract_model(make_spec(dtype="bfloat16", norm="pre"), 23)
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(shapes, graph=True))} == {jnp.dtype(jnp.float32)}

@@ -1,4 +1,4 @@
-"""Every place of the Transformer where units are dropped, found by watching the masks that are made."""
+"""All dropout sites of the Transformer, recorded from the masks that a pass draws."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ import pytest
 from transformer.ops import dropout as ops
 from transformer.ops.dropout import KINDS, Dropout
 
-# Two layers on each side. Section 5.4: embeddings on both sides, and the output of each sub-layer.
+# Two layers per stack. Section 5.4: both embeddings, and the output of each sub-layer.
 PLACES = {"embedding": 2, "sublayer": 2 * 2 + 2 * 3, "attention": 2 + 2 * 2, "feed_forward": 2 + 2, "word": 2}
 
 
@@ -19,8 +19,8 @@ def dropout(seed: int = 0, **rates: float) -> Dropout:
     return Dropout.from_key(jax.random.key(seed), every)
 
 
-def test_every_place_is_live_and_has_a_mask_of_its_own(net, batch, compiled, monkeypatch) -> None:
-    """Each place in turn loses all its units, and the logits change."""
+def test_every_site_has_an_effect_and_its_own_mask(net, batch, compiled, monkeypatch) -> None:
+    """Dropping all units of one site changes the logits."""
     kinds, seeds = [], []
 
     def run(base: Dropout, silenced: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
@@ -50,7 +50,7 @@ def test_every_place_is_live_and_has_a_mask_of_its_own(net, batch, compiled, mon
 
 @pytest.fixture(scope="module")
 def logits(net, batch):
-    """Logits of the batch under dropout, or of some of its rows."""
+    """Logits of the batch, or of some of its rows, with dropout."""
 
     def run(dropout: Dropout, rows: slice = slice(None)) -> np.ndarray:
         return np.asarray(net(*(ids[rows] for ids in batch), dropout).logits_BTV)
@@ -59,10 +59,10 @@ def logits(net, batch):
 
 
 def test_dropout_is_a_pure_function_of_key_and_rate(logits) -> None:
-    found = [logits(dropout(seed, **{kind: 0.5})) for kind in KINDS for seed in (0, 1)]
-    for number, one in enumerate(found):
-        assert all(np.abs(one - other).max() > 0.01 for other in found[:number])
-    np.testing.assert_array_equal(logits(dropout(1, **{KINDS[-1]: 0.5})), found[-1])
+    outputs = [logits(dropout(seed, **{kind: 0.5})) for kind in KINDS for seed in (0, 1)]
+    for number, one in enumerate(outputs):
+        assert all(np.abs(one - other).max() > 0.01 for other in outputs[:number])
+    np.testing.assert_array_equal(logits(dropout(1, **{KINDS[-1]: 0.5})), outputs[-1])
 
 
 def test_without_rates_there_is_no_dropout(net, batch, logits) -> None:
@@ -73,7 +73,7 @@ def test_without_rates_there_is_no_dropout(net, batch, logits) -> None:
     np.testing.assert_allclose(logits(dropout()), expected, atol=1e-5)
 
 
-def test_parts_of_a_batch_drop_what_the_whole_drops(logits) -> None:
+def test_masks_do_not_depend_on_how_a_batch_is_split(logits) -> None:
     base = dropout(**dict.fromkeys(KINDS, 0.3))
     parts = [
         logits(dataclasses.replace(base, first_row=jnp.uint32(first)), slice(first, first + 2)) for first in (0, 2)

@@ -1,4 +1,4 @@
-"""An ensemble of all architectures: the mean of their probabilities, forced or step by step."""
+"""An ensemble of all architectures: the mean of their probabilities, with teacher forcing and in steps."""
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +30,8 @@ def test_the_mean_of_probabilities(nets, compiled, batch) -> None:
     names = []
 
     def traced(*arguments):
-        *arrays, found = run(*arguments)
-        names.extend(found)
+        *arrays, new_names = run(*arguments)
+        names.extend(new_names)
         return arrays
 
     forced, stepped = compiled(traced)([net.params for net in nets], *batch)
@@ -42,5 +42,5 @@ def test_the_mean_of_probabilities(nets, compiled, batch) -> None:
 
 
 def test_no_models() -> None:
-    with pytest.raises(ValueError, match="no models"):
+    with pytest.raises(ValueError, match="at least one model"):
         Ensemble([])

@@ -1,4 +1,4 @@
-"""What every architecture promises the rest of the code: the methods of `Seq2Seq`, and what its docstrings say."""
+"""Every architecture implements the interface `Seq2Seq` as its docstrings specify."""
 
 import inspect
 from typing import Any
@@ -17,7 +17,7 @@ from transformer.spec import PAD
 METHODS = [name for name in vars(Seq2Seq) if not name.startswith("_")]
 ROWS, SOURCE, TARGET, BEAMS, LONGEST = 4, 7, 5, 3, 11
 
-# Every architecture as it is, and the Transformer with switches that change what a step of a search does.
+# Every architecture, and the Transformer with settings that affect the steps of a search.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in ARCHITECTURES},
     "learned positions and more": (
@@ -35,6 +35,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "score_scale": "3.0",
         },
     ),
+    "additive self-attention, cosine cross-attention": ("transformer", {"score": "additive", "cross_score": "cosine"}),
 }
 
 
@@ -65,7 +66,7 @@ def test_signatures_are_those_of_the_protocol(net, method: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_shapes_and_types(architecture_spec, architecture: str, dtype: str) -> None:
-    """Traced only. A step gives back the state's own types, or a search could not loop over it."""
+    """Traced only. A step returns the types of its input state, as a loop over steps requires."""
     vocabulary = 23
 
     def trace(source_BS, target_BT, token_BN):
@@ -85,31 +86,33 @@ def test_shapes_and_types(architecture_spec, architecture: str, dtype: str) -> N
     assert {each.dtype for each in (memory.states_BSD, decoded.hidden_BTD)} == {jnp.dtype(dtype)}
     assert (logits_BTV.shape, logits_BTV.dtype) == ((ROWS, TARGET, vocabulary), jnp.float32)
     assert (logits_BNV.shape, logits_BNV.dtype) == ((ROWS, BEAMS, vocabulary), jnp.float32)
-    assert all(leaf.shape[0] == ROWS for leaf in jax.tree.leaves((state.fixed, state.written)))
-    assert all(leaf.shape[:2] == (ROWS, BEAMS) for leaf in jax.tree.leaves(state.carry))
+    assert all(leaf.shape[0] == ROWS for leaf in jax.tree.leaves((state.encoder_side, state.cache)))
+    assert all(leaf.shape[:2] == (ROWS, BEAMS) for leaf in jax.tree.leaves(state.per_beam))
     assert after == state
 
 
-def test_padding_changes_nothing(net, batch) -> None:
-    """On either side: a sentence alone without padding, the batch as it is, and the batch with more of it."""
+def test_padding_has_no_effect(net, batch) -> None:
+    """A sentence without padding, the padded batch, and the batch with more padding give equal results."""
     source_BS, target_BT = batch
-    found = net(*batch)
-    np.testing.assert_array_equal(found.memory.mask_BS, source_BS != PAD)
+    forward = net(*batch)
+    np.testing.assert_array_equal(forward.memory.mask_BS, source_BS != PAD)
 
     wide = net(*(np.pad(ids, ((0, 0), (0, extra))) for ids, extra in zip(batch, (4, 6), strict=True)))
-    np.testing.assert_allclose(np.asarray(wide.logits_BTV)[:, :TARGET], found.logits_BTV, atol=1e-4)
-    for name, weights in (found.memory.attention | found.decoded.attention).items():
+    np.testing.assert_allclose(np.asarray(wide.logits_BTV)[:, :TARGET], forward.logits_BTV, atol=1e-4)
+    for name, weights in (forward.memory.attention | forward.decoded.attention).items():
         wider = np.asarray((wide.memory.attention | wide.decoded.attention)[name])
         np.testing.assert_allclose(wider[:, :, : weights.shape[2], : weights.shape[3]], weights, atol=1e-4)
 
     row, length, first = 1, 4, 3
-    alone = net(source_BS[row : row + 1, :length], target_BT[row : row + 1, :first])
-    assert alone.memory.mask_BS.all()
-    np.testing.assert_allclose(alone.logits_BTV[0], np.asarray(found.logits_BTV)[row, :first], atol=1e-4)
-    np.testing.assert_allclose(alone.memory.states_BSD[0], np.asarray(found.memory.states_BSD)[row, :length], atol=1e-4)
+    unpadded = net(source_BS[row : row + 1, :length], target_BT[row : row + 1, :first])
+    assert unpadded.memory.mask_BS.all()
+    np.testing.assert_allclose(unpadded.logits_BTV[0], np.asarray(forward.logits_BTV)[row, :first], atol=1e-4)
+    np.testing.assert_allclose(
+        unpadded.memory.states_BSD[0], np.asarray(forward.memory.states_BSD)[row, :length], atol=1e-4
+    )
 
 
-def test_a_row_of_padding_alone_is_harmless(net, batch) -> None:
+def test_an_empty_row_is_harmless(net, batch) -> None:
     source_BS, target_BT = (np.where(np.arange(ROWS)[:, None] == 2, PAD, ids) for ids in batch)
     logits_BTV, found_BTV = net(source_BS, target_BT).logits_BTV, net(*batch).logits_BTV
     assert np.isfinite(logits_BTV).all()
@@ -117,7 +120,7 @@ def test_a_row_of_padding_alone_is_harmless(net, batch) -> None:
     np.testing.assert_allclose(np.asarray(logits_BTV)[others], np.asarray(found_BTV)[others], atol=1e-5)
 
 
-def test_the_future_is_not_seen(net, batch) -> None:
+def test_decoding_is_causal(net, batch) -> None:
     source_BS, target_BT = batch
     before_BTV = net(*batch).logits_BTV
     for position in range(TARGET):
@@ -128,8 +131,8 @@ def test_the_future_is_not_seen(net, batch) -> None:
         assert (difference_T[position:] > 1e-2).all()
 
 
-def test_the_source_is_seen(net, batch) -> None:
-    """All of it, by every position of the output."""
+def test_every_source_token_has_an_effect(net, batch) -> None:
+    """On every position of the output."""
     source_BS, target_BT = batch
     before_BTV = net(*batch).logits_BTV
     for position in range(SOURCE):
@@ -137,11 +140,11 @@ def test_the_source_is_seen(net, batch) -> None:
         changed_BS[:, position] = np.where(source_BS[:, position] == PAD, PAD, source_BS[:, position] % 20 + 2)
         difference_BT = np.abs(net(changed_BS, target_BT).logits_BTV - before_BTV).max(axis=2)
         real_B = source_BS[:, position] != PAD
-        assert (difference_BT[real_B] > 1e-4).all()  # an LSTM forgets
+        assert (difference_BT[real_B] > 1e-4).all()  # small for an LSTM
         assert (difference_BT[~real_B] <= 1e-5).all()
 
 
-def test_dropout_is_live_and_a_function_of_its_key(net, batch) -> None:
+def test_dropout_is_a_function_of_its_key(net, batch) -> None:
     plain = net(*batch).logits_BTV
     for kind in ("embedding", "sublayer"):
         first, again, other = (
@@ -152,27 +155,27 @@ def test_dropout_is_live_and_a_function_of_its_key(net, batch) -> None:
         assert min(np.abs(first - plain).max(), np.abs(first - other).max()) > 1e-2
 
 
-def test_steps_give_what_decode_gives_at_once(net, steps, batch) -> None:
-    """For hypotheses that change places on the way: what a step reads is what its hypothesis has written."""
+def test_steps_equal_decode(net, steps, batch) -> None:
+    """For hypotheses that are reordered between steps: a step reads the history of its own hypothesis."""
     source_BS, _ = batch
     start, step = steps
     generator = np.random.default_rng(5)
     token_BNT = generator.integers(1, 23, (ROWS, BEAMS, TARGET)).astype(np.int32)
     memory = net(*batch).memory
     state = start(memory)
-    fixed = jax.tree.map(np.array, state.fixed)
+    encoder_side = jax.tree.map(np.array, state.encoder_side)
     history_BNT = np.zeros((ROWS, BEAMS, 0), np.int32)
     logits_BNTV = np.zeros((ROWS, BEAMS, 0, 23))
     for position in range(TARGET):
         history_BNT = np.concatenate([history_BNT, token_BNT[:, :, position, None]], axis=2)
         new_BNV, state = step(state, token_BNT[:, :, position], jnp.int32(position))
         logits_BNTV = np.concatenate([logits_BNTV, np.asarray(new_BNV)[:, :, None]], axis=2)
-        # As a search does: each place takes over a parent, with all that belongs to it.
+        # As in a search: each beam continues a parent hypothesis.
         parent_BN = generator.integers(0, BEAMS, (ROWS, BEAMS))
         parents = (np.arange(ROWS)[:, None], parent_BN)
-        state = state._replace(carry=jax.tree.map(lambda leaf, at=parents: np.asarray(leaf)[at], state.carry))
+        state = state._replace(per_beam=jax.tree.map(lambda leaf, at=parents: np.asarray(leaf)[at], state.per_beam))
         history_BNT, logits_BNTV = history_BNT[parents], logits_BNTV[parents]
-    jax.tree.map(np.testing.assert_array_equal, state.fixed, fixed)
+    jax.tree.map(np.testing.assert_array_equal, state.encoder_side, encoder_side)
     for beam in range(BEAMS):
         expected_BTV = net(source_BS, history_BNT[:, beam]).logits_BTV
         np.testing.assert_allclose(logits_BNTV[:, beam], expected_BTV, atol=1e-4)

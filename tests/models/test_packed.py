@@ -1,4 +1,4 @@
-"""Sentences that share a row learn as if each had one of its own."""
+"""Sentences in packed rows have the losses and gradients of sentences in separate rows."""
 
 import functools
 from typing import Any
@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from transformer.models.build import build
+from transformer.models.build import abstract_model, build
 from transformer.spec import EOS, PAD
 from transformer.training.state import split
 from transformer.training.step import loss_sums
@@ -20,7 +19,7 @@ compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimizatio
 
 
 def rows_of(groups: list[list[int]], width: int) -> list[jax.Array]:
-    """Source and target rows, each of the sentences of a group."""
+    """Returns source and target rows, one per group of sentences."""
     sides = []
     for side in (0, 1):
         rows = np.full((len(groups), width), PAD, np.int32)
@@ -31,13 +30,13 @@ def rows_of(groups: list[list[int]], width: int) -> list[jax.Array]:
     return sides
 
 
-TOGETHER = rows_of([[0, 1], [3, 2]], 11)
-ALONE = rows_of([[0], [1], [2], [3]], 7)
+PACKED = rows_of([[0, 1], [3, 2]], 11)
+SEPARATE = rows_of([[0], [1], [2], [3]], 7)
 
 
 def gradients(spec: Any, packed: bool, rows: list[jax.Array]) -> Any:
-    """Loss sums, and the gradient of the loss, of drawn parameters."""
-    model, shapes = split(nnx.eval_shape(lambda: build(spec, VOCABULARY, jax.random.key(0), packed=packed)))
+    """Returns the gradient of the loss and the loss sums, for random parameters."""
+    model, shapes = split(abstract_model(spec, VOCABULARY, packed=packed))
     generator = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: generator.normal(0, 0.5, leaf.shape).astype(np.float32), shapes)
 
@@ -63,18 +62,18 @@ def same(one: Any, other: Any) -> None:
     ],
     ids=str,
 )
-def test_sentences_of_a_row_do_not_know_of_each_other(make_spec: Any, changes: dict[str, Any]) -> None:
+def test_sentences_of_a_row_are_independent(make_spec: Any, changes: dict[str, Any]) -> None:
     spec = make_spec(dropout_embedding=0.0, **changes)
-    alone = gradients(spec, False, ALONE)
-    same(gradients(spec, True, TOGETHER), alone)
-    same(gradients(spec, True, ALONE), alone)  # a model for such rows does no harm to others
+    separate = gradients(spec, False, SEPARATE)
+    same(gradients(spec, True, PACKED), separate)
+    same(gradients(spec, True, SEPARATE), separate)  # a packed model also reads rows of one sentence
 
 
-def test_without_being_told_a_model_reads_a_row_as_one_sentence(make_spec: Any) -> None:
-    (_, told), (_, untold) = (gradients(make_spec(), packed, TOGETHER) for packed in (True, False))
-    assert abs(float(told.loss) - float(untold.loss)) > 0.1
+def test_without_packed_a_row_is_one_sentence(make_spec: Any) -> None:
+    (_, packed_sums), (_, plain_sums) = (gradients(make_spec(), packed, PACKED) for packed in (True, False))
+    assert abs(float(packed_sums.loss) - float(plain_sums.loss)) > 0.1
 
 
-def test_a_recurrent_model_is_refused(architecture_spec: Any) -> None:
-    with pytest.raises(ValueError, match="a rnnsearch model would read each as one"):
+def test_recurrent_models_reject_packed_rows(architecture_spec: Any) -> None:
+    with pytest.raises(ValueError, match="rnnsearch model reads each row as one sentence"):
         build(architecture_spec("rnnsearch"), VOCABULARY, jax.random.key(0), packed=True)

@@ -1,12 +1,10 @@
-"""What is particular to the attention of 2015; what it shares with the others is in test_interface.py."""
+"""RNNsearch; test_interface.py tests what all architectures share."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from transformer.models.build import build
+from transformer.models.build import abstract_model
 from transformer.models.rnnsearch import maxout
 from transformer.spec import PAD
 
@@ -15,27 +13,27 @@ def test_maxout_takes_the_larger_of_neighbours() -> None:
     np.testing.assert_array_equal(maxout(jnp.array([[1.0, 5.0, -2.0, -3.0]])), [[5.0, -2.0]])
 
 
-@pytest.mark.parametrize("score", ["additive", "dot"])
+@pytest.mark.parametrize("score", ["additive", "dot", "cosine"])
 def test_weights_are_an_alignment(make_architecture, batch, score: str) -> None:
-    """Of each output position to the tokens of its own sentence."""
+    """From each output position to the tokens of its own sentence."""
     source_BS, target_BT = batch
     net = make_architecture("rnnsearch", cross_score=score)
     weights_BHTS = np.asarray(net(source_BS, target_BT).decoded.attention["cross/0"])
     assert weights_BHTS.shape == (4, 1, target_BT.shape[1], source_BS.shape[1])
     np.testing.assert_allclose(weights_BHTS.sum(axis=-1), 1, atol=1e-5)
     assert (weights_BHTS[np.broadcast_to((source_BS == PAD)[:, None, None], weights_BHTS.shape)] == 0).all()
-    assert weights_BHTS[0].std(axis=1).max() > 1e-3  # and it moves
+    assert weights_BHTS[0].std(axis=1).max() > 1e-3  # and it changes between positions
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_the_first_state_is_made_of_the_backward_encoder(make_architecture, batch, compiled, cell: str) -> None:
-    """s_0 = tanh(W_s ←h_1), Section A.2.2; an LSTM's memory starts empty."""
+def test_the_initial_state_comes_from_the_backward_encoder(make_architecture, batch, compiled, cell: str) -> None:
+    """s_0 = tanh(W_s ←h_1), Section A.2.2; the cell state of an LSTM starts at zero."""
     net = make_architecture("rnnsearch", cell=cell)
     memory = net(*batch).memory
-    np.testing.assert_allclose(memory.summary, memory.states_BSD[:, 0, 11:], atol=1e-6)
-    carry = compiled(lambda params: net.model(params).start(memory, 3, 7).carry)(net.params)
+    np.testing.assert_allclose(memory.decoder_init, memory.states_BSD[:, 0, 11:], atol=1e-6)
+    carry = compiled(lambda params: net.model(params).start(memory, 3, 7).per_beam)(net.params)
     kernel, bias = (np.asarray(net.params[f"to_first/{name}"]) for name in ("kernel", "bias"))
-    expected = np.tanh(np.asarray(memory.summary) @ kernel + bias)
+    expected = np.tanh(np.asarray(memory.decoder_init) @ kernel + bias)
     for beam in range(3):
         np.testing.assert_allclose(carry.hidden[:, beam], expected, atol=1e-5)
     assert all((np.asarray(leaf) == 0).all() for leaf in carry[1:])
@@ -52,4 +50,4 @@ def test_the_first_state_is_made_of_the_backward_encoder(make_architecture, batc
 )
 def test_settings_that_do_not_fit(architecture_spec, changes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        nnx.eval_shape(lambda: build(architecture_spec("rnnsearch", **changes), 23, jax.random.key(0)))
+        abstract_model(architecture_spec("rnnsearch", **changes), 23)

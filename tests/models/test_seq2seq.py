@@ -1,4 +1,4 @@
-"""What is particular to the LSTM without attention; what it shares with the others is in test_interface.py."""
+"""The LSTM without attention; test_interface.py tests what all architectures share."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.models.build import build
+from transformer.models.build import abstract_model, build
 from transformer.models.seq2seq import reverse
 
 
@@ -17,15 +17,15 @@ def test_reverse_leaves_padding_where_it_is() -> None:
     )
 
 
-def test_the_source_is_read_back_to_front(make_architecture, batch) -> None:
+def test_the_source_is_reversed(make_architecture, batch) -> None:
     source_BS, target_BT = batch
     reversing, plain = (make_architecture("seq2seq", reverse_source=choice) for choice in (True, False))
-    found = reversing(source_BS, target_BT).logits_BTV
-    np.testing.assert_allclose(found, plain(np.asarray(reverse(source_BS)), target_BT).logits_BTV, atol=1e-5)
-    assert np.abs(found - plain(source_BS, target_BT).logits_BTV).max() > 1e-2
+    logits_BTV = reversing(source_BS, target_BT).logits_BTV
+    np.testing.assert_allclose(logits_BTV, plain(np.asarray(reverse(source_BS)), target_BT).logits_BTV, atol=1e-5)
+    assert np.abs(logits_BTV - plain(source_BS, target_BT).logits_BTV).max() > 1e-2
 
 
-def test_the_decoder_knows_the_last_states_and_nothing_else(make_architecture, batch, compiled) -> None:
+def test_the_decoder_reads_only_the_final_states(make_architecture, batch, compiled) -> None:
     net = make_architecture("seq2seq")
     memory = net(*batch).memory
 
@@ -36,18 +36,18 @@ def test_the_decoder_knows_the_last_states_and_nothing_else(make_architecture, b
 
     expected = decode(net.params, memory)
     np.testing.assert_array_equal(decode(net.params, memory._replace(states_BSD=memory.states_BSD * 0)), expected)
-    for layer in range(2):  # each of which starts a layer of the decoder
+    for layer in range(2):  # each initialises a layer of the decoder
         kept = [float(number != layer) for number in range(2)]
         silenced = [
-            type(each)(*(leaf * scale for leaf in each)) for each, scale in zip(memory.summary, kept, strict=True)
+            type(each)(*(leaf * scale for leaf in each)) for each, scale in zip(memory.decoder_init, kept, strict=True)
         ]
-        assert np.abs(decode(net.params, memory._replace(summary=silenced)) - expected).max() > 1e-2
+        assert np.abs(decode(net.params, memory._replace(decoder_init=silenced)) - expected).max() > 1e-2
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"decoder_layers": 3}, "model.encoder_layers: 2 last states cannot start model.decoder_layers=3"),
+        ({"decoder_layers": 3}, "model.encoder_layers: 2 last states cannot initialise model.decoder_layers=3"),
         ({"tie_embeddings": True}, "width model.d_model=13 cannot score an output of width 11"),
         ({"dropout_attention": 0.1}, "model.dropout_attention: 0.1 changes nothing in a seq2seq model"),
         ({"cell": "zeta"}, "model.cell: 'zeta' is none of lstm, gru"),
@@ -55,11 +55,11 @@ def test_the_decoder_knows_the_last_states_and_nothing_else(make_architecture, b
 )
 def test_settings_that_do_not_fit(architecture_spec, changes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        nnx.eval_shape(lambda: build(architecture_spec("seq2seq", **changes), 23, jax.random.key(0)))
+        abstract_model(architecture_spec("seq2seq", **changes), 23)
 
 
-def test_everything_begins_in_a_narrow_range(architecture_spec) -> None:
+def test_init_range(architecture_spec) -> None:
     """Section 3.4: "uniform distribution between -0.08 and 0.08"."""
     model = build(architecture_spec("seq2seq", init_range=0.08), 23, jax.random.key(0))
-    for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(model))):
+    for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(model, graph=True))):
         assert 0.04 < np.abs(leaf).max() <= 0.08

@@ -1,4 +1,4 @@
-"""What is particular to the Transformer; what it shares with other architectures is in test_interface.py."""
+"""The Transformer; test_interface.py tests what all architectures share."""
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ def difference(one, other) -> float:
 
 
 def test_attention_weights_by_layer(net, batch) -> None:
-    """They sum to one, and are zero at padding and in the future."""
+    """Weights sum to one and are zero at padding and at future positions."""
     source_BS, _ = batch
-    found = net(*batch)
-    shapes = {name: weights.shape for name, weights in (found.memory.attention | found.decoded.attention).items()}
+    forward = net(*batch)
+    shapes = {name: weights.shape for name, weights in (forward.memory.attention | forward.decoded.attention).items()}
     assert shapes == {
         "encoder/0": (4, 3, 7, 7),
         "encoder/1": (4, 3, 7, 7),
@@ -28,14 +28,14 @@ def test_attention_weights_by_layer(net, batch) -> None:
     }
     source_mask = (source_BS != PAD)[:, None, None]
     masks = {"encoder": source_mask, "cross": source_mask, "decoder": np.tril(np.ones((5, 5), bool))[None, None]}
-    for name, weights in jax.tree.map(np.asarray, found.memory.attention | found.decoded.attention).items():
+    for name, weights in jax.tree.map(np.asarray, forward.memory.attention | forward.decoded.attention).items():
         np.testing.assert_allclose(weights.sum(axis=-1), np.ones(weights.shape[:3]), atol=1e-5)
         np.testing.assert_array_equal(weights > 0, np.broadcast_to(masks[name.split("/")[0]], weights.shape))
-    assert difference(found.memory.attention["encoder/0"], found.memory.attention["encoder/1"]) > 0.01
+    assert difference(forward.memory.attention["encoder/0"], forward.memory.attention["encoder/1"]) > 0.01
 
 
-def test_no_derivative_by_the_future(net, batch, compiled) -> None:
-    """Logits at t move with the embeddings of the target's tokens 0..t, and with no later one."""
+def test_no_gradient_from_future_tokens(net, batch, compiled) -> None:
+    """Logits at t depend on the embeddings of target tokens 0..t only."""
     source_BS, target_BT = (ids[:1] for ids in batch)
     name = "embed_target/table_VD"
     table_VD = net.params[name]
@@ -56,8 +56,8 @@ def test_no_derivative_by_the_future(net, batch, compiled) -> None:
     np.testing.assert_array_equal(moves_with, np.tril(np.ones((5, 5), bool)))
 
 
-def test_without_positions_the_encoder_sees_a_bag_of_words(make, net, batch, compiled) -> None:
-    """States move with their tokens when these change places; with positions they do not."""
+def test_without_positions_the_encoder_is_permutation_equivariant(make, net, batch, compiled) -> None:
+    """States permute with their tokens; with positions they do not."""
     source_BS, _ = batch
     order = [4, 2, 0, 6, 1, 5, 3]
     model = make(encoder_layers=2, decoder_layers=2, norm="pre", positions="none")
@@ -73,7 +73,7 @@ def test_without_positions_the_encoder_sees_a_bag_of_words(make, net, batch, com
 
 
 def test_tied_embeddings_are_one_table(make, batch, compiled) -> None:
-    """One table in three places gives what three equal tables give, and its gradient is the sum of theirs."""
+    """A tied table gives the results of three equal tables, and its gradient is the sum of theirs."""
     tied, untied = make(tie_embeddings=True), make()
     name, *others = [path for path in tied.params if "table" in path]
     assert not others
@@ -85,25 +85,25 @@ def test_tied_embeddings_are_one_table(make, batch, compiled) -> None:
         logits_BTV = model.logits(model.decode(model.encode(batch[0]), batch[1]).hidden_BTD)
         return jnp.sum(jnp.sin(logits_BTV)), logits_BTV
 
-    found, tied_BTV = compiled(jax.grad(lambda params: loss(tied, params), has_aux=True))(tied.params)
+    gradient, tied_BTV = compiled(jax.grad(lambda params: loss(tied, params), has_aux=True))(tied.params)
     gradients, logits_BTV = compiled(jax.grad(lambda params: loss(untied, params), has_aux=True))(same.params)
     np.testing.assert_allclose(tied_BTV, logits_BTV, atol=1e-4)
-    np.testing.assert_allclose(found[name], sum(gradients[path] for path in TABLES), atol=1e-4)
+    np.testing.assert_allclose(gradient[name], sum(gradients[path] for path in TABLES), atol=1e-4)
 
-    # Every parameter matters, except that a softmax does not see what a key's bias adds to a whole row of scores.
+    # Every parameter has a gradient except the keys' bias, which adds the same number to all scores of a query.
     for path, gradient in gradients.items():
         assert (difference(gradient, 0) < 1e-4) == path.endswith("to_key/bias"), path
 
 
-def test_three_tables_are_three(make, batch) -> None:
+def test_untied_tables_are_independent(make, batch) -> None:
     net = make()
-    found = net(*batch)
+    forward = net(*batch)
     for path, changed in zip(TABLES, [(True, True, True), (False, True, True), (False, False, True)], strict=True):
         other = net._replace(params=net.params | {path: net.params[path][::-1]})(*batch)
         pairs = [
-            (found.memory.states_BSD, other.memory.states_BSD),
-            (found.decoded.hidden_BTD, other.decoded.hidden_BTD),
-            (found.logits_BTV, other.logits_BTV),
+            (forward.memory.states_BSD, other.memory.states_BSD),
+            (forward.decoded.hidden_BTD, other.decoded.hidden_BTD),
+            (forward.logits_BTV, other.logits_BTV),
         ]
         assert tuple(difference(*pair) > 1e-3 for pair in pairs) == changed
 
@@ -112,9 +112,9 @@ def test_bfloat16_is_close_to_float32(make, batch) -> None:
     """With the same float32 parameters; logits and attention weights are float32 in both."""
     short, long = make(dtype="bfloat16"), make()
     assert all(leaf.dtype == jnp.float32 for leaf in short.params.values())
-    found, expected = short(*batch), long(*batch)
-    assert found.memory.states_BSD.dtype == found.decoded.hidden_BTD.dtype == jnp.bfloat16
-    weights = found.memory.attention | found.decoded.attention
-    assert {each.dtype for each in (found.logits_BTV, *weights.values())} == {jnp.dtype(jnp.float32)}
+    forward, expected = short(*batch), long(*batch)
+    assert forward.memory.states_BSD.dtype == forward.decoded.hidden_BTD.dtype == jnp.bfloat16
+    weights = forward.memory.attention | forward.decoded.attention
+    assert {each.dtype for each in (forward.logits_BTV, *weights.values())} == {jnp.dtype(jnp.float32)}
     size = float(np.std(expected.logits_BTV))
-    assert 1e-4 * size < difference(found.logits_BTV, expected.logits_BTV) < 0.1 * size
+    assert 1e-4 * size < difference(forward.logits_BTV, expected.logits_BTV) < 0.1 * size

@@ -1,7 +1,7 @@
-"""What is asked of the kernel equals the reference; and for what it is not used.
+"""The arguments of the cuDNN kernel, and the inputs that it does not support.
 
-No GPU is needed: JAX's own attention takes the same arguments on any device. That a GPU gets the kernel:
-tests/layers/test_fused_attention.py.
+These tests need no GPU: JAX's XLA implementation takes the same arguments. tests/layers/test_fused_attention.py tests
+that a GPU runs the kernel.
 """
 
 import jax
@@ -17,7 +17,7 @@ PADDING = masks.padding(jnp.arange(11)[None] < jnp.array([[7], [11]]))
 
 
 def arrays(target: int, source: int) -> list[jax.Array]:
-    """Queries, keys, values, and what a context is compared by; two sentences, three heads of eight."""
+    """Returns queries, keys, values and a direction for the context; two sentences, three heads of size eight."""
     keys = jax.random.split(jax.random.key(0), 4)
     sizes = ((2, length, 3, 8) for length in (target, source, source, target))
     return [jax.random.normal(key, size) for key, size in zip(keys, sizes, strict=True)]
@@ -28,25 +28,27 @@ def arrays(target: int, source: int) -> list[jax.Array]:
     [(5, 11, PADDING), (7, 7, masks.causal(7))],
     ids=["padding", "causal"],
 )
-def test_its_arguments_say_what_the_mask_says(target: int, source: int, mask: jax.Array) -> None:
-    *given, along = arrays(target, source)
+def test_its_arguments_express_the_mask(target: int, source: int, mask: jax.Array) -> None:
+    *inputs, direction = arrays(target, source)
 
     @jax.jit
-    def reference(*given: jax.Array) -> tuple[jax.Array, jax.Array]:
-        context = attend(dot_scores(given[0], given[1], SCALE), given[2], mask)[0]
-        return jnp.sum(along * context), context
+    def reference(*inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        context = attend(dot_scores(inputs[0], inputs[1], SCALE), inputs[2], mask)[0]
+        return jnp.sum(direction * context), context
 
     @jax.jit
-    def asked(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def kernel(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
         context = attention_cudnn.attention(query, key, value, mask, SCALE, implementation="xla")
-        return jnp.sum(along * context), context
+        return jnp.sum(direction * context), context
 
-    expected, found = (jax.grad(each, argnums=(0, 1, 2), has_aux=True)(*given) for each in (reference, asked))
-    for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
-        np.testing.assert_allclose(other, one, atol=1e-5)
+    expected, actual = (
+        jax.grad(function, argnums=(0, 1, 2), has_aux=True)(*inputs) for function in (reference, kernel)
+    )
+    for reference_leaf, kernel_leaf in zip(jax.tree.leaves(expected), jax.tree.leaves(actual), strict=True):
+        np.testing.assert_allclose(kernel_leaf, reference_leaf, atol=1e-5)
 
 
-def test_a_sentence_of_padding_alone_is_finite() -> None:
+def test_a_sentence_of_only_padding_is_finite() -> None:
     query, key, value, _ = arrays(5, 11)
     context = attention_cudnn.attention(
         query, key, value, masks.padding(jnp.zeros((2, 11), bool)), SCALE, implementation="xla"
@@ -55,32 +57,32 @@ def test_a_sentence_of_padding_alone_is_finite() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "source", "shape", "causal", "allowed"),
+    ("target", "source", "shape", "causal", "supported"),
     [
         (5, 11, (2, 1, 1, 11), False, True),
         (5, 11, (1, 1, 1, 11), True, True),
         (7, 7, (1, 1, 7, 7), True, True),
-        (7, 7, (1, 1, 7, 7), False, False),  # hides something else
-        (7, 7, (2, 1, 7, 7), True, False),  # another mask for each sentence
-        (5, 11, (1, 1, 5, 11), True, False),  # a search step of five hypotheses
+        (7, 7, (1, 1, 7, 7), False, False),  # a different square mask
+        (7, 7, (2, 1, 7, 7), True, False),  # a different mask for each sentence
+        (5, 11, (1, 1, 5, 11), True, False),  # a step of beam search with five hypotheses
     ],
 )
-def test_the_mask_decides(target: int, source: int, shape: tuple[int, ...], causal: bool, allowed: bool) -> None:
+def test_supports_by_mask(target: int, source: int, shape: tuple[int, ...], causal: bool, supported: bool) -> None:
     query, key = (jax.ShapeDtypeStruct((2, length, 3, 8), jnp.bfloat16) for length in (target, source))
     mask = jax.ShapeDtypeStruct(shape, jnp.bool_)
-    assert attention_cudnn.allows(query, key, key, mask, causal) == allowed  # type: ignore[arg-type]
+    assert attention_cudnn.supports(query, key, key, mask, causal) == supported  # type: ignore[arg-type]
 
 
-def test_it_does_not_keep_sentences_of_a_row_apart() -> None:
-    *given, _ = (each.astype(jnp.bfloat16) for each in arrays(7, 7))
+def test_it_does_not_support_segments() -> None:
+    *inputs, _ = (function.astype(jnp.bfloat16) for function in arrays(7, 7))
     segment_BT = jnp.ones((2, 7), jnp.int32)
-    assert attention_cudnn.allows(given[0], given[1], given[2], masks.causal(7), True)
-    mask = masks.within(masks.causal(7), segment_BT, segment_BT)
-    assert not attention_cudnn.allows(given[0], given[1], given[2], mask, True)
+    assert attention_cudnn.supports(inputs[0], inputs[1], inputs[2], masks.causal(7), True)
+    mask = masks.with_segments(masks.causal(7), segment_BT, segment_BT)
+    assert not attention_cudnn.supports(inputs[0], inputs[1], inputs[2], mask, True)
 
 
 @pytest.mark.parametrize(
-    ("widths", "dtype", "allowed"),
+    ("widths", "dtype", "supported"),
     [
         ((8, 8), jnp.bfloat16, True),
         ((128, 128), jnp.float16, True),
@@ -90,7 +92,7 @@ def test_it_does_not_keep_sentences_of_a_row_apart() -> None:
         ((8, 16), jnp.bfloat16, False),
     ],
 )
-def test_widths_and_dtype_decide(widths: tuple[int, int], dtype: type, allowed: bool) -> None:
+def test_supports_by_head_size_and_dtype(widths: tuple[int, int], dtype: type, supported: bool) -> None:
     key, value = (jax.ShapeDtypeStruct((2, 11, 3, width), dtype) for width in widths)
     mask = jax.ShapeDtypeStruct((2, 1, 1, 11), jnp.bool_)
-    assert attention_cudnn.allows(key, key, value, mask, False) == allowed  # type: ignore[arg-type]
+    assert attention_cudnn.supports(key, key, value, mask, False) == supported  # type: ignore[arg-type]

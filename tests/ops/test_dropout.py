@@ -1,4 +1,4 @@
-"""Masks are a pure function of a seed, so what is measured here never varies; the bounds are some five sigma wide."""
+"""Dropout masks. They are a pure function of a seed, so the statistics are constant; bounds are about five sigma."""
 
 import dataclasses
 import itertools
@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from transformer.ops import dropout as ops
 from transformer.ops.dropout import KINDS, Dropout, drop
 
-ROWS, WIDTH = 509, 1021  # half a million elements, and no power of two anywhere
+ROWS, WIDTH = 509, 1021  # half a million elements; no size is a power of two
 UNITS = [kind for kind in KINDS if kind != "word"]  # kinds that drop single units
 EVERY_KIND = {kind: jnp.float32(0.5) for kind in KINDS}
 
@@ -34,78 +34,83 @@ def mask(dropout: Dropout, kind: str = "sublayer") -> np.ndarray:
 
 
 def dependence(masks: list[np.ndarray]) -> float:
-    """How far fair bits are from independent: sigmas between chi-square over all their patterns and its mean."""
+    """Returns how far fair bits are from independence: chi-square over all patterns minus its mean, in sigmas."""
     pattern = sum(mask.astype(int) << number for number, mask in enumerate(masks))
-    found = np.bincount(np.ravel(pattern), minlength=2 ** len(masks))
-    expected = masks[0].size / len(found)
-    freedom = len(found) - 1
-    return float((np.sum((found - expected) ** 2 / expected) - freedom) / np.sqrt(2 * freedom))
+    actual = np.bincount(np.ravel(pattern), minlength=2 ** len(masks))
+    expected = masks[0].size / len(actual)
+    freedom = len(actual) - 1
+    return float((np.sum((actual - expected) ** 2 / expected) - freedom) / np.sqrt(2 * freedom))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_rate_and_scale(rate: float) -> None:
-    """Units are zero with probability `rate` and otherwise larger by 1 / (1 - rate): the mean stays."""
+    """Units are zero with probability `rate`, else scaled by 1 / (1 - rate), which preserves the mean."""
     x = drawn(ROWS, WIDTH) + 3
     y = np.asarray(dropped(x, dropout(rate=rate), "sublayer"))
-    kept = y != 0
+    retained = y != 0
     sigma = np.sqrt(rate * (1 - rate) / x.size)
-    assert abs(kept.mean() - (1 - rate)) <= 5 * sigma
-    np.testing.assert_allclose(y[kept], x[kept] / (1 - np.float32(rate)), rtol=1e-6)
+    assert abs(retained.mean() - (1 - rate)) <= 5 * sigma
+    np.testing.assert_allclose(y[retained], x[retained] / (1 - np.float32(rate)), rtol=1e-6)
     assert abs(y.mean() / x.mean() - 1) <= 1e-6 + 5.3 * sigma / (1 - rate)  # 5.3, because x varies
 
 
-def test_words_are_dropped_whole() -> None:
-    """Of each batch row and position all units or none, with a mask that no other kind shares."""
+def test_words_are_dropped_completely() -> None:
+    """All units of a row and position are dropped, or none, with a mask independent of other kinds."""
     x = drawn(ROWS, WIDTH, 3) + 9
     y = np.asarray(dropped(x, dropout(rate=0.5), "word"))
-    kept = y != 0
-    np.testing.assert_array_equal(kept, kept[:, :, :1] & np.ones(3, bool))
-    np.testing.assert_allclose(y[kept], 2 * x[kept])
-    words = kept[:, :, 0]
+    retained = y != 0
+    np.testing.assert_array_equal(retained, retained[:, :, :1] & np.ones(3, bool))
+    np.testing.assert_allclose(y[retained], 2 * x[retained])
+    words = retained[:, :, 0]
     others = [
         np.asarray(dropped(np.ones((ROWS, WIDTH, 1), np.float32), dropout(), kind))[:, :, 0] > 0 for kind in UNITS
     ]
     assert -5 < dependence([words, *others]) < 5
     x = jnp.asarray(x)
     np.testing.assert_array_equal(
-        ops.drop_embedded(x, dropout()), dropped(dropped(x, dropout(), "word"), dropout(), "embedding")
+        ops.drop_embeddings(x, dropout()), dropped(dropped(x, dropout(), "word"), dropout(), "embedding")
     )
 
 
-def test_places_steps_and_kinds_have_masks_of_their_own() -> None:
+def test_sites_steps_and_kinds_have_independent_masks() -> None:
     base = dropout()
-    nested = [base.at(outer).at(inner) for outer, inner in itertools.product(range(3), repeat=2)]
+    nested = [base.fold_in(outer).fold_in(inner) for outer, inner in itertools.product(range(3), repeat=2)]
     families = {
-        "sites": [mask(base.at(site)) for site in range(9)],
-        "sites of sites": [mask(each) for each in nested],
+        "sites": [mask(base.fold_in(site)) for site in range(9)],
+        "sites of sites": [mask(site) for site in nested],
         "keys": [mask(dropout(seed)) for seed in range(9)],
         "steps": [mask(Dropout.from_key(jax.random.fold_in(jax.random.key(0), step), EVERY_KIND)) for step in range(9)],
         "kinds": [mask(base, kind) for kind in UNITS],
-        "kinds of sites": [mask(base.at(site), kind) for site in (0, 1) for kind in UNITS],
-        "a site and the places around it": [mask(base), mask(base.at(0)), mask(base.at(0).at(0)), mask(base.at(1))],
+        "kinds of sites": [mask(base.fold_in(site), kind) for site in (0, 1) for kind in UNITS],
+        "a site and its neighbours": [
+            mask(base),
+            mask(base.fold_in(0)),
+            mask(base.fold_in(0).fold_in(0)),
+            mask(base.fold_in(1)),
+        ],
     }
-    found = {name: dependence(masks) for name, masks in families.items()}
-    assert all(-5 < value < 5 for value in found.values()), found
+    actual = {name: dependence(masks) for name, masks in families.items()}
+    assert all(-5 < value < 5 for value in actual.values()), actual
 
 
 def test_both_halves_of_a_seed_matter() -> None:
-    """The lowest bit of the second is lost: it makes that half odd."""
+    """Except the lowest bit of the second half, which is always set."""
     seeds = np.array(list(itertools.product([0, 1, 7], [0, 2, 8])), np.uint32)
     masks = [np.asarray(keep_mask(seed, np.float32(0.5), (ROWS, WIDTH), np.uint32(0))) for seed in seeds]
     assert -5 < dependence(masks) < 5
 
 
 def test_neighbours_are_independent() -> None:
-    """Runs of eight along each axis, and pairs at every distance that is a power of two or next to one."""
+    """Eight consecutive bits along each axis, and pairs at distances of 2^n and 2^n ± 1."""
     bits = mask(dropout())
-    found = {
+    actual = {
         "along a row": dependence([bits[:, start : WIDTH - 8 + start] for start in range(8)]),
         "along a column": dependence([bits[start : ROWS - 8 + start] for start in range(8)]),
     }
     flat = bits.ravel()
     for distance in {2**power + more for power in range(1, 18) for more in (-1, 0, 1)}:
-        found[f"distance {distance}"] = dependence([flat[distance:], flat[:-distance]])
-    assert all(-5 < value < 5 for value in found.values()), found
+        actual[f"distance {distance}"] = dependence([flat[distance:], flat[:-distance]])
+    assert all(-5 < value < 5 for value in actual.values()), actual
 
 
 def test_every_input_bit_flips_every_output_bit_half_of_the_time() -> None:
@@ -116,21 +121,21 @@ def test_every_input_bit_flips_every_output_bit_half_of_the_time() -> None:
         assert np.abs(share - 0.5).max() < 0.05
 
 
-def test_mixing_loses_nothing() -> None:
-    """A bijection: no two numbers become the same one."""
-    # Were it two to one, some 32 pairs of half a million numbers would become one.
+def test_mix_is_a_bijection() -> None:
+    """No two inputs have the same output."""
+    # If it were two-to-one, about 32 pairs among half a million inputs would collide.
     bits = np.unique(np.random.default_rng(0).integers(0, 2**32, 2**19, np.uint32))
     assert len(np.unique(mix(bits))) == len(bits)
 
 
-def test_parts_of_a_batch_have_the_masks_of_the_whole() -> None:
+def test_parts_of_a_batch_have_the_masks_of_the_global_batch() -> None:
     x = drawn(6, 10, 3)
-    whole = dropped(x, dropout(), "sublayer")
+    full = dropped(x, dropout(), "sublayer")
     parts = [
         dropped(x[first : first + 2], dataclasses.replace(dropout(), first_row=jnp.uint32(first)), "sublayer")
         for first in (0, 2, 4)
     ]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal(np.concatenate(parts), full)
 
 
 @pytest.mark.parametrize("spec", [PartitionSpec("data"), PartitionSpec(None, "data")])
@@ -142,7 +147,7 @@ def test_the_mask_does_not_depend_on_the_devices(spec: PartitionSpec) -> None:
     np.testing.assert_array_equal(sharded, dropped(x, dropout(), "sublayer"))
 
 
-def test_what_has_no_rate_is_untouched() -> None:
+def test_without_a_rate_the_input_is_unchanged() -> None:
     x = jnp.asarray(drawn(6, 10, 3))
     assert drop(x, None, "sublayer") is x
     only = Dropout.from_key(jax.random.key(0), {"embedding": jnp.float32(0.5)})
@@ -151,7 +156,7 @@ def test_what_has_no_rate_is_untouched() -> None:
 
 
 def test_the_gradient_is_the_mask() -> None:
-    """Also where the input is infinite: a dropped unit passes nothing on."""
+    """Also for an infinite input: a dropped unit has no gradient."""
     x = drawn(6, 10, 3)
     keep = np.asarray(dropped(x, dropout(rate=0.75), "sublayer")) != 0
     x[::2] = np.inf
@@ -172,18 +177,18 @@ def test_rates_seeds_and_rows_are_arguments_of_one_program() -> None:
     results = [run(x, dropout(seed, rate)) for seed, rate in [(0, 0.1), (0, 0.8), (1, 0.8)]]
     results.append(run(x, dataclasses.replace(dropout(1, 0.8), first_row=jnp.uint32(3))))
     assert len(traces) == 1
-    assert all((one != other).any() for one, other in itertools.combinations(results, 2))
+    assert all((a != b).any() for a, b in itertools.combinations(results, 2))
 
 
 def test_a_population_of_rates() -> None:
     x, base = jnp.asarray(drawn(6, 10, 3)), dropout()
     rates = np.array([0.2, 0.5, 0.8], np.float32)
     at_rates = jax.vmap(lambda rate: drop(x, dataclasses.replace(base, rates={"sublayer": rate}), "sublayer"))
-    for one, rate in zip(jax.jit(at_rates)(rates), rates, strict=True):
-        np.testing.assert_allclose(one, dropped(x, dropout(rate=rate), "sublayer"), rtol=1e-6)
+    for a, rate in zip(jax.jit(at_rates)(rates), rates, strict=True):
+        np.testing.assert_allclose(a, dropped(x, dropout(rate=rate), "sublayer"), rtol=1e-6)
 
 
-def test_short_floats_stay_short() -> None:
+def test_bfloat16_stays_bfloat16() -> None:
     y = dropped(jnp.full((31, 37), 3, jnp.bfloat16), dropout(), "sublayer")
     assert y.dtype == jnp.bfloat16
     assert np.unique(y.astype(jnp.float32)).tolist() == [0.0, 6.0]

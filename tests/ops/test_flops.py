@@ -1,4 +1,4 @@
-"""Counted against arithmetic on paper."""
+"""FLOP counts against hand arithmetic."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,8 @@ from transformer.ops.flops import matmul_flops
 A, B = jnp.ones((2, 3)), jnp.ones((3, 5))
 
 
-def test_a_product_and_its_gradient() -> None:
-    """Forward 2·2·3·5; backward one product of the same size for each argument that is differentiated."""
+def test_a_matmul_and_its_gradient() -> None:
+    """Forward 2·2·3·5; backward one matmul of the same size for each differentiated argument."""
     assert matmul_flops(jnp.matmul, A, B) == 60
     assert matmul_flops(jax.grad(lambda a, b: (a @ b).sum(), argnums=(0, 1)), A, B) == 3 * 60
 
@@ -21,16 +21,16 @@ def test_batch_axes_multiply() -> None:
     ) == (2 * 2 * 5 * 3 * 11 * 7)
 
 
-def test_a_scan_counts_every_step_and_a_nested_one_the_product() -> None:
+def test_a_scan_counts_every_iteration_also_when_nested() -> None:
     def step(carry: jax.Array, _: None) -> tuple[jax.Array, None]:
         return carry @ jnp.ones((3, 3)), None
 
     def outer(carry: jax.Array, _: None) -> tuple[jax.Array, None]:
         return jax.lax.scan(step, carry, None, length=7)[0], None
 
-    once = 2 * 2 * 3 * 3
-    assert matmul_flops(lambda a: jax.lax.scan(step, a, None, length=5), A) == 5 * once
-    assert matmul_flops(lambda a: jax.lax.scan(outer, a, None, length=5), A) == 35 * once
+    step_flops = 2 * 2 * 3 * 3
+    assert matmul_flops(lambda a: jax.lax.scan(step, a, None, length=5), A) == 5 * step_flops
+    assert matmul_flops(lambda a: jax.lax.scan(outer, a, None, length=5), A) == 35 * step_flops
 
 
 def test_inside_jit_remat_and_custom_gradients() -> None:
@@ -38,7 +38,7 @@ def test_inside_jit_remat_and_custom_gradients() -> None:
     def product(a: jax.Array, b: jax.Array) -> jax.Array:
         return a @ b
 
-    product.defvjp(lambda a, b: (a @ b, (a, b)), lambda kept, g: (g @ kept[1].T, kept[0].T @ g))
+    product.defvjp(lambda a, b: (a @ b, (a, b)), lambda residuals, g: (g @ residuals[1].T, residuals[0].T @ g))
     assert matmul_flops(jax.jit(product), A, B) == 60
     assert matmul_flops(jax.grad(lambda a: product(a, B).sum()), A) == 3 * 60
     again = jax.checkpoint(lambda a: jnp.sin(jnp.sin(a @ B) @ B.T))
@@ -46,12 +46,12 @@ def test_inside_jit_remat_and_custom_gradients() -> None:
     assert matmul_flops(jax.grad(lambda a: again(a).sum()), A) > plain
 
 
-def test_the_longer_branch_counts() -> None:
+def test_the_most_expensive_branch_counts() -> None:
     branches = (lambda a: a @ B @ B.T, lambda a: a)
     assert matmul_flops(lambda a: jax.lax.cond(a[0, 0] > 0, *branches, a), A) == 120
 
 
-def test_a_while_loop_is_refused_only_if_it_multiplies() -> None:
+def test_a_while_loop_is_an_error_only_with_matmuls() -> None:
     square = jnp.ones((3, 3))
 
     def loop(body, value):

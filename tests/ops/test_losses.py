@@ -9,9 +9,9 @@ import pytest
 
 from transformer.ops.losses import (
     LossSums,
-    _compared,
-    _gathered,
-    _of_target,
+    _select_by_comparison,
+    _select_by_gather,
+    _target_logit,
     cross_entropy,
     fused_cross_entropy,
 )
@@ -25,7 +25,7 @@ same = functools.partial(jax.tree.map, functools.partial(np.testing.assert_allcl
 
 @pytest.fixture(scope="module")
 def batch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """logits_BTV, target_BT and weight_BT, whose rows end in padding of different lengths."""
+    """Returns logits_BTV, target_BT and weight_BT with different amounts of padding."""
     generator = np.random.default_rng(0)
     logits = generator.normal(0, 3, (ROWS, LENGTH, VOCABULARY))
     target = generator.integers(0, VOCABULARY, (ROWS, LENGTH))
@@ -34,7 +34,7 @@ def batch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_by_hand() -> None:
-    """Probabilities 1/2, 1/4, 1/4, and logits that are their logarithms plus any constant."""
+    """Probabilities 1/2, 1/4, 1/4; logits are their logarithms plus any constant."""
     logits_TV = (np.log([[0.5, 0.25, 0.25]]) + np.array([[0.0], [7.0], [-3.0]])).astype(np.float32)
     sums = plain(logits_TV, np.array([0, 1, 2]), np.array([1.0, 1.0, 0.0], np.float32), jnp.float32(0.3))
     two = math.log(2)
@@ -45,9 +45,9 @@ def test_by_hand() -> None:
     assert sums.loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_equals_a_smoothed_target_written_out(batch) -> None:
+def test_equals_an_explicit_smoothed_target(batch) -> None:
     @jax.jit
-    def written_out(logits, target, weight, smoothing):
+    def explicit(logits, target, weight, smoothing):
         labels_BTV = optax.smooth_labels(jax.nn.one_hot(target, VOCABULARY), smoothing)
         loss_BT = optax.softmax_cross_entropy(logits, labels_BTV)
         nll_BT = optax.softmax_cross_entropy_with_integer_labels(logits, target)
@@ -58,34 +58,34 @@ def test_equals_a_smoothed_target_written_out(batch) -> None:
 
     for smoothing in (0.0, 0.1, 0.7):
         arguments = (*batch, jnp.float32(smoothing))
-        same(plain(*arguments), written_out(*arguments))
-        same(gradient(cross_entropy)(*arguments), gradient(written_out)(*arguments))
+        same(plain(*arguments), explicit(*arguments))
+        same(gradient(cross_entropy)(*arguments), gradient(explicit)(*arguments))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_a_cpu_finds_the_targets_as_others_do(dtype) -> None:
+def test_both_ways_to_select_target_logits_are_equal(dtype) -> None:
     logits_BTV = jnp.asarray(np.random.default_rng(2).normal(0, 3, (2, 3, VOCABULARY)), dtype)
     target_BT = jnp.array([[0, 1, 5], [VOCABULARY - 1, 0, 7]])
-    expected_BT = jax.jit(jax.vmap(_compared))(logits_BTV, target_BT)
-    np.testing.assert_array_equal(jax.jit(jax.vmap(_gathered))(logits_BTV, target_BT), expected_BT)
-    np.testing.assert_array_equal(jax.jit(jax.vmap(_of_target))(logits_BTV, target_BT), expected_BT)
+    expected_BT = jax.jit(jax.vmap(_select_by_comparison))(logits_BTV, target_BT)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(_select_by_gather))(logits_BTV, target_BT), expected_BT)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(_target_logit))(logits_BTV, target_BT), expected_BT)
 
 
 def test_padding_has_no_influence(batch) -> None:
     logits, target, weight = batch
-    other = np.where(weight == 0, (target + 1) % VOCABULARY, target)
+    second = np.where(weight == 0, (target + 1) % VOCABULARY, target)
     changed = np.where((weight == 0)[..., None], np.float32(1e4), logits)
-    same(plain(changed, other, weight, SMOOTHING), plain(logits, target, weight, SMOOTHING))
+    same(plain(changed, second, weight, SMOOTHING), plain(logits, target, weight, SMOOTHING))
     gradient = jax.jit(jax.grad(lambda logits: cross_entropy(logits, target, weight, SMOOTHING).loss))(logits)
     np.testing.assert_array_equal((gradient != 0).any(axis=-1), weight)
 
 
 def test_sums_of_parts_add_up(batch) -> None:
-    whole = plain(*batch, SMOOTHING)
+    full = plain(*batch, SMOOTHING)
     for axis, cut in [(0, 1), (1, 3)]:
-        split = [np.split(each, [cut], axis) for each in batch]
-        one, other = (plain(*part, SMOOTHING) for part in zip(*split, strict=True))
-        same(jax.tree.map(jnp.add, one, other), whole)
+        split = [np.split(array, [cut], axis) for array in batch]
+        first, second = (plain(*part, SMOOTHING) for part in zip(*split, strict=True))
+        same(jax.tree.map(jnp.add, first, second), full)
 
 
 def test_large_logits_do_not_overflow() -> None:
@@ -96,7 +96,7 @@ def test_large_logits_do_not_overflow() -> None:
 
 
 def readout(parameters, hidden):
-    """Logits as models make them: the product in the dtype of `hidden`, the result in float32."""
+    """Computes logits as models do: the matmul in the dtype of `hidden`, the result in float32."""
     kernel_DV = parameters["kernel_DV"].astype(hidden.dtype)
     logits = jnp.einsum("...d,dv->...v", hidden, kernel_DV, preferred_element_type=jnp.float32)
     return logits + jnp.broadcast_to(parameters["bias_V"], logits.shape)
@@ -104,7 +104,7 @@ def readout(parameters, hidden):
 
 @pytest.fixture(scope="module")
 def fused(batch):
-    """Runs the fused form, some tokens at a time, or for "plain" the plain one: sums, gradients of a weighted loss."""
+    """Returns a function for sums and gradients of a weighted loss, fused with a chunk size or "plain"."""
     _, target_BT, weight_BT = batch
     generator = np.random.default_rng(1)
     shapes = {"kernel_DV": (D_MODEL, VOCABULARY), "bias_V": (VOCABULARY,)}
@@ -130,30 +130,30 @@ def fused(batch):
 
 @pytest.mark.parametrize("positions", [None, 1, 3, 13])
 def test_fused_equals_plain(fused, positions: int | None) -> None:
-    """Sums and gradients, whether the positions at a time divide the length, do not, or exceed it."""
+    """Sums and gradients, for chunks that divide the length, do not divide it, or exceed it."""
     same(fused(positions and positions * ROWS), fused("plain"))
 
 
 def test_fused_equals_plain_in_bfloat16(batch, fused) -> None:
-    """Sums and gradients of parameters are float32; the gradient of what is bfloat16 has its eight bits."""
+    """Sums and gradients of parameters are float32; the gradient of a bfloat16 input has eight bits."""
     sums, (parameters, hidden_BTD) = fused(3 * ROWS, jnp.bfloat16)
     expected, (parameters2, hidden2_BTD) = fused("plain", jnp.bfloat16)
     same((sums, parameters["bias_V"]), (expected, parameters2["bias_V"]))
     assert hidden_BTD.dtype == jnp.bfloat16
     np.testing.assert_array_equal((hidden_BTD != 0).any(axis=-1), batch[2])
-    for one, other in [(parameters["kernel_DV"], parameters2["kernel_DV"]), (hidden_BTD, hidden2_BTD)]:
-        one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
-        np.testing.assert_allclose(one, other, atol=2**-7 * np.abs(other).max())
+    for first, second in [(parameters["kernel_DV"], parameters2["kernel_DV"]), (hidden_BTD, hidden2_BTD)]:
+        first, second = np.asarray(first, np.float32), np.asarray(second, np.float32)
+        np.testing.assert_allclose(first, second, atol=2**-7 * np.abs(second).max())
 
 
-def test_a_share_of_the_loss_has_that_share_of_the_gradient(fused) -> None:
-    """Each number is rounded to eight bits, the share itself is not: nothing is lost or gained on the whole."""
-    whole, third = (np.asarray(fused(3 * ROWS, jnp.bfloat16, loss=share)[1][1], np.float32) for share in (1.0, 1 / 3))
-    assert np.vdot(third, whole) / np.vdot(whole, whole) == pytest.approx(1 / 3, rel=1e-3)
+def test_a_scaled_loss_has_a_scaled_gradient(fused) -> None:
+    """Each number is rounded to eight bits, but the scale is not: rounding has no bias."""
+    full, third = (np.asarray(fused(3 * ROWS, jnp.bfloat16, loss=share)[1][1], np.float32) for share in (1.0, 1 / 3))
+    assert np.vdot(third, full) / np.vdot(full, full) == pytest.approx(1 / 3, rel=1e-3)
 
 
 def test_only_the_loss_has_a_gradient(fused) -> None:
-    """`nll` is reported and never minimised."""
+    """`nll` is a reported metric and not an objective."""
     assert not any(np.any(gradient) for gradient in jax.tree.leaves(fused(3 * ROWS, loss=0.0, nll=1.0)[1]))
 
 
@@ -166,34 +166,34 @@ def test_smoothing_is_an_argument_of_one_program(batch) -> None:
         traces.append(1)
         return fused_cross_entropy(lambda hidden: 2 * hidden, hidden_BTV, target, weight, smoothing, 3 * ROWS)
 
-    one, other = (run(batch[0], jnp.float32(smoothing)) for smoothing in (0.0, 0.4))
+    first, second = (run(batch[0], jnp.float32(smoothing)) for smoothing in (0.0, 0.4))
     assert len(traces) == 1
-    np.testing.assert_allclose(one.loss, one.nll, rtol=1e-6)
-    np.testing.assert_allclose(other.nll, one.nll, rtol=1e-6)
-    assert abs(other.loss - one.loss) > 0.1
+    np.testing.assert_allclose(first.loss, first.nll, rtol=1e-6)
+    np.testing.assert_allclose(second.nll, first.nll, rtol=1e-6)
+    assert abs(second.loss - first.loss) > 0.1
 
 
 @pytest.mark.parametrize(
-    ("rows", "length", "tokens", "found"),
+    ("rows", "length", "tokens", "chunk_size"),
     [
         (64, 24, 512, 512),
         (16, 32, 512, 512),
-        (16, 25, 128, 16 * 7),  # not 8, of which the fourth part would have one that is no padding
+        (16, 25, 128, 16 * 7),  # not 8, whose fourth chunk would be almost only padding
         (300, 11, 512, 600),
-        (700, 5, 512, 700),  # every row has one at a time, at least
+        (700, 5, 512, 700),  # at least one position per row
         (3, 7, 512, 21),
         (3, 7, None, 21),
     ],
 )
-def test_so_many_logits_exist_at_a_time(rows: int, length: int, tokens: int | None, found: int) -> None:
-    seen = []
+def test_number_of_logits_at_a_time(rows: int, length: int, tokens: int | None, chunk_size: int) -> None:
+    chunk_sizes = []
 
     def logits(hidden: jax.Array) -> jax.Array:
-        seen.append(hidden.shape[0])
+        chunk_sizes.append(hidden.shape[0])
         return hidden
 
     target, weight = (jax.ShapeDtypeStruct((rows, length), dtype) for dtype in ("int32", "float32"))
     hidden = jax.ShapeDtypeStruct((rows, length, 2), "float32")
     loss = functools.partial(fused_cross_entropy, logits, smoothing=SMOOTHING, tokens=tokens)
     jax.eval_shape(loss, hidden, target, weight)
-    assert set(seen) == {found}
+    assert set(chunk_sizes) == {chunk_size}

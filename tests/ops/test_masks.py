@@ -6,11 +6,11 @@ from transformer.spec import BOS, EOS, PAD, UNK
 
 
 def drawn(*rows: str) -> np.ndarray:
-    """A mask from a picture of it: "1 1 0" is a row that sees the first two columns."""
-    return np.array([[int(each) for each in row.split()] for row in rows], bool)
+    """Returns a mask from its drawing: "1 1 0" is a row that sees the first two columns."""
+    return np.array([[int(digit) for digit in row.split()] for row in rows], bool)
 
 
-def test_only_padding_is_no_token() -> None:
+def test_is_token_is_false_only_at_padding() -> None:
     ids_BS = jnp.array([[UNK, BOS, 7, EOS, PAD], [5, EOS, PAD, PAD, PAD], [PAD] * 5])
     np.testing.assert_array_equal(masks.is_token(ids_BS), drawn("1 1 1 1 0", "1 1 0 0 0", "0 0 0 0 0"))
 
@@ -34,26 +34,26 @@ def test_causal_sees_itself_and_what_came_before() -> None:
 
 def test_masks_of_targets() -> None:
     target_BT = jnp.array([[BOS, 7, 9], [BOS, 5, PAD]])
-    np.testing.assert_array_equal(masks.no_future(target_BT), masks.causal(3))
+    np.testing.assert_array_equal(masks.causal_from_ids(target_BT), masks.causal(3))
     expected = [[[[True, True, True]]], [[[True, True, False]]]]
-    np.testing.assert_array_equal(masks.no_padding(target_BT), expected)
+    np.testing.assert_array_equal(masks.padding_from_ids(target_BT), expected)
 
 
-def test_ancestors_of_one_hypothesis_are_a_row_of_causal() -> None:
+def test_beam_history_of_one_hypothesis_is_a_row_of_causal() -> None:
     causal = np.asarray(masks.causal(5))
     for position in range(5):
-        mask = np.asarray(masks.ancestors(jnp.zeros((3, 1, 5), jnp.int32), jnp.int32(position)))
+        mask = np.asarray(masks.beam_history(jnp.zeros((3, 1, 5), jnp.int32), jnp.int32(position)))
         assert mask.shape == (3, 1, 1, 5)
         np.testing.assert_array_equal(mask, np.broadcast_to(causal[:, :, position, None], mask.shape))
 
 
-def test_ancestors_are_the_slots_of_a_history() -> None:
-    """Of three hypotheses at position 2, the first stems from 2 and that from 1, the others from 0 and that from 1."""
+def test_beam_history() -> None:
+    """Three hypotheses at position 2: the first descends from slots 2 and 1, the others from slots 0 and 1."""
     slot_BNT = jnp.array([[[1, 2, 0, 0], [1, 0, 1, 0], [1, 0, 2, 0]]])
     expected = """
         010 001 100 000
         010 100 010 000
         010 100 001 000
     """
-    rows = [[int(each) for each in line.replace(" ", "")] for line in expected.split("\n") if line.strip()]
-    np.testing.assert_array_equal(masks.ancestors(slot_BNT, jnp.int32(2)), np.array(rows, bool)[None, None])
+    rows = [[int(digit) for digit in line.replace(" ", "")] for line in expected.split("\n") if line.strip()]
+    np.testing.assert_array_equal(masks.beam_history(slot_BNT, jnp.int32(2)), np.array(rows, bool)[None, None])

@@ -36,8 +36,8 @@ def test_the_formula_for_any_width(d_model: int) -> None:
     np.testing.assert_allclose(sinusoid(np.arange(31), d_model), expected, atol=1e-5)
 
 
-def test_any_positions_may_be_asked_for() -> None:
-    """A search asks for one position at a time."""
+def test_any_positions_in_any_order() -> None:
+    """Decoding needs one position at a time."""
     whole_TD = sinusoid(np.arange(11), 7)
     np.testing.assert_allclose(sinusoid(np.array([10, 3, 3]), 7), whole_TD[np.array([10, 3, 3])], atol=1e-6)
 
@@ -58,8 +58,8 @@ def rotary(x_BTHK: np.ndarray, position_T: np.ndarray) -> np.ndarray:
     return np.asarray(jax.jit(positions.rotary)(x_BTHK, position_T))
 
 
-def test_rotary_turns_pairs_of_channels_by_hand() -> None:
-    """With d_k = 4 the second pair turns by a hundredth of the first one's angle, which is the position."""
+def test_rotary_by_hand() -> None:
+    """With d_k = 4 the first pair rotates by the position, and the second by a hundredth of it."""
     x_BTHK = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
     position_T = np.array([0, 1, 7])
     turned_BTHK = rotary(x_BTHK, position_T)
@@ -70,7 +70,7 @@ def test_rotary_turns_pairs_of_channels_by_hand() -> None:
             np.testing.assert_allclose(turned_BTHK[:, time, :, 2 * pair + 1], expected.imag, atol=1e-5)
 
 
-def test_after_rotary_products_depend_on_the_distance_alone() -> None:
+def test_rotary_dot_products_depend_only_on_the_distance() -> None:
     query, key = np.random.default_rng(0).normal(size=(2, 1, 1, 1, 6)).astype(np.float32)
 
     def product(first: int, second: int) -> float:
@@ -80,14 +80,14 @@ def test_after_rotary_products_depend_on_the_distance_alone() -> None:
     assert abs(product(3, 8) - product(3, 9)) > 0.01
 
 
-def test_rotary_with_one_position_of_all_and_an_odd_width() -> None:
+def test_rotary_with_a_shared_position_and_an_odd_width() -> None:
     x_BTHK = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
-    each = [rotary(x_BTHK[:, time : time + 1], np.array([7])) for time in range(3)]
-    np.testing.assert_allclose(rotary(x_BTHK, np.array([7])), np.concatenate(each, axis=1), atol=1e-6)
+    single = [rotary(x_BTHK[:, time : time + 1], np.array([7])) for time in range(3)]
+    np.testing.assert_allclose(rotary(x_BTHK, np.array([7])), np.concatenate(single, axis=1), atol=1e-6)
     with pytest.raises(ValueError, match="d_k=3 has an odd number"):
         positions.rotary(jnp.asarray(x_BTHK[..., :3]), jnp.arange(3))
 
 
-def test_unrotated_is_what_it_was() -> None:
+def test_no_rotation() -> None:
     x_BTHK = np.ones((1, 2, 3, 5), np.float32)
-    np.testing.assert_array_equal(positions.unrotated(jnp.asarray(x_BTHK), jnp.arange(2)), x_BTHK)
+    np.testing.assert_array_equal(positions.no_rotation(jnp.asarray(x_BTHK), jnp.arange(2)), x_BTHK)

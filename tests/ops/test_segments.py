@@ -1,4 +1,4 @@
-"""Where tokens stand in rows of several sentences; how models use it: tests/models/test_packed.py."""
+"""The layout of packed rows. tests/models/test_packed.py tests how models use it."""
 
 import jax
 import jax.numpy as jnp
@@ -11,36 +11,36 @@ SOURCE = jnp.array([[7, 8, EOS, 9, EOS, PAD, PAD], [7, 7, 7, 7, 7, 7, EOS], [PAD
 TARGET = jnp.array([[BOS, 7, BOS, 8, 9, PAD, PAD]])
 
 
-def packed(begins_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Positions and segments."""
-    position_BT, segment_BT = segments.packed(begins_BT)
+def packed(starts_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns positions and segments."""
+    position_BT, segment_BT = segments.packed(starts_BT)
     assert segment_BT is not None
     return position_BT, segment_BT
 
 
-def test_positions_begin_anew_with_each_sentence() -> None:
-    position_BS, segment_BS = packed(segments.source_begins(SOURCE[:2]))
+def test_positions_restart_with_each_sentence() -> None:
+    position_BS, segment_BS = packed(segments.source_starts(SOURCE[:2]))
     np.testing.assert_array_equal(position_BS, [[0, 1, 2, 0, 1, 0, 1], range(7)])
     np.testing.assert_array_equal(segment_BS, [[1, 1, 1, 2, 2, 3, 3], [1] * 7])
-    position_BT, segment_BT = packed(segments.target_begins(TARGET))
+    position_BT, segment_BT = packed(segments.target_starts(TARGET))
     np.testing.assert_array_equal(position_BT, [[0, 1, 0, 1, 2, 0, 1]])
     np.testing.assert_array_equal(segment_BT, [[1, 1, 2, 2, 2, 3, 3]])
 
 
-def test_a_row_of_one_sentence_has_positions_that_all_rows_share() -> None:
-    places = segments.alone(segments.source_begins(SOURCE))
-    np.testing.assert_array_equal(places.position_T, range(7))
-    assert places.segment_BT is None
+def test_rows_of_one_sentence_share_their_positions() -> None:
+    layout = segments.one_per_row(segments.source_starts(SOURCE))
+    np.testing.assert_array_equal(layout.position_T, range(7))
+    assert layout.segment_BT is None
 
 
-def test_a_position_sees_its_own_sentence() -> None:
-    _, segment_BT = packed(segments.target_begins(TARGET))
-    _, segment_BS = packed(segments.source_begins(SOURCE[:1]))
-    seen = masks.within(masks.padding(masks.is_token(SOURCE[:1])), segment_BT, segment_BS)
+def test_a_position_sees_only_its_segment() -> None:
+    _, segment_BT = packed(segments.target_starts(TARGET))
+    _, segment_BS = packed(segments.source_starts(SOURCE[:1]))
+    mask = masks.with_segments(masks.padding(masks.is_token(SOURCE[:1])), segment_BT, segment_BS)
     expected = [[1, 1, 1, 0, 0, 0, 0]] * 2 + [[0, 0, 0, 1, 1, 0, 0]] * 3 + [[0] * 7] * 2
-    np.testing.assert_array_equal(masks.written_out(seen)[0, 0], expected)
+    np.testing.assert_array_equal(masks.materialise(mask)[0, 0], expected)
 
 
-def test_a_mask_of_rows_of_one_sentence_stays_as_it_is() -> None:
+def test_without_segments_the_mask_is_unchanged() -> None:
     mask = masks.causal(7)
-    assert masks.within(mask, None, None) is mask
+    assert masks.with_segments(mask, None, None) is mask

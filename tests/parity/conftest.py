@@ -1,4 +1,4 @@
-"""Compares one of our modules with what PyTorch made of the same parameters and inputs: outputs and all gradients."""
+"""Compares outputs and gradients of a module with those of PyTorch for the same parameters and inputs."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from flax import nnx, traverse_util
 
 from configs import base
 from transformer.layers.recurrent import GRUCarry, LSTMCarry
-from transformer.models.build import build
+from transformer.models.build import abstract_model
 from transformer.ops import masks
 from transformer.ops.losses import cross_entropy
 from transformer.spec import Spec
@@ -36,7 +36,7 @@ SPEC = dataclasses.replace(
 RECURRENT = dataclasses.replace(SPEC, architecture="seq2seq", d_state=6, tie_embeddings=False)
 SPECS = {"lstm": RECURRENT, "gru": dataclasses.replace(RECURRENT, cell="gru")}
 
-# PyTorch's name of a part, and ours. Which sub-layer a norm belongs to depends on the layer.
+# PyTorch's names and ours. The sub-layer of a norm depends on the layer.
 PARTS = {
     "self_attn": "self_attention",
     "multihead_attn": "cross_attention",
@@ -54,7 +54,7 @@ SUBLAYERS = {
 
 
 def renamed(case: str, name: str) -> str:
-    """The path of a parameter, without the names of a linear layer's or a norm's own arrays."""
+    """Returns our path of a PyTorch parameter, except for the last component."""
     for theirs, ours in PARTS.items():
         name = name.replace(theirs, ours)
     stack = name if name.startswith(("encoder", "decoder")) else case
@@ -63,8 +63,8 @@ def renamed(case: str, name: str) -> str:
     return name.replace("layers.", "").replace(".", "/")
 
 
-def ours(case: str, name: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """A parameter of PyTorch, or its gradient, as parameters of ours. Its matrices are the transposes of ours."""
+def to_ours(case: str, name: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Converts a PyTorch parameter or its gradient to our parameters. PyTorch's matrices are transposed."""
     *owner, last = renamed(case, name).split("/")
     if last.startswith("in_proj"):  # query, key and value in one
         own = "kernel" if last.endswith("weight") else "bias"
@@ -103,14 +103,14 @@ def decoder(module: Any, target: jax.Array, causal_mask: jax.Array, source: jax.
 
 
 def model(module: Any, source_ids: jax.Array, shifted_ids: jax.Array, target_ids: jax.Array, **_: jax.Array) -> Any:
-    """Makes its masks itself."""
+    """Runs a complete model, which makes its own masks."""
     logits = module.logits(module.decode(module.encode(source_ids), shifted_ids).hidden_BTD)
     return {"logits": logits} | loss(None, logits, target_ids)
 
 
 def lstm(module: Any, source: jax.Array, source_mask: jax.Array, hidden: jax.Array, memory: jax.Array) -> Any:
     output, last = module(source, source_mask, LSTMCarry(hidden, memory))
-    return {"output": output * source_mask[:, :, None], "last_hidden": last.hidden, "last_memory": last.memory}
+    return {"output": output * source_mask[:, :, None], "last_hidden": last.hidden, "last_memory": last.cell}
 
 
 def gru(module: Any, source: jax.Array, source_mask: jax.Array, hidden: jax.Array) -> Any:
@@ -118,7 +118,7 @@ def gru(module: Any, source: jax.Array, source_mask: jax.Array, hidden: jax.Arra
     return {"output": output * source_mask[:, :, None], "last_hidden": last.hidden}
 
 
-# A case's part of the model, how to run it, and how far it may be from PyTorch.
+# A case's module, how to run it, and its tolerance.
 CASES: dict[str, tuple[Callable[[Any], Any], Callable[..., Any], float]] = {
     "loss": (lambda _: nnx.List([]), loss, 1e-5),
     "self_attention": (lambda model: model.decoder[0].self_attention, self_attention, 1e-5),
@@ -133,13 +133,13 @@ CASES: dict[str, tuple[Callable[[Any], Any], Callable[..., Any], float]] = {
 
 @functools.cache
 def outputs_and_gradients(case: str, norm: str) -> tuple[dict[str, tuple[int, ...]], Callable[..., Any]]:
-    """Shapes of our parameters, and a compiled function (params, floats, others, cotangents) → gradients, outputs.
+    """Returns our parameters' shapes and a compiled function (params, floats, others, cotangents) → gradients, outputs.
 
-    The gradients are those of the outputs' inner product with `cotangents`, by parameters and by `floats`.
+    The gradients are of the outputs' inner product with `cotangents`, with respect to parameters and `floats`.
     """
     part, run, _ = CASES[case]
     spec = dataclasses.replace(SPECS.get(case, SPEC), norm=norm)
-    graph, state = nnx.split(part(nnx.eval_shape(lambda: build(spec, VOCABULARY, jax.random.key(0)))))
+    graph, state = nnx.split(part(abstract_model(spec, VOCABULARY)), graph=True)
     leaves: dict[tuple, Any] = dict(traverse_util.flatten_dict(nnx.to_pure_dict(state)))
     paths = {"/".join(map(str, path)): path for path in leaves}
 
@@ -156,7 +156,7 @@ def outputs_and_gradients(case: str, norm: str) -> tuple[dict[str, tuple[int, ..
 
 
 def by_kind(arrays: Arrays) -> dict[str, Arrays]:
-    """KIND/NAME → array, as KIND → NAME → array."""
+    """Converts KIND/NAME → array to KIND → NAME → array."""
     kinds: dict[str, Arrays] = {}
     for key, array in arrays.items():
         kind, _, name = key.partition("/")
@@ -166,7 +166,7 @@ def by_kind(arrays: Arrays) -> dict[str, Arrays]:
 
 @pytest.fixture(scope="session")
 def compare() -> Callable[[str, Arrays], None]:
-    """Asserts that our side of a case is PyTorch's; arrays are named KIND/NAME as make_reference.py makes them."""
+    """Asserts that a case equals PyTorch's; arrays are named KIND/NAME as in make_reference.py."""
 
     def check(name: str, arrays: Arrays) -> None:
         case, _, norm = name.rpartition("_") if name.endswith(("_post", "_pre")) else (name, "", "post")
@@ -175,7 +175,7 @@ def compare() -> Callable[[str, Arrays], None]:
         expected = by_kind(kinds["gradient"]) | {"output": kinds["output"]}
 
         def mapped(named: Arrays) -> Params:
-            return dict(pair for key, array in named.items() for pair in ours(case, key, array))
+            return dict(pair for key, array in named.items() for pair in to_ours(case, key, array))
 
         params = mapped(kinds.get("parameter", {}))
         assert {path: array.shape for path, array in params.items()} == shapes
@@ -183,13 +183,13 @@ def compare() -> Callable[[str, Arrays], None]:
         others = {key: each for key, each in kinds["input"].items() if key not in floats}
         (by_params, by_floats), outputs = compute(params, floats, others, kinds["cotangent"])
         close = functools.partial(np.testing.assert_allclose, rtol=CASES[case][2], atol=CASES[case][2])
-        for found, wanted in [
+        for actual, expected_arrays in [
             (outputs, expected["output"]),
             (by_params, mapped(expected.get("parameter", {}))),
             (by_floats, expected.get("input", {})),
         ]:
-            assert set(found) == set(wanted)
-            for key, array in wanted.items():
-                close(found[key], array, err_msg=f"{name}: {key}")
+            assert set(actual) == set(expected_arrays)
+            for key, array in expected_arrays.items():
+                close(actual[key], array, err_msg=f"{name}: {key}")
 
     return check

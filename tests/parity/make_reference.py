@@ -1,10 +1,10 @@
-"""What PyTorch computes, for the parity tests of everyone who has no PyTorch.
+"""Records PyTorch's results, for parity tests without PyTorch.
 
     python tests/parity/make_reference.py
 
-writes reference.npz beside this file: for each case drawn parameters and inputs, and PyTorch's outputs and gradients.
-It needs the extra `parity`. Arrays are named CASE/KIND/NAME. A mask is True where a query may look, as in
-transformer/ops/masks.py. PyTorch computes in float64, so that what differs is our float32 and nothing else.
+writes reference.npz next to this file: for each case random parameters and inputs, and PyTorch's outputs and gradients.
+It needs the extra `parity`. Arrays are named CASE/KIND/NAME. A mask is True where a query may attend, as in
+transformer/ops/masks.py. PyTorch computes in float64, so that only our float32 rounding differs.
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ SETTINGS: dict[str, Any] = {"dropout": 0.0, "batch_first": True}
 
 
 def inputs(generator: np.random.Generator) -> Arrays:
-    """Everything that cases read."""
+    """Returns the inputs of all cases."""
     source_ids = generator.integers(1, VOCABULARY, (ROWS, SOURCE))
     target_ids = generator.integers(1, VOCABULARY, (ROWS, TARGET))
     target_ids[0, 3:] = 0
     mask = np.arange(SOURCE) < LENGTH_B[:, None]
-    # From a generator of their own, so that the other cases do not see which inputs recurrent layers have.
+    # From a separate generator, so that these inputs do not change those of other cases.
     states = generator.spawn(1)[0].normal(size=(2, ROWS, D_STATE))
     return {
         "source": generator.normal(size=(ROWS, SOURCE, D_MODEL)).astype(np.float32),
@@ -61,7 +61,7 @@ def smoothed(logits: torch.Tensor, target_ids: torch.Tensor) -> torch.Tensor:
 
 
 class Transformer(nn.Module):
-    """PyTorch's stacks between one table for source, target and output."""
+    """PyTorch's stacks with one table for source, target and output."""
 
     def __init__(self, norm_first: bool) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Transformer(nn.Module):
         self.decoder = nn.TransformerDecoder(layer(nn.TransformerDecoderLayer), 1, norm())
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """Section 3.5 once more, for an even width."""
+        """Computes Section 3.5 for an even width."""
         frequency = 10000.0 ** (-torch.arange(0, D_MODEL, 2, dtype=torch.float64) / D_MODEL)
         angle = torch.arange(ids.shape[1])[:, None] * frequency[None]
         position = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
@@ -95,11 +95,13 @@ class Transformer(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """PyTorch's nn.LSTM or nn.GRU without the biases that only add to other biases; its matrices [inputs, gates]."""
+    """PyTorch's nn.LSTM or nn.GRU without redundant biases; matrices are [inputs, gates]."""
 
     def __init__(self, kind: type[nn.LSTM] | type[nn.GRU]) -> None:
         super().__init__()
-        self.networks = [kind(D_MODEL, D_STATE, batch_first=True)]  # in a list: its parameters are not ours
+        self.networks = [
+            kind(D_MODEL, D_STATE, batch_first=True)
+        ]  # in a list, which hides its parameters from this module
         gates = {nn.LSTM: 4, nn.GRU: 3}[kind] * D_STATE
         self.to_gates = nn.Linear(D_MODEL, gates)
         self.cell = nn.ParameterDict({"recurrent_RG": torch.empty(D_STATE, gates)})
@@ -107,7 +109,7 @@ class Recurrent(nn.Module):
             self.cell["new_bias_R"] = torch.empty(D_STATE)
 
     def forward(self, t: Tensors, *first: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Outputs, zero at padding, and the states after the last token."""
+        """Returns outputs, zero at padding, and the states after the last token."""
         others = self.to_gates.bias.new_zeros(self.to_gates.bias.numel() - D_STATE)
         new = self.cell["new_bias_R"] if "new_bias_R" in self.cell else self.to_gates.bias.new_zeros(D_STATE)
         parameters = {
@@ -137,7 +139,7 @@ def gru(module: nn.Module, t: Tensors) -> Tensors:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A module of PyTorch, which inputs it reads, and how."""
+    """A PyTorch module, the names of its inputs, and how to run it."""
 
     module: Callable[[], nn.Module]
     reads: str
@@ -187,7 +189,7 @@ CASES: dict[str, Case] = {
 
 
 def draw(name: str, generator: np.random.Generator) -> Arrays:
-    """Parameters, inputs and the outputs' cotangents of a case."""
+    """Draws parameters, inputs and cotangents of a case."""
     module = CASES[name].module()
     everything = inputs(generator)
     arrays = {f"input/{key}": everything[key] for key in CASES[name].reads.split()}
@@ -201,7 +203,7 @@ def draw(name: str, generator: np.random.Generator) -> Arrays:
 
 
 def compute(name: str, arrays: Arrays) -> Arrays:
-    """Outputs; where there are cotangents, gradients too, of the outputs' inner product with them."""
+    """Computes outputs and, if there are cotangents, gradients of the outputs' inner product with them."""
 
     def tensors(kind: str) -> Tensors:
         chosen = {key.removeprefix(kind): torch.tensor(array) for key, array in arrays.items() if key.startswith(kind)}
@@ -222,7 +224,7 @@ def compute(name: str, arrays: Arrays) -> Arrays:
 
 
 def make(name: str, seed: int) -> Arrays:
-    """A whole case: what is drawn and what PyTorch makes of it."""
+    """Makes a complete case: random arrays and PyTorch's results."""
     drawn = draw(name, np.random.default_rng(seed))
     return drawn | compute(name, drawn)
 

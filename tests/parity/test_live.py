@@ -1,4 +1,4 @@
-"""Parity with the installed PyTorch, on numbers that nobody has recorded; needs the extra `parity`."""
+"""Parity with the installed PyTorch on new random numbers; needs the extra `parity`."""
 
 import runpy
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_live(compare, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", SCRIPT["CASES"])
-def test_the_record_is_what_pytorch_computes(case: str) -> None:
+def test_the_reference_is_up_to_date(case: str) -> None:
     with np.load(FOLDER / "reference.npz") as file:
         recorded = {key.removeprefix(f"{case}/"): file[key] for key in file if key.startswith(f"{case}/")}
     for key, array in SCRIPT["compute"](case, recorded).items():

@@ -1,4 +1,4 @@
-"""Parity with PyTorch without PyTorch: its outputs and gradients were recorded by make_reference.py."""
+"""Parity with PyTorch's outputs and gradients as recorded by make_reference.py; needs no PyTorch."""
 
 from pathlib import Path
 

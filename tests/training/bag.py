@@ -1,4 +1,4 @@
-"""The smallest model there is, for tests of what surrounds a model."""
+"""A minimal bag-of-words model, for tests of the code around a model."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ from transformer.models.interface import Decoded, Memory
 from transformer.ops.dropout import Dropout, drop
 from transformer.spec import PAD
 
-HEADS = 3  # copies of the source's mask: an array of another rank to drop units of
+HEADS = 3  # copies of the source's mask: an array of another rank for dropout
 
 
 class Bag(NamedTuple):
-    """Predicts a token from the sum of the one before it and the mean of the source's; drops units of every kind."""
+    """Predicts a token from the previous one plus the mean of the source; has every kind of dropout."""
 
     params: dict[str, jax.Array]
 

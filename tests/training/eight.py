@@ -1,6 +1,6 @@
-"""Trains and searches on eight simulated devices. Arguments: FILE train|find ARCHITECTURE[:DTYPE] DATA.FSDP.TENSOR ...
+"""Trains or searches on eight simulated devices. Arguments: FILE train|find ARCHITECTURE[:DTYPE] DATA.FSDP.TENSOR ...
 
-Writes to FILE, under each way, what came of it. "pmap" and "one" are ways too.
+Writes the results of each partitioner to FILE. "pmap" and "one" are also valid partitioners.
 """
 
 import pickle
@@ -9,21 +9,20 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
 from configs import base
 from transformer.decoding.search import search
-from transformer.models.build import build
+from transformer.models.build import abstract_model
 from transformer.spec import PAD, Spec
 from transformer.training import state as states
 from transformer.training import step as steps
-from transformer.training.parallel import MeshPlacement, PmapPlacement
+from transformer.training.parallel import MeshPartitioner, PmapPartitioner
 
 VOCABULARY, STEPS = 16, 3
 
 
 def spec_of(name: str) -> Spec:
-    """The settings of an architecture, or of ARCHITECTURE:DTYPE."""
+    """Returns the settings of ARCHITECTURE or ARCHITECTURE:DTYPE."""
     architecture, _, dtype = name.partition(":")
     config = base.get_config().to_dict()
     config["model"] |= {"architecture": architecture, "d_model": 8, "d_ff": 12, "heads": 4}
@@ -40,71 +39,71 @@ def spec_of(name: str) -> Spec:
 
 def batch(number: int) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(number)
-    lengths = generator.integers(1, 8, (2, 11, 1))  # eleven rows: the last devices have rows that fill up
+    lengths = generator.integers(1, 8, (2, 11, 1))  # eleven rows: the last devices have padding rows
     tokens = generator.integers(4, VOCABULARY, (2, 11, 7))
     source_BS, target_BT = np.where(np.arange(7) < lengths, tokens, PAD).astype(np.int32)
     return source_BS, target_BT
 
 
-def placed(way: str) -> MeshPlacement:
+def make_partitioner(way: str) -> MeshPartitioner:
     if way == "one":
-        return MeshPlacement(jax.devices()[:1])
+        return MeshPartitioner(jax.devices()[:1])
     if way == "pmap":
-        return PmapPlacement()
+        return PmapPartitioner()
     data, fsdp, tensor = map(int, way.split("."))
-    found = MeshPlacement(fsdp=fsdp, tensor=tensor)
-    assert tuple(found.mesh.shape.values()) == (data, fsdp, tensor)
-    return found
+    partitioner = MeshPartitioner(fsdp=fsdp, tensor=tensor)
+    assert tuple(partitioner.mesh.shape.values()) == (data, fsdp, tensor)
+    return partitioner
 
 
-def drawn(spec: Spec) -> tuple[states.Model, Any]:
-    model, shapes = states.split(nnx.eval_shape(lambda: build(spec.model, VOCABULARY, jax.random.key(0))))
+def random_model(spec: Spec) -> tuple[states.ModelDef, Any]:
+    model, shapes = states.split(abstract_model(spec.model, VOCABULARY))
     generator = np.random.default_rng(0)
     return model, jax.tree.map(lambda leaf: generator.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
 
 
 def train(spec: Spec, way: str) -> dict[str, Any]:
-    placement = placed(way)
-    model, params = drawn(spec)
-    numbers = steps.numbers(spec.train, spec.model)
-    state = placement.distribute(
-        steps.initial_state(params, spec.train, numbers, jax.random.key_data(jax.random.key(7)))
+    partitioner = make_partitioner(way)
+    model, params = random_model(spec)
+    hyperparams = steps.hyperparams(spec.train, spec.model)
+    state = partitioner.put_state(
+        steps.initial_state(params, spec.train, hyperparams, jax.random.key_data(jax.random.key(7)))
     )
-    numbers = placement.distribute(numbers)
-    source_BS, target_BT = map(placement.shard, batch(0))
+    hyperparams = partitioner.put_state(hyperparams)
+    source_BS, target_BT = map(partitioner.shard, batch(0))
     shape = (source_BS.shape[0], source_BS.shape[1], target_BT.shape[1])
-    step = placement.compile_shapes(model, spec.train, state, numbers, [shape])
+    step = partitioner.compile_step_aot(model, spec.train, state, hyperparams, [shape])
     losses, first = [], None
     for number in range(STEPS):
-        state, sums = step(state, *map(placement.shard, batch(number)), numbers)
+        state, sums = step(state, *map(partitioner.shard, batch(number)), hyperparams)
         losses.append([float(sums.sums.loss), float(sums.sums.nll), float(sums.gradient_norm)])
         # Adam's first moment after one step is a tenth of the gradient.
-        first = first or jax.tree.map(np.asarray, placement.host(state).optimizer)
-    held = [shard.data.nbytes for leaf in jax.tree.leaves(state.params) for shard in leaf.addressable_shards[:1]]
-    ended = placement.host(state)
+        first = first or jax.tree.map(np.asarray, partitioner.unreplicate(state).optimizer)
+    local_bytes = [shard.data.nbytes for leaf in jax.tree.leaves(state.params) for shard in leaf.addressable_shards[:1]]
+    final = partitioner.unreplicate(state)
     return {
         "losses": np.array(losses),
         "first": first,
-        "params": jax.tree.map(np.asarray, ended.params),
-        "held": sum(held),
+        "params": jax.tree.map(np.asarray, final.params),
+        "held": sum(local_bytes),
     }
 
 
 def find(spec: Spec, way: str) -> dict[str, Any]:
-    """What a beam search makes of random parameters."""
-    placement = placed(way)
-    model, params = drawn(spec)
-    search_rows = placement.compile_rows(lambda params, source_BS: search(model(params), source_BS, spec.decode))
-    found = search_rows(placement.place(params), placement.shard(batch(5)[0]))
-    return {"tokens": np.asarray(found.tokens_BNT)[:11], "scores": np.asarray(found.scores_BN)[:11]}
+    """Runs a beam search with random parameters."""
+    partitioner = make_partitioner(way)
+    model, params = random_model(spec)
+    search_rows = partitioner.compile_eval(lambda params, source_BS: search(model(params), source_BS, spec.decode))
+    results = search_rows(partitioner.put_params(params), partitioner.shard(batch(5)[0]))
+    return {"tokens": np.asarray(results.tokens_BNT)[:11], "scores": np.asarray(results.scores_BN)[:11]}
 
 
 def main(path: str, what: str, architecture: str, *ways: str) -> None:
     assert len(jax.devices()) == 8
     do, spec = {"train": train, "find": find}[what], spec_of(architecture)
-    found = {way: do(spec, way) for way in ways}
+    results = {way: do(spec, way) for way in ways}
     with open(path, "wb") as file:
-        pickle.dump(found, file)
+        pickle.dump(results, file)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One of several processes that train the smallest model there is: FOLDER MODE. Writes FOLDER/NUMBER.json."""
+"""One of several processes that train a minimal model. Arguments: FOLDER MODE. Writes FOLDER/NUMBER.json."""
 
 import json
 import pathlib
@@ -10,63 +10,63 @@ import numpy as np
 
 from experiments.runtime import distributed
 from tests.training.bag import Bag, bag_params
-from tests.training.test_parallel import NUMBERS, SPEC, STEPS, VOCABULARY, batch, fresh_state
-from transformer.data.batches.bucket_shapes import Shape
+from tests.training.test_parallel import HYPERPARAMS, SPEC, STEPS, VOCABULARY, batch, fresh_state
+from transformer.data.batches.bucket_shapes import BatchShape
 from transformer.data.batches.loader import HostBatches
 from transformer.data.token_dataset import Batch
 from transformer.training import step as steps
 from transformer.training.checkpoint import Checkpoints
-from transformer.training.parallel import PLACEMENTS
-from transformer.training.state import Model
+from transformer.training.parallel import PARTITIONERS
+from transformer.training.state import ModelDef
 
 
 class Plan:
-    """Batches of which some rows are asked for; what was not asked for is not there."""
+    """A batch plan that returns only the requested rows."""
 
-    def shape(self, k: int) -> Shape:
-        return Shape(6, 5, 5)
+    def shape(self, k: int) -> BatchShape:
+        return BatchShape(6, 5, 5)
 
     def batch(self, k: int, rows: slice) -> Batch:
         return Batch(*(side[rows] for side in batch(k)))
 
 
 def main(path: str, mode: str) -> None:
-    distributed.join("auto")
-    folder, placement = pathlib.Path(path), PLACEMENTS[mode]()
-    step = placement.compile_step(cast(Model, Bag), SPEC.train)
-    state, numbers = (placement.distribute(tree) for tree in (fresh_state(bag_params(VOCABULARY)), NUMBERS))
-    plan = HostBatches(cast(Any, Plan()), *placement.share, placement.devices)
+    distributed.initialize("auto")
+    folder, partitioner = pathlib.Path(path), PARTITIONERS[mode]()
+    step = partitioner.compile_step(cast(ModelDef, Bag), SPEC.train)
+    state, hyperparams = (partitioner.put_state(tree) for tree in (fresh_state(bag_params(VOCABULARY)), HYPERPARAMS))
+    plan = HostBatches(cast(Any, Plan()), *partitioner.local_parts, partitioner.batch_parts)
     losses = []
     for number in range(STEPS):
-        state, sums = step(state, *map(placement.shard_part, plan.batch(number)), numbers)
+        state, sums = step(state, *map(partitioner.shard_local, plan.batch(number)), hyperparams)
         losses.append([float(sums.sums.loss), float(sums.sums.nll), float(sums.gradient_norm)])
-    ended = placement.host(state)
-    with distributed.leader_first():
-        if distributed.leader():
+    final = partitioner.unreplicate(state)
+    with distributed.primary_first():
+        if distributed.is_primary():
             (folder / "made first").touch()
-        seen = (folder / "made first").exists()
+        primary_was_first = (folder / "made first").exists()
     checkpoints = Checkpoints(folder / "checkpoints")
-    checkpoints.save(STEPS, ended)
+    checkpoints.save(STEPS, final)
     checkpoints.wait()
-    kept = checkpoints.restore(STEPS, jax.eval_shape(lambda: fresh_state(bag_params(VOCABULARY))))
+    restored = checkpoints.restore(STEPS, jax.eval_shape(lambda: fresh_state(bag_params(VOCABULARY))))
     checkpoints.close()
 
     def sums_of(params: Any, source_BS: jax.Array, target_BT: jax.Array) -> Any:
-        return steps.loss_sums(cast(Model, Bag), params, source_BS, target_BT, 0.0, None)
+        return steps.loss_sums(cast(ModelDef, Bag), params, source_BS, target_BT, 0.0, None)
 
-    params, (source_BS, target_BT) = placement.place(kept.params), map(placement.shard, batch(5))
-    evaluated = placement.compile_rows(sums_of, summed=True)(params, source_BS, target_BT)
-    rows = placement.compile_rows(lambda params, source_BS: source_BS)(params, source_BS)
-    found = {
+    params, (source_BS, target_BT) = partitioner.put_params(restored.params), map(partitioner.shard, batch(5))
+    evaluated = partitioner.compile_eval(sums_of, summed=True)(params, source_BS, target_BT)
+    rows = partitioner.compile_eval(lambda params, source_BS: source_BS)(params, source_BS)
+    result = {
         "losses": losses,
-        "share": placement.share,
+        "share": partitioner.local_parts,
         "devices": len(jax.devices()),
-        "leader": distributed.leader(),
-        "seen": seen,
-        "evaluated": [float(each) for each in evaluated],
+        "leader": distributed.is_primary(),
+        "seen": primary_was_first,
+        "evaluated": [float(value) for value in evaluated],
         "rows": np.asarray(rows)[:6].tolist(),
     }
-    (folder / f"{jax.process_index()}.json").write_text(json.dumps(found))
+    (folder / f"{jax.process_index()}.json").write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

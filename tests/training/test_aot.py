@@ -10,59 +10,59 @@ import numpy as np
 import pytest
 
 from tests.training.bag import Bag, bag_params
-from tests.training.test_parallel import NUMBERS, SPEC, STEPS, VOCABULARY, Counted, batch, fresh_state, train
-from transformer.training.aot import ShapedStep
-from transformer.training.parallel import MeshPlacement
-from transformer.training.state import Model
+from tests.training.test_parallel import HYPERPARAMS, SPEC, STEPS, VOCABULARY, Counted, batch, fresh_state, train
+from transformer.training.aot import CompiledSteps
+from transformer.training.parallel import MeshPartitioner
+from transformer.training.state import ModelDef
 
 
-@pytest.mark.parametrize("place", ["one", "mesh"])
-def test_shapes_that_are_known_are_compiled_ahead(place: str) -> None:
+@pytest.mark.parametrize("mode", ["one", "mesh"])
+def test_announced_shapes_are_compiled_ahead_of_time(mode: str) -> None:
     """Each program is made before its batch comes, and no other is made later; the steps are the same."""
-    expected, model = train(place, Bag, bag_params(VOCABULARY)), Counted(Bag)
-    placement = expected.placement
-    state, numbers = placement.distribute(fresh_state(bag_params(VOCABULARY))), placement.distribute(NUMBERS)
+    expected, model = train(mode, Bag, bag_params(VOCABULARY)), Counted(Bag)
+    partitioner = expected.partitioner
+    state, hyperparams = partitioner.put_state(fresh_state(bag_params(VOCABULARY))), partitioner.put_state(HYPERPARAMS)
     shapes = [(2, 7, 7), (6, 5, 5)]
-    step = placement.compile_shapes(cast(Model, model), SPEC.train, state, numbers, shapes)
+    step = partitioner.compile_step_aot(cast(ModelDef, model), SPEC.train, state, hyperparams, shapes)
     losses = []
     for number in range(STEPS):
-        arrays = map(placement.shard, batch(number))
-        state, sums = step(state, *arrays, numbers)
+        arrays = map(partitioner.shard, batch(number))
+        state, sums = step(state, *arrays, hyperparams)
         losses.append([float(sums.sums.loss), float(sums.sums.nll), float(sums.gradient_norm)])
     np.testing.assert_allclose(losses, expected.losses, rtol=1e-6)
-    state, sums = step(state, *map(placement.shard, batch(0, 2, 7)), numbers)
+    state, sums = step(state, *map(partitioner.shard, batch(0, 2, 7)), hyperparams)
     assert np.isfinite(sums.sums.loss)
     assert model.traces == len(shapes)
-    with pytest.raises(ValueError, match=re.escape("batch of shape (4, 5, 5), which is none of the 2")):
-        step(state, *map(placement.shard, batch(0, 4, 5)), numbers)
+    with pytest.raises(ValueError, match=re.escape("(4, 5, 5)") + ".* 2 "):
+        step(state, *map(partitioner.shard, batch(0, 4, 5)), hyperparams)
 
 
 class Slow:
-    """What compiles takes its time."""
+    """A step whose compilation takes time."""
 
     def lower(self, *shapes: Any) -> "Slow":
         time.sleep(0.7)
         return self
 
     def compile(self) -> Callable[..., Any]:
-        return lambda state, *rest: (state, None)
+        return lambda state, *others: (state, None)
 
 
-def test_who_waits_for_a_program_looks_up_now_and_then() -> None:
-    """A signal that comes while a program is compiled is heeded then, and not minutes later."""
-    placement = MeshPlacement(jax.devices()[:1])
-    looks = []
+def test_check_is_called_while_a_program_compiles() -> None:
+    """A signal that arrives during compilation is handled at once, and not minutes later."""
+    partitioner = MeshPartitioner(jax.devices()[:1])
+    checks = []
 
     def check() -> None:
-        looks.append(time.monotonic())
-        if len(looks) == 2:
+        checks.append(time.monotonic())
+        if len(checks) == 2:
             raise KeyboardInterrupt
 
     zero = np.zeros((), np.float32)
-    step = ShapedStep(Slow(), zero, zero, placement.laid, placement.by_row, [(2, 3, 3)], check=check)
-    rows = placement.shard(np.zeros((2, 3), np.int32))
+    step = CompiledSteps(Slow(), zero, zero, partitioner.abstract, partitioner.batch_sharding, [(2, 3, 3)], check=check)
+    rows = partitioner.shard(np.zeros((2, 3), np.int32))
     with pytest.raises(KeyboardInterrupt):
         step(zero, rows, rows, zero)
-    assert len(looks) == 2
-    looks += [0.0, 0.0]
+    assert len(checks) == 2
+    checks += [0.0, 0.0]
     assert step(zero, rows, rows, zero)[0] is zero

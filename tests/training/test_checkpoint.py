@@ -1,4 +1,4 @@
-"""What is saved is what is restored, bit for bit, and a run goes on from it as if nothing had happened."""
+"""A state is restored bit for bit, and a resumed run equals an uninterrupted one."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ from transformer.ops.losses import LossSums
 from transformer.spec import Spec
 from transformer.training import manifest
 from transformer.training import step as steps
-from transformer.training.checkpoint import Checkpoints, evaluated, mean_of_last, set_aside_damaged
-from transformer.training.parallel import PLACEMENTS, MeshPlacement
-from transformer.training.state import Model, TrainState
+from transformer.training.checkpoint import Checkpoints, average_last, evaluated_params, quarantine_damaged
+from transformer.training.parallel import PARTITIONERS, MeshPartitioner
+from transformer.training.state import ModelDef, TrainState
 
 VOCABULARY, HALF = 13, 3
 
@@ -31,11 +31,11 @@ def make_spec() -> Spec:
 
 
 SPEC = make_spec()
-NUMBERS = steps.numbers(SPEC.train, SPEC.model)
+HYPERPARAMS = steps.hyperparams(SPEC.train, SPEC.model)
 
 
 def drawn_state(seed: int = 0, width: int = 5, **changes: Any) -> TrainState:
-    """No two numbers in it are the same; update 17, with gradients of one batch of two pending."""
+    """Returns a state of distinct numbers: update 17, with pending gradients of one batch of two."""
     generator = np.random.default_rng(seed)
 
     def params() -> dict[str, Any]:
@@ -54,17 +54,17 @@ def drawn_state(seed: int = 0, width: int = 5, **changes: Any) -> TrainState:
 
 
 def with_params(number: float, average: float | None = None) -> TrainState:
-    """A state whose parameters are all `number`."""
+    """Returns a state whose parameters are all `number`."""
     state = drawn_state()
     fill = lambda value: jax.tree.map(lambda leaf: jnp.full_like(leaf, value), state.params)  # noqa: E731
     return state._replace(params=fill(number), average={} if average is None else fill(average))
 
 
-def assert_same(found: Any, expected: Any) -> None:
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(np.asarray(one).view(np.uint32), np.asarray(other).view(np.uint32))
+def assert_same(actual: Any, expected: Any) -> None:
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(np.asarray(a).view(np.uint32), np.asarray(b).view(np.uint32))
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def checkpoints(tmp_path: Path) -> Iterator[Checkpoints]:
 
 
 def test_a_state_is_restored_bit_for_bit(checkpoints: Checkpoints, tmp_path: Path) -> None:
-    """Also by another process, which has nothing but the shapes."""
+    """Also by another process, which only has the shapes."""
     state = drawn_state()
-    # What text would lose: not a number, minus zero, and a number that is nearly zero.
+    # NaN, minus zero and a subnormal number.
     special = state.params["table"].at[0, :3].set(jnp.array([jnp.nan, -0.0, 1e-45]))
     state = state._replace(params=state.params | {"table": special})
     checkpoints.save(17, state)
@@ -118,7 +118,7 @@ def test_a_step_is_saved_once(checkpoints: Checkpoints) -> None:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoints]:
-    """A checkpoint that another process made."""
+    """A checkpoint that another manager wrote."""
     directory = tmp_path_factory.mktemp("saved")
     writer = Checkpoints(directory)
     writer.save(17, drawn_state())
@@ -137,43 +137,43 @@ def zeros(*shape: int, dtype: Any = np.float32) -> Any:
     return np.zeros(shape, dtype)
 
 
-FEWER = "float32[5, 13] there, absent here"
-OTHERS: dict[str, tuple[dict[str, Any], str]] = {
-    "another size": (changed_params(kernel=zeros(5, 14)), "params.kernel is float32[5, 13] there, float32[5, 14] here"),
-    "turned round": (changed_params(kernel=zeros(13, 5)), "params.kernel is float32[5, 13] there, float32[13, 5] here"),
+ABSENT = "float32[5, 13], expected absent"
+MISMATCHES: dict[str, tuple[dict[str, Any], str]] = {
+    "another size": (changed_params(kernel=zeros(5, 14)), "params.kernel is float32[5, 13], expected float32[5, 14]"),
+    "transposed": (changed_params(kernel=zeros(13, 5)), "params.kernel is float32[5, 13], expected float32[13, 5]"),
     "another dtype": (
         changed_params(kernel=zeros(5, 13, dtype=jnp.bfloat16)),
-        "params.kernel is float32[5, 13] there, bfloat16[5, 13] here",
+        "params.kernel is float32[5, 13], expected bfloat16[5, 13]",
     ),
-    "a parameter less": (changed_params(kernel=None), f"params.kernel is {FEWER}"),
-    "a parameter more": (changed_params(bias=zeros(3)), "params.bias is absent there, float32[3] here"),
-    "no average": ({"average": {}}, f"average.kernel is {FEWER}, and 1 more differ"),
-    "no accumulation": ({"pending": ()}, f"pending.0.kernel is {FEWER}, and 4 more differ"),
+    "a parameter less": (changed_params(kernel=None), f"params.kernel is {ABSENT}"),
+    "a parameter more": (changed_params(bias=zeros(3)), "params.bias is absent, expected float32[3]"),
+    "no average": ({"average": {}}, f"average.kernel is {ABSENT}, and 1 more differ"),
+    "no accumulation": ({"pending": ()}, f"pending.0.kernel is {ABSENT}, and 4 more differ"),
     "another optimizer": (
         {"optimizer": optax.TraceState({})},
-        "optimizer.count is int32[] there, absent here, and 4 more differ",
+        "optimizer.count is int32[], expected absent, and 4 more differ",
     ),
 }
 
 
-@pytest.mark.parametrize("other", OTHERS)
-def test_a_checkpoint_of_another_model_is_refused(other: str, saved: Checkpoints) -> None:
-    changes, difference = OTHERS[other]
-    message = re.escape(f"checkpoint 17 is of another model or optimizer: {difference}")
+@pytest.mark.parametrize("kind", MISMATCHES)
+def test_a_checkpoint_of_another_model_is_an_error(kind: str, saved: Checkpoints) -> None:
+    changes, difference = MISMATCHES[kind]
+    message = re.escape(f"checkpoint 17 belongs to another model or optimizer: {difference}")
     with pytest.raises(ValueError, match=f"^{message}$"):
         saved.restore(17, drawn_state(**changes))
 
 
-@pytest.mark.parametrize("place", ["mesh", "one"])
-def test_a_save_is_of_the_moment_although_the_state_is_donated_at_once(place: str, checkpoints: Checkpoints) -> None:
-    """Writing goes on in the background while steps overwrite the very memory that is being saved."""
-    placement = MeshPlacement(jax.devices()[:1] if place == "one" else None)
-    # Some megabytes, so that writing takes longer than a step. The test itself looks at nothing on the devices before
-    # the end: jax keeps memory that somebody has a view of from being overwritten.
+@pytest.mark.parametrize("mode", ["mesh", "one"])
+def test_a_save_is_correct_although_the_state_is_donated_at_once(mode: str, checkpoints: Checkpoints) -> None:
+    """Steps overwrite the memory of the state while it is written in the background."""
+    partitioner = MeshPartitioner(jax.devices()[:1] if mode == "one" else None)
+    # Several megabytes, so that writing takes longer than a step. The test reads no device array before the end,
+    # because JAX does not overwrite memory that a host view refers to.
     copy = jax.device_get(drawn_state(width=50_021))
-    state = placement.distribute(copy)
+    state = partitioner.put_state(copy)
     step = jax.jit(lambda state: jax.tree.map(lambda leaf: leaf + 1, state), donate_argnums=0)
-    checkpoints.save(1, placement.host(state))
+    checkpoints.save(1, partitioner.unreplicate(state))
     for _ in range(5):
         state = step(state)
     checkpoints.wait()
@@ -187,33 +187,33 @@ def batch(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Trainer:
-    """A run in one place: goes on from a state on the host to another."""
+    """Trains from one host state to another with a partitioner."""
 
-    def __init__(self, placement: MeshPlacement) -> None:
-        self.placement = placement
-        self.step: Callable[..., Any] = placement.compile_step(cast(Model, Bag), SPEC.train)
-        self.numbers = placement.distribute(NUMBERS)
+    def __init__(self, partitioner: MeshPartitioner) -> None:
+        self.partitioner = partitioner
+        self.step: Callable[..., Any] = partitioner.compile_step(cast(ModelDef, Bag), SPEC.train)
+        self.hyperparams = partitioner.put_state(HYPERPARAMS)
 
     def train(self, state: TrainState, batches: int) -> TrainState:
-        """The state after some batches, as it is on the devices."""
-        first, state = int(state.batch), self.placement.distribute(state)
+        """Returns the state on the devices after `batches` batches."""
+        first, state = int(state.batch), self.partitioner.put_state(state)
         for number in range(first, first + batches):
-            arrays = map(self.placement.shard, batch(number))
-            state, _ = self.step(state, *arrays, self.numbers)
+            arrays = map(self.partitioner.shard, batch(number))
+            state, _ = self.step(state, *arrays, self.hyperparams)
         return state
 
 
-@pytest.fixture(scope="module", params=PLACEMENTS)
+@pytest.fixture(scope="module", params=PARTITIONERS)
 def trainer(request: pytest.FixtureRequest) -> Trainer:
-    return Trainer(PLACEMENTS[request.param]())
+    return Trainer(PARTITIONERS[request.param]())
 
 
-def test_a_run_that_was_cut_off_goes_on_bit_for_bit(trainer: Trainer, checkpoints: Checkpoints) -> None:
-    """2 N batches = N, a checkpoint, another process, and N; N is odd, so that half an update is in the checkpoint."""
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(trainer: Trainer, checkpoints: Checkpoints) -> None:
+    """2 N batches = N, a checkpoint, a restore, and N. N is odd, so that the checkpoint holds half an update."""
     key = jax.random.key_data(jax.random.key(7))
-    fresh = steps.initial_state(cast(Any, drawn_state().params), SPEC.train, NUMBERS, key)
-    host = trainer.placement.host
-    assert NUMBERS["dropout"].keys() == {"embedding", "sublayer"}
+    fresh = steps.initial_state(cast(Any, drawn_state().params), SPEC.train, HYPERPARAMS, key)
+    host = trainer.partitioner.unreplicate
+    assert HYPERPARAMS["dropout"].keys() == {"embedding", "sublayer"}
 
     half = trainer.train(fresh, HALF)
     checkpoints.save(1, host(half))
@@ -223,58 +223,60 @@ def test_a_run_that_was_cut_off_goes_on_bit_for_bit(trainer: Trainer, checkpoint
     assert (int(restored.step), int(restored.batch)) == (HALF // 2, HALF)
     assert float(restored.pending[1].weight) == 30
 
-    whole = host(trainer.train(fresh, 2 * HALF))
-    assert_same(host(trainer.train(restored, HALF)), whole)
-    assert int(whole.step) == HALF
-    # Whatever is not carried on is missed.
+    uninterrupted = host(trainer.train(fresh, 2 * HALF))
+    assert_same(host(trainer.train(restored, HALF)), uninterrupted)
+    assert int(uninterrupted.step) == HALF
+    # Every field of the state matters.
     lost = fresh._replace(key=jax.random.key_data(jax.random.key(8)))
     for name in TrainState._fields:
-        other = host(trainer.train(restored._replace(**{name: getattr(lost, name)}), HALF))
-        differs = [not np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (other, whole)), strict=True)]
+        continued = host(trainer.train(restored._replace(**{name: getattr(lost, name)}), HALF))
+        differs = [
+            not np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, (continued, uninterrupted)), strict=True)
+        ]
         assert any(differs), name
 
 
-def test_what_is_evaluated_is_the_average_where_there_is_one() -> None:
-    assert evaluated(with_params(1))["table"][0, 0] == 1
-    assert evaluated(with_params(1, average=2))["table"][0, 0] == 2
+def test_evaluated_params_are_the_average_if_there_is_one() -> None:
+    assert evaluated_params(with_params(1))["table"][0, 0] == 1
+    assert evaluated_params(with_params(1, average=2))["table"][0, 0] == 2
 
 
 @pytest.mark.parametrize("averages", [(None, None, None), (1.0, 2.0, 7.5)], ids=["parameters", "averages"])
 def test_the_mean_of_the_last(averages: tuple[float | None, ...], checkpoints: Checkpoints) -> None:
-    """(2 + 7.5) / 2, and (1 + 2 + 7.5) / 3 if fewer are there than were asked for."""
+    """(2 + 7.5) / 2, and (1 + 2 + 7.5) / 3 if there are fewer checkpoints than requested."""
     for step, number, average in zip((3, 20, 100), (1.0, 2.0, 7.5), averages, strict=True):
         checkpoints.save(step, with_params(number if average is None else -1, average))
     checkpoints.wait()
     like = jax.eval_shape(lambda: with_params(0).params)
     for count, value, used in ((1, 7.5, [100]), (2, 4.75, [20, 100]), (5, 3.5, [3, 20, 100])):
-        mean, found = mean_of_last(checkpoints, count, like)
-        assert found == used
+        mean, actual = average_last(checkpoints, count, like)
+        assert actual == used
         assert mean.keys() == {"table", "kernel"}
         for name, leaf in mean.items():
             assert leaf.dtype == np.float32
             np.testing.assert_array_equal(leaf, np.full(like[name].shape, value))
 
 
-def test_what_is_evaluated_is_read_whatever_the_optimizer_was(saved: Checkpoints) -> None:
+def test_restore_params_does_not_depend_on_the_optimizer(saved: Checkpoints) -> None:
     like = drawn_state().params
-    found = saved.evaluated(17, like)
-    assert found.keys() == like.keys()
+    actual = saved.restore_params(17, like)
+    assert actual.keys() == like.keys()
     for name, leaf in drawn_state().average.items():
-        np.testing.assert_array_equal(found[name], leaf)
+        np.testing.assert_array_equal(actual[name], leaf)
     for changes, message in (
-        ({"kernel": zeros(5, 14)}, "average.kernel is float32[5, 13] there, float32[5, 14] here"),
-        ({"bias": zeros(3)}, "average.bias is absent there, float32[3] here"),
+        ({"kernel": zeros(5, 14)}, "average.kernel is float32[5, 13], expected float32[5, 14]"),
+        ({"bias": zeros(3)}, "average.bias is absent, expected float32[3]"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
-            saved.evaluated(17, like | changes)
+            saved.restore_params(17, like | changes)
 
 
-def test_no_checkpoint_has_no_mean(checkpoints: Checkpoints) -> None:
+def test_the_mean_of_no_checkpoint_is_an_error(checkpoints: Checkpoints) -> None:
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        mean_of_last(checkpoints, 3, drawn_state().params)
+        average_last(checkpoints, 3, drawn_state().params)
 
 
-def spoil(folder: Path) -> None:
+def damage(folder: Path) -> None:
     """Flips a bit of the largest file."""
     largest = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
@@ -283,7 +285,7 @@ def spoil(folder: Path) -> None:
 
 
 def test_a_checkpoint_has_its_manifest_when_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not later: there is no moment at which a process can be killed and leave a checkpoint without one."""
+    """So a process that is killed at any time cannot leave a checkpoint without a manifest."""
     names: list[list[str]] = []
     write = manifest.write
 
@@ -298,10 +300,10 @@ def test_a_checkpoint_has_its_manifest_when_it_gets_its_name(tmp_path: Path, mon
     checkpoints.close()
     assert names == [[], ["1"]]
     for step in ("1", "2"):
-        assert manifest.damage(tmp_path / step) is None
+        assert manifest.first_fault(tmp_path / step) is None
         listed = (tmp_path / step / manifest.NAME).read_text(encoding="utf-8")
         assert "default/" in listed
-        assert "_CHECKPOINT_METADATA" not in listed  # it is written again on commit
+        assert "_CHECKPOINT_METADATA" not in listed  # Orbax rewrites it on commit
 
 
 @pytest.fixture
@@ -314,57 +316,57 @@ def four(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_damaged_checkpoints_are_passed_over_and_told_of(four: Path) -> None:
-    spoil(four / "4")
-    spoil(four / "2")
-    said: list[str] = []
-    checkpoints = Checkpoints(four, say=said.append)
-    assert checkpoints.sound() == [3]
-    assert checkpoints.sound(2) == [1, 3]
-    assert any(f"DAMAGED CHECKPOINT {four / '4'}: default/" in text for text in said)
-    params, used = mean_of_last(checkpoints, 2, with_params(0).params)
+def test_damaged_checkpoints_are_skipped_and_logged(four: Path) -> None:
+    damage(four / "4")
+    damage(four / "2")
+    messages: list[str] = []
+    checkpoints = Checkpoints(four, log=messages.append)
+    assert checkpoints.valid_steps() == [3]
+    assert checkpoints.valid_steps(2) == [1, 3]
+    assert any(f"DAMAGED CHECKPOINT {four / '4'}: default/" in text for text in messages)
+    params, used = average_last(checkpoints, 2, with_params(0).params)
     assert (used, float(params["table"][0, 0])) == ([1, 3], 2.0)
     checkpoints.close()
 
 
-def test_a_damaged_step_is_set_aside_and_saved_again(four: Path) -> None:
-    spoil(four / "4")
-    spoil(four / "1")  # older than one that is whole: in nobody's way
-    said: list[str] = []
-    set_aside_damaged(four, said.append)
+def test_a_damaged_step_is_quarantined_and_saved_again(four: Path) -> None:
+    damage(four / "4")
+    damage(four / "1")  # older than an undamaged one, so it stays
+    messages: list[str] = []
+    quarantine_damaged(four, messages.append)
     assert [path.name for path in sorted(four.iterdir())] == ["1", "2", "3", "4.damaged1"]
-    assert said[-1] == f"it is {four / '4.damaged1'} now; training goes on from checkpoint 3"
+    assert messages[-1] == f"renamed to {four / '4.damaged1'}; training continues from checkpoint 3"
     checkpoints = Checkpoints(four)
     checkpoints.save(4, with_params(44))
     checkpoints.wait()
-    assert checkpoints.sound() == [4]
+    assert checkpoints.valid_steps() == [4]
     assert checkpoints.restore(4, with_params(0)).params["table"][0, 0] == 44
     checkpoints.close()
-    spoil(four / "4")
-    set_aside_damaged(four, said.append)
+    damage(four / "4")
+    quarantine_damaged(four, messages.append)
     assert (four / "4.damaged2").exists()
 
 
-def test_nothing_undamaged_is_no_reason_to_begin_anew(four: Path) -> None:
+def test_only_damaged_checkpoints_are_an_error(four: Path) -> None:
     for step in "1234":
-        spoil(four / step)
-    with pytest.raises(ValueError, match=r"no checkpoint is undamaged .*restore one from a copy, or remove"):
-        set_aside_damaged(four, print)
+        damage(four / step)
+    with pytest.raises(ValueError, match=r"all checkpoints are damaged .*restore one from a backup, or remove"):
+        quarantine_damaged(four, print)
     assert len(list(four.iterdir())) == 4
     checkpoints = Checkpoints(four)
-    with pytest.raises(ValueError, match="no checkpoint is undamaged"):
-        mean_of_last(checkpoints, 1, with_params(0).params)
+    with pytest.raises(ValueError, match="all checkpoints are damaged"):
+        average_last(checkpoints, 1, with_params(0).params)
     checkpoints.close()
 
 
-def test_checkpoints_from_before_there_were_manifests_are_used(four: Path) -> None:
+def test_checkpoints_of_versions_without_manifests_are_used(four: Path) -> None:
     for step in "1234":
         (four / step / manifest.NAME).unlink()
-    said: list[str] = []
-    checkpoints = Checkpoints(four, say=said.append)
-    assert checkpoints.sound(2) == [3, 4]
-    assert "checkpoint 4 has no manifest.sha256: it is used" in said[0]
+    messages: list[str] = []
+    checkpoints = Checkpoints(four, log=messages.append)
+    assert checkpoints.valid_steps(2) == [3, 4]
+    assert "checkpoint 4 has no manifest.sha256: " in messages[0]
     checkpoints.save(5, with_params(5))
     checkpoints.wait()
-    assert checkpoints.sound() == [5]
+    assert checkpoints.valid_steps() == [5]
     checkpoints.close()

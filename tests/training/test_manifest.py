@@ -1,4 +1,4 @@
-"""Damage to any file of a checkpoint is found, whatever it is."""
+"""Any damage to a file of a checkpoint is detected."""
 
 import os
 import pathlib
@@ -28,31 +28,31 @@ def flip(path: pathlib.Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[pathlib.Path], object], str]] = {
-    "a flipped bit": (lambda folder: flip(folder / "item/array"), "item/array is not what was written"),
-    "a cut": (lambda folder: os.truncate(folder / "item/array", 1), "item/array is not what was written"),
-    "a longer file": (lambda folder: (folder / "item/deeper/empty").write_bytes(b"x"), "item/deeper/empty is not"),
+    "a flipped bit": (lambda folder: flip(folder / "item/array"), "item/array is damaged"),
+    "a truncated file": (lambda folder: os.truncate(folder / "item/array", 1), "item/array is damaged"),
+    "a longer file": (lambda folder: (folder / "item/deeper/empty").write_bytes(b"x"), "item/deeper/empty is damaged"),
     "a missing file": (lambda folder: (folder / "item/deeper/empty").unlink(), "item/deeper/empty is missing"),
     "a missing folder": (lambda folder: shutil.rmtree(folder / "item/deeper"), "item/deeper/empty is missing"),
     "no manifest": (lambda folder: (folder / manifest.NAME).unlink(), "manifest.sha256 is missing"),
-    "half a manifest": (lambda folder: os.truncate(folder / manifest.NAME, 50), "manifest.sha256 is cut off"),
-    "an empty manifest": (lambda folder: os.truncate(folder / manifest.NAME, 0), "manifest.sha256 is cut off"),
+    "half a manifest": (lambda folder: os.truncate(folder / manifest.NAME, 50), "manifest.sha256 is truncated"),
+    "an empty manifest": (lambda folder: os.truncate(folder / manifest.NAME, 0), "manifest.sha256 is truncated"),
     "no text in the manifest": (lambda folder: (folder / manifest.NAME).write_bytes(b"\xff"), "is not text"),
     "a flipped bit in the manifest": (lambda folder: flip(folder / manifest.NAME), "item/"),
     "nothing at all": (lambda folder: [shutil.rmtree(folder), folder.mkdir()], "the folder is empty"),
 }
 
 
-def test_what_was_written_is_undamaged(folder: pathlib.Path) -> None:
-    assert manifest.damage(folder) is None
+def test_a_new_folder_is_undamaged(folder: pathlib.Path) -> None:
+    assert manifest.first_fault(folder) is None
     (folder / "notes").write_text("committed")
-    assert manifest.damage(folder) is None
+    assert manifest.first_fault(folder) is None
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_found(folder: pathlib.Path, kind: str) -> None:
+def test_damage_is_detected(folder: pathlib.Path, kind: str) -> None:
     damage, message = DAMAGE[kind]
     damage(folder)
-    assert message in (manifest.damage(folder) or "nothing")
+    assert message in (manifest.first_fault(folder) or "nothing")
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")

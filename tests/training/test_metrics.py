@@ -1,4 +1,4 @@
-"""What is written is what is read, also after a run was cut off."""
+"""Metrics are read as they were written, also after an interruption."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_events_are_read_back_in_order(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     recorder.write(7, "train", {"loss": 0.1 + 0.2, "perplexity": 1e-300})
     recorder.write(7, "validation", {"bleu": 41.8, "loss": float("inf")})
-    # Each event is in the file at once: a run that is killed has lost none.
+    # Each event is in the file at once, so a killed run loses none.
     assert metrics.read(tmp_path) == [
         {"step": 7, "split": "train", "loss": 0.1 + 0.2, "perplexity": 1e-300},
         {"step": 7, "split": "validation", "bleu": 41.8, "loss": float("inf")},
@@ -51,11 +51,11 @@ def test_events_are_read_back_in_order(tmp_path: Path) -> None:
     assert len((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 2
 
 
-def test_a_run_that_has_not_begun_has_no_events(tmp_path: Path) -> None:
+def test_a_new_run_has_no_events(tmp_path: Path) -> None:
     assert metrics.read(tmp_path) == []
 
 
-def test_continuing_removes_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+def test_resuming_removes_events_after_the_checkpoint(tmp_path: Path) -> None:
     record(tmp_path, [1, 2, 3, 4])
     record(tmp_path, [3, 4, 5], start=2)
     assert steps(tmp_path) == [1, 2, 3, 4, 5]
@@ -69,22 +69,22 @@ def test_starting_over_removes_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 2, 11])
-def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path, lost: int) -> None:
-    """Of the last line's end, 1 is the line break alone: then nothing is missing."""
+def test_an_incomplete_last_line_is_skipped(tmp_path: Path, lost: int) -> None:
+    """A loss of 1 byte removes only the line break, and no event."""
     record(tmp_path, [1, 2, 3])
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-lost])
-    whole = [1, 2, 3] if lost == 1 else [1, 2]
-    assert steps(tmp_path) == whole
+    complete = [1, 2, 3] if lost == 1 else [1, 2]
+    assert steps(tmp_path) == complete
     record(tmp_path, [5], start=4)
-    assert steps(tmp_path) == [*whole, 5]
+    assert steps(tmp_path) == [*complete, 5]
 
 
 def test_tensorboard_gets_the_same(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     recorder.write(7, "train", {"loss": 0.5, "perplexity": 3.0})
     recorder.write(9, "validation", {"bleu": 41.75})
-    recorder.text(9, "validation/translations", "    un chat\n")
+    recorder.write_text(9, "validation/translations", "    un chat\n")
     recorder.close()
     (path,) = (tmp_path / "tensorboard").iterdir()
     events = parse(path.read_bytes())
@@ -94,8 +94,8 @@ def test_tensorboard_gets_the_same(tmp_path: Path) -> None:
     assert [(step, value.tensor.string_val[0]) for step, value in values[3:]] == [(9, b"    un chat\n")]
 
 
-def test_tensorboard_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
-    """It does so when told that a session starts again at a step."""
+def test_tensorboard_discards_events_after_the_checkpoint(tmp_path: Path) -> None:
+    """It does so for a session that starts at a later step."""
     record(tmp_path, [3], start=2)
     (path,) = (tmp_path / "tensorboard").iterdir()
     starts = [event.step for event in parse(path.read_bytes()) if event.session_log.status == PROTO.SessionLog.START]
@@ -112,7 +112,7 @@ def test_numbers_are_json(tmp_path: Path) -> None:
     }
 
 
-def test_a_run_does_not_wait_for_an_import_of_pytorch(tmp_path: Path) -> None:
+def test_a_run_does_not_import_pytorch(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("print('imported')")
     lines = (
         "import pathlib, sys\n"

@@ -1,4 +1,4 @@
-"""Adam and clipping by hand, on numbers that are small enough to follow on paper; Muon against singular values."""
+"""Adam and clipping against hand arithmetic; Muon against singular values."""
 
 import dataclasses
 from typing import Any, cast
@@ -17,22 +17,22 @@ from transformer.training import optimizer
 TRAIN = dataclasses.replace(Spec.from_config(base.get_config().to_dict()).train, adam_epsilon=0.1)
 
 
-def numbers(**changes: float) -> dict[str, Any]:
+def hyperparams(**changes: float) -> dict[str, Any]:
     values = {"adam_beta1": 0.9, "adam_beta2": 0.98, "adam_epsilon": 0.1, "clip_norm": np.inf, "weight_decay": 0.0}
     values["adam_factor"] = 1.0
     return {name: jnp.float32(value) for name, value in (values | changes).items()}
 
 
 def changes(train: TrainSpec, *gradients: dict[str, float], **settings: float) -> list[dict[str, float]]:
-    """What is made of each gradient in turn."""
-    transformation = optimizer.make(train, numbers(**settings))
+    """Returns the update for each gradient in turn."""
+    transformation = optimizer.make(train, hyperparams(**settings))
     trees = [{name: jnp.float32(value) for name, value in gradient.items()} for gradient in gradients]
     state = transformation.init(jax.tree.map(jnp.zeros_like, trees[0]))
-    made = []
+    updates = []
     for tree in trees:
         change, state = transformation.update(tree, state)
-        made.append({name: float(value) for name, value in cast(dict[str, jax.Array], change).items()})
-    return made
+        updates.append({name: float(value) for name, value in cast(dict[str, jax.Array], change).items()})
+    return updates
 
 
 def test_two_steps_of_adam() -> None:
@@ -47,36 +47,36 @@ def test_two_steps_of_adam() -> None:
 
 
 def test_parameters_do_not_share_moments() -> None:
-    together = changes(TRAIN, {"x": 0.5, "y": -3.0}, {"x": -0.25, "y": 7.0})
-    alone = changes(TRAIN, {"y": -3.0}, {"y": 7.0})
-    assert [each["y"] for each in together] == [each["y"] for each in alone]
+    joint = changes(TRAIN, {"x": 0.5, "y": -3.0}, {"x": -0.25, "y": 7.0})
+    separate = changes(TRAIN, {"y": -3.0}, {"y": 7.0})
+    assert [update["y"] for update in joint] == [update["y"] for update in separate]
 
 
-def test_clipping_scales_the_whole_gradient() -> None:
-    """3 and 4 are 5 long: cut to 2 they are 1.2 and 1.6, and Adam's first step is g / (|g| + ε)."""
+def test_clipping_scales_the_global_gradient() -> None:
+    """(3, 4) has norm 5; clipped to 2 it is (1.2, 1.6), and Adam's first step is g / (|g| + ε)."""
     clipping = dataclasses.replace(TRAIN, clip_norm=2.0)
     (change,) = changes(clipping, {"x": 3.0, "y": -4.0}, clip_norm=2.0)
     assert change == pytest.approx({"x": 1.2 / 1.3, "y": -1.6 / 1.7}, rel=1e-5)
 
 
-def test_a_short_gradient_is_not_clipped() -> None:
+def test_a_small_gradient_is_not_clipped() -> None:
     clipping = dataclasses.replace(TRAIN, clip_norm=5.5)
     assert changes(clipping, {"x": 3.0, "y": -4.0}, clip_norm=5.5) == changes(TRAIN, {"x": 3.0, "y": -4.0})
 
 
-def test_numbers_are_arguments_of_one_program() -> None:
+def test_hyperparams_are_arguments_of_one_program() -> None:
     traces = []
 
     @jax.jit
-    def first_change(gradient: jax.Array, numbers: dict[str, Any]) -> optax.Updates:
+    def first_change(gradient: jax.Array, hyperparams: dict[str, Any]) -> optax.Updates:
         traces.append(1)
-        transformation = optimizer.make(dataclasses.replace(TRAIN, clip_norm=1.0), numbers)
+        transformation = optimizer.make(dataclasses.replace(TRAIN, clip_norm=1.0), hyperparams)
         return transformation.update(gradient, transformation.init(gradient))[0]
 
     settings: list[dict[str, float]] = [{}, {"adam_epsilon": 0.5}, {"clip_norm": 0.25}]
-    found = [first_change(jnp.float32(0.5), numbers(**changed)) for changed in settings]
+    actual = [first_change(jnp.float32(0.5), hyperparams(**changed)) for changed in settings]
     assert len(traces) == 1
-    np.testing.assert_allclose(found, [0.5 / 0.6, 0.5 / 1.0, 0.25 / 0.35], rtol=1e-5)
+    np.testing.assert_allclose(actual, [0.5 / 0.6, 0.5 / 1.0, 0.25 / 0.35], rtol=1e-5)
 
 
 MUON = dataclasses.replace(TRAIN, optimizer="muon")
@@ -91,14 +91,14 @@ def tree(seed: int, **shapes: tuple[int, ...]) -> dict[str, dict[str, jax.Array]
 @pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7)], ids=str)
 def test_muon_makes_all_singular_values_of_a_matrix_alike(shape: tuple[int, int]) -> None:
     """The first change is U V' of the gradient U S V' but for the iteration's tolerance, 0.2 √max(shape) in size."""
-    left, _, right = np.linalg.svd(np.random.default_rng(0).normal(size=shape), full_matrices=False)
-    gradient = {"layer": {"kernel": jnp.float32(left * np.linspace(0.5, 4, min(shape)) @ right)}}
-    transformation = optimizer.make(MUON, numbers())
+    u, _, vh = np.linalg.svd(np.random.default_rng(0).normal(size=shape), full_matrices=False)
+    gradient = {"layer": {"kernel": jnp.float32(u * np.linspace(0.5, 4, min(shape)) @ vh)}}
+    transformation = optimizer.make(MUON, hyperparams())
     change, _ = transformation.update(gradient, transformation.init(gradient), gradient)
     kernel = np.asarray(cast(dict[str, Any], change)["layer"]["kernel"])
-    found = left.T @ kernel @ right.T / (0.2 * max(shape) ** 0.5)
-    np.testing.assert_allclose(found, np.diag(np.diag(found)), atol=1e-4)
-    assert 0.6 < np.diag(found).min() <= np.diag(found).max() < 1.25
+    actual = u.T @ kernel @ vh.T / (0.2 * max(shape) ** 0.5)
+    np.testing.assert_allclose(actual, np.diag(np.diag(actual)), atol=1e-4)
+    assert 0.6 < np.diag(actual).min() <= np.diag(actual).max() < 1.25
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 5), (1, 7, 3), (3, 3, 7)], ids=str)
@@ -108,104 +108,104 @@ def test_muons_iteration_is_that_of_optax(shape: tuple[int, int, int]) -> None:
         beta=0.0, nesterov=False, weight_dimension_numbers=lambda _: contrib.MuonDimensionNumbers(1, 2)
     )
     expected = cast(jax.Array, theirs.update(stack, theirs.init(stack))[0])
-    np.testing.assert_allclose(optimizer.orthogonalized(stack), expected, atol=1e-5)
+    np.testing.assert_allclose(optimizer.orthogonalize(stack), expected, atol=1e-5)
 
 
-def test_muon_in_bfloat16_is_as_near_to_it_as_roundings_are() -> None:
+def test_muon_in_bfloat16_differs_by_rounding() -> None:
     stack = jax.random.normal(jax.random.key(0), (2, 13, 31))
-    exact = np.asarray(optimizer.orthogonalized(stack))
-    rounded = np.asarray(jax.jit(lambda stack: optimizer.orthogonalized(stack, jnp.bfloat16))(stack))
+    exact = np.asarray(optimizer.orthogonalize(stack))
+    rounded = np.asarray(jax.jit(lambda stack: optimizer.orthogonalize(stack, jnp.bfloat16))(stack))
     error = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
     assert 1e-4 < error < 0.03  # five times three roundings to 2^-9
 
 
-def test_muons_dtype_is_the_one_asked_for() -> None:
+def test_muon_uses_the_configured_dtype() -> None:
     gradient = tree(0, kernel=(13, 31))
-    found: dict[str | None, np.ndarray] = {}
+    actual: dict[str | None, np.ndarray] = {}
     for dtype in (None, "float32", "bfloat16"):
-        transformation = optimizer.make(dataclasses.replace(MUON, muon_dtype=dtype), numbers())
+        transformation = optimizer.make(dataclasses.replace(MUON, muon_dtype=dtype), hyperparams())
         change = transformation.update(gradient, transformation.init(gradient), gradient)[0]
-        found[dtype] = np.asarray(cast(dict[str, Any], change)["layer"]["kernel"])
-    np.testing.assert_array_equal(found[None], found["float32"])
-    assert not np.array_equal(found["float32"], found["bfloat16"])
+        actual[dtype] = np.asarray(cast(dict[str, Any], change)["layer"]["kernel"])
+    np.testing.assert_array_equal(actual[None], actual["float32"])
+    assert not np.array_equal(actual["float32"], actual["bfloat16"])
 
 
-def test_muon_leaves_all_but_matrices_to_adam() -> None:
+def test_muon_uses_adam_for_all_but_matrices() -> None:
     gradient = tree(0, kernel=(3, 5), recurrent_RG=(3, 5), table_VD=(7, 3), bias=(5,), scale_D=(3,), vector_HK=(2, 3))
-    made = {}
+    updates = {}
     for train in (MUON, TRAIN):
-        transformation = optimizer.make(train, numbers())
-        made[train.optimizer] = cast(Any, transformation.update(gradient, transformation.init(gradient), gradient)[0])[
-            "layer"
-        ]
-    equal = {name for name in gradient["layer"] if np.array_equal(made["muon"][name], made["adam"][name])}
+        transformation = optimizer.make(train, hyperparams())
+        updates[train.optimizer] = cast(
+            Any, transformation.update(gradient, transformation.init(gradient), gradient)[0]
+        )["layer"]
+    equal = {name for name in gradient["layer"] if np.array_equal(updates["muon"][name], updates["adam"][name])}
     assert equal == {"table_VD", "bias", "scale_D", "vector_HK"}
 
 
-def test_what_muon_leaves_to_adam_has_a_rate_of_its_own() -> None:
+def test_adam_factor_scales_only_the_parameters_of_adam() -> None:
     gradient = tree(0, kernel=(3, 5), table_VD=(7, 3), bias=(5,))
-    found = {}
+    actual = {}
     for factor in (1.0, 2.5):
-        transformation = optimizer.make(MUON, numbers(adam_factor=factor))
+        transformation = optimizer.make(MUON, hyperparams(adam_factor=factor))
         change = cast(Any, transformation.update(gradient, transformation.init(gradient), gradient)[0])
-        found[factor] = change["layer"]
-    np.testing.assert_array_equal(found[2.5]["kernel"], found[1.0]["kernel"])
+        actual[factor] = change["layer"]
+    np.testing.assert_array_equal(actual[2.5]["kernel"], actual[1.0]["kernel"])
     for other in ("table_VD", "bias"):
-        np.testing.assert_allclose(found[2.5][other], 2.5 * found[1.0][other], rtol=1e-6)
+        np.testing.assert_allclose(actual[2.5][other], 2.5 * actual[1.0][other], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["adam", "lion"])
-def test_a_rate_of_adams_is_for_muon_alone(name: str) -> None:
-    message = rf"^train\.adam_learning_rate: 0\.02 changes nothing with train\.optimizer={name}; it is for muon$"
+def test_only_muon_supports_adam_learning_rate(name: str) -> None:
+    message = rf"^train\.adam_learning_rate: 0\.02 has no effect with train\.optimizer={name}; only muon uses it$"
     with pytest.raises(ValueError, match=message):
-        optimizer.make(dataclasses.replace(TRAIN, optimizer=name, adam_learning_rate=0.02), numbers())
+        optimizer.make(dataclasses.replace(TRAIN, optimizer=name, adam_learning_rate=0.02), hyperparams())
 
 
 def test_matrices_of_one_shape_do_not_share_moments_in_muon() -> None:
-    """Stacked for speed: each gets what it would get alone, two steps on."""
+    """They are stacked for speed, and get the same update as separately, also in the second step."""
     gradients = [{str(number): tree(2 * step + number, kernel=(3, 5)) for number in range(2)} for step in range(2)]
 
     def second_change(gradients: list[dict[str, Any]]) -> Any:
-        transformation = optimizer.make(MUON, numbers())
+        transformation = optimizer.make(MUON, hyperparams())
         first, second = gradients
         _, state = transformation.update(first, transformation.init(first), first)
         return transformation.update(second, state, first)[0]
 
-    together = second_change(gradients)
+    joint = second_change(gradients)
     for name in ("0", "1"):
-        alone = second_change([{name: gradient[name]} for gradient in gradients])
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), together[name], alone[name])
+        separate = second_change([{name: gradient[name]} for gradient in gradients])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), joint[name], separate[name])
 
 
 def first_change(name: str, gradient: Any, params: Any, **settings: float) -> Any:
-    """Of an optimizer that has seen nothing yet."""
+    """Returns the first update of an optimizer."""
     train = dataclasses.replace(TRAIN, optimizer=name, weight_decay=settings.get("weight_decay", 0.0))
-    transformation = optimizer.make(train, numbers(**settings))
+    transformation = optimizer.make(train, hyperparams(**settings))
     return transformation.update(gradient, transformation.init(params), params)[0]
 
 
-def test_lion_goes_a_step_of_one_in_each_direction() -> None:
+def test_lion_updates_by_the_sign() -> None:
     """The first change is the sign of (1 - β₁) g."""
     gradient = {"x": jnp.float32(-0.003), "y": jnp.float32(70.0)}
     assert first_change("lion", gradient, gradient) == {"x": -1, "y": 1}
 
 
-def test_adafactor_moves_a_matrix_in_its_own_measure() -> None:
-    """A hundred times the parameters, a hundred times the change, whatever the gradient's size; at most one rms."""
+def test_adafactor_updates_are_relative_to_the_parameters() -> None:
+    """100 times the parameters give 100 times the update, whatever the size of the gradient; at most one rms."""
     gradient, params = tree(0, kernel=(37, 41)), tree(1, kernel=(37, 41))
     larger = jax.tree.map(lambda leaf: 100 * leaf, params)
-    found, scaled, other = (
-        first_change("adafactor", *each)["layer"]["kernel"]
-        for each in [(gradient, params), (gradient, larger), (jax.tree.map(lambda g: 7 * g, gradient), params)]
+    actual, scaled_params, scaled_gradient = (
+        first_change("adafactor", *arguments)["layer"]["kernel"]
+        for arguments in [(gradient, params), (gradient, larger), (jax.tree.map(lambda g: 7 * g, gradient), params)]
     )
-    np.testing.assert_allclose(scaled, 100 * found, rtol=1e-4)
-    np.testing.assert_allclose(other, found, rtol=1e-4)
-    rms = float(jnp.sqrt(jnp.mean(found**2)) / jnp.sqrt(jnp.mean(params["layer"]["kernel"] ** 2)))
+    np.testing.assert_allclose(scaled_params, 100 * actual, rtol=1e-4)
+    np.testing.assert_allclose(scaled_gradient, actual, rtol=1e-4)
+    rms = float(jnp.sqrt(jnp.mean(actual**2)) / jnp.sqrt(jnp.mean(params["layer"]["kernel"] ** 2)))
     assert 0.5 < rms <= 1.0001
 
 
 @pytest.mark.parametrize("name", ["adamw", "lion", "muon"])
-def test_weight_decay_pulls_matrices_alone(name: str) -> None:
+def test_weight_decay_affects_only_matrices(name: str) -> None:
     gradient, params = (tree(seed, kernel=(3, 5), bias=(5,), table_VD=(7, 3)) for seed in (0, 1))
     plain, decayed = (first_change(name, gradient, params, weight_decay=decay)["layer"] for decay in (0.0, 0.25))
     np.testing.assert_allclose(decayed["kernel"], plain["kernel"] + 0.25 * params["layer"]["kernel"], atol=1e-6)
@@ -220,12 +220,12 @@ def test_adamw_without_decay_is_adam() -> None:
 
 
 @pytest.mark.parametrize("name", ["adam", "adafactor"])
-def test_weight_decay_that_would_change_nothing_is_refused(name: str) -> None:
-    message = rf"^train\.weight_decay: 0\.1 changes nothing with train\.optimizer={name}; .*: adamw, lion, muon$"
+def test_weight_decay_without_effect_is_an_error(name: str) -> None:
+    message = rf"^train\.weight_decay: 0\.1 has no effect with train\.optimizer={name}; .*: adamw, lion, muon$"
     with pytest.raises(ValueError, match=message):
-        optimizer.make(dataclasses.replace(TRAIN, optimizer=name, weight_decay=0.1), numbers())
+        optimizer.make(dataclasses.replace(TRAIN, optimizer=name, weight_decay=0.1), hyperparams())
 
 
-def test_an_unknown_optimizer_is_refused_with_those_there_are() -> None:
+def test_an_unknown_optimizer_is_an_error_that_lists_all() -> None:
     with pytest.raises(ValueError, match=r"^train\.optimizer: 'sgdd' is none of adam, adamw, adafactor, lion, muon$"):
-        optimizer.make(dataclasses.replace(TRAIN, optimizer="sgdd"), numbers())
+        optimizer.make(dataclasses.replace(TRAIN, optimizer="sgdd"), hyperparams())

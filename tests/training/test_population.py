@@ -1,4 +1,4 @@
-"""Several runs in one program: each learns what it learns alone, on any number of devices."""
+"""A population trains each member as a separate run would, on any number of devices."""
 
 import re
 from typing import Any, cast
@@ -13,8 +13,8 @@ from transformer.ops.dropout import KINDS
 from transformer.spec import PAD, Spec
 from transformer.training import population
 from transformer.training import step as steps
-from transformer.training.parallel import MeshPlacement, PopulationPlacement
-from transformer.training.state import Model, TrainState
+from transformer.training.parallel import MeshPartitioner, PopulationPartitioner
+from transformer.training.state import ModelDef, TrainState
 
 VOCABULARY, STEPS, ROWS, WIDTH = 13, 3, 6, 5
 CHANGES = [
@@ -25,7 +25,7 @@ CHANGES = [
 ]
 
 
-BAG = cast(Model, Bag)
+BAG = cast(ModelDef, Bag)
 
 
 def spec(changes: dict[str, float], optimizer: str = "adam") -> Spec:
@@ -37,16 +37,18 @@ def spec(changes: dict[str, float], optimizer: str = "adam") -> Spec:
 
 
 def batch(seed: int, number: int) -> np.ndarray:
-    """Two sides; each member sees batches of its own."""
+    """Returns source and target; each member has different batches."""
     generator = np.random.default_rng([seed, number])
     tokens = generator.integers(4, VOCABULARY, (2, ROWS, WIDTH))
     return np.where(np.arange(WIDTH) < generator.integers(1, WIDTH + 1, (2, ROWS, 1)), tokens, PAD).astype(np.int32)
 
 
-def fresh(one: Spec) -> TrainState:
-    params = bag_params(VOCABULARY, seed=one.train.seed)
-    key = jax.random.key_data(jax.random.key(one.train.seed))
-    return steps.initial_state(cast(Any, params), one.train, steps.numbers(one.train, one.model), key)
+def fresh(member_spec: Spec) -> TrainState:
+    params = bag_params(VOCABULARY, seed=member_spec.train.seed)
+    key = jax.random.key_data(jax.random.key(member_spec.train.seed))
+    return steps.initial_state(
+        cast(Any, params), member_spec.train, steps.hyperparams(member_spec.train, member_spec.model), key
+    )
 
 
 @pytest.fixture(scope="module", params=["adam", "muon"])
@@ -55,64 +57,75 @@ def specs(request: pytest.FixtureRequest) -> list[Spec]:
 
 
 @pytest.fixture(scope="module")
-def alone(specs: list[Spec]) -> list[tuple[list[float], TrainState]]:
-    """Of each member: losses and the last state, when it is trained by itself."""
-    found = []
-    for one in specs:
-        place = MeshPlacement(jax.devices()[:1])
-        step, numbers = place.compile_step(BAG, one.train), steps.numbers(one.train, one.model)
-        state, losses = place.distribute(fresh(one)), []
+def separate(specs: list[Spec]) -> list[tuple[list[float], TrainState]]:
+    """Returns losses and the last state of each member, trained separately."""
+    actual = []
+    for member_spec in specs:
+        partitioner = MeshPartitioner(jax.devices()[:1])
+        step, hyperparams = (
+            partitioner.compile_step(BAG, member_spec.train),
+            steps.hyperparams(member_spec.train, member_spec.model),
+        )
+        state, losses = partitioner.put_state(fresh(member_spec)), []
         for number in range(STEPS):
-            state, sums = step(state, *batch(one.train.seed, number), numbers)
+            state, sums = step(state, *batch(member_spec.train.seed, number), hyperparams)
             losses.append(float(sums.sums.loss))
-        found.append((losses, jax.device_get(state)))
-    return found
+        actual.append((losses, jax.device_get(state)))
+    return actual
 
 
 @pytest.mark.parametrize(("members", "devices", "shared"), [(4, 2, 1), (3, 2, 2), (2, 1, 1)])
-def test_a_member_learns_what_it_learns_alone(specs, alone, members: int, devices: int, shared: int) -> None:
-    """Four members on two devices; three, whose batches two devices share; two on one."""
+def test_a_member_trains_as_in_a_separate_run(specs, separate, members: int, devices: int, shared: int) -> None:
+    """Four members on two devices; three whose batches two devices share; two on one device."""
     specs = specs[:members]
-    place = PopulationPlacement(members, jax.devices()[:devices])
-    assert (place.mesh.size, place.devices) == (devices, shared)
-    shapes = population.shapes(jax.eval_shape(lambda: fresh(specs[0])), members)
-    numbers = population.numbers(specs)
-    step = place.compile_shapes(BAG, specs[0].train, shapes, numbers, [(ROWS, WIDTH, WIDTH)])
-    state, numbers = place.distribute(population.stack([fresh(one) for one in specs])), place.distribute(numbers)
+    partitioner = PopulationPartitioner(members, jax.devices()[:devices])
+    assert (partitioner.mesh.size, partitioner.batch_parts) == (devices, shared)
+    shapes = population.stacked_shapes(jax.eval_shape(lambda: fresh(specs[0])), members)
+    hyperparams = population.hyperparams(specs)
+    step = partitioner.compile_step_aot(BAG, specs[0].train, shapes, hyperparams, [(ROWS, WIDTH, WIDTH)])
+    state, hyperparams = (
+        partitioner.put_state(population.stack([fresh(member_spec) for member_spec in specs])),
+        partitioner.put_state(hyperparams),
+    )
     losses = []
     for number in range(STEPS):
-        sides = np.stack([batch(one.train.seed, number) for one in specs], axis=1)
-        state, sums = step(state, *map(place.shard, sides), numbers)
+        sides = np.stack([batch(member_spec.train.seed, number) for member_spec in specs], axis=1)
+        state, sums = step(state, *map(partitioner.shard, sides), hyperparams)
         losses.append(np.asarray(sums.sums.loss))
-    for number, (expected, last) in enumerate(alone[:members]):
+    for number, (expected, last) in enumerate(separate[:members]):
         np.testing.assert_allclose([loss[number] for loss in losses], expected, rtol=1e-5)
-        found = population.member(state, number)
-        assert jax.tree.structure(found) == jax.tree.structure(last)
-        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(last), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        actual = population.member(state, number)
+        assert jax.tree.structure(actual) == jax.tree.structure(last)
+        for actual_leaf, expected_leaf in zip(jax.tree.leaves(actual), jax.tree.leaves(last), strict=True):
+            np.testing.assert_allclose(actual_leaf, expected_leaf, rtol=1e-4, atol=1e-5)
 
 
-def test_members_that_have_their_own_devices_exchange_nothing(specs) -> None:
+def test_members_on_different_devices_do_not_communicate(specs) -> None:
     rows = jax.ShapeDtypeStruct((2, ROWS, WIDTH), np.int32)
-    found = []
+    actual = []
     for members in (2, 1):
-        place = PopulationPlacement(2, jax.devices()[:2]) if members == 2 else MeshPlacement(jax.devices()[:2])
-        state, numbers = population.stack([fresh(one) for one in specs[:2]]), population.numbers(specs[:2])
+        partitioner = (
+            PopulationPartitioner(2, jax.devices()[:2]) if members == 2 else MeshPartitioner(jax.devices()[:2])
+        )
+        state, hyperparams = (
+            population.stack([fresh(member_spec) for member_spec in specs[:2]]),
+            population.hyperparams(specs[:2]),
+        )
         sides = [rows, rows]
         if members == 1:
-            state, numbers = (population.member(tree, 0) for tree in (state, numbers))
+            state, hyperparams = (population.member(tree, 0) for tree in (state, hyperparams))
             sides = [jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype)] * 2
-        step: Any = place.compile_step(BAG, specs[0].train)
-        text = step.lower(state, *sides, numbers).compile().as_text()
-        found.append(bool(re.search(r"all-reduce\(|all-gather\(", text)))
-    assert found == [False, True]
+        step: Any = partitioner.compile_step(BAG, specs[0].train)
+        text = step.lower(state, *sides, hyperparams).compile().as_text()
+        actual.append(bool(re.search(r"all-reduce\(|all-gather\(", text)))
+    assert actual == [False, True]
 
 
-def test_a_kind_of_dropout_that_one_member_has_all_have() -> None:
-    found = population.numbers(
+def test_all_members_have_the_kinds_of_dropout_of_any_member() -> None:
+    actual = population.hyperparams(
         [spec({"model.dropout_word": 0.25}, "adam"), spec({"model.dropout_sublayer": 0.0}, "adam")]
     )
-    assert {kind: rates.tolist() for kind, rates in found["dropout"].items()} == {
+    assert {kind: rates.tolist() for kind, rates in actual["dropout"].items()} == {
         "embedding": pytest.approx([0.1, 0.1]),
         "sublayer": pytest.approx([0.1, 0.0]),
         "word": [0.25, 0.0],

@@ -1,4 +1,4 @@
-"""A model taken apart and put together is the same model; its parameters are a dict that a checkpoint can hold."""
+"""Split and merge return the same model; parameters are a dict that a checkpoint can hold."""
 
 from typing import Any, cast
 
@@ -38,20 +38,20 @@ def stack() -> Any:
 
 
 @pytest.fixture(scope="module")
-def parts() -> tuple[states.Model, states.Params]:
+def parts() -> tuple[states.ModelDef, states.Params]:
     return states.split(stack())
 
 
-def test_parameters_are_a_dict_with_text_keys(parts: tuple[states.Model, states.Params]) -> None:
+def test_parameters_are_a_dict_with_text_keys(parts: tuple[states.ModelDef, states.Params]) -> None:
     _, params = parts
-    assert params.keys() == {"layers", "read"}  # what is shared is there once
+    assert params.keys() == {"layers", "read"}  # a shared module appears once
     assert set(params["layers"]) == {str(number) for number in range(LAYERS)}
     for number in range(LAYERS):
         np.testing.assert_array_equal(params["layers"][str(number)]["weight"], np.full(number + 1, number))
     assert all(type(leaf).__name__ == "ArrayImpl" for leaf in jax.tree.leaves(params))
 
 
-def test_split_and_merge_is_the_same_model(parts: tuple[states.Model, states.Params]) -> None:
+def test_split_and_merge_is_the_same_model(parts: tuple[states.ModelDef, states.Params]) -> None:
     model, params = parts
     merged = cast(Any, model(params))
     assert [layer.number for layer in merged.layers] == list(range(LAYERS))
@@ -61,8 +61,8 @@ def test_split_and_merge_is_the_same_model(parts: tuple[states.Model, states.Par
     np.testing.assert_array_equal(merged.read.entries[...], stack().read.entries[...])
 
 
-def test_other_parameters_make_another_model(parts: tuple[states.Model, states.Params]) -> None:
-    """Traced, as in a step; the parameters that were taken out stay as they were."""
+def test_other_parameters_make_another_model(parts: tuple[states.ModelDef, states.Params]) -> None:
+    """Under jit, as in a step; the split parameters are unchanged."""
     model, params = parts
     changed = jax.tree.map(lambda leaf: leaf + 1, params)
 
@@ -77,8 +77,8 @@ def test_other_parameters_make_another_model(parts: tuple[states.Model, states.P
     np.testing.assert_array_equal(params["layers"]["10"]["weight"], np.full(11, 10))
 
 
-def test_the_structure_needs_no_parameters(parts: tuple[states.Model, states.Params]) -> None:
-    """From an abstract build, which computes nothing, comes the structure that parameters of a real one fit."""
+def test_the_structure_needs_no_parameters(parts: tuple[states.ModelDef, states.Params]) -> None:
+    """An abstract build, which computes nothing, has the structure of a real one."""
     _, params = parts
     model, shapes = states.split(cast(Any, nnx.eval_shape(stack)))
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, params)
@@ -86,9 +86,9 @@ def test_the_structure_needs_no_parameters(parts: tuple[states.Model, states.Par
     np.testing.assert_array_equal(merged.layers[11].weight[...], np.full(12, 11))
 
 
-def test_count(parts: tuple[states.Model, states.Params]) -> None:
-    """Layers of 1 to 12 parameters, and a table of 3 · 5 that counts once."""
-    assert states.count(parts[1]) == 12 * 13 // 2 + 15
+def test_count(parts: tuple[states.ModelDef, states.Params]) -> None:
+    """Layers of 1 to 12 parameters, and a shared table of 3 · 5, counted once."""
+    assert states.parameter_count(parts[1]) == 12 * 13 // 2 + 15
 
 
 def test_zeros_like() -> None:

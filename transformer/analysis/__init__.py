@@ -1,1 +1,1 @@
-"""Looking inside a trained model."""
+"""Analysis of trained models: attention, heads and forced decoding."""

@@ -1,4 +1,4 @@
-"""Word alignment by attention, against gold links; Och & Ney 2003."""
+"""Word alignment by attention, compared with gold links; Och & Ney 2003."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,33 +8,34 @@ import numpy as np
 Links = frozenset[tuple[int, int]]  # (target word, source word)
 
 
-class Agreement(NamedTuple):
+class LinkCounts(NamedTuple):
     """Counts that add up over sentences."""
 
-    right: int
-    found: int
+    correct: int
+    predicted: int
     gold: int
 
     @property
     def error_rate(self) -> float:
-        """AER = 1 - 2 · right / (found + gold), all gold links being sure: 0 is perfect."""
-        return 1 - 2 * self.right / max(self.found + self.gold, 1)
+        """AER = 1 - 2 · correct / (predicted + gold), where all gold links are sure; 0 is perfect."""
+        return 1 - 2 * self.correct / max(self.predicted + self.gold, 1)
 
 
-def strongest(weights_TS: np.ndarray, words: int) -> Links:
-    """Links each target word with the source word it looks at most.
+def argmax_links(weights_TS: np.ndarray, words: int) -> Links:
+    """Links each target word to the source word with the largest weight.
 
     Args:
-      weights_TS: between words.
-      words: source words proper; what comes after them, such as "</s>", links nothing.
+      weights_TS: attention between words.
+      words: number of source words; later columns, such as "</s>", give no link.
     """
     return frozenset((t, int(s)) for t, s in enumerate(np.argmax(weights_TS, axis=1)) if s < words)
 
 
-def compare(pairs: Iterable[tuple[Links, Links]]) -> Agreement:
-    """How well found links agree with gold ones, sentence by sentence: (found, gold)."""
-    total = [0, 0, 0]
-    for found, gold in pairs:
-        for place, count in enumerate((len(found & gold), len(found), len(gold))):
-            total[place] += count
-    return Agreement(*total)
+def count_links(pairs: Iterable[tuple[Links, Links]]) -> LinkCounts:
+    """Sums the counts of (predicted, gold) links over sentences."""
+    correct = predicted_count = gold_count = 0
+    for predicted, gold in pairs:
+        correct += len(predicted & gold)
+        predicted_count += len(predicted)
+        gold_count += len(gold)
+    return LinkCounts(correct, predicted_count, gold_count)

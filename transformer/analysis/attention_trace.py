@@ -1,7 +1,6 @@
-"""Attention score by score: the queries, keys and values of every head for one sentence pair, as the model has them.
+"""Traces attention: the queries, keys, values and scores of every head while a model processes one sentence pair.
 
-The model is not asked to keep them. A copy of it gets, in the place of each `Attention`, one that notes what passes
-through it.
+Models do not record these arrays. In a copy of the model, a recorder replaces each `Attention`.
 """
 
 from collections.abc import Sequence
@@ -12,115 +11,121 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from transformer.analysis.forced_decoding import kind_and_layer, teacher_forced
-from transformer.layers.attention import Attention, Dot, LearnedDot, MultiHeadAttention
-from transformer.layers.scores import Additive
+from transformer.analysis.forced_decoding import kind_and_layer, teacher_forcing_inputs
+from transformer.layers.attention import Attention, MultiHeadAttention
 from transformer.models.interface import Seq2Seq
 from transformer.ops.attention import attend, softmax
 from transformer.ops.dropout import Dropout
+from transformer.ops.masks import Mask, materialise
 
 
-class Inside(NamedTuple):
-    """What one attention computes for one pair: score(query, key) → weights → weights · value.
+class AttentionTrace(NamedTuple):
+    """What one attention computes for one pair; float32.
 
-    With kind "dot" a score is scale · query·key; with "additive", vector · tanh(query + key).
+    A score is raw · factor. Weights are computed from the scores, and the context is weights · value.
     """
 
     query_THK: np.ndarray
     key_SHK: np.ndarray
     value_SHU: np.ndarray
-    scores_HTS: np.ndarray  # what the weights are made of, before the mask
-    kind: str  # "dot" or "additive"
-    scale_H: np.ndarray  # of "dot"; ones else
-    vector_HK: np.ndarray  # of "additive"; ones else
-    softmax: bool  # whether weights are a softmax of the scores
+    raw_HTS: np.ndarray  # scores before scaling and before the mask
+    factor_H: np.ndarray  # scale of each head; ones if the score has no scale
+    score: str  # name of the score function, such as "dot"
+    formula: str  # of the score, such as "q·k · scale"
+    raw_formula: str  # of the raw score, such as "q·k"
+    softmax: bool  # whether the weights are a softmax of the scores
 
 
-_Notes = list[dict[str, jax.Array]]
+_Record = dict[str, jax.Array]  # arrays of one call
 
 
-class _Noted:
-    """Computes what an attention does, by the reference path, and notes what passes through."""
+class _Recorder:
+    """Computes an attention with the reference implementation and records the arrays of each call.
 
-    def __init__(self, inner: Attention) -> None:
-        self.inner, self.weigh = inner, inner.weigh
-        self.notes: _Notes = []
+    Args:
+      attention: the attention that this object replaces.
+    """
+
+    def __init__(self, attention: Attention) -> None:
+        self.attention, self.weights_fn = attention, attention.weights_fn
+        self.records: list[_Record] = []
 
     def scores(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
-        """Of the attention in whose place this stands."""
-        scores_BHTS = self.inner.scores(query_BTHK, key_BSHK)
-        self.notes.append({"query": query_BTHK, "key": key_BSHK, "scores": scores_BHTS})
-        return scores_BHTS
+        """Returns the scores of the replaced attention."""
+        raw_BHTS, factor_H = self.attention.scores.terms(query_BTHK, key_BSHK)
+        self.records.append({"query": query_BTHK, "key": key_BSHK, "raw": raw_BHTS, "factor": factor_H})
+        return self.attention.scores(query_BTHK, key_BSHK)
 
     def __call__(
         self,
         query_BTHK: jax.Array,
         key_BSHK: jax.Array,
         value_BSHU: jax.Array,
-        mask: jax.Array,
+        mask: Mask,
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         scores_BHTS = self.scores(query_BTHK, key_BSHK)
-        self.notes[-1]["value"] = value_BSHU
-        return attend(scores_BHTS, value_BSHU, mask, dropout, self.weigh)
+        self.records[-1]["value"] = value_BSHU
+        return attend(scores_BHTS, value_BSHU, materialise(mask), dropout, self.weights_fn)
 
 
-def look_inside(model: Seq2Seq, source: Sequence[int], target: Sequence[int]) -> dict[str, Inside]:
-    """What every attention of a model computes while it reads a pair, by the names that `reading.read` gives.
+def trace_attention(model: Seq2Seq, source: Sequence[int], target: Sequence[int]) -> dict[str, AttentionTrace]:
+    """Traces every attention of a model for a pair, by the names of `forced_decoding.PairOutputs.attention`.
 
-    A model without attention gives nothing.
+    The result is empty for a model without attention.
 
     Args:
-      model: an NNX module; it is left as it is.
+      model: an NNX module; it is not changed.
       source: ids without EOS.
       target: ids with EOS.
     """
-    graph, state = nnx.split(cast(nnx.Module, model))
-    source_BS, input_BT = teacher_forced(source, target)
+    graph, state = nnx.split(cast(nnx.Module, model), graph=True)
+    source_BS, input_BT = teacher_forcing_inputs(source, target)
     copy: Any = nnx.merge(graph, state)
-    noted, multi_head = _noting(copy)
+    recorders, multi_head = _insert_recorders(copy)
     if multi_head:
 
         @jax.jit
-        def run(state: Any, source_BS: jax.Array, input_BT: jax.Array) -> dict[str, _Notes]:
+        def record(state: Any, source_BS: jax.Array, input_BT: jax.Array) -> dict[str, list[_Record]]:
             copy: Any = nnx.merge(graph, state)
-            noted, _ = _noting(copy)
+            recorders, _ = _insert_recorders(copy)
             copy.decode(copy.encode(source_BS), input_BT)
-            return {name: each.notes for name, each in noted.items()}
+            return {name: recorder.records for name, recorder in recorders.items()}
 
-        notes = run(state, source_BS, input_BT)
-    else:  # a recurrent decoder's pass is one compiled loop, but its steps are not
+        records = record(state, source_BS, input_BT)
+    else:  # a recurrent decoder's `decode` is one compiled loop, but its steps are separate calls
         memory = copy.encode(source_BS)
-        decoding = copy.start(memory, 1, len(target))
-        for place in range(len(target)):
-            _, decoding = copy.step(decoding, input_BT[:, place : place + 1], jnp.asarray(place, jnp.int32))
-        notes = {name: each.notes for name, each in noted.items()}
-        for each in notes.values():
-            each[0]["value"] = memory.states_BSD[:, :, None]  # the annotations
-    return {name: _gathered(noted[name], notes[name]) for name in sorted(noted, key=kind_and_layer)}
+        decode_state = copy.start(memory, 1, len(target))
+        for position in range(len(target)):
+            token_BN = input_BT[:, position : position + 1]
+            _, decode_state = copy.step(decode_state, token_BN, jnp.asarray(position, jnp.int32))
+        records = {name: recorder.records for name, recorder in recorders.items()}
+        for steps in records.values():
+            steps[0]["value"] = memory.states_BSD[:, :, None]  # the annotations
+    return {name: _to_trace(recorders[name].attention, records[name]) for name in sorted(recorders, key=kind_and_layer)}
 
 
-def _noting(model: Any) -> tuple[dict[str, _Noted], bool]:
-    """Puts a `_Noted` in the place of every attention; also says whether all are multi-head attention's."""
-    noted: dict[str, _Noted] = {}
+def _insert_recorders(model: Any) -> tuple[dict[str, _Recorder], bool]:
+    """Replaces every attention by a recorder; also returns whether all of them belong to multi-head attention."""
+    recorders: dict[str, _Recorder] = {}
     multi_head = True
-    for path, module in list(nnx.iter_modules(model)):
+    for path, module in list(nnx.iter_modules(model, graph=True)):
         if isinstance(module, Attention):
-            owner = _at(model, path[:-1])
-            multi_head &= isinstance(owner, MultiHeadAttention)
-            noted[_name(path)] = _Noted(module)
-            delattr(owner, str(path[-1]))
-            setattr(owner, str(path[-1]), noted[_name(path)])
-    return noted, multi_head
+            parent = _submodule(model, path[:-1])
+            multi_head &= isinstance(parent, MultiHeadAttention)
+            recorder = recorders[_attention_name(path)] = _Recorder(module)
+            delattr(parent, str(path[-1]))
+            setattr(parent, str(path[-1]), recorder)
+    return recorders, multi_head
 
 
-def _at(module: Any, path: Sequence[Any]) -> Any:
+def _submodule(module: Any, path: Sequence[Any]) -> Any:
     for part in path:
         module = module[part] if isinstance(part, int) else getattr(module, part)
     return module
 
 
-def _name(path: Sequence[Any]) -> str:
+def _attention_name(path: Sequence[Any]) -> str:
     """("decoder", 1, "cross_attention", "attention") is "cross/1"; a model's only attention is "cross/0"."""
     if len(path) == 1:
         return "cross/0"
@@ -128,25 +133,21 @@ def _name(path: Sequence[Any]) -> str:
     return f"{'cross' if kind == 'cross_attention' else stack}/{layer}"
 
 
-def _gathered(noted: _Noted, notes: _Notes) -> Inside:
-    """One note, or of a decoder that goes step by step one each step."""
-    scores, heads = noted.inner.scores, notes[0]["query"].shape[2]
-    scale: Any = scores.scale if isinstance(scores, Dot) else 1.0
-    if isinstance(scores, LearnedDot):
-        scale = scores.scale_H[...]
-    additive = isinstance(scores, Additive)
-    vector_HK = scores.vector_HK[...] if additive else jnp.ones((heads, 1))
+def _to_trace(attention: Attention, records: Sequence[_Record]) -> AttentionTrace:
+    """Makes a trace from one record, or from one record per step of a recurrent decoder."""
 
     def array(x: jax.Array) -> np.ndarray:
         return np.asarray(x, np.float32)
 
-    return Inside(
-        query_THK=array(jnp.concatenate([note["query"][0] for note in notes])),
-        key_SHK=array(notes[0]["key"][0]),
-        value_SHU=array(notes[0]["value"][0]),
-        scores_HTS=array(jnp.concatenate([note["scores"][0] for note in notes], axis=1)),
-        kind="additive" if additive else "dot",
-        scale_H=array(jnp.broadcast_to(jnp.asarray(scale), (heads,))),
-        vector_HK=array(vector_HK),
-        softmax=noted.weigh is softmax,
+    first = records[0]
+    return AttentionTrace(
+        query_THK=array(jnp.concatenate([record["query"][0] for record in records])),
+        key_SHK=array(first["key"][0]),
+        value_SHU=array(first["value"][0]),
+        raw_HTS=array(jnp.concatenate([record["raw"][0] for record in records], axis=1)),
+        factor_H=array(first["factor"]),
+        score=attention.scores.name,
+        formula=attention.scores.formula,
+        raw_formula=attention.scores.raw_formula,
+        softmax=attention.weights_fn is softmax,
     )

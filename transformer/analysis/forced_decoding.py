@@ -1,4 +1,4 @@
-"""One sentence pair as a model reads it: every attention there is, and how probable each token was."""
+"""Forced decoding of sentence pairs: the weights of every attention, and the probability of each target token."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
@@ -14,41 +14,50 @@ from transformer.spec import BOS, EOS
 KINDS = ("encoder", "decoder", "cross")  # of attention, in the order in which a model computes them
 
 
-class Reading(NamedTuple):
-    """What a teacher-forced pass over one pair shows.
+class PairOutputs(NamedTuple):
+    """Outputs of a teacher-forced pass over one pair.
 
-    Row t of "cross/..." and "decoder/..." is where the model looks to predict token t of the target; a column of
-    "decoder/..." is a token that it has read, BOS first.
+    Row t of "cross/..." and "decoder/..." holds the weights with which the model predicts token t of the target. A
+    column of "decoder/..." is a decoder input; BOS is the first.
     """
 
     attention: dict[str, np.ndarray]  # "encoder/0": float32 [H, S, S], "decoder/0": [H, T, T], "cross/0": [H, T, S]
     log_probability_T: np.ndarray  # natural logarithm, of each target token given those before it
-    likely: np.ndarray  # int32 [T, top], the most probable tokens at each place, best first
-    likely_log_probability: np.ndarray  # [T, top]
+    top_tokens: np.ndarray  # int32 [T, top], the most probable tokens at each position, best first
+    top_log_probability: np.ndarray  # [T, top]
+
+
+class ForcedOutputs(NamedTuple):
+    """The fields of `PairOutputs` for a batch, with padding."""
+
+    attention: dict[str, jax.Array]
+    log_probability_BT: jax.Array
+    top_tokens: jax.Array  # [B, T, top]
+    top_log_probability: jax.Array  # [B, T, top]
 
 
 def kind_and_layer(name: str) -> tuple[int, int]:
-    """What the names of attention are sorted by: the place of "cross" in `KINDS`, and the layer's number.
+    """Sort key of attention names: the index of the kind in `KINDS`, and the layer's number.
 
-    In an ensemble a member's number stands before them, as in "1/cross/0".
+    In an ensemble the number of the member precedes them, as in "1/cross/0".
     """
     kind, layer = name.split("/")[-2:]
     return KINDS.index(kind), int(layer)
 
 
 def head_counts(model: Seq2Seq) -> dict[str, int]:
-    """The heads of every attention of a model, by name, sorted; nothing is computed."""
+    """Returns the number of heads of every attention by name, sorted, from shapes only."""
 
-    def shapes(ids: jax.Array) -> dict[str, jax.Array]:
+    def weights(ids: jax.Array) -> dict[str, jax.Array]:
         memory = model.encode(ids)
         return memory.attention | model.decode(memory, ids).attention
 
-    found = jax.eval_shape(shapes, jax.ShapeDtypeStruct((1, 1), jnp.int32))
-    return {name: found[name].shape[1] for name in sorted(found, key=kind_and_layer)}
+    shapes = jax.eval_shape(weights, jax.ShapeDtypeStruct((1, 1), jnp.int32))
+    return {name: shapes[name].shape[1] for name in sorted(shapes, key=kind_and_layer)}
 
 
-def teacher_forced(source: Sequence[int], target: Sequence[int]) -> tuple[jax.Array, jax.Array]:
-    """source_BS with EOS, and input_BT that begins with BOS, of one pair: what `encode` and `decode` read.
+def teacher_forcing_inputs(source: Sequence[int], target: Sequence[int]) -> tuple[jax.Array, jax.Array]:
+    """Returns the inputs of `encode` and `decode` for one pair: source_BS with EOS, and input_BT that begins with BOS.
 
     Args:
       source: ids without EOS, which is added.
@@ -57,60 +66,56 @@ def teacher_forced(source: Sequence[int], target: Sequence[int]) -> tuple[jax.Ar
     return jnp.array([[*source, EOS]], jnp.int32), jnp.array([[BOS, *target[:-1]]], jnp.int32)
 
 
-class Looks(NamedTuple):
-    """As `Reading`, of a batch, and with padding."""
-
-    attention: dict[str, jax.Array]
-    log_probability_BT: jax.Array
-    likely: jax.Array  # [B, T, top]
-    likely_log_probability: jax.Array  # [B, T, top]
-
-
-def looks(model: Seq2Seq, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array, top: int) -> Looks:
-    """What a teacher-forced pass over a batch shows; pure, to be called inside `jax.jit`."""
+def forced_outputs(
+    model: Seq2Seq, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array, top: int
+) -> ForcedOutputs:
+    """Computes the outputs of a teacher-forced pass over a batch; pure, to be called inside `jax.jit`."""
     memory = model.encode(source_BS)
     decoded = model.decode(memory, input_BT)
     log_BTV = jax.nn.log_softmax(model.logits(decoded.hidden_BTD))
-    best, likely = jax.lax.top_k(log_BTV, min(top, log_BTV.shape[-1]))
-    return Looks(memory.attention | decoded.attention, _at(log_BTV, target_BT), likely, best)
+    top_log_probability, top_tokens = jax.lax.top_k(log_BTV, min(top, log_BTV.shape[-1]))
+    log_probability_BT = _select(log_BTV, target_BT)
+    return ForcedOutputs(memory.attention | decoded.attention, log_probability_BT, top_tokens, top_log_probability)
 
 
-def read(model: Seq2Seq, source: Sequence[int], target: Sequence[int], top: int = 5) -> Reading:
-    """Reads one pair with a model that is an NNX module; `source` without EOS, `target` with it.
+def decode_pair(model: Seq2Seq, source: Sequence[int], target: Sequence[int], top: int = 5) -> PairOutputs:
+    """Computes the outputs of one pair with a model that is an NNX module; `source` without EOS, `target` with it.
 
     Raises:
       ValueError: the target is empty.
     """
     if not target:
-        raise ValueError("no target token to read")
-    source_BS, input_BT = teacher_forced(source, target)
+        raise ValueError("no target token to decode")
+    source_BS, input_BT = teacher_forcing_inputs(source, target)
     target_BT = jnp.array([target], jnp.int32)
 
     # Parameters are an argument: as constants of the program they would take long to compile.
-    graph, state = nnx.split(cast(nnx.Module, model))
+    graph, state = nnx.split(cast(nnx.Module, model), graph=True)
 
     @jax.jit
-    def run(state: Any, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array) -> Looks:
-        return looks(cast(Any, nnx.merge(graph, state)), source_BS, input_BT, target_BT, top)
+    def outputs(state: Any, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array) -> ForcedOutputs:
+        return forced_outputs(cast(Any, nnx.merge(graph, state)), source_BS, input_BT, target_BT, top)
 
-    return one(run(state, source_BS, input_BT, target_BT), 0, source_BS.shape[1], len(target))
+    return unpad_row(outputs(state, source_BS, input_BT, target_BT), 0, source_BS.shape[1], len(target))
 
 
-def one(found: Looks, row: int, source: int, target: int) -> Reading:
-    """The reading of one row, of so many tokens, without padding."""
-    ends = {"encoder": (source, source), "decoder": (target, target), "cross": (target, source)}
+def unpad_row(outputs: ForcedOutputs, row: int, source: int, target: int) -> PairOutputs:
+    """Returns the outputs of one row without padding; `source` and `target` are its numbers of tokens."""
+    sizes = {"encoder": (source, source), "decoder": (target, target), "cross": (target, source)}
     attention = {}
-    for name in sorted(found.attention, key=kind_and_layer):
-        rows, columns = ends[name.split("/")[-2]]
-        attention[name] = np.asarray(found.attention[name], np.float32)[row, :, :rows, :columns]
-    return Reading(attention, *(np.asarray(each)[row, :target] for each in found[1:]))
+    for name in sorted(outputs.attention, key=kind_and_layer):
+        rows, columns = sizes[name.split("/")[-2]]
+        attention[name] = np.asarray(outputs.attention[name], np.float32)[row, :, :rows, :columns]
+    return PairOutputs(attention, *(np.asarray(field)[row, :target] for field in outputs[1:]))
 
 
-def _at(log_TV: jax.Array, target_T: jax.Array) -> jax.Array:
+def _select(log_TV: jax.Array, target_T: jax.Array) -> jax.Array:
     return jnp.take_along_axis(log_TV, target_T[..., None], axis=-1)[..., 0]
 
 
-def log_probabilities(model: Seq2Seq, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array) -> jax.Array:
-    """log_BT: of each target token given the source and the tokens before it; padding has values, too."""
+def target_log_probabilities(
+    model: Seq2Seq, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array
+) -> jax.Array:
+    """Returns log_BT, of each target token given the source and the tokens before it; padding has values, too."""
     decoded = model.decode(model.encode(source_BS), input_BT)
-    return _at(jax.nn.log_softmax(model.logits(decoded.hidden_BTD)), target_BT)
+    return _select(jax.nn.log_softmax(model.logits(decoded.hidden_BTD)), target_BT)

@@ -1,9 +1,9 @@
-"""Heads taken out of a model by its parameters alone, and what that does.
+"""Masking of attention heads through the parameters, importance of heads, and greedy pruning.
 
-Concat(head_1, ..., head_h) W^O is a sum over heads of head_i times its own rows of W^O. So a head is scaled by scaling
-these rows, and is gone where they are zero; nothing in the model needs to know. The one head of a recurrent decoder,
-its context c_i, is multiplied by C on the way to the gates and by C_o on the way to the output: their rows are its own.
-The gradient of the loss with respect to that scale, at one, is the head's importance by Michel et al. 2019.
+Concat(head_1, ..., head_h) W^O is a sum over heads of head_i times its rows of W^O. So scaling these rows scales the
+head, and zero rows remove it; the model needs no change. The single head of a recurrent decoder, its context c_i, is
+multiplied by C in the gates and by C_o in the output: the rows of both belong to it. The gradient of the loss with
+respect to a scale of one is the importance of the head by Michel et al. 2019.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,90 +14,87 @@ import jax.numpy as jnp
 import numpy as np
 
 Params = dict[str, Any]
-Scales = dict[str, Any]  # of each attention, by name, float32 [H]: 1 as trained, 0 taken out
+Scales = dict[str, Any]  # by name of the attention, float32 [H]: 1 unchanged, 0 masked
 Head = tuple[str, int]  # ("cross/1", 0)
 
 _STACKS = {"self_attention": "{stack}", "cross_attention": "cross"}
-_PARTS = {"to_query", "to_key", "to_value", "to_output"}
+_PROJECTIONS = {"to_query", "to_key", "to_value", "to_output"}
 _CONTEXT = ("context_to_gates", "context_to_output")  # of `models/rnnsearch.py`
 Path = tuple[str, ...]
 
 
-def _readers(params: Params) -> dict[str, list[Path]]:
-    """The linear layers that read the heads of each attention, by the names of `reading.read`."""
-    found: dict[str, list[Path]] = {"cross/0": [(name,) for name in _CONTEXT]} if params.keys() >= set(_CONTEXT) else {}
+def _output_layers(params: Params) -> dict[str, list[Path]]:
+    """Paths of the linear layers whose input is the heads of each attention, by names of `PairOutputs.attention`."""
+    paths: dict[str, list[Path]] = {"cross/0": [(name,) for name in _CONTEXT]} if params.keys() >= set(_CONTEXT) else {}
 
     def visit(tree: Params, path: Path) -> None:
-        if path and path[-1] in _STACKS and tree.keys() >= _PARTS:
+        if path and path[-1] in _STACKS and tree.keys() >= _PROJECTIONS:
             stack, layer, kind = path
-            found[f"{_STACKS[kind].format(stack=stack)}/{layer}"] = [(*path, "to_output")]
+            paths[f"{_STACKS[kind].format(stack=stack)}/{layer}"] = [(*path, "to_output")]
             return
         for key, value in tree.items():
             if isinstance(value, dict):
                 visit(value, (*path, key))
 
     visit(params, ())
-    return found
+    return paths
 
 
-def whole(params: Params, heads: Mapping[str, int]) -> Scales:
-    """Every head as it was trained; empty for a model without attention.
+def unit_scales(params: Params, heads: Mapping[str, int]) -> Scales:
+    """Returns a scale of one for every head; empty for a model without attention.
 
     Args:
       params: nested, with str keys.
-      heads: how many each attention has; `reading.head_counts`.
+      heads: number of heads of each attention; `forced_decoding.head_counts`.
     """
-    readers = _readers(params)
-    return {name: np.ones(count, np.float32) for name, count in heads.items() if name in readers}
+    paths = _output_layers(params)
+    return {name: np.ones(count, np.float32) for name, count in heads.items() if name in paths}
 
 
-def without(scales: Scales, *heads: Head) -> Scales:
-    """The same with some heads taken out."""
-    scales = {name: np.array(each) for name, each in scales.items()}
+def mask_heads(scales: Scales, *heads: Head) -> Scales:
+    """Returns the scales with some heads set to zero."""
+    scales = {name: np.array(scale_H) for name, scale_H in scales.items()}
     for name, head in heads:
         scales[name][head] = 0
     return scales
 
 
-def every(scales: Scales) -> list[Head]:
-    """All heads that are not taken out."""
-    return [(name, int(head)) for name, each in scales.items() for head in np.flatnonzero(each)]
+def unmasked_heads(scales: Scales) -> list[Head]:
+    """Returns all heads whose scale is not zero."""
+    return [(name, int(head)) for name, scale_H in scales.items() for head in np.flatnonzero(scale_H)]
 
 
-def scaled(params: Params, scales: Scales) -> Params:
-    """Parameters with the output of every head multiplied by its scale; free to be differentiated and compiled."""
-    readers = _readers(params)
-    changed = dict(params)
+def scale_heads(params: Params, scales: Scales) -> Params:
+    """Returns parameters with the output of every head multiplied by its scale; can be differentiated and compiled."""
+    paths = _output_layers(params)
+    scaled = dict(params)
     for name, scale_H in scales.items():
-        for path in readers[name]:
-            place = changed
+        for path in paths[name]:
+            layer = scaled
             for key in path:
-                place[key] = dict(place[key])
-                place = place[key]
-            kernel = place["kernel"]
+                layer[key] = dict(layer[key])
+                layer = layer[key]
+            kernel = layer["kernel"]
             by_head = kernel.reshape(len(scale_H), -1, kernel.shape[-1])
             by_head = by_head * jnp.asarray(scale_H, kernel.dtype)[:, None, None]
-            place["kernel"] = by_head.reshape(kernel.shape)
-    return changed
+            layer["kernel"] = by_head.reshape(kernel.shape)
+    return scaled
 
 
-Loss = Callable[[Scales], jax.Array]  # nll_B in nats of each sentence, with heads scaled so
-
-
-def gradients(loss_of_one: Callable[[Scales, Any], jax.Array], scales: Scales, sentences: Any) -> Scales:
-    """d loss / d scale of every head, sentence by sentence: [B, H] by name.
+def scale_gradients(sentence_loss: Callable[[Scales, Any], jax.Array], scales: Scales, sentences: Any) -> Scales:
+    """Computes d loss / d scale of every head for each sentence: [B, H] by name.
 
     Args:
-      loss_of_one: of scales and one sentence, nats.
-      scales: where the gradient is taken.
+      sentence_loss: loss of one sentence in nats, given scales and the sentence.
+      scales: where the gradient is computed.
       sentences: a tree of arrays [B, ...].
     """
     scales = jax.tree.map(jnp.asarray, scales)
-    return jax.vmap(jax.grad(loss_of_one), in_axes=(None, 0))(scales, sentences)
+    return jax.vmap(jax.grad(sentence_loss), in_axes=(None, 0))(scales, sentences)
 
 
-class Pruned(NamedTuple):
-    """The loss after one more head is gone; the first has none gone."""
+class PruningStep(NamedTuple):
+    """The loss after one more head is masked; the first step masks none."""
 
     head: Head | None
     loss: float
@@ -110,28 +107,28 @@ def prune(
     scales: Scales,
     shortlist: int,
     limit: int | None = None,
-) -> Sequence[Pruned]:
-    """Takes out, one after the other, the head without which the loss is lowest.
+) -> Sequence[PruningStep]:
+    """Masks heads one after the other; each time the one without which the loss is lowest.
 
-    Of the heads that are left, those of least importance are tried; with a shortlist as long as there are heads, all of
-    them, and importance is not asked for.
+    Each step evaluates the remaining heads of least importance. If the shortlist is at least as long as the number of
+    remaining heads, it evaluates all of them and does not call `importance`.
 
     Args:
-      loss: with heads scaled so.
-      importance: [H] by name; what is quicker to find out than the loss without each head.
-      scales: where to begin.
-      shortlist: how many heads are tried at each step.
-      limit: how many heads to take out; None: all.
+      loss: loss with the heads scaled.
+      importance: [H] by name; cheaper than the loss without each head.
+      scales: initial scales.
+      shortlist: number of heads that each step evaluates.
+      limit: number of heads to mask; default: all.
     """
-    curve = [Pruned(None, loss(scales), scales)]
-    count = len(every(scales)) if limit is None else min(limit, len(every(scales)))
+    steps = [PruningStep(None, loss(scales), scales)]
+    count = len(unmasked_heads(scales)) if limit is None else min(limit, len(unmasked_heads(scales)))
     for _ in range(count):
-        left = every(scales)
-        if len(left) > shortlist:
-            found = importance(scales)
-            left = sorted(left, key=lambda head: float(found[head[0]][head[1]]))[:shortlist]
-        tried = [Pruned(head, loss(without(scales, head)), without(scales, head)) for head in left]
-        best = min(tried, key=lambda each: each.loss)
+        remaining = unmasked_heads(scales)
+        if len(remaining) > shortlist:
+            scores = importance(scales)
+            remaining = sorted(remaining, key=lambda head: float(scores[head[0]][head[1]]))[:shortlist]
+        masked = [(head, mask_heads(scales, head)) for head in remaining]
+        best = min((PruningStep(head, loss(s), s) for head, s in masked), key=lambda step: step.loss)
         scales = best.scales
-        curve.append(best)
-    return curve
+        steps.append(best)
+    return steps

@@ -1,94 +1,94 @@
-"""From sub-words to words: which piece belongs to which word, and attention between words."""
+"""From sub-words to words: the pieces of each word, and attention between words."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-_SPACE = "▁"  # SentencePiece's sign for the space before a word
-_WITHIN = frozenset("'’-_")  # what may stand between the letters of a word
+_SPACE = "▁"  # SentencePiece's symbol for the space before a word
+_WORD_INTERNAL = frozenset("'’-_")  # may occur between the letters of a word
 
 
-def groups(pieces: Sequence[str]) -> list[tuple[int, int]]:
-    """The words that pieces make up, as (first piece, piece after the last): split at spaces, punctuation apart.
+def word_spans(pieces: Sequence[str]) -> list[tuple[int, int]]:
+    """Returns the words that pieces form as (first piece, end piece): split at spaces, punctuation separate.
 
-    Special symbols, such as "</s>", are words of their own.
+    Each special symbol, such as "</s>", is one word.
     """
     starts = [
-        number
-        for number, piece in enumerate(pieces)
-        if number == 0
+        index
+        for index, piece in enumerate(pieces)
+        if index == 0
         or piece.startswith(_SPACE)
-        or _special(piece)
-        or _special(pieces[number - 1])
+        or _is_special(piece)
+        or _is_special(pieces[index - 1])
         or (
-            _punctuation(piece) != _punctuation(pieces[number - 1])
-            and not (set(piece) | set(pieces[number - 1])) & _WITHIN
+            _is_punctuation(piece) != _is_punctuation(pieces[index - 1])
+            and not (set(piece) | set(pieces[index - 1])) & _WORD_INTERNAL
         )
     ]
-    # A lone sign for a space belongs to what follows it.
+    # A piece that is only a space belongs to the next piece.
     starts = [start for start in starts if start == 0 or pieces[start - 1] != _SPACE]
     return list(zip(starts, [*starts[1:], len(pieces)], strict=True)) if pieces else []
 
 
-def _special(piece: str) -> bool:
+def _is_special(piece: str) -> bool:
     return len(piece) > 2 and piece.startswith("<") and piece.endswith(">")
 
 
-def _punctuation(piece: str) -> bool:
+def _is_punctuation(piece: str) -> bool:
     return not any(character.isalnum() for character in piece)
 
 
-def text(pieces: Sequence[str]) -> str:
-    """What a word's pieces say."""
+def word_text(pieces: Sequence[str]) -> str:
+    """Returns the text of a word's pieces."""
     return "".join(pieces).replace(_SPACE, " ").strip() or _SPACE
 
 
-def of_groups(spans: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Which piece belongs to which word: float32 [words, pieces], 1 where it does."""
-    shares = np.zeros((len(spans), spans[-1][1] if spans else 0), np.float32)
+def span_membership(spans: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Returns which pieces each word consists of: float32 [words, pieces], 1 for its pieces."""
+    membership = np.zeros((len(spans), spans[-1][1] if spans else 0), np.float32)
     for word, (first, end) in enumerate(spans):
-        shares[word, first:end] = 1
-    return shares
+        membership[word, first:end] = 1
+    return membership
 
 
-def of_words(pieces: Sequence[str], words: Sequence[str]) -> np.ndarray:
-    """How much of each piece belongs to each of the words that the pieces spell: float32 [words, pieces].
+def word_membership(pieces: Sequence[str], words: Sequence[str]) -> np.ndarray:
+    """Returns the share of each piece that belongs to each of the given words: float32 [words, pieces].
 
-    A piece that reaches over a boundary belongs to each word with its share of characters.
+    A piece that crosses a word boundary is shared by number of characters.
 
     Args:
       pieces: of a sentence, without special symbols.
-      words: of the same sentence; spaces between them do not matter.
+      words: of the same sentence; spaces in them are ignored.
 
     Raises:
-      ValueError: the pieces spell something else, as with a character that is not in the vocabulary.
+      ValueError: pieces and words spell different text, for example because of a character outside the vocabulary.
     """
-    characters = [(number, each) for number, piece in enumerate(pieces) for each in piece if each not in (_SPACE, " ")]
-    spelled = [(number, each) for number, word in enumerate(words) for each in word if each != " "]
-    if [each for _, each in characters] != [each for _, each in spelled]:
+    from_pieces = [(index, c) for index, piece in enumerate(pieces) for c in piece if c not in (_SPACE, " ")]
+    from_words = [(index, c) for index, word in enumerate(words) for c in word if c != " "]
+    if [c for _, c in from_pieces] != [c for _, c in from_words]:
         raise ValueError(f"the pieces {' '.join(pieces)} do not spell the words {' '.join(words)}")
     shares = np.zeros((len(words), len(pieces)), np.float32)
-    for (piece, _), (word, _) in zip(characters, spelled, strict=True):
+    for (piece, _), (word, _) in zip(from_pieces, from_words, strict=True):
         shares[word, piece] += 1
     total = shares.sum(axis=0, keepdims=True)
-    # A lone sign for a space has no character: it belongs to the word of the piece after it.
+    # A piece that is only a space has no character: it belongs to the word of the next piece.
     for piece in np.flatnonzero(total[0] == 0):
-        after = shares[:, piece + 1 :].any(axis=0)
-        if after.any():
-            shares[:, piece] = shares[:, piece + 1 + int(np.argmax(after))]
+        has_word = shares[:, piece + 1 :].any(axis=0)
+        if has_word.any():
+            shares[:, piece] = shares[:, piece + 1 + int(np.argmax(has_word))]
             total[0, piece] = shares[:, piece].sum()
     return shares / np.maximum(total, 1)
 
 
-def join(weights: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Attention between words, [..., rows' words, columns' words], of weights between pieces, [..., rows, columns].
+def word_attention(weights: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Computes attention between words, [..., row words, column words], from weights between pieces.
 
-    A word is looked at as much as all its pieces are; it looks as its pieces do in the mean. So rows that sum to one
-    still do.
+    A word as a column has the sum of its pieces' weights, and as a row their mean. So rows still sum to one.
 
     Args:
       weights: [..., row pieces, column pieces].
-      rows, columns: shares of pieces in words, from `of_groups` or `of_words`.
+      rows: [row words, row pieces], from `span_membership` or `word_membership`.
+      columns: [column words, column pieces], from the same.
     """
     mean = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-9)
     return mean @ weights @ columns.T

@@ -1,1 +1,1 @@
-"""From sentence pairs to batches of token ids: corpus → tokenizer → tokenized → batching. Numpy only, no jax."""
+"""From sentence pairs to batches of token ids: corpus → tokenizers → token_dataset → batches. NumPy only, no JAX."""

@@ -1,37 +1,45 @@
-"""Whether a corpus is the one it was: small answers that tell, without reading tens of millions of pairs."""
+"""Corpus fingerprints: small values that identify a corpus without reading tens of millions of pairs."""
 
 import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from transformer.data.pairs import LazyPairs, sampled
+from transformer.data.pairs import LazyPairs, sample
 from transformer.spec import DataSpec
 
-_EXCERPT = 64  # pairs
+_SAMPLE = 64  # pairs
 
 
-def excerpt(pairs: LazyPairs, spec: DataSpec) -> dict[str, Any]:
-    """The number of pairs, and the SHA-256 of some from all over the split; the same in both directions."""
+def sample_fingerprint(pairs: LazyPairs, spec: DataSpec) -> dict[str, Any]:
+    """Returns the number of pairs and the SHA-256 of a sample of them; the same in both directions."""
     digest = hashlib.sha256()
-    for pair in sampled(pairs, _EXCERPT):
+    for pair in sample(pairs, _SAMPLE):
         texts = pair if spec.source_language < spec.target_language else reversed(pair)
         digest.update("".join(f"{text}\n" for text in texts).encode())
     return {"pairs": len(pairs), "excerpt": digest.hexdigest()}
 
 
-def content_of(path: pathlib.Path, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Size, time of the last change, and SHA-256 of a file, which is that in `known` if the other two are as there."""
+def file_fingerprint(path: pathlib.Path, previous: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns size, modification time and SHA-256 of a file.
+
+    Args:
+      path: the file.
+      previous: an earlier fingerprint, or nothing. If size and time are unchanged, its SHA-256 is returned and the file
+        is not read.
+    """
     status = path.stat()
-    found = {"bytes": status.st_size, "modified": status.st_mtime_ns}
-    if all(known.get(name) == value for name, value in found.items()):
-        return dict(known)
+    stamp = {"bytes": status.st_size, "modified": status.st_mtime_ns}
+    if all(previous.get(name) == value for name, value in stamp.items()):
+        return dict(previous)
     with path.open("rb") as file:
-        return {**found, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {**stamp, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two identities are those of the same pairs; files may have been touched or copied since."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(name == "modified" or same(one[name], other[name]) for name in one)
-    return one == other
+def fingerprints_match(first: Any, second: Any) -> bool:
+    """Returns whether two fingerprints identify the same pairs; modification times are ignored."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(
+            name == "modified" or fingerprints_match(first[name], second[name]) for name in first
+        )
+    return first == second

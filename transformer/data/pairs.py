@@ -1,11 +1,11 @@
-"""Sentence pairs: what every corpus yields."""
+"""Sentence pairs, the elements of every corpus."""
 
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self, overload
 
-_READ_AHEAD = 1024  # pairs made at a time when all are visited: record files are read faster in bulk
+_BATCH = 1024  # pairs read at a time by `take`: record files are read faster in bulk
 
 
 class Pair(NamedTuple):
@@ -16,9 +16,13 @@ class Pair(NamedTuple):
 
 
 class LazyPairs(Sequence[Pair]):
-    """Pairs that are made when asked for: `read` gives the pairs at some indices.
+    """A sequence of pairs that are read on access.
 
-    Where `read` can be pickled, so can these, and another process makes some of them.
+    It can be pickled for another process if `read` can.
+
+    Args:
+      size: the number of pairs.
+      read: returns the pairs at the given indices.
     """
 
     def __init__(self, size: int, read: Callable[[Sequence[int]], list[Pair]]) -> None:
@@ -40,20 +44,20 @@ class LazyPairs(Sequence[Pair]):
         return self._read([index % self._size])[0]
 
     def __iter__(self) -> Iterator[Pair]:
-        return self.at(range(self._size))
+        return self.take(range(self._size))
 
-    def at(self, indices: Sequence[int]) -> Iterator[Pair]:
-        """The pairs at `indices`, many of them read at a time."""
-        for start in range(0, len(indices), _READ_AHEAD):
-            yield from self._read(indices[start : start + _READ_AHEAD])
+    def take(self, indices: Sequence[int]) -> Iterator[Pair]:
+        """Yields the pairs at `indices`, reading many of them at a time."""
+        for start in range(0, len(indices), _BATCH):
+            yield from self._read(indices[start : start + _BATCH])
 
     def head(self, size: int) -> Self:
-        """The first `size` pairs, as lazy as these."""
+        """Returns the first `size` pairs, also lazy."""
         return type(self)(min(size, self._size), self._read)
 
 
-def first(pairs: Sequence[Pair], size: int | None, split: str) -> Sequence[Pair]:
-    """The first `size` pairs of `split`, or all for None; raises ValueError when there are fewer."""
+def first_pairs(pairs: Sequence[Pair], size: int | None, split: str) -> Sequence[Pair]:
+    """Returns the first `size` pairs of `split`, or all for None; raises ValueError if there are fewer."""
     if size is None:
         return pairs
     if size > len(pairs):
@@ -61,14 +65,15 @@ def first(pairs: Sequence[Pair], size: int | None, split: str) -> Sequence[Pair]
     return pairs.head(size) if isinstance(pairs, LazyPairs) else pairs[:size]
 
 
-def sampled(pairs: Sequence[Pair], size: int) -> Iterator[Pair]:
-    """All the pairs, or `size` of them from all over the split, one by chance from each stretch; the same every time.
+def sample(pairs: Sequence[Pair], size: int) -> Iterator[Pair]:
+    """Returns a stratified random sample of `size` pairs, the same every time, or all pairs if there are fewer.
 
-    Not by reading all of them: of a corpus of records a pair takes 60 µs.
+    Divides the pairs into `size` equal ranges and draws one pair from each. Only these are read, because a pair of a
+    record file takes 60 µs.
     """
     if size >= len(pairs):
         return iter(pairs)
-    chance = random.Random(0)  # whose random() never changes between Pythons
+    generator = random.Random(0)  # its random() is the same in all versions of Python
     edges = [len(pairs) * number // size for number in range(size + 1)]
-    chosen = [begin + int(chance.random() * (end - begin)) for begin, end in itertools.pairwise(edges)]
-    return pairs.at(chosen) if isinstance(pairs, LazyPairs) else (pairs[index] for index in chosen)
+    indices = [start + int(generator.random() * (end - start)) for start, end in itertools.pairwise(edges)]
+    return pairs.take(indices) if isinstance(pairs, LazyPairs) else (pairs[index] for index in indices)

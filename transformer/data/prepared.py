@@ -1,46 +1,48 @@
-"""A training split that is tokenised once, into a folder: arrays that are mapped into memory and not read.
+"""A training split tokenized once, into a folder of memory-mapped arrays.
 
-    prepared.json                   what it was made of, and once it is whole, what is in it
+    prepared.json                   the corpus and the settings; once the folder is complete, its contents
     tokenizer.model                 the vocabulary
-    fr.tokens.npy, en.tokens.npy    the sentences of a language, one after the other
-    fr.offsets.npy, en.offsets.npy  where they begin, and last where the last one ends
-    positions.npy                   where in the split each pair stood
-    shards/FIRST-LAST.npz           while it is being made: a part of the split (shards.py)
+    fr.tokens.npy, en.tokens.npy    the concatenated sentences of a language
+    fr.offsets.npy, en.offsets.npy  the start of each sentence, and the end of the last one
+    positions.npy                   the index of each pair in the split
+    shards/FIRST-LAST.npz           during preparation: parts of the split (shards.py)
 
-Languages, and not source and target: both directions of a corpus share a folder. All is as `tokenize` makes it.
+Files are named by language, not source and target, so that both directions of a corpus share a folder. The arrays are
+equal to those of `tokenize`.
 
-Flat arrays, not ArrayRecord: a batch is a thousand sentences from all over the split. In an array each is an access to
-memory, and all of them one operation; in records each is a read, a decompression and an object, some 60 µs with TFDS.
-Processes that map one file share its pages, and the system drops those that it needs for something else.
+Why flat arrays instead of ArrayRecord: a batch is a thousand sentences from the complete split. In an array each
+sentence is a memory access, and one NumPy operation gathers all of them. In records each one is a read, a decompression
+and an object, about 60 µs with TFDS. Processes that map the same file share its pages, and the operating system can
+drop them.
 """
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from transformer import atomic_file
 from transformer.data.corpus import Corpus
-from transformer.data.fingerprint import same
+from transformer.data.fingerprint import fingerprints_match
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import LANGUAGES, DataSpec
 
-FORMAT = 1  # of the folder; another one is not read
-ARRAYS = ("tokens", "offsets")  # of each language
+FORMAT = 1  # version of the folder format; other versions are rejected
+ARRAYS = ("tokens", "offsets")  # for each language
 
 
 @dataclasses.dataclass(frozen=True)
 class MappedPairs(TokenizedPairs):
-    """Pairs whose arrays lie in files. Another process that they are handed to maps the files for itself.
+    """Pairs whose arrays are memory-mapped files. When unpickled, another process maps the files itself.
 
     Attributes:
-      digest: what `TokenizedPairs.fingerprint` would be; it was found out when the files were made.
-      folder: where they are.
-      direction: which language is the source, "fr-en".
+      digest: the value of `TokenizedPairs.fingerprint`, computed when the files were written.
+      folder: the folder of the files.
+      direction: source and target language, "fr-en".
     """
 
     digest: str
@@ -49,47 +51,47 @@ class MappedPairs(TokenizedPairs):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the pairs as ids, in hexadecimal; tens of millions of pairs are not read for it."""
+        """SHA-256 of the pairs' token ids, in hexadecimal; read from the manifest, not computed."""
         return self.digest
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Prepared.pairs, (Prepared(self.folder), self.direction)
+        return PreparedFolder.pairs, (PreparedFolder(self.folder), self.direction)
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
-    """The folder `path`, whether there is something in it or not."""
+class PreparedFolder:
+    """A folder for a prepared split, which may be missing, incomplete or complete."""
 
     path: pathlib.Path
 
     @classmethod
-    def of(cls, spec: DataSpec, corpus: Corpus) -> "Prepared":
-        """The folder that `data.prepared` names.
+    def from_spec(cls, spec: DataSpec, corpus: Corpus) -> "PreparedFolder":
+        """Opens the folder that `data.prepared` names.
 
         Raises:
-          ValueError: it is not whole, or was made of something else; the message names what.
+          ValueError: it is incomplete, or was prepared from another corpus or other settings, which the message names.
         """
         folder = cls(pathlib.Path(spec.prepared))
-        if not folder.whole:  # before the corpus is looked for, and downloaded perhaps
+        if not folder.complete:  # checked before the corpus is opened, which may download it
             raise ValueError(
-                f"data.prepared: {folder.path} does not hold a whole training split "
-                f"({'it was begun' if folder.manifest else 'there is none'}); "
-                "python -m experiments.prepare with the same --config makes it, and goes on where it was ended"
+                f"data.prepared: {folder.path} does not hold a complete training split "
+                f"({'preparation was interrupted' if folder.manifest else 'there is none'}); "
+                "run python -m experiments.prepare with the same --config, which also resumes a preparation"
             )
-        folder.check(made_of(spec, corpus, folder))
+        folder.check(provenance(spec, corpus, folder))
         return folder
 
     @property
     def tokenizer(self) -> pathlib.Path:
-        """The vocabulary's file."""
+        """The path of the vocabulary."""
         return self.path / "tokenizer.model"
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What prepared.json says; empty if there is none.
+        """The content of prepared.json; empty if there is no such file.
 
         Raises:
-          ValueError: it is damaged, or of another format.
+          ValueError: the file is damaged, or has another format version.
         """
         path = self.path / "prepared.json"
         if not path.exists():
@@ -105,30 +107,33 @@ class Prepared:
         return manifest
 
     @property
-    def whole(self) -> bool:
-        """Whether all is there."""
+    def complete(self) -> bool:
+        """Whether the preparation is finished."""
         return "files" in self.manifest
 
-    def check(self, wanted: Mapping[str, Any]) -> None:
-        """Makes sure that the folder, if there is something in it, was made of what is `wanted`.
+    def check(self, expected: Mapping[str, Any]) -> None:
+        """Checks that the folder is empty or has the provenance `expected`, and that no file is missing.
 
         Raises:
-          ValueError: it was made of something else, holds other files, or lacks one; the message names it.
+          ValueError: the corpus or a setting differs, the folder holds other files, or a file is missing or has another
+            size; the message names it.
         """
         manifest = self.manifest
         if not manifest:
             if self.path.exists() and any(path.stem != "lock" for path in self.path.iterdir()):
-                raise ValueError(f"data.prepared: {self.path} holds other files; name a folder of its own")
+                raise ValueError(f"data.prepared: {self.path} holds other files; name an empty or a new folder")
             return
-        there = manifest["made_of"]
+        recorded = manifest["made_of"]
         differing = [
-            f"data.{name} (there {there.get(name)!r}, here {wanted.get(name)!r})" if name != "corpus" else "the corpus"
-            for name in sorted(there.keys() | wanted.keys())
-            if not same(there.get(name), wanted.get(name))
+            "the corpus"
+            if name == "corpus"
+            else f"data.{name} (folder: {recorded.get(name)!r}, config: {expected.get(name)!r})"
+            for name in sorted(recorded.keys() | expected.keys())
+            if not fingerprints_match(recorded.get(name), expected.get(name))
         ]
         if differing:
             raise ValueError(
-                f"data.prepared: {self.path} was made of something else: {', '.join(differing)}; "
+                f"data.prepared: {self.path} does not match this config: {', '.join(differing)}; "
                 "name another folder, or delete this one"
             )
         for name, known in manifest.get("files", {}).items():
@@ -138,21 +143,21 @@ class Prepared:
                 raise ValueError(f"data.prepared: {self.path / name} {state}; delete the folder and prepare it again")
 
     def load_tokenizer(self) -> Tokenizer:
-        """The vocabulary; raises FileNotFoundError or ValueError if it is not that of the folder's tokens."""
+        """Loads the vocabulary; raises FileNotFoundError, or ValueError if it is not the one of the folder's tokens."""
         tokenizer = Tokenizer.load(self.tokenizer)
         if tokenizer.fingerprint != self.manifest.get("vocabulary"):
-            raise ValueError(f"{self.tokenizer} is not the vocabulary that {self.path} was made with")
+            raise ValueError(f"{self.tokenizer} is not the vocabulary that {self.path} was prepared with")
         return tokenizer
 
     def write(self, manifest: Mapping[str, Any]) -> None:
-        """Writes prepared.json; who is cut off here leaves the old one."""
+        """Writes prepared.json atomically."""
         content = json.dumps({"format": FORMAT, **manifest}, indent=2, ensure_ascii=False) + "\n"
-        write_whole(self.path / "prepared.json", content.encode())
+        atomic_file.write(self.path / "prepared.json", content)
 
     def pairs(self, direction: str) -> MappedPairs:
-        """The pairs of a folder that is whole, with the source and target of "fr-en" or "en-fr"."""
+        """Returns the pairs of a complete folder in the direction "fr-en" or "en-fr"."""
         manifest = self.manifest
-        sides = (TokenizedSide(*(self.array(f"{code}.{what}") for what in ARRAYS)) for code in direction.split("-"))
+        sides = (TokenizedSide(*(self.array(f"{code}.{name}") for name in ARRAYS)) for code in direction.split("-"))
         return MappedPairs(
             *sides,
             positions=self.array("positions"),
@@ -163,32 +168,22 @@ class Prepared:
         )
 
     def array(self, name: str) -> np.ndarray:
-        """The array NAME.npy, mapped."""
-        # As a plain array: np.memmap costs each slice several microseconds, and is pickled with all that it maps.
+        """Memory-maps the array NAME.npy."""
+        # A plain array, as np.memmap makes each slice several microseconds slower and is pickled with its content.
         return np.asarray(np.load(self.path / f"{name}.npy", mmap_mode="r"))
 
 
-def made_of(spec: DataSpec, corpus: Corpus, folder: Prepared) -> dict[str, Any]:
-    """What a folder for this corpus is made of, in both directions the same."""
-    known = folder.manifest.get("made_of", {}).get("corpus", {})
+def provenance(spec: DataSpec, corpus: Corpus, folder: PreparedFolder) -> dict[str, Any]:
+    """Returns the corpus fingerprint and the settings that a folder depends on; the same in both directions."""
+    previous = folder.manifest.get("made_of", {}).get("corpus", {})
     settings = ("train_split", "train_pairs", "vocab_size", "tokenizer", "vocab_sentences", "uncased", "max_length")
     return {
-        "corpus": corpus.identity(spec.train_split, known),
+        "corpus": corpus.fingerprint(spec.train_split, previous),
         **{name: getattr(spec, name) for name in settings},
     }
 
 
 def directions() -> tuple[str, ...]:
-    """Of the two languages."""
-    one, other = LANGUAGES
-    return f"{one}-{other}", f"{other}-{one}"
-
-
-def write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file under another name first, so that one of this name is whole, after a power cut too."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Returns both directions of the two languages."""
+    first, second = LANGUAGES
+    return f"{first}-{second}", f"{second}-{first}"

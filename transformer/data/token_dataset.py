@@ -1,6 +1,6 @@
-"""Sentence pairs as token ids in flat arrays, and batches cut from them.
+"""Tokenized sentence pairs in flat arrays, and batches taken from them.
 
-Two million pairs of thirty tokens a side take 270 MB; as Python lists they would take twenty times that.
+Two million pairs with 30 tokens on each side take 270 MB; Python lists would take 20 times as much.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ from transformer.data.pairs import Pair
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import EOS, PAD
 
-_HASHED = 1 << 18  # numbers hashed at a time
+_HASH_CHUNK = 1 << 18  # numbers hashed at a time
 _CHUNK = 8192  # pairs encoded at a time: enough to keep SentencePiece's threads busy
 
 
 class Batch(NamedTuple):
-    """Sentence pairs as ids; a row that is PAD throughout fills the batch up and carries no weight.
+    """A training batch of token ids. Rows that consist of PAD fill up the batch and have no weight.
 
     Attributes:
-      source: int32 [B, S], each row the tokens of a sentence, EOS, and PAD.
-      target: int32 [B, T], likewise. Shifting right with BOS is the training step's affair.
+      source: int32 [B, S]; each row holds the tokens of a sentence, EOS, and PAD.
+      target: int32 [B, T], likewise. The training step shifts it right with BOS.
     """
 
     source: np.ndarray
@@ -33,23 +33,23 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TokenizedSide:
-    """One language: sentence i is `tokens[offsets[i] : offsets[i + 1]]`, its EOS included."""
+    """The sentences of one language: sentence i is `tokens[offsets[i] : offsets[i + 1]]`, EOS included."""
 
     tokens: np.ndarray
     offsets: np.ndarray
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens in each sentence, EOS included; int32."""
-        # As int32 from the first: of tens of millions of sentences, differences of 64 bits are not made room for.
+        """The number of tokens of each sentence, EOS included; int32."""
+        # Directly as int32, to save the memory of 64-bit differences for tens of millions of sentences.
         return np.subtract(self.offsets[1:], self.offsets[:-1], dtype=np.int32, casting="unsafe")
 
-    def row(self, index: int) -> np.ndarray:
-        """The ids of a sentence, EOS included."""
+    def sentence(self, index: int) -> np.ndarray:
+        """Returns the ids of a sentence, EOS included."""
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
     def padded(self, indices: np.ndarray, width: int) -> np.ndarray:
-        """The sentences `indices` as rows of an int32 array `width` wide; a row of index -1 is PAD throughout.
+        """Returns the sentences `indices` as rows of an int32 array, padded to `width`; index -1 gives a row of PAD.
 
         Raises:
           ValueError: a sentence is longer than `width`.
@@ -59,21 +59,21 @@ class TokenizedSide:
         if lengths.size and lengths.max() > width:
             raise ValueError(f"sentence of {lengths.max()} tokens in a batch {width} wide")
         positions = np.arange(width)
-        inside = positions < lengths[:, None]
+        filled = positions < lengths[:, None]
         rows = np.full((len(indices), width), PAD, np.int32)
-        rows[inside] = self.tokens[(starts[:, None] + positions)[inside]]
+        rows[filled] = self.tokens[(starts[:, None] + positions)[filled]]
         return rows
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenizedPairs:
-    """The pairs of a split that can be trained on, as ids.
+    """The tokenized pairs of a split, without those that are too long or empty.
 
     Attributes:
-      source: what is translated.
-      target: its translations; sentence i of one side belongs to sentence i of the other.
-      positions: where each pair stood in the split, ascending; int64.
-      dropped: pairs of the split left out as too long or as empty on a side.
+      source: the source sentences.
+      target: the target sentences; sentence i of one side translates sentence i of the other.
+      positions: index of each pair in the split, ascending; int64.
+      dropped: the number of pairs left out because a side is too long or empty.
     """
 
     source: TokenizedSide
@@ -86,59 +86,59 @@ class TokenizedPairs:
 
     @property
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
-        """Source and target lengths in tokens, EOS included."""
+        """Source lengths and target lengths in tokens, EOS included."""
         return self.source.lengths, self.target.lengths
 
     @property
-    def sentences(self) -> int:
-        """How many pairs there are."""
+    def num_pairs(self) -> int:
+        """The number of pairs."""
         return len(self)
 
     @property
-    def tokens(self) -> int:
-        """Of both sides, EOS included."""
+    def num_tokens(self) -> int:
+        """The number of tokens of both sides, EOS included."""
         return len(self.source.tokens) + len(self.target.tokens)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the pairs as ids, in hexadecimal."""
-        return hashed(array for side in (self.source, self.target) for array in (side.tokens, side.offsets))
+        """SHA-256 of the pairs' token ids, in hexadecimal."""
+        return hash_arrays(array for side in (self.source, self.target) for array in (side.tokens, side.offsets))
 
     def batch(self, indices: np.ndarray, source: int, target: int) -> Batch:
-        """The pairs `indices`, `source` and `target` tokens wide; index -1 makes a row of PAD."""
+        """Returns the pairs `indices`, padded to `source` and `target` tokens; index -1 gives a row of PAD."""
         return Batch(self.source.padded(indices, source), self.target.padded(indices, target))
 
 
-def hashed(arrays: Iterable[np.ndarray], begin: str = "") -> str:
-    """SHA-256 of a text and numbers, in hexadecimal."""
-    digest = hashlib.sha256(begin.encode())
+def hash_arrays(arrays: Iterable[np.ndarray], prefix: str = "") -> str:
+    """Returns the SHA-256 of a text and of integer arrays, in hexadecimal."""
+    digest = hashlib.sha256(prefix.encode())
     for array in arrays:
-        for start in range(0, len(array), _HASHED):
-            digest.update(array[start : start + _HASHED].astype("<i8").tobytes())
+        for start in range(0, len(array), _HASH_CHUNK):
+            digest.update(array[start : start + _HASH_CHUNK].astype("<i8").tobytes())
     return digest.hexdigest()
 
 
-def sentences(row: Sequence[int]) -> list[list[int]]:
-    """The sentences of a row of a batch, with their EOS: one, several, or of a row of PAD none."""
-    ends = [0, *(place + 1 for place, token in enumerate(row) if token == EOS)]
-    return [list(row[begin:end]) for begin, end in itertools.pairwise(ends)]
+def sentences_in_row(row: Sequence[int]) -> list[list[int]]:
+    """Returns the sentences of a row of a batch, each with its EOS: none for a row of PAD, several for a packed row."""
+    edges = [0, *(position + 1 for position, token in enumerate(row) if token == EOS)]
+    return [list(row[start:end]) for start, end in itertools.pairwise(edges)]
 
 
 def tokenize(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> TokenizedPairs:
-    """Encodes `pairs`; those with an empty side, or one of more than `max_length` tokens with its EOS, are left out.
+    """Encodes `pairs`; leaves out those with an empty side or with more than `max_length` tokens, EOS included.
 
     Raises:
-      ValueError: no pair is left.
+      ValueError: no pair remains.
     """
-    found = encoded(pairs, range(len(pairs)), tokenizer, max_length)
-    require_some(len(found), len(pairs), max_length)
-    return found
+    tokenized = encode_pairs(pairs, range(len(pairs)), tokenizer, max_length)
+    require_nonempty(len(tokenized), len(pairs), max_length)
+    return tokenized
 
 
-def encoded(
+def encode_pairs(
     pairs: Sequence[Pair], part: range, tokenizer: Tokenizer, max_length: int | None, threads: int = -1
 ) -> TokenizedPairs:
-    """The same of some neighbouring pairs, by a number of threads (-1: one a core); perhaps none is left."""
+    """Encodes a range of the pairs like `tokenize`, with `threads` threads (-1: one per core); may keep none."""
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
     tokens: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     lengths: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
@@ -146,7 +146,7 @@ def encoded(
     for start in range(part.start, part.stop, _CHUNK):
         chunk = pairs[start : min(start + _CHUNK, part.stop)]
         source, target = zip(*chunk, strict=True)
-        sides = [tokenizer.encode_batch(source, threads), tokenizer.of_target.encode_batch(target, threads)]
+        sides = [tokenizer.encode_batch(source, threads), tokenizer.for_target.encode_batch(target, threads)]
         sizes = [np.fromiter(map(len, side), np.int32, len(chunk)) + 1 for side in sides]
         kept = (sizes[0] > 1) & (sizes[1] > 1)
         if max_length is not None:
@@ -167,7 +167,7 @@ def encoded(
     return TokenizedPairs(source, target, kept_positions, len(part) - len(kept_positions))
 
 
-def require_some(kept: int, pairs: int, max_length: int | None) -> None:
-    """Raises ValueError when none of `pairs` pairs was kept."""
+def require_nonempty(kept: int, pairs: int, max_length: int | None) -> None:
+    """Raises ValueError if none of `pairs` pairs was kept."""
     if not kept:
-        raise ValueError(f"none of {pairs} pairs is left: all are empty on a side or longer than {max_length} tokens")
+        raise ValueError(f"none of {pairs} pairs is left: all have an empty side or more than {max_length} tokens")

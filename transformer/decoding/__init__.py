@@ -1,1 +1,1 @@
-"""From a model's next-token scores to text: search over `Seq2Seq.step`, and translation around it."""
+"""Decoding: search over `Seq2Seq.step`, and translation of text with it."""

@@ -1,4 +1,4 @@
-"""What every search shares: its result, how long an output may be, and how hypotheses of unequal length compare."""
+"""What all search methods share: the result, the length limits, the length penalty and the reordering of beams."""
 
 from typing import Any, NamedTuple
 
@@ -7,32 +7,32 @@ import jax.numpy as jnp
 
 from transformer.spec import EOS, PAD
 
-LOWEST = -1e9  # stands for minus infinity: a score that nothing real reaches and whose sums stay finite
+LOWEST = -1e9  # stands for minus infinity: lower than every real score, and sums of it stay finite
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The outputs of a search, best first along N.
 
-    N is `beam_size` for beam search and 1 for greedy search and sampling. A row that no hypothesis fills (a row of
-    padding in the source, or fewer possible outputs than beams) is all `PAD` with score and rank `LOWEST`.
+    N is `beam_size` for beam search and 1 for greedy search and sampling. An entry without a hypothesis (a source row
+    of padding, or fewer possible outputs than beams) is all `PAD` with score and rank `LOWEST`.
     """
 
     tokens_BNT: jax.Array  # int32, without BOS; a hypothesis ends with EOS, then PAD
     scores_BN: jax.Array  # float32, sum of the natural log-probabilities of the tokens, EOS included
-    ranks_BN: jax.Array  # float32, what sorted them: score / length penalty
+    ranks_BN: jax.Array  # float32, the sort key: score / length penalty
 
 
 def output_limits(
     source_BS: jax.Array, max_extra_length: int, steps: int | None = None
 ) -> tuple[jax.Array, jax.Array, int]:
-    """How long each output may be: "input length + 50", Section 6.1.
+    """Computes how long each output may be: "input length + 50", Section 6.1.
 
-    Lengths count the tokens of a sentence without EOS, so neither padding nor neighbours have a say in them.
+    Lengths count the tokens of a sentence without EOS. They depend neither on padding nor on other rows.
 
     Returns:
-      limit_B: most tokens of an output before its EOS, int32.
-      real_B: bool, False where a source row is nothing but padding.
-      room: most tokens of any output, EOS included, but at most `steps`: the T of `Found`.
+      limit_B: int32, the maximum number of tokens before EOS.
+      nonempty_B: bool, False where a source row is all padding.
+      max_steps: the maximum number of tokens of any output, EOS included, and at most `steps`: T of `SearchResult`.
     """
     max_length = source_BS.shape[1] + max_extra_length
     length_B = jnp.sum((source_BS != PAD) & (source_BS != EOS), axis=1, dtype=jnp.int32)
@@ -48,16 +48,16 @@ def length_penalty(length: jax.Array, alpha: float) -> jax.Array:
     return ((5.0 + length.astype(jnp.float32)) / 6.0) ** alpha
 
 
-def pick_beams(tree: Any, parent_BN: jax.Array) -> Any:
-    """Reorders leaves [B, beams, ...] along their beams: place n of the result is place `parent_BN[:, n]` of the leaf.
+def gather_beams(tree: Any, parent_BN: jax.Array) -> Any:
+    """Reorders leaves [B, beams, ...] along their beams: entry n of the result is entry `parent_BN[:, n]` of the leaf.
 
-    Beams and sentences are made one axis first, because copying whole rows is twice as fast that way on a CPU.
+    Batch and beams are merged into one axis first: copying complete rows is twice as fast that way on a CPU.
     """
     batch = parent_BN.shape[0]
     sentence_B1 = jnp.arange(batch, dtype=parent_BN.dtype)[:, None]
 
-    def pick(leaf: jax.Array) -> jax.Array:
+    def gather(leaf: jax.Array) -> jax.Array:
         rows = leaf.reshape(batch * leaf.shape[1], *leaf.shape[2:])
         return rows[sentence_B1 * leaf.shape[1] + parent_BN]
 
-    return jax.tree.map(pick, tree)
+    return jax.tree.map(gather, tree)

@@ -1,4 +1,4 @@
-"""Searches that keep one hypothesis a sentence and choose its next token at each step: greedy search and sampling."""
+"""Greedy search and sampling: searches that keep one hypothesis per sentence and choose its next token at each step."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,64 +6,59 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.decoding.hypotheses import LOWEST, Found, length_penalty, output_limits
-from transformer.decoding.search_loop import Stages
+from transformer.decoding.hypotheses import LOWEST, SearchResult, length_penalty, output_limits
+from transformer.decoding.search_loop import SearchLoop
 from transformer.models.interface import DecodeState, Seq2Seq
 from transformer.ops.topk import argmax, top_k
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
-# (logits_BV without PAD and BOS, step, what was given for each sentence) to token_B
-Choose = Callable[[jax.Array, jax.Array, Any], jax.Array]
+# (logits_BV without PAD and BOS, step, per-sentence arguments of the choice) to token_B
+ChooseToken = Callable[[jax.Array, jax.Array, Any], jax.Array]
 
 
-class _Loop(NamedTuple):
+class _State(NamedTuple):
     step: jax.Array
     state: DecodeState
     token_B: jax.Array  # the token to feed next
     tokens_BT: jax.Array
     scores_B: jax.Array
     done_B: jax.Array
-    limit_B: jax.Array  # most tokens before EOS
-    real_B: jax.Array  # bool, False where a source row is nothing but padding
-    given: Any  # what choosing needs, leaves [B, ...]
+    limit_B: jax.Array  # maximum number of tokens before EOS
+    nonempty_B: jax.Array  # bool, False where a source row is all padding
+    per_sentence: Any  # per-sentence arguments of `ChooseToken`, leaves [B, ...]
 
 
-def greedy_search(
-    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, frugal: bool = False, steps: int | None = None
-) -> Stages:
-    """Takes the most probable token at each step; of equally probable ones the one of lowest id."""
-    return _search(model, source_BS, spec, lambda logits_BV, step, given: argmax(logits_BV), (), frugal, steps)
+def greedy_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, steps: int | None = None) -> SearchLoop:
+    """Builds a search that takes the most probable token at each step, and among equals the one of lowest id."""
+    return _single_hypothesis_search(
+        model, source_BS, spec, lambda logits_BV, step, per_sentence: argmax(logits_BV), (), steps
+    )
 
 
 def sample(
-    model: Seq2Seq,
-    source_BS: jax.Array,
-    spec: DecodeSpec,
-    key: jax.Array,
-    frugal: bool = False,
-    steps: int | None = None,
-) -> Stages:
-    """Draws each token from the model's distribution, as `candidates` narrows it down.
+    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array, steps: int | None = None
+) -> SearchLoop:
+    """Builds a search that draws each token from the model's distribution, restricted by `candidates`.
 
-    The random numbers of a sentence come from `key`, the sentence's own tokens and the step. The same sentence under
-    the same key therefore gives the same sample wherever it stands; for another sample of it, give another key. There
-    may be a key for each sentence.
+    The random numbers of a sentence depend on `key`, the tokens of the sentence and the step. So the same sentence and
+    key give the same sample in every batch and row. For another sample of a sentence, pass another key. `key` is one
+    key, or one for each sentence.
     """
     keys_B = jax.vmap(sentence_key, in_axes=(0 if key.ndim else None, 0))(key, source_BS)
 
-    def choose(logits_BV: jax.Array, step: jax.Array, given: jax.Array) -> jax.Array:
-        # The candidates of a step, like their order, are one sentence's own matter, and so is the place drawn.
+    def choose(logits_BV: jax.Array, step: jax.Array, key_data: jax.Array) -> jax.Array:
+        # The candidates and their order depend on one sentence only, and so does the index that is drawn.
         scores, token = candidates(logits_BV, spec)
-        place_B = jax.vmap(lambda key, scores: jax.random.categorical(jax.random.fold_in(key, step), scores))(
-            jax.random.wrap_key_data(given), scores
+        index_B = jax.vmap(lambda key, scores: jax.random.categorical(jax.random.fold_in(key, step), scores))(
+            jax.random.wrap_key_data(key_data), scores
         )
-        return jnp.take_along_axis(token, place_B[:, None], axis=1)[:, 0]
+        return jnp.take_along_axis(token, index_B[:, None], axis=1)[:, 0]
 
-    return _search(model, source_BS, spec, choose, jax.random.key_data(keys_B), frugal, steps)
+    return _single_hypothesis_search(model, source_BS, spec, choose, jax.random.key_data(keys_B), steps)
 
 
 def sentence_key(key: jax.Array, source_S: jax.Array) -> jax.Array:
-    """`key` with each token of a sentence folded into it, in order; padding changes nothing."""
+    """Folds each token of a sentence into `key`, in order; padding changes nothing."""
 
     def fold(key: jax.Array, token: jax.Array) -> tuple[jax.Array, None]:
         return jnp.where(token == PAD, key, jax.random.fold_in(key, token)), None
@@ -72,14 +67,16 @@ def sentence_key(key: jax.Array, source_S: jax.Array) -> jax.Array:
 
 
 def candidates(logits_BV: jax.Array, spec: DecodeSpec) -> tuple[jax.Array, jax.Array]:
-    """The tokens that may be drawn, and the logits to draw them with.
+    """Returns the tokens that may be drawn, and the logits to draw them with.
 
-    The logits are divided by `temperature`; of the tokens only the `top_k` most probable stay; and of those, with their
-    probabilities made to sum to one, the fewest that together have probability `top_p` (Holtzman et al. 2020), along
-    with any that are exactly as probable as the last of them. `top_k=0` and `top_p=1` leave everything in.
+    Logits are divided by `temperature`. `top_k` keeps the k most probable tokens. `top_p` then keeps, with the
+    remaining probabilities renormalised, the smallest set of tokens whose probabilities sum to at least `top_p`
+    (Holtzman et al. 2020), and all tokens exactly as probable as the last of them. `top_k=0` and `top_p=1` keep all
+    tokens.
 
     Returns:
-      scores: logits, LOWEST at tokens that are out; the token ids they belong to. Both [B, candidates]
+      scores: [B, candidates], logits; LOWEST at tokens that are excluded.
+      token: [B, candidates], the token ids of the scores.
     """
     batch, vocabulary = logits_BV.shape
     scores = jnp.maximum(logits_BV / spec.temperature, LOWEST)
@@ -93,10 +90,10 @@ def candidates(logits_BV: jax.Array, spec: DecodeSpec) -> tuple[jax.Array, jax.A
 
 
 def _nucleus_threshold(probability: jax.Array, top_p: float) -> jax.Array:
-    """The largest probability such that what is at least as probable sums to `top_p`; [B, V] to [B, 1].
+    """The largest p such that the tokens of probability ≥ p sum to at least `top_p`; [B, V] to [B, 1].
 
-    Non-negative floats are ordered as their bits are, read as an integer. So the threshold's 31 bits are found one by
-    one, from the highest: that many sums, where sorting a vocabulary on a CPU takes as long as a whole step.
+    Non-negative floats sort like their bits read as an integer. So the 31 bits of the threshold are found one by one,
+    from the highest. That takes 31 sums; sorting a vocabulary on a CPU takes as long as a complete step.
     """
 
     def set_bit(place: jax.Array, threshold_B1: jax.Array) -> jax.Array:
@@ -111,46 +108,53 @@ def _as_float(bits: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
-def _search(
+def _single_hypothesis_search(
     model: Seq2Seq,
     source_BS: jax.Array,
     spec: DecodeSpec,
-    choose: Choose,
-    given: Any,
-    frugal: bool,
+    choose: ChooseToken,
+    per_sentence: Any,
     steps: int | None,
-) -> Stages:
-    limit_B, real_B, room = output_limits(source_BS, spec.max_extra_length, steps)
+) -> SearchLoop:
+    limit_B, nonempty_B, max_steps = output_limits(source_BS, spec.max_extra_length, steps)
     batch = source_BS.shape[0]
 
-    def advance(loop: _Loop) -> _Loop:
-        logits_BNV, state = model.step(loop.state, loop.token_B[:, None], loop.step)
+    def advance(search: _State) -> _State:
+        logits_BNV, state = model.step(search.state, search.token_B[:, None], search.step)
         logits_BV = logits_BNV[:, 0]
         token_V = jnp.arange(logits_BV.shape[1])
-        never_V = (token_V == PAD) | (token_V == BOS)
-        token_B = choose(jnp.where(never_V[None], LOWEST, logits_BV), loop.step, loop.given).astype(jnp.int32)
-        token_B = jnp.where(loop.step >= loop.limit_B, EOS, token_B)
+        forbidden_V = (token_V == PAD) | (token_V == BOS)
+        allowed_BV = jnp.where(forbidden_V[None], LOWEST, logits_BV)
+        token_B = choose(allowed_BV, search.step, search.per_sentence).astype(jnp.int32)
+        token_B = jnp.where(search.step >= search.limit_B, EOS, token_B)
         chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
-        gained_B = jnp.maximum(chosen_B - jax.nn.logsumexp(logits_BV, axis=-1), LOWEST)
-        return loop._replace(
-            step=loop.step + 1,
+        log_probability_B = jnp.maximum(chosen_B - jax.nn.logsumexp(logits_BV, axis=-1), LOWEST)
+        return search._replace(
+            step=search.step + 1,
             state=state,
             token_B=token_B,
-            tokens_BT=loop.tokens_BT.at[:, loop.step].set(jnp.where(loop.done_B, PAD, token_B)),
-            scores_B=loop.scores_B + jnp.where(loop.done_B, 0.0, gained_B),
-            done_B=loop.done_B | (token_B == EOS),
+            tokens_BT=search.tokens_BT.at[:, search.step].set(jnp.where(search.done_B, PAD, token_B)),
+            scores_B=search.scores_B + jnp.where(search.done_B, 0.0, log_probability_B),
+            done_B=search.done_B | (token_B == EOS),
         )
 
-    def begin() -> _Loop:
-        state = model.start(model.encode(source_BS), 1, room, frugal)
-        first_B = jnp.full(batch, BOS, jnp.int32)
-        tokens_BT = jnp.full((batch, room), PAD, jnp.int32)
-        scores_B = jnp.where(real_B, 0.0, LOWEST)
-        return _Loop(jnp.zeros((), jnp.int32), state, first_B, tokens_BT, scores_B, ~real_B, limit_B, real_B, given)
+    def initial_state() -> _State:
+        return _State(
+            step=jnp.zeros((), jnp.int32),
+            state=model.start(model.encode(source_BS), 1, max_steps),
+            token_B=jnp.full(batch, BOS, jnp.int32),
+            tokens_BT=jnp.full((batch, max_steps), PAD, jnp.int32),
+            scores_B=jnp.where(nonempty_B, 0.0, LOWEST),
+            done_B=~nonempty_B,
+            limit_B=limit_B,
+            nonempty_B=nonempty_B,
+            per_sentence=per_sentence,
+        )
 
-    def found(loop: _Loop) -> Found:
-        length_B = jnp.sum(loop.tokens_BT != PAD, axis=1)
-        ranks_B = jnp.where(loop.real_B, loop.scores_B / length_penalty(length_B, spec.length_penalty), LOWEST)
-        return Found(loop.tokens_BT[:, None], loop.scores_B[:, None], ranks_B[:, None])
+    def result(search: _State) -> SearchResult:
+        length_B = jnp.sum(search.tokens_BT != PAD, axis=1)
+        ranks_B = search.scores_B / length_penalty(length_B, spec.length_penalty)
+        ranks_B = jnp.where(search.nonempty_B, ranks_B, LOWEST)
+        return SearchResult(search.tokens_BT[:, None], search.scores_B[:, None], ranks_B[:, None])
 
-    return Stages(begin, advance, room, found, lambda loop: loop.tokens_BT)
+    return SearchLoop(initial_state, advance, max_steps, result, lambda search: search.tokens_BT)

@@ -1,7 +1,7 @@
-"""A search in stages: begun, taken some steps further, looked at, and read in the end.
+"""The loop of a search, separate from its method: run to the end, or start, pause and resume.
 
-`run` goes through all of them in one compiled loop. `begin` and `go_on` make programs that stop in between, for who
-wants to see an output as it is made; the steps are the same, and so is what is found.
+`run` is one compiled loop. `start` and `resume` make programs that stop in between, for callers that stream partial
+outputs. Both take the same steps and return the same result.
 """
 
 from collections.abc import Callable
@@ -10,116 +10,121 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.decoding.hypotheses import LOWEST, Found
+from transformer.decoding.hypotheses import LOWEST, SearchResult
 from transformer.spec import PAD
 
-_FEWEST = 8  # rows that are worth a program of their own
-_NOTHING = (PAD, LOWEST, LOWEST)  # what places of `Found` hold that no output fills
+_MIN_ROWS = 8  # fewer rows are not worth another loop in the program
+_EMPTY = (PAD, LOWEST, LOWEST)  # the fields of a `SearchResult` entry without a hypothesis
 
 
-class Stages(NamedTuple):
-    """A search of some model for some sentences.
+class SearchLoop(NamedTuple):
+    """A search with some model for some sentences.
 
-    Its state is a NamedTuple with, among others, `step` and `done_B`. All leaves but `step` are [B, ...], and what
-    depends on the number of rows is in them, so that rows can be left out on the way.
+    Its state is a NamedTuple with at least `step` and `done_B`. All leaves but `step` are [B, ...] and hold everything
+    that depends on the number of rows, so that rows can be removed during the search.
     """
 
-    begin: Callable[[], Any]  # the state before the first step
-    advance: Callable[[Any], Any]  # a state one step further
-    steps: int  # how many there is room for
-    found: Callable[[Any], Found]  # what a state has found
-    leading: Callable[[Any], jax.Array]  # tokens_BT of the hypothesis that leads, EOS where it has ended
+    initial_state: Callable[[], Any]  # the state before the first step
+    advance: Callable[[Any], Any]  # one step: state to state
+    max_steps: int
+    result: Callable[[Any], SearchResult]  # the result so far
+    best_so_far: Callable[[Any], jax.Array]  # tokens_BT of the best hypothesis, with EOS if it has ended
 
 
-class Progress(NamedTuple):
-    """Where a search stands. Every leaf is [B, ...], so that devices can divide its rows."""
+class SearchProgress(NamedTuple):
+    """A paused search. Every leaf is [B, ...], so that devices can shard the rows."""
 
-    state: Any  # what `go_on` goes on from
-    leading_BT: jax.Array  # int32, the hypothesis that leads now; of a sentence that is done, the best output
-    done_B: jax.Array  # bool; `found` changes no more
-    found: Found
+    state: Any  # the argument of `resume`
+    best_so_far_BT: jax.Array  # int32, the best hypothesis at present; for a sentence that is done, the best output
+    done_B: jax.Array  # bool; where True, `result` does not change any more
+    result: SearchResult
 
 
-def run(stages: Stages, halvings: int = 0) -> Found:
-    """The whole search.
+def run(loop: SearchLoop, compactions: int = 0) -> SearchResult:
+    """Runs a search to the end.
 
     Args:
-      stages: of it.
-      halvings: how often, when half of the rows are done, the search goes on with the other half alone. Each makes the
-        program longer by the body of a loop.
+      loop: the search.
+      compactions: how often, when half of the rows are done, the search continues with the other half only. Each
+        adds the body of a loop to the program.
     """
-    state = stages.begin()
-    if not halvings:
-        return _ended(stages, _until(stages, state, None))
-    found, row_B = stages.found(state), jnp.arange(len(state.done_B))
-    for _ in range(halvings):
+    state = loop.initial_state()
+    if not compactions:
+        return _finished_only(loop, _run_until(loop, state, None))
+    result, row_B = loop.result(state), jnp.arange(len(state.done_B))
+    for _ in range(compactions):
         half = -(-len(row_B) // 2)
-        if half < _FEWEST:
+        if half < _MIN_ROWS:
             break
-        state = _while(stages, state, lambda state, half=half: jnp.sum(~state.done_B) > half)
-        found = _put(found, row_B, _ended(stages, state))
-        kept = jnp.argsort(state.done_B, stable=True)[:half]
-        state = jax.tree.map(lambda leaf, kept=kept: leaf[kept], state._replace(step=()))._replace(step=state.step)
-        row_B = row_B[kept]
-    return _put(found, row_B, _ended(stages, _until(stages, state, None)))
+        state = _while(loop, state, lambda state, half=half: jnp.sum(~state.done_B) > half)
+        result = _scatter_rows(result, row_B, _finished_only(loop, state))
+        remaining = jnp.argsort(state.done_B, stable=True)[:half]
+        rows = state._replace(step=())
+        state = jax.tree.map(lambda leaf, remaining=remaining: leaf[remaining], rows)._replace(step=state.step)
+        row_B = row_B[remaining]
+    return _scatter_rows(result, row_B, _finished_only(loop, _run_until(loop, state, None)))
 
 
-def one_after_the_other(search: Callable[[jax.Array], Found], source_BS: jax.Array, rows: int) -> Found:
-    """What `search` finds for each `rows` of a batch in turn; those that are PAD alone cost nothing.
+def map_sequentially(search: Callable[[jax.Array], SearchResult], source_BS: jax.Array, rows: int) -> SearchResult:
+    """Applies `search` to a batch, `rows` rows after the other; chunks of only PAD cost nothing.
 
-    One program for many rows: devices that share them wait for each other at its end alone, and not after each search.
+    The complete batch is one program. Devices that share its rows synchronise once at its end instead of after each
+    search.
     """
-    parts = source_BS.reshape(-1, rows, source_BS.shape[1])
-    if len(parts) == 1:
+    chunks = source_BS.reshape(-1, rows, source_BS.shape[1])
+    if len(chunks) == 1:
         return search(source_BS)
-    search = jax.jit(search)  # traced once for both its shapes and the loop
-    shapes = jax.eval_shape(search, parts[0])
+    search = jax.jit(search)  # traced once for both `eval_shape` and the loop
+    shapes = jax.eval_shape(search, chunks[0])
 
-    def nothing(source_BS: jax.Array) -> Found:
-        return Found(*(jnp.full(each.shape, empty, each.dtype) for each, empty in zip(shapes, _NOTHING, strict=True)))
+    def empty_result(source_BS: jax.Array) -> SearchResult:
+        return SearchResult(*(jnp.full(s.shape, fill, s.dtype) for s, fill in zip(shapes, _EMPTY, strict=True)))
 
-    found = jax.lax.map(lambda part_BS: jax.lax.cond(jnp.any(part_BS != PAD), search, nothing, part_BS), parts)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
+    results = jax.lax.map(lambda rows_BS: jax.lax.cond(jnp.any(rows_BS != PAD), search, empty_result, rows_BS), chunks)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 
-def _ended(stages: Stages, state: Any) -> Found:
-    """What a state has found for the sentences that are done; nothing for others, which had no room."""
-    tokens_BNT, *numbers_BN = stages.found(state)
+def _finished_only(loop: SearchLoop, state: Any) -> SearchResult:
+    """The result for sentences that are done; empty entries for the others, which ran out of steps."""
+    tokens_BNT, scores_BN, ranks_BN = loop.result(state)
     done_B1 = state.done_B[:, None]
-    return Found(
-        jnp.where(done_B1[..., None], tokens_BNT, PAD), *(jnp.where(done_B1, each, LOWEST) for each in numbers_BN)
+    return SearchResult(
+        jnp.where(done_B1[..., None], tokens_BNT, PAD),
+        jnp.where(done_B1, scores_BN, LOWEST),
+        jnp.where(done_B1, ranks_BN, LOWEST),
     )
 
 
-def _put(whole: Found, row_B: jax.Array, part: Found) -> Found:
-    return jax.tree.map(lambda old, new: old.at[row_B].set(new), whole, part)
+def _scatter_rows(result: SearchResult, row_B: jax.Array, update: SearchResult) -> SearchResult:
+    return jax.tree.map(lambda old, new: old.at[row_B].set(new), result, update)
 
 
-def begin(stages: Stages) -> Progress:
-    """Before the first step."""
-    return _progress(stages, stages.begin())
+def start(loop: SearchLoop) -> SearchProgress:
+    """Returns the search before its first step."""
+    return _progress(loop, loop.initial_state())
 
 
-def go_on(stages: Stages, state: Any, until_B: jax.Array) -> Progress:
-    """From `Progress.state` to step number `until_B`, which is the same for all rows, or to the end."""
-    return _progress(stages, _until(stages, state._replace(step=state.step[0]), until_B[0]))
+def resume(loop: SearchLoop, state: Any, until_B: jax.Array) -> SearchProgress:
+    """Continues from `SearchProgress.state` to step `until_B`, equal in all rows, or to the end."""
+    return _progress(loop, _run_until(loop, state._replace(step=state.step[0]), until_B[0]))
 
 
-def _until(stages: Stages, state: Any, last: jax.Array | None) -> Any:
-    def goes_on(state: Any) -> jax.Array:
-        unfinished = jnp.any(~state.done_B)
-        return unfinished if last is None else unfinished & (state.step < last)
+def _run_until(loop: SearchLoop, state: Any, last: jax.Array | None) -> Any:
+    def unfinished(state: Any) -> jax.Array:
+        any_left = jnp.any(~state.done_B)
+        return any_left if last is None else any_left & (state.step < last)
 
-    return _while(stages, state, goes_on)
-
-
-def _while(stages: Stages, state: Any, goes_on: Callable[[Any], jax.Array]) -> Any:
-    return jax.lax.while_loop(lambda state: goes_on(state) & (state.step < stages.steps), stages.advance, state)
+    return _while(loop, state, unfinished)
 
 
-def _progress(stages: Stages, state: Any) -> Progress:
-    # Types as the loop leaves them, also before its first round: else going on would be compiled twice.
+def _while(loop: SearchLoop, state: Any, condition: Callable[[Any], jax.Array]) -> Any:
+    return jax.lax.while_loop(lambda state: condition(state) & (state.step < loop.max_steps), loop.advance, state)
+
+
+def _progress(loop: SearchLoop, state: Any) -> SearchProgress:
+    # Before the first step, cast leaves to the (strong) types that the loop returns. Otherwise `resume` compiles twice.
     state = jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), state)
-    found = stages.found(state)
-    leading_BT = jnp.where(state.done_B[:, None], found.tokens_BNT[:, 0], stages.leading(state))
-    return Progress(state._replace(step=jnp.full(len(state.done_B), state.step)), leading_BT, state.done_B, found)
+    result = loop.result(state)
+    best_so_far_BT = jnp.where(state.done_B[:, None], result.tokens_BNT[:, 0], loop.best_so_far(state))
+    state_B = state._replace(step=jnp.full(len(state.done_B), state.step))
+    return SearchProgress(state_B, best_so_far_BT, state.done_B, result)

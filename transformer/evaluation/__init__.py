@@ -1,1 +1,1 @@
-"""How good translations are: scores against references, and what their differences are worth."""
+"""Evaluation of translations: scores against references, and significance of their differences."""

@@ -1,22 +1,22 @@
-"""Corpus scores of translations: BLEU and chrF by sacreBLEU, and beside them the BLEU of the Multi30k papers.
+"""Corpus scores of translations: BLEU and chrF by sacreBLEU, and the BLEU of the Multi30k papers.
 
-Two numbers are called BLEU, and they differ by several points on the same translations. So they have two names here:
+Two scores are called BLEU, and they differ by several points on the same translations. So they have two names:
 
 `bleu`
-    sacreBLEU's own (Post 2018): case-sensitive, of raw text against raw text, tokenised by its "13a", smoothed
-    exponentially. Its `signature` says all of that; only numbers of equal signature may be compared.
+    sacreBLEU's default (Post 2018): case-sensitive, raw text against raw text, tokenised by its "13a", exponential
+    smoothing. Its `signature` specifies all of this; only scores with equal signatures may be compared.
 
 `bleu_paper`
-    the number in papers about Multi30k, which score lower-cased and tokenised text. Hypotheses and references alike
-    pass through what the data set's `task1-tokenize.sh` does ("lc.norm.tok"): lower-case, then normalise punctuation,
-    then Moses-tokenise, the last two for the target language. What comes out is scored as it stands, token by token
-    between spaces and without smoothing, as `multi-bleu.perl` does. Moses's XML escapes (&apos; for ') are left out:
-    they rename tokens on both sides alike and change no count. The oddities of the Perl scripts are kept (the ’ of
-    d’œil becomes a quotation mark, because œ is no letter to them): with escapes, the French training, validation and
-    2016 test files and the English 2016 test file come out exactly as long as the data set's own tokenised files.
+    the score in papers about Multi30k, which score lower-cased and tokenised text. Hypotheses and references pass
+    through the steps of the data set's `task1-tokenize.sh` ("lc.norm.tok"): lower-case, then normalise punctuation,
+    then Moses-tokenise, the last two for the target language. The result is scored without further tokenisation and
+    without smoothing, like `multi-bleu.perl`. Moses's XML escapes (&apos; for ') are disabled: they rename tokens on
+    both sides equally and change no count. The quirks of the Perl scripts are kept (the ’ of d’œil becomes a quotation
+    mark, because œ is not a letter for them): with escapes, the French training, validation and 2016 test files and
+    the English 2016 test file have exactly the lengths of the data set's own tokenised files.
 
-Never compare the one with the other. The published WMT numbers of Vaswani et al. 2017 are of a third kind (tokenised,
-case-sensitive, compounds split); `bleu` stands a little below it.
+Never compare the two. The published WMT scores of Vaswani et al. 2017 are of a third kind (tokenised, case-sensitive,
+compounds split); `bleu` is slightly lower than it.
 """
 
 import importlib.metadata
@@ -24,8 +24,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 
-class Scores(NamedTuple):
-    """Corpus scores, each between 0 and 100 and higher where better, with what they are scores of."""
+class CorpusScores(NamedTuple):
+    """Corpus scores, each between 0 and 100, higher is better, with their signatures."""
 
     bleu: float  # sacreBLEU, raw text
     chrf: float  # sacreBLEU's chrF2, raw text
@@ -36,20 +36,20 @@ class Scores(NamedTuple):
     sentences: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Field name to value, ready for JSON."""
+        """Returns field name to value, for JSON."""
         return self._asdict()
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Scores:
-    """Scores translations against one reference each.
+def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -> CorpusScores:
+    """Computes corpus scores of translations with one reference each.
 
     Args:
       hypotheses: detokenised translations.
-      references: the raw reference text: never lower-cased, never through a tokenizer and back.
+      references: raw reference text: not lower-cased, and not encoded and decoded by a tokenizer.
       language: two-letter code of the target language; only `bleu_paper` depends on it.
 
     Raises:
-      ValueError: if there are none, or not as many hypotheses as references.
+      ValueError: there are none, or the numbers of hypotheses and references differ.
     """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
@@ -57,7 +57,7 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
     _check(hypotheses, references)
     metrics = {"bleu": BLEU(), "chrf": CHRF()}
     values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
-    return Scores(
+    return CorpusScores(
         bleu=values["bleu"],
         chrf=values["chrf"],
         bleu_paper=paper_bleu(hypotheses, references, language),
@@ -69,7 +69,7 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """`Scores.bleu` alone, for validation during training; raises ValueError as `score` does."""
+    """Computes only `CorpusScores.bleu`, for validation during training; raises ValueError like `score`."""
     from sacrebleu.metrics.bleu import BLEU
 
     _check(hypotheses, references)
@@ -77,7 +77,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 
 
 def paper_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> float:
-    """`Scores.bleu_paper` alone; raises ValueError as `score` does."""
+    """Computes only `CorpusScores.bleu_paper`; raises ValueError like `score`."""
     from sacrebleu.metrics.bleu import BLEU
 
     _check(hypotheses, references)
@@ -86,7 +86,7 @@ def paper_bleu(hypotheses: Sequence[str], references: Sequence[str], language: s
 
 
 def paper_tokens(lines: Iterable[str], language: str) -> list[str]:
-    """Each line lower-cased, its punctuation normalised, Moses-tokenised; tokens stand between single spaces."""
+    """Lower-cases, normalises punctuation and Moses-tokenises each line; tokens are separated by single spaces."""
     from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
     normalizer, tokenizer = MosesPunctNormalizer(lang=language, perl_parity=True), MosesTokenizer(lang=language)
@@ -106,4 +106,4 @@ def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
     if len(hypotheses) != len(references):
         raise ValueError(f"{len(hypotheses)} hypotheses cannot be scored against {len(references)} references")
     if not references:
-        raise ValueError("no hypotheses and no references: there is nothing to score")
+        raise ValueError("nothing to score: there are no hypotheses and no references")

@@ -1,4 +1,4 @@
-"""Where a system is good and where it is not: scores of parts of a test set."""
+"""Scores of subsets of a test set: by source length and by tag."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -6,28 +6,28 @@ from typing import NamedTuple
 from transformer.evaluation import bleu
 
 
-class Part(NamedTuple):
-    """A part of a test set and a score of it, between 0 and 100."""
+class SubsetScore(NamedTuple):
+    """A subset of a test set and its score, between 0 and 100."""
 
     name: str
     sentences: int
     score: float
 
 
-def by_source_length(
+def bleu_by_source_length(
     sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], sentences: int = 100
-) -> list[Part]:
-    """Corpus BLEU of bins of sentences of similar source length, short ones first; Figure 2 of Bahdanau et al. 2015.
+) -> list[SubsetScore]:
+    """Computes corpus BLEU by bins of source length, shortest first; Figure 2 of Bahdanau et al. 2015.
 
     Args:
-      sources: raw text; its length is the number of words between spaces.
+      sources: raw text; the length is the number of words between spaces.
       hypotheses: translations.
       references: raw text.
-      sentences: a bin is closed when it has that many, at the end of a length; a last bin that is smaller joins the
-        one before it.
+      sentences: minimum size of a bin. Sentences of equal length share a bin. A last bin that is smaller is merged
+        with the one before it.
 
     Returns:
-      Parts named "FROM-TO" in words, both included.
+      Subsets named "FROM-TO" in words, both inclusive.
     """
     lengths = [len(source.split()) for source in sources]
     bins: list[list[int]] = [[]]
@@ -41,20 +41,20 @@ def by_source_length(
         last = bins.pop()
         bins[-1] += last
     return [
-        Part(
-            f"{lengths[chosen[0]]}-{lengths[chosen[-1]]}",
-            len(chosen),
-            bleu.bleu([hypotheses[index] for index in chosen], [references[index] for index in chosen]),
+        SubsetScore(
+            f"{lengths[indices[0]]}-{lengths[indices[-1]]}",
+            len(indices),
+            bleu.bleu([hypotheses[index] for index in indices], [references[index] for index in indices]),
         )
-        for chosen in bins
+        for indices in bins
     ]
 
 
-def exact(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Percentage of translations that are their reference, character by character.
+def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Computes the percentage of translations that equal their reference, character by character.
 
     Raises:
-      ValueError: there are none.
+      ValueError: there are no translations.
     """
     if not references:
         raise ValueError("no translations to compare")
@@ -62,11 +62,13 @@ def exact(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return 100 * same / len(references)
 
 
-def exact_by_tag(tags: Sequence[Collection[str]], hypotheses: Sequence[str], references: Sequence[str]) -> list[Part]:
-    """`exact` of the sentences that carry each tag, in the order of the tags' names."""
-    parts = []
+def exact_match_by_tag(
+    tags: Sequence[Collection[str]], hypotheses: Sequence[str], references: Sequence[str]
+) -> list[SubsetScore]:
+    """Computes `exact_match` of the sentences with each tag, in the order of the tags' names."""
+    subsets = []
     for name in sorted(set().union(*tags)):
-        chosen = [index for index, carried in enumerate(tags) if name in carried]
-        score = exact([hypotheses[index] for index in chosen], [references[index] for index in chosen])
-        parts.append(Part(name, len(chosen), score))
-    return parts
+        indices = [index for index, sentence_tags in enumerate(tags) if name in sentence_tags]
+        score = exact_match([hypotheses[index] for index in indices], [references[index] for index in indices])
+        subsets.append(SubsetScore(name, len(indices), score))
+    return subsets

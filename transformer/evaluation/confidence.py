@@ -1,4 +1,4 @@
-"""How far a mean over a few seeds can be trusted."""
+"""Confidence interval of a mean over a few seeds."""
 
 import math
 import statistics
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Mean(NamedTuple):
-    """A mean and half the width of its 95 % interval; None where one value says nothing of the spread."""
+    """A mean and half the width of its 95 % confidence interval; None for a single value."""
 
     value: float
     half_width: float | None
@@ -15,13 +15,13 @@ class Mean(NamedTuple):
 
 
 def mean(values: Sequence[float]) -> Mean:
-    """The mean with Student's interval, t(n - 1) · s / √n: seeds are few, and their spread is not known beforehand.
+    """Returns the mean with Student's interval, t(n - 1) · s / √n: seeds are few, and their variance is unknown.
 
     Raises:
       ValueError: there are no values.
     """
     if not values:
-        raise ValueError("no values to take the mean of")
+        raise ValueError("no values: the mean is undefined")
     size = len(values)
     if size == 1:
         return Mean(values[0], None, 1)

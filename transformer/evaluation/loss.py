@@ -1,4 +1,4 @@
-"""Measures a model on a split: teacher-forced loss, and scores of its translations."""
+"""Teacher-forced loss of a model on a split."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,18 +9,18 @@ import jax
 from transformer.ops.losses import LossSums
 
 
-def loss(batch_sums: Callable[[Any], LossSums], batches: Iterable[Any]) -> dict[str, float]:
-    """Loss and perplexity over all target tokens of `batches`, without label smoothing.
+def mean_loss(batch_sums: Callable[[Any], LossSums], batches: Iterable[Any]) -> dict[str, float]:
+    """Computes loss and perplexity over all target tokens of `batches`, without label smoothing.
 
     Args:
-      batch_sums: the loss of one batch, as sums; may return before the device is done.
-      batches: anything that `batch_sums` takes.
+      batch_sums: computes the loss of one batch as sums; may return before the device is done.
+      batches: arguments of `batch_sums`.
 
     Raises:
       ValueError: there is no target token.
     """
     nll = weight = 0.0
-    # Everything is dispatched before anything is read, so that the device never waits.
+    # All batches are dispatched before the first read, so that the device is never idle.
     for sums in [batch_sums(batch) for batch in batches]:
         sums = jax.device_get(sums)
         nll += float(sums.nll)

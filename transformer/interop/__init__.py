@@ -1,1 +1,1 @@
-"""Models of other libraries: what of theirs is what of ours."""
+"""Exchange of models with other libraries: Hugging Face Marian, CTranslate2 and safetensors."""

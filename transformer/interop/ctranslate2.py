@@ -1,7 +1,7 @@
-"""A model as CTranslate2 runs it: built from its own description of a Transformer, without PyTorch or transformers.
+"""Writes a model for CTranslate2 with its own Transformer specification, without PyTorch or transformers.
 
-Its converter of Marian models does not fit: it takes the last token for padding, drops it, and starts from zeros in the
-place of an embedding of BOS.
+CTranslate2's converter of Marian models does not fit: it treats the last token as padding and drops it, and starts
+decoding from zeros instead of an embedding of BOS.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ from transformer.spec import BOS, EOS, PAD, UNK, ModelSpec
 
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32")
 
-# Never chosen by a search, as in ours. A number that half precision has.
+# Output bias of tokens that a search never chooses, as in `transformer.decoding`; half precision can represent it.
 _FORBIDDEN = -1e4
 
 
@@ -28,13 +28,13 @@ def write(
     pieces: Sequence[str],
     quantization: str,
 ) -> None:
-    """Writes a model into a folder that is there.
+    """Writes a model to an existing folder.
 
     Args:
       path: the folder.
-      params: by name, parts joined by dots.
-      model: settings, which `marian.settings.refuse` has let pass.
-      length: positions there are: no sentence may have more symbols.
+      params: flat parameters; `safetensors.flatten`.
+      model: settings that pass `marian.settings.check_expressible`.
+      length: number of positions: the maximum number of tokens of a sentence.
       pieces: of the vocabulary, by id.
       quantization: of the matrices, one of `QUANTIZATIONS`.
     """
@@ -47,12 +47,12 @@ def write(
         pre_norm=False,
         activation=activations[model.activation],
     )
-    theirs = parameters.exported(params, model)
+    arrays = parameters.to_marian(params, model)
     for stack, name in ((spec.encoder, "encoder"), (spec.decoder, "decoder")):
-        _fill_stack(stack, theirs, f"model.{name}", model, length)
+        _fill_stack(stack, arrays, f"model.{name}", model, length)
     table = "model.shared.weight" if model.tie_embeddings else "lm_head.weight"
-    spec.decoder.projection.weight = theirs[table]
-    spec.decoder.projection.bias = _output_bias(theirs[parameters.BIAS][0])
+    spec.decoder.projection.weight = arrays[table]
+    spec.decoder.projection.bias = _output_bias(arrays[parameters.BIAS][0])
     for register in (spec.register_source_vocabulary, spec.register_target_vocabulary):
         register(list(pieces))
     spec.config.bos_token = spec.config.decoder_start_token = pieces[BOS]
@@ -70,29 +70,30 @@ def _output_bias(bias_V: np.ndarray) -> np.ndarray:
     return bias_V
 
 
-def _fill_stack(stack: Any, theirs: Arrays, name: str, model: ModelSpec, length: int) -> None:
-    """Gives an encoder's or a decoder's description its numbers."""
+def _fill_stack(stack: Any, arrays: Arrays, name: str, model: ModelSpec, length: int) -> None:
+    """Sets the parameters of an encoder's or a decoder's specification."""
     embeddings = stack.embeddings[0] if isinstance(stack.embeddings, list) else stack.embeddings
-    embeddings.weight = theirs["model.shared.weight" if model.tie_embeddings else f"{name}.embed_tokens.weight"]
+    embeddings.weight = arrays["model.shared.weight" if model.tie_embeddings else f"{name}.embed_tokens.weight"]
     stack.scale_embeddings = float(model.d_model**0.5) if model.scale_embeddings else 1.0
     stack.position_encodings.encodings = parameters.sinusoids(length, model.d_model)
     for number, layer in enumerate(stack.layer):
-        own = f"{name}.layers.{number}"
-        _attention(layer.self_attention, theirs, f"{own}.self_attn", ("qkv",))
+        prefix = f"{name}.layers.{number}"
+        _fill_attention(layer.self_attention, arrays, f"{prefix}.self_attn", ("qkv",))
         if hasattr(layer, "attention"):
-            _attention(layer.attention, theirs, f"{own}.encoder_attn", ("q", "kv"))
+            _fill_attention(layer.attention, arrays, f"{prefix}.encoder_attn", ("q", "kv"))
         for linear, which in ((layer.ffn.linear_0, "fc1"), (layer.ffn.linear_1, "fc2")):
-            linear.weight, linear.bias = theirs[f"{own}.{which}.weight"], theirs[f"{own}.{which}.bias"]
-        _norm(layer.ffn.layer_norm, theirs, f"{own}.final_layer_norm")
+            linear.weight, linear.bias = arrays[f"{prefix}.{which}.weight"], arrays[f"{prefix}.{which}.bias"]
+        _fill_norm(layer.ffn.layer_norm, arrays, f"{prefix}.final_layer_norm")
 
 
-def _attention(attention: Any, theirs: Arrays, name: str, groups: tuple[str, ...]) -> None:
-    """Projections of a group are one matrix, one below the other; the output's is the last one."""
+def _fill_attention(attention: Any, arrays: Arrays, name: str, groups: tuple[str, ...]) -> None:
+    """Concatenates the projections of each group along their outputs; the last linear layer is the output's."""
     for linear, projections in zip(attention.linear, (*groups, ("out",)), strict=True):
         for kind in ("weight", "bias"):
-            setattr(linear, kind, np.concatenate([theirs[f"{name}.{each}_proj.{kind}"] for each in projections]))
-    _norm(attention.layer_norm, theirs, f"{name}_layer_norm")
+            parts = [arrays[f"{name}.{projection}_proj.{kind}"] for projection in projections]
+            setattr(linear, kind, np.concatenate(parts))
+    _fill_norm(attention.layer_norm, arrays, f"{name}_layer_norm")
 
 
-def _norm(norm: Any, theirs: Arrays, name: str) -> None:
-    norm.gamma, norm.beta = theirs[f"{name}.weight"], theirs[f"{name}.bias"]
+def _fill_norm(norm: Any, arrays: Arrays, name: str) -> None:
+    norm.gamma, norm.beta = arrays[f"{name}.weight"], arrays[f"{name}.bias"]

@@ -1,1 +1,1 @@
-"""Flax NNX modules, one idea a file; each takes its parts as arguments."""
+"""Flax NNX modules, one concept per file; each receives its submodules as arguments."""

@@ -11,13 +11,13 @@ from transformer.ops.dropout import Dropout, drop
 
 
 class FeedForward(nnx.Module):
-    """FFN(x) = max(0, x W_1 + b_1) W_2 + b_2, the same at each position; Eq. 2.
+    """FFN(x) = max(0, x W_1 + b_1) W_2 + b_2, applied to each position separately; Eq. 2.
 
     Args:
-      d_model: width of what comes in and goes out.
-      d_ff: width between the two layers.
+      d_model: width of inputs and outputs.
+      d_ff: inner width.
       activation: max(0, ·) in the paper.
-      dtype: of the matrix products.
+      dtype: dtype of the matmuls.
       rngs: initial parameters.
     """
 
@@ -35,7 +35,7 @@ class FeedForward(nnx.Module):
         self.outer = Linear(d_ff, d_model, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
-        """Maps each position by itself, [..., D] to [..., D]."""
+        """Maps [..., D] to [..., D]."""
         inner_BTF = drop(self.activation(self.inner(x_BTD)), dropout, "feed_forward")
         return self.outer(inner_BTF)
 
@@ -43,12 +43,12 @@ class FeedForward(nnx.Module):
 class GatedFeedForward(nnx.Module):
     """(Swish(x W_1 + b_1) ⊙ (x W_3 + b_3)) W_2 + b_2: SwiGLU; Shazeer 2020, Eq. 6, with the biases of Eq. 2.
 
-    Half as many parameters again as `FeedForward` of the same width.
+    It has 1.5 times the parameters of `FeedForward` of the same width.
 
     Args:
-      d_model: width of what comes in and goes out.
-      d_ff: width between the layers.
-      dtype: of the matrix products.
+      d_model: width of inputs and outputs.
+      d_ff: inner width.
+      dtype: dtype of the matmuls.
       rngs: initial parameters.
     """
 
@@ -58,12 +58,12 @@ class GatedFeedForward(nnx.Module):
         self.outer = Linear(d_ff, d_model, dtype=dtype, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
-        """Maps each position by itself, [..., D] to [..., D]."""
+        """Maps [..., D] to [..., D]."""
         inner_BTF = drop(jax.nn.swish(self.inner(x_BTD)) * self.gate(x_BTD), dropout, "feed_forward")
         return self.outer(inner_BTF)
 
 
-def absent(x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
-    """In the place of a feed-forward network that a model does without."""
+def no_feed_forward(x_BTD: jax.Array, dropout: Dropout | None = None) -> jax.Array:
+    """Returns `x_BTD` unchanged; for models without a feed-forward network."""
     del dropout
     return x_BTD

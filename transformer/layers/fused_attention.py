@@ -1,41 +1,46 @@
-"""Attention by kernels of accelerators, which write no scores to memory; elsewhere the same as without."""
+"""Attention by fused kernels of accelerators, which write no scores to memory; XLA on other devices."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 
-from transformer.layers.attention import Attention, Dot
+from transformer.layers.attention import Attention
+from transformer.layers.scores import DotScore
 from transformer.ops import attention_cudnn, attention_splash
 from transformer.ops.dropout import Dropout
-from transformer.ops.masks import Mask, written_out
+from transformer.ops.masks import Mask, materialise
 
 
-class Kernel(NamedTuple):
-    """Attention in one program of its own, written for one kind of device; arrays as in `ops.attention`."""
+class FusedKernel(NamedTuple):
+    """A fused attention kernel for one kind of device; arrays as in `ops.attention`."""
 
-    platform: str  # JAX's name of the devices: "tpu", "cuda"
-    allows: Callable[[jax.Array, jax.Array, jax.Array, Mask, bool], bool]  # of query, key, value, mask, causal
-    attend: Callable[[jax.Array, jax.Array, jax.Array, Mask, float], jax.Array]  # with scale: context_BTHU
-    present: Callable[[], bool]  # whether this process can trace it
-
-
-SPLASH = Kernel(
-    "tpu", attention_splash.allows, attention_splash.splash, lambda: True
-)  # a TPU's program can be made without having one
-CUDNN = Kernel("cuda", attention_cudnn.allows, attention_cudnn.attention, attention_cudnn.present)
+    platform: str  # name of the devices in JAX: "tpu", "cuda"
+    supports: Callable[[jax.Array, jax.Array, jax.Array, Mask, bool], bool]  # (query, key, value, mask, causal)
+    attend: Callable[
+        [jax.Array, jax.Array, jax.Array, Mask, float], jax.Array
+    ]  # (query, key, value, mask, scale) to context_BTHU
+    available: Callable[[], bool]  # whether this process can trace the kernel
 
 
-class KernelAttention(Attention):
-    """The same by a kernel, where its device runs it and arrays and mask allow; elsewhere, and for weights, as above.
+SPLASH = FusedKernel(
+    "tpu", attention_splash.supports, attention_splash.attention, lambda: True
+)  # a program for a TPU compiles without a TPU
+CUDNN = FusedKernel("cuda", attention_cudnn.supports, attention_cudnn.attention, attention_cudnn.is_available)
+
+
+class FusedAttention(Attention):
+    """`Attention` by a kernel if the device runs it and the kernel supports the arrays and the mask; else by XLA.
+
+    Weights are always computed by XLA.
 
     Args:
-      scores: what the kernel computes, too.
-      causal: whether a mask of one square for all sentences is `masks.causal`.
-      kernel: that of a TPU or a GPU.
+      scores: the score function of the kernel: a dot product with a fixed scale.
+      causal: whether a square mask for all sentences, [1, 1, T, T], is `masks.causal`.
+      kernel: kernel of a TPU or a GPU.
     """
 
-    def __init__(self, scores: Dot, causal: bool, kernel: Kernel) -> None:
+    def __init__(self, scores: DotScore, causal: bool, kernel: FusedKernel) -> None:
         super().__init__(scores)
         self.scale = scores.scale
         self.causal = causal
@@ -49,23 +54,23 @@ class KernelAttention(Attention):
         mask: Mask,
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Returns context_BTHU, and weights_BHTS, which have no gradient and cost something only if they are used."""
-        without = super().__call__
-        allowed = self.kernel.allows(query_BTHK, key_BSHK, value_BSHU, mask, self.causal)
-        if not allowed or not self.kernel.present():
-            return without(query_BTHK, key_BSHK, value_BSHU, mask, dropout)
+        """Returns context_BTHU and weights_BHTS, which have no gradient and cost time only if they are used."""
+        by_xla = super().__call__
+        supported = self.kernel.supports(query_BTHK, key_BSHK, value_BSHU, mask, self.causal)
+        if not supported or not self.kernel.available():
+            return by_xla(query_BTHK, key_BSHK, value_BSHU, mask, dropout)
 
         def kernel(
             query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask
         ) -> tuple[jax.Array, jax.Array]:
-            weights_BHTS = self.weigh(self.scores(query_BTHK, key_BSHK), written_out(mask))
+            weights_BHTS = self.weights_fn(self.scores(query_BTHK, key_BSHK), materialise(mask))
             context_BTHU = self.kernel.attend(query_BTHK, key_BSHK, value_BSHU, mask, self.scale)
             return context_BTHU, jax.lax.stop_gradient(weights_BHTS)
 
         def reference(
             query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask
         ) -> tuple[jax.Array, jax.Array]:
-            context_BTHU, weights_BHTS = without(query_BTHK, key_BSHK, value_BSHU, mask)
+            context_BTHU, weights_BHTS = by_xla(query_BTHK, key_BSHK, value_BSHU, mask)
             return context_BTHU, jax.lax.stop_gradient(weights_BHTS)
 
         arrays = (query_BTHK, key_BSHK, value_BSHU, mask)

@@ -1,4 +1,4 @@
-"""Layer normalisation (Ba et al. 2016), as used in Section 3.1, and without the mean (Zhang & Sennrich 2019)."""
+"""Layer normalisation (Ba et al. 2016), as in Section 3.1, and RMS normalisation (Zhang & Sennrich 2019)."""
 
 import jax
 import jax.numpy as jnp
@@ -6,10 +6,10 @@ from flax import nnx
 
 
 class LayerNorm(nnx.Module):
-    """Brings each vector to mean 0 and variance 1, then to a learned scale and bias.
+    """Normalises each vector to mean 0 and variance 1, then applies a learned scale and bias.
 
     Args:
-      d_model: length of the vectors.
+      d_model: width of the vectors.
       epsilon: added to the variance.
     """
 
@@ -19,7 +19,7 @@ class LayerNorm(nnx.Module):
         self.bias_D = nnx.Param(jnp.zeros(d_model, jnp.float32))
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        """Normalises the last axis, in float32; returns the dtype that came in."""
+        """Normalises the last axis in float32; returns the dtype of the input."""
         x = x_BTD.astype(jnp.float32)
         mean = jnp.mean(x, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(x - mean), axis=-1, keepdims=True)
@@ -29,10 +29,10 @@ class LayerNorm(nnx.Module):
 
 
 class RMSNorm(nnx.Module):
-    """Brings each vector to mean square 1, then to a learned scale; Zhang & Sennrich 2019.
+    """Normalises each vector to mean square 1, then applies a learned scale; Zhang & Sennrich 2019.
 
     Args:
-      d_model: length of the vectors.
+      d_model: width of the vectors.
       epsilon: added to the mean square.
     """
 
@@ -41,7 +41,7 @@ class RMSNorm(nnx.Module):
         self.scale_D = nnx.Param(jnp.ones(d_model, jnp.float32))
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        """Normalises the last axis, in float32; returns the dtype that came in."""
+        """Normalises the last axis in float32; returns the dtype of the input."""
         x = x_BTD.astype(jnp.float32)
         normal = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + self.epsilon)
         return (normal * self.scale_D.reshape((1,) * (x.ndim - 1) + (-1,))).astype(x_BTD.dtype)

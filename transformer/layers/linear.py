@@ -1,4 +1,4 @@
-"""The linear layers inside attention, feed-forward and recurrent networks: their products are `ops.products`."""
+"""Linear layers of attention, feed-forward and recurrent networks; their matmuls are `ops.matmul`."""
 
 from collections.abc import Callable
 
@@ -12,53 +12,59 @@ Initializer = Callable[..., jax.Array]
 _XAVIER, _ZEROS = nnx.initializers.xavier_uniform(), nnx.initializers.zeros_init()
 
 
-class Unbiased(nnx.Module):
+class LinearWithoutBias(nnx.Module):
     """x W.
 
     Args:
-      inputs: width of what comes in.
-      outputs: width of what goes out.
-      dtype: of the matrix products; parameters are float32.
+      in_features: width of inputs.
+      out_features: width of outputs.
+      dtype: dtype of the matmul; parameters are float32.
       rngs: initial parameters.
-      kernel_init: how W begins; Glorot and Bengio's uniform distribution by default.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs, kernel_init: Initializer = _XAVIER
-    ) -> None:
-        self.outputs = outputs
-        self.dtype = dtype
-        self.kernel = nnx.Param(kernel_init(rngs.params(), (inputs, outputs), jnp.float32))
-
-    def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        """[..., D] to [..., F], in the layer's dtype."""
-        x_ND = x_BTD.reshape(-1, x_BTD.shape[-1]).astype(self.dtype)
-        return self._rows(x_ND, self.kernel[...].astype(self.dtype)).reshape(*x_BTD.shape[:-1], self.outputs)
-
-    def _rows(self, x_ND: jax.Array, kernel_DF: jax.Array) -> jax.Array:
-        return matmul.nn(x_ND, kernel_DF, x_ND.dtype)
-
-
-class Linear(Unbiased):
-    """x W + b.
-
-    Args:
-      inputs, outputs, dtype, rngs, kernel_init: as for `Unbiased`.
-      bias_init: how b begins; with zeros by default.
+      kernel_init: initializer of W; Glorot and Bengio's uniform distribution by default.
     """
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_features: int,
+        out_features: int,
+        *,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        kernel_init: Initializer = _XAVIER,
+    ) -> None:
+        self.out_features = out_features
+        self.dtype = dtype
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (in_features, out_features), jnp.float32))
+
+    def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        """Maps [..., D] to [..., F] in the layer's dtype."""
+        x_ND = x_BTD.reshape(-1, x_BTD.shape[-1]).astype(self.dtype)
+        return self._matmul(x_ND, self.kernel[...].astype(self.dtype)).reshape(*x_BTD.shape[:-1], self.out_features)
+
+    def _matmul(self, x_ND: jax.Array, kernel_DF: jax.Array) -> jax.Array:
+        return matmul.nn(x_ND, kernel_DF, x_ND.dtype)
+
+
+class Linear(LinearWithoutBias):
+    """x W + b.
+
+    Args:
+      in_features, out_features, dtype, rngs, kernel_init: as for `LinearWithoutBias`.
+      bias_init: initializer of b; zeros by default.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
         *,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
         kernel_init: Initializer = _XAVIER,
         bias_init: Initializer = _ZEROS,
     ) -> None:
-        super().__init__(inputs, outputs, dtype=dtype, rngs=rngs, kernel_init=kernel_init)
-        self.bias = nnx.Param(bias_init(rngs.params(), (outputs,), jnp.float32))
+        super().__init__(in_features, out_features, dtype=dtype, rngs=rngs, kernel_init=kernel_init)
+        self.bias = nnx.Param(bias_init(rngs.params(), (out_features,), jnp.float32))
 
-    def _rows(self, x_ND: jax.Array, kernel_DF: jax.Array) -> jax.Array:
+    def _matmul(self, x_ND: jax.Array, kernel_DF: jax.Array) -> jax.Array:
         return matmul.affine(x_ND, kernel_DF, self.bias[...].astype(self.dtype))

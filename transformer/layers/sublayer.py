@@ -1,4 +1,4 @@
-"""What stands around each attention and feed-forward network: dropout, residual, norm; Sections 3.1, 5.4."""
+"""Dropout, residual connection and norm around each attention and feed-forward network; Sections 3.1, 5.4."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +10,14 @@ from transformer.ops.dropout import Dropout, drop
 
 
 class Sublayer(nnx.Module):
-    """Runs a function of x between the steps of a wiring.
+    """Applies a function to x within a wiring: a sequence of steps.
 
     ("sublayer", "dropout", "add", "norm") is LayerNorm(x + Dropout(f(x))), as published;
     ("norm", "sublayer", "dropout", "add") is pre-norm, x + Dropout(f(LayerNorm(x))).
 
     Args:
-      wiring: the steps, in order; none at all, (), hand x through.
-      make_norm: makes the norm, if there is one among the steps.
+      wiring: the steps, in order; the empty wiring () returns x unchanged.
+      make_norm: makes the norm, if it is one of the steps.
     """
 
     def __init__(self, wiring: tuple[str, ...], make_norm: Callable[[], Callable[[jax.Array], jax.Array]]) -> None:
@@ -27,7 +27,7 @@ class Sublayer(nnx.Module):
     def __call__(
         self, x_BTD: jax.Array, function: Callable[[jax.Array], tuple[jax.Array, Any]], dropout: Dropout | None = None
     ) -> tuple[jax.Array, Any]:
-        """Returns the new x_BTD, and whatever `function` returned beside its output."""
+        """Returns the new x_BTD, and the second result of `function`."""
         steps = {
             "dropout": lambda y: drop(y, dropout, "sublayer"),
             "add": lambda y: x_BTD + y,

@@ -1,4 +1,4 @@
-"""The Transformer of Vaswani et al. 2017, in the reading order of its Section 3."""
+"""The Transformer of Vaswani et al. 2017, in the order of Section 3."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,87 +7,86 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers.attention import ByHead, Cache, KeyValue, MultiHeadAttention
+from transformer.layers.attention import MultiHeadAttention
 from transformer.layers.embedding import BiasedOutput, Embedding
+from transformer.layers.kv_cache import HeadMajorKV, KeyValue, KVCache
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
 from transformer.ops import masks, segments
-from transformer.ops.dropout import Dropout, at_site, drop
+from transformer.ops.dropout import Dropout, drop, fold_in
 from transformer.ops.masks import Mask
-from transformer.ops.segments import Places
+from transformer.ops.segments import Layout
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
-    """How to make each part: what `models/build.py` decides once and the model only uses."""
+class Components:
+    """Factories and functions of the model's components, chosen by `models/build.py`."""
 
-    self_attention: Callable[[str, nnx.Rngs], MultiHeadAttention]  # of "encoder" or "decoder"
+    self_attention: Callable[[str, nnx.Rngs], MultiHeadAttention]  # (stack, rngs), stack "encoder" or "decoder"
     cross_attention: Callable[[nnx.Rngs], MultiHeadAttention]
     feed_forward: Callable[[nnx.Rngs], Callable[[jax.Array, Dropout | None], jax.Array]]
-    sublayer: Callable[[str], Sublayer]  # around "self_attention", "cross_attention" or "feed_forward"
+    sublayer: Callable[[str], Sublayer]  # (kind), "self_attention", "cross_attention" or "feed_forward"
     final_norm: Callable[[], Callable[[jax.Array], jax.Array]]
-    positions: Callable[[str, nnx.Rngs], Callable[[jax.Array], jax.Array]]  # of "encoder" or "decoder"
-    memories: Callable[
-        [list[jax.Array]], list[jax.Array]
-    ]  # every encoder layer's output → what each decoder layer reads
-    target_mask: Callable[[jax.Array], jax.Array]  # target_BT → which of its positions see which
-    places: Callable[[jax.Array], Places]  # begins_BT → where tokens stand: `ops.rows`
+    positions: Callable[[str, nnx.Rngs], Callable[[jax.Array], jax.Array]]  # (stack, rngs)
+    cross_memories: Callable[[list[jax.Array]], list[jax.Array]]  # encoder layers' outputs to decoder layers' memories
+    target_mask: Callable[[jax.Array], jax.Array]  # target_BT to the mask of the decoder's self-attention
+    layout: Callable[[jax.Array], Layout]  # starts_BT to positions and segments; `ops.segments`
     encoder_layers: int
     decoder_layers: int
 
 
 @dataclasses.dataclass(frozen=True)
-class LastLayer:
-    """Every decoder layer reads what the last encoder layer puts out; Section 3.1.
+class LastEncoderLayer:
+    """Every decoder layer attends to the output of the last encoder layer; Section 3.1.
 
     Attributes:
-      readers: decoder layers.
+      decoder_layers: number of decoder layers.
     """
 
-    readers: int
+    decoder_layers: int
 
     def __call__(self, outputs: list[jax.Array]) -> list[jax.Array]:
-        """Of all encoder layers' outputs, what each decoder layer reads."""
-        return outputs[-1:] * self.readers
+        """Returns the memory of each decoder layer, given the outputs of all encoder layers."""
+        return outputs[-1:] * self.decoder_layers
 
 
-def each_layer(outputs: list[jax.Array]) -> list[jax.Array]:
-    """Decoder layer i reads what encoder layer i puts out."""
+def each_encoder_layer(outputs: list[jax.Array]) -> list[jax.Array]:
+    """Decoder layer i attends to the output of encoder layer i."""
     return outputs
 
 
 class EncoderLayer(nnx.Module):
     """Self-attention, then a feed-forward network, each in a `Sublayer`; Section 3.1, Encoder."""
 
-    def __init__(self, parts: Parts, rngs: nnx.Rngs) -> None:
-        self.self_attention = parts.self_attention("encoder", rngs)
-        self.self_attention_sublayer = parts.sublayer("self_attention")
-        self.feed_forward = parts.feed_forward(rngs)
-        self.feed_forward_sublayer = parts.sublayer("feed_forward")
+    def __init__(self, components: Components, rngs: nnx.Rngs) -> None:
+        self.self_attention = components.self_attention("encoder", rngs)
+        self.self_attention_sublayer = components.sublayer("self_attention")
+        self.feed_forward = components.feed_forward(rngs)
+        self.feed_forward_sublayer = components.sublayer("feed_forward")
 
     def __call__(self, x_BSD: jax.Array, mask: Mask, dropout: Dropout | None = None) -> tuple[jax.Array, jax.Array]:
         """Returns the new x_BSD and the attention weights_BHSS."""
-        site = at_site(dropout, 0)
+        site_dropout = fold_in(dropout, 0)
 
         def attend(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return self.self_attention(x, self.self_attention.keys_values(x), mask, site)
+            return self.self_attention(x, self.self_attention.keys_values(x), mask, site_dropout)
 
-        x_BSD, weights_BHSS = self.self_attention_sublayer(x_BSD, attend, site)
-        site = at_site(dropout, 1)
-        x_BSD, _ = self.feed_forward_sublayer(x_BSD, lambda x: (self.feed_forward(x, site), None), site)
+        x_BSD, weights_BHSS = self.self_attention_sublayer(x_BSD, attend, site_dropout)
+        site_dropout = fold_in(dropout, 1)
+        x_BSD, _ = self.feed_forward_sublayer(x_BSD, lambda x: (self.feed_forward(x, site_dropout), None), site_dropout)
         return x_BSD, weights_BHSS
 
 
 class DecoderLayer(nnx.Module):
     """Masked self-attention, attention to the encoder's output, a feed-forward network; Section 3.1, Decoder."""
 
-    def __init__(self, parts: Parts, rngs: nnx.Rngs) -> None:
-        self.self_attention = parts.self_attention("decoder", rngs)
-        self.self_attention_sublayer = parts.sublayer("self_attention")
-        self.cross_attention = parts.cross_attention(rngs)
-        self.cross_attention_sublayer = parts.sublayer("cross_attention")
-        self.feed_forward = parts.feed_forward(rngs)
-        self.feed_forward_sublayer = parts.sublayer("feed_forward")
+    def __init__(self, components: Components, rngs: nnx.Rngs) -> None:
+        self.self_attention = components.self_attention("decoder", rngs)
+        self.self_attention_sublayer = components.sublayer("self_attention")
+        self.cross_attention = components.cross_attention(rngs)
+        self.cross_attention_sublayer = components.sublayer("cross_attention")
+        self.feed_forward = components.feed_forward(rngs)
+        self.feed_forward_sublayer = components.sublayer("feed_forward")
 
     def __call__(
         self,
@@ -98,38 +97,38 @@ class DecoderLayer(nnx.Module):
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns the new x_BTD, the self-attention weights_BHTT and the cross-attention weights_BHTS."""
-        site = at_site(dropout, 0)
+        site_dropout = fold_in(dropout, 0)
 
         def attend(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return self.self_attention(x, self.self_attention.keys_values(x), mask, site)
+            return self.self_attention(x, self.self_attention.keys_values(x), mask, site_dropout)
 
-        x_BTD, self_weights_BHTT = self.self_attention_sublayer(x_BTD, attend, site)
+        x_BTD, self_weights_BHTT = self.self_attention_sublayer(x_BTD, attend, site_dropout)
         x_BTD, cross_weights_BHTS = self._after_self_attention(x_BTD, memory, memory_mask, dropout)
         return x_BTD, self_weights_BHTT, cross_weights_BHTS
 
     def step(
         self,
         x_BND: jax.Array,
-        cache: Cache,
+        cache: KVCache,
         position: jax.Array,
         mask: jax.Array,
-        memory: ByHead,
+        memory: HeadMajorKV,
         memory_mask: jax.Array,
-    ) -> tuple[jax.Array, Cache]:
-        """One token a hypothesis: returns the new x_BND and the cache with this position written."""
+    ) -> tuple[jax.Array, KVCache]:
+        """Reads one token of each hypothesis; returns the new x_BND and the cache with this position written."""
         x_BND, cache = self.self_attention_sublayer(x_BND, lambda x: self.self_attention.step(x, cache, position, mask))
-        # Hypotheses of a sentence attend to its memory side by side, as if they were positions: it is never copied.
-        x_BND, _ = self._after_self_attention(x_BND, memory.turned(), memory_mask)
+        # Hypotheses of a sentence attend to its memory as if they were positions, so that the memory is not copied.
+        x_BND, _ = self._after_self_attention(x_BND, memory.seq_major(), memory_mask)
         return x_BND, cache
 
     def _after_self_attention(
         self, x_BTD: jax.Array, memory: KeyValue, memory_mask: Mask, dropout: Dropout | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        cross, inner = at_site(dropout, 1), at_site(dropout, 2)
+        cross_dropout, ffn_dropout = fold_in(dropout, 1), fold_in(dropout, 2)
         x_BTD, weights_BHTS = self.cross_attention_sublayer(
-            x_BTD, lambda x: self.cross_attention(x, memory, memory_mask, cross), cross
+            x_BTD, lambda x: self.cross_attention(x, memory, memory_mask, cross_dropout), cross_dropout
         )
-        x_BTD, _ = self.feed_forward_sublayer(x_BTD, lambda x: (self.feed_forward(x, inner), None), inner)
+        x_BTD, _ = self.feed_forward_sublayer(x_BTD, lambda x: (self.feed_forward(x, ffn_dropout), None), ffn_dropout)
         return x_BTD, weights_BHTS
 
 
@@ -137,88 +136,90 @@ class Transformer(nnx.Module):
     """Encoder and decoder stacks between embeddings; Figure 1. Implements `interface.Seq2Seq`.
 
     Args:
-      parts: how to make each part.
-      embed_source, embed_target, output: three embeddings, or one object three times (Section 3.4).
+      components: factories of the layers.
+      embed_source, embed_target, output: three embeddings, or the same one three times (Section 3.4).
       rngs: initial parameters.
     """
 
     def __init__(
         self,
-        parts: Parts,
+        components: Components,
         embed_source: Embedding,
         embed_target: Embedding,
         output: Embedding | BiasedOutput,
         rngs: nnx.Rngs,
     ) -> None:
-        self.encoder_positions = parts.positions("encoder", rngs)
-        self.decoder_positions = parts.positions("decoder", rngs)
-        self.memories = parts.memories
-        self.target_mask = parts.target_mask
-        self.places = parts.places
+        self.encoder_positions = components.positions("encoder", rngs)
+        self.decoder_positions = components.positions("decoder", rngs)
+        self.cross_memories = components.cross_memories
+        self.target_mask = components.target_mask
+        self.layout = components.layout
         self.embed_source = embed_source
         self.embed_target = embed_target
         self.output = output
-        self.encoder = nnx.List([EncoderLayer(parts, rngs) for _ in range(parts.encoder_layers)])
-        self.encoder_norm = parts.final_norm()
-        self.decoder = nnx.List([DecoderLayer(parts, rngs) for _ in range(parts.decoder_layers)])
-        self.decoder_norm = parts.final_norm()
+        self.encoder = nnx.List([EncoderLayer(components, rngs) for _ in range(components.encoder_layers)])
+        self.encoder_norm = components.final_norm()
+        self.decoder = nnx.List([DecoderLayer(components, rngs) for _ in range(components.decoder_layers)])
+        self.decoder_norm = components.final_norm()
 
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
-        """Reads the source sentences; see `interface.Seq2Seq`."""
+        """Encodes the source sentences; see `interface.Seq2Seq`."""
         mask_BS = masks.is_token(source_BS)
-        position_S, segment_BS = self.places(segments.source_begins(source_BS))
-        mask = masks.within(masks.padding(mask_BS), segment_BS, segment_BS)
-        x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS, position_S, at_site(dropout, 0))
+        position_S, segment_BS = self.layout(segments.source_starts(source_BS))
+        mask = masks.with_segments(masks.padding(mask_BS), segment_BS, segment_BS)
+        x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS, position_S, fold_in(dropout, 0))
         attention, outputs = {}, []
         for number, layer in enumerate(self.encoder):
-            x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, mask, at_site(dropout, 1 + number))
+            x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, mask, fold_in(dropout, 1 + number))
             outputs.append(x_BSD)
         states_BSD = self.encoder_norm(x_BSD)
-        return Memory(states_BSD, mask_BS, attention, self.memories([*outputs[:-1], states_BSD]), segment_BS)
+        return Memory(states_BSD, mask_BS, attention, self.cross_memories([*outputs[:-1], states_BSD]), segment_BS)
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
-        """Reads the shifted target all at once; see `interface.Seq2Seq`."""
-        dropout = at_site(dropout, 1 + len(self.encoder))
-        position_T, segment_BT = self.places(segments.target_begins(target_BT))
-        x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT, position_T, at_site(dropout, 0))
-        mask = masks.within(self.target_mask(target_BT), segment_BT, segment_BT)
-        memory_mask = masks.within(masks.padding(memory.mask_BS), segment_BT, memory.segment_BS)
+        """Decodes the shifted target with teacher forcing; see `interface.Seq2Seq`."""
+        dropout = fold_in(dropout, 1 + len(self.encoder))
+        position_T, segment_BT = self.layout(segments.target_starts(target_BT))
+        x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT, position_T, fold_in(dropout, 0))
+        mask = masks.with_segments(self.target_mask(target_BT), segment_BT, segment_BT)
+        memory_mask = masks.with_segments(masks.padding(memory.mask_BS), segment_BT, memory.segment_BS)
         attention = {}
-        for number, (layer, states_BSD) in enumerate(zip(self.decoder, memory.summary, strict=True)):
+        for number, (layer, states_BSD) in enumerate(zip(self.decoder, memory.decoder_init, strict=True)):
             keys = layer.cross_attention.keys_values(states_BSD)
             x_BTD, attention[f"decoder/{number}"], attention[f"cross/{number}"] = layer(
-                x_BTD, mask, keys, memory_mask, at_site(dropout, 1 + number)
+                x_BTD, mask, keys, memory_mask, fold_in(dropout, 1 + number)
             )
         return Decoded(self.decoder_norm(x_BTD), attention)
 
     def logits(self, hidden_D: jax.Array) -> jax.Array:
-        """Linear layer before the softmax, [..., D] to float32 [..., V]; Section 3.4."""
+        """Computes logits, [..., D] to float32 [..., V]; Section 3.4."""
         return self.output.logits(hidden_D)
 
-    def start(self, memory: Memory, beams: int, max_length: int, frugal: bool = False) -> DecodeState:
-        """Projects the memory for each decoder layer, and makes empty caches of `max_length` positions."""
-        rows, dtype = memory.states_BSD.shape[0], memory.states_BSD.dtype
-        # Steps come one by one: here is where a search longer than there are positions is found.
+    def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
+        """Projects the memory for each decoder layer and makes empty caches of `max_length` positions."""
+        batch, dtype = memory.states_BSD.shape[0], memory.states_BSD.dtype
+        # Raises for a search that is longer than learned positions; its steps see only one position each.
         jax.eval_shape(self.decoder_positions, jax.ShapeDtypeStruct((max_length,), jnp.int32))
         keys = [
-            layer.cross_attention.keys_values(states_BSD).by_head()
-            for layer, states_BSD in zip(self.decoder, memory.summary, strict=True)
+            layer.cross_attention.keys_values(states_BSD).head_major()
+            for layer, states_BSD in zip(self.decoder, memory.decoder_init, strict=True)
         ]
-        caches = [layer.self_attention.empty(rows, beams, max_length, dtype, frugal) for layer in self.decoder]
-        slot_BNT = jnp.zeros((rows, beams, max_length), jnp.int32)
-        return DecodeState(fixed=(keys, memory.mask_BS), carry=slot_BNT, written=caches)
+        caches = [layer.self_attention.init_cache(batch, beams, max_length, dtype) for layer in self.decoder]
+        slot_BNT = jnp.zeros((batch, beams, max_length), jnp.int32)
+        return DecodeState(encoder_side=(keys, memory.mask_BS), per_beam=slot_BNT, cache=caches)
 
     def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
-        """One token a hypothesis; see `interface.Seq2Seq`."""
-        keys, mask_BS = state.fixed
+        """Reads one token of each hypothesis; see `interface.Seq2Seq`."""
+        keys, mask_BS = state.encoder_side
         beams = token_BN.shape[1]
-        x_BND = _embed(self.embed_target, self.decoder_positions, token_BN, position[None])  # the same for all
-        slot_BNT = state.carry.at[:, :, position].set(jnp.arange(beams)[None])
-        mask, caches = masks.ancestors(slot_BNT, position), []
-        for layer, cache, memory in zip(self.decoder, state.written, keys, strict=True):
+        x_BND = _embed(
+            self.embed_target, self.decoder_positions, token_BN, position[None]
+        )  # one position for all hypotheses
+        slot_BNT = state.per_beam.at[:, :, position].set(jnp.arange(beams)[None])
+        mask, caches = masks.beam_history(slot_BNT, position), []
+        for layer, cache, memory in zip(self.decoder, state.cache, keys, strict=True):
             x_BND, cache = layer.step(x_BND, cache, position, mask, memory, masks.padding(mask_BS))
             caches.append(cache)
-        return self.logits(self.decoder_norm(x_BND)), state._replace(carry=slot_BNT, written=caches)
+        return self.logits(self.decoder_norm(x_BND)), state._replace(per_beam=slot_BNT, cache=caches)
 
 
 def _embed(
@@ -228,10 +229,10 @@ def _embed(
     position_T: jax.Array,
     dropout: Dropout | None = None,
 ) -> jax.Array:
-    """Embeddings plus positions, and dropout on the sum; Sections 3.5, 5.4. Positions may be [B, T]."""
+    """Embeds tokens, adds positions and applies dropout to the sum; Sections 3.5, 5.4. Positions are [T] or [B, T]."""
     x_BTD = drop(embedding(token_BT), dropout, "word")
     if position_T.ndim == 1:
-        added = positions(position_T)[None]
-    else:  # from a table, for there are more of them than different ones
-        added = positions(jnp.arange(token_BT.shape[1]))[position_T]
-    return drop(x_BTD + added.astype(x_BTD.dtype), dropout, "embedding")
+        encoding = positions(position_T)[None]
+    else:  # look up in a table of all T positions: computing B · T positions takes longer
+        encoding = positions(jnp.arange(token_BT.shape[1]))[position_T]
+    return drop(x_BTD + encoding.astype(x_BTD.dtype), dropout, "embedding")

@@ -1,4 +1,4 @@
-"""How much arithmetic a program does: the floating-point operations of its matrix products, counted, not estimated."""
+"""Counts the floating-point operations of the matmuls in a program."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,38 +9,38 @@ from jax.extend import core
 
 
 def matmul_flops(function: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
-    """Operations of all matrix products of one call: a product of [m, k] and [k, n] has 2·m·k·n.
+    """Counts the operations of all matmuls in one call: a matmul of [m, k] and [k, n] has 2·m·k·n.
 
-    A scan's body counts as often as it runs; of a `cond`, the branch with most. Elementwise work is left out, as is
-    usual when work is compared with what a device can multiply.
+    The body of a scan counts once per iteration, and a `cond` as its most expensive branch. Elementwise operations do
+    not count, as is usual in comparisons with the peak of a device.
 
     Args:
-      function: what JAX can trace.
+      function: traceable by JAX.
       *args: arrays, or their shapes (`jax.ShapeDtypeStruct`).
-      **kwargs: likewise.
+      **kwargs: arrays, or their shapes.
 
     Raises:
-      ValueError: products inside a `while` loop, whose rounds cannot be known.
+      ValueError: a `while` loop contains matmuls; its number of iterations is unknown.
     """
-    return _count(jax.make_jaxpr(function)(*args, **kwargs).jaxpr)
+    return _jaxpr_flops(jax.make_jaxpr(function)(*args, **kwargs).jaxpr)
 
 
-def _count(jaxpr: core.Jaxpr) -> int:
-    return sum(_of_equation(equation) for equation in jaxpr.eqns)
+def _jaxpr_flops(jaxpr: core.Jaxpr) -> int:
+    return sum(_equation_flops(equation) for equation in jaxpr.eqns)
 
 
-def _of_equation(equation: core.JaxprEqn) -> int:
+def _equation_flops(equation: core.JaxprEqn) -> int:
     name, params = equation.primitive.name, equation.params
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]
         inner = math.prod(_shape(equation.invars[0])[axis] for axis in contracted)
         return 2 * inner * math.prod(_shape(equation.outvars[0]))
-    inside = [_count(jaxpr) for jaxpr in _jaxprs(params)]
-    if name == "while" and any(inside):
-        raise ValueError("a while loop with matrix products: how often it runs is not known before it does")
+    nested = [_jaxpr_flops(jaxpr) for jaxpr in _jaxprs(params)]
+    if name == "while" and any(nested):
+        raise ValueError("a while loop contains matmuls: its number of iterations is unknown before it runs")
     if name == "cond":
-        return max(inside)
-    return sum(inside) * (params["length"] if name == "scan" else 1)
+        return max(nested)
+    return sum(nested) * (params["length"] if name == "scan" else 1)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -48,10 +48,10 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _jaxprs(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
-    """The programs among an equation's parameters; a function that stands for its own gradient is not one of them."""
+    """Yields the jaxprs among an equation's parameters; a custom gradient is a function and not among them."""
     for value in params.values():
-        for each in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(each, core.ClosedJaxpr):
-                yield each.jaxpr
-            elif isinstance(each, core.Jaxpr):
-                yield each
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(item, core.ClosedJaxpr):
+                yield item.jaxpr
+            elif isinstance(item, core.Jaxpr):
+                yield item

@@ -1,4 +1,4 @@
-"""Which query may look at which key: bool arrays, True where it may, shaped to broadcast against scores_BHTS."""
+"""Attention masks: bool arrays that broadcast against scores_BHTS, True where a query may attend to a key."""
 
 from typing import NamedTuple
 
@@ -9,12 +9,12 @@ from transformer.spec import PAD
 
 
 def is_token(ids_BS: jax.Array) -> jax.Array:
-    """bool [B, S], False at padding."""
+    """Returns bool [B, S], False at padding."""
     return ids_BS != PAD
 
 
 def padding(mask_BS: jax.Array) -> jax.Array:
-    """bool [B, 1, 1, S]: every query sees every real token.
+    """Returns bool [B, 1, 1, S]: every query sees every token that is not padding.
 
     S: a b _        a b _
     T: x            1 1 0
@@ -24,7 +24,7 @@ def padding(mask_BS: jax.Array) -> jax.Array:
 
 
 def causal(length: int) -> jax.Array:
-    """bool [1, 1, T, T]: position t sees positions 0..t; Section 3.2.3.
+    """Returns bool [1, 1, T, T]: position t sees positions 0..t; Section 3.2.3.
 
        a b c
     a  1 0 0
@@ -35,20 +35,20 @@ def causal(length: int) -> jax.Array:
     return (column <= row)[None, None]
 
 
-def no_future(target_BT: jax.Array) -> jax.Array:
-    """`causal`, for these tokens: what a decoder is trained with, and what a search step by step has anyway."""
+def causal_from_ids(target_BT: jax.Array) -> jax.Array:
+    """Returns `causal` for these tokens: the decoder's mask in training. Stepwise decoding is always causal."""
     return causal(target_BT.shape[1])
 
 
-def no_padding(target_BT: jax.Array) -> jax.Array:
-    """`padding`, for these tokens: every position sees every real one, the one that it must predict included."""
+def padding_from_ids(target_BT: jax.Array) -> jax.Array:
+    """Returns `padding` for these tokens: every position sees all tokens, including the one that it predicts."""
     return padding(is_token(target_BT))
 
 
-class Within(NamedTuple):
-    """A mask of rows of several sentences, of which a position sees its own alone.
+class SegmentMask(NamedTuple):
+    """A mask for packed rows, in which each position sees only its segment.
 
-    In parts, for a kernel takes segments as they are, and a mask for each of them is large.
+    It keeps the mask and the segments separate: kernels take segments directly, and the full mask is large.
 
     S: 1 1 2
     T: 1      1 1 0
@@ -56,46 +56,47 @@ class Within(NamedTuple):
        2      0 0 1
     """
 
-    mask: jax.Array  # as if a row were one sentence
-    segment_BT: jax.Array  # int32, which sentence of its row each query is of
-    segment_BS: jax.Array  # and each key
+    mask: jax.Array  # the mask as if each row were one sentence
+    segment_BT: jax.Array  # int32, segment of each query
+    segment_BS: jax.Array  # int32, segment of each key
 
-    def written_out(self) -> jax.Array:
-        """bool [B, 1, T, S], or [B, H, T, S]."""
+    def materialise(self) -> jax.Array:
+        """Returns bool [B, 1, T, S], or [B, H, T, S]."""
         return self.mask & (self.segment_BT[:, None, :, None] == self.segment_BS[:, None, None, :])
 
 
-Mask = jax.Array | Within
+Mask = jax.Array | SegmentMask
 
 
-def within(mask: jax.Array, segment_BT: jax.Array | None, segment_BS: jax.Array | None) -> Mask:
-    """`mask`, and nothing of other sentences of a row, if rows hold several."""
-    return mask if segment_BT is None or segment_BS is None else Within(mask, segment_BT, segment_BS)
+def with_segments(mask: jax.Array, segment_BT: jax.Array | None, segment_BS: jax.Array | None) -> Mask:
+    """Restricts `mask` to the segments of packed rows; returns it unchanged if the rows are not packed."""
+    return mask if segment_BT is None or segment_BS is None else SegmentMask(mask, segment_BT, segment_BS)
 
 
-def written_out(mask: Mask) -> jax.Array:
-    """bool, broadcastable to [B, H, T, S]."""
-    return mask.written_out() if isinstance(mask, Within) else mask
+def materialise(mask: Mask) -> jax.Array:
+    """Returns the mask as one bool array, broadcastable to [B, H, T, S]."""
+    return mask.materialise() if isinstance(mask, SegmentMask) else mask
 
 
-def is_plain(mask: jax.Array, target: int, source: int, causal: bool) -> bool:
-    """Whether, by its shape, a mask is of one of the two kinds that attention kernels know.
+def kernel_supports(mask: jax.Array, target: int, source: int, causal: bool) -> bool:
+    """Returns whether a mask is, by its shape, of one of the two kinds that attention kernels support.
 
-    It hides padding, [B, 1, 1, S], or, where `causal` says that a square for all sentences is `causal`'s, the future,
-    [1, 1, T, T]. The masks of a search step, [B, 1, N, T · N], are neither.
+    They are padding masks, [B, 1, 1, S], and causal masks, [1, 1, T, T]. `causal` states that a square mask without a
+    batch axis is `masks.causal`. The masks of beam search, [B, 1, N, T · N], are of neither kind.
     """
     hides_future = causal and mask.shape[:2] == (1, 1) and mask.shape[2] == mask.shape[3] == target == source
     return mask.shape[1:3] == (1, 1) or hides_future
 
 
-def ancestors(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:
-    """bool [B, 1, N, T · N]: the slots where the tokens of each hypothesis up to `position` were written.
+def beam_history(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:
+    """Returns bool [B, 1, N, T · N]: the cache slots that hold each hypothesis's tokens up to `position`.
 
     Args:
-      slot_BNT: which of the N slots of each position holds the hypothesis's token.
+      slot_BNT: slot, of the N at each position, that holds the hypothesis's token.
       position: int32 [].
 
-    Hypotheses 0 and 1 at position 2, both descended from what was 1 at position 1 and 0 at position 0:
+    Example: hypotheses 0 and 1 at position 2. Both descend from hypothesis 1 at position 1 and hypothesis 0 at
+    position 0:
 
     T:  0   1   2   3
     N:  0 1 0 1 0 1 0 1

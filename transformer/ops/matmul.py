@@ -1,13 +1,12 @@
-"""Matrix products that add up in float32, and whose gradients are products of the same kind.
+"""Matmuls that accumulate in float32 and whose gradients are matmuls of the same kind.
 
-Operands of 16 bits are multiplied several times as fast as float32 by what is made for it: GPUs, TPUs, and CPUs with
-AMX or AVX-512 BF16. Two things keep a CPU from it. XLA has fast products of 16 bits for those alone whose result is
-float32 and whose left matrix lies row by row along the sum. And JAX's own gradient of such a product is one of float32,
-with an operand that was made float32 before. Here a gradient is rounded to the operands' dtype, and what does not lie
-as a CPU's products want it is written down so.
+GPUs, TPUs, and CPUs with AMX or AVX-512 BF16 multiply 16-bit operands several times as fast as float32 ones. On a CPU
+two things prevent this. XLA has fast 16-bit matmuls only for a float32 result and a left matrix that is contiguous
+along the contracted axis. And JAX computes the gradient of such a matmul in float32, with one operand converted to
+float32. This module rounds the gradient to the operands' dtype and transposes operands in memory where a CPU needs it.
 
-A matrix is the last two axes of an array; leading axes, the same for both, are products one by one. Names are BLAS's: N
-a matrix as it is, T one that is turned. No product here has a gradient in forward mode (`jax.jvp`).
+A matrix is the last two axes of an array; leading axes, equal in both operands, are batch axes. Names follow BLAS: N
+means not transposed, T transposed. No function of this module supports forward-mode differentiation (`jax.jvp`).
 """
 
 import functools
@@ -21,12 +20,12 @@ _ROWS, _COLUMNS = -2, -1
 
 
 def _product(x: jax.Array, y: jax.Array, along: tuple[int, int], out: Any) -> jax.Array:
-    """The product that sums along an axis of each."""
+    """Computes the matmul that contracts axis `along` of each operand."""
     leading = tuple(range(x.ndim - 2))
     dimensions = (((x.ndim + along[0],), (y.ndim + along[1],)), (leading, leading))
     if out == jnp.float32 or x.dtype == jnp.float32:
         return jax.lax.dot_general(x, y, dimensions, preferred_element_type=out)
-    # Others add up in float32 whatever they are asked to give, and need no second pass to round it.
+    # Other backends accumulate in float32 whatever the output dtype, and need no second pass to round.
     return jax.lax.platform_dependent(
         x,
         y,
@@ -40,37 +39,37 @@ _nt = jax.custom_vjp(lambda x, y, out: _product(x, y, (_COLUMNS, _COLUMNS), out)
 
 
 def nn(x_MK: jax.Array, y_KN: jax.Array, out: Any) -> jax.Array:
-    """x y; of dtype `out`."""
+    """Computes x y in dtype `out`."""
     return cast(jax.Array, _nn(x_MK, y_KN, out))
 
 
 def nt(x_MK: jax.Array, y_NK: jax.Array, out: Any) -> jax.Array:
-    """x yᵀ; of dtype `out`."""
+    """Computes x yᵀ in dtype `out`."""
     return cast(jax.Array, _nt(x_MK, y_NK, out))
 
 
 def tn(x_KM: jax.Array, y_KN: jax.Array, out: Any) -> jax.Array:
-    """xᵀ y; of dtype `out`. It has no gradient of this kind: it is one.
+    """Computes xᵀ y in dtype `out`. It serves as a gradient, and its own gradient is JAX's.
 
-    Not the transpose of yᵀ x, as JAX's own rule has it: XLA then works out all that led to y, dropout and norm
-    included, a second time, column by column.
+    It is not the transpose of yᵀ x, as in JAX's rule: XLA then recomputes the producers of y, including dropout and
+    norm, column by column.
     """
     plain = functools.partial(_product, along=(_ROWS, _ROWS), out=out)
     if x_KM.dtype == jnp.float32:
         return plain(x_KM, y_KN)
 
-    def turned_first(x_KM: jax.Array, y_KN: jax.Array) -> jax.Array:
+    def transpose_first(x_KM: jax.Array, y_KN: jax.Array) -> jax.Array:
         x_MK = with_layout_constraint(x_KM.swapaxes(_ROWS, _COLUMNS), Layout(tuple(range(x_KM.ndim))))
         return _product(x_MK, y_KN, (_COLUMNS, _ROWS), out)
 
-    return jax.lax.platform_dependent(x_KM, y_KN, cpu=turned_first, default=plain)
+    return jax.lax.platform_dependent(x_KM, y_KN, cpu=transpose_first, default=plain)
 
 
 _affine = jax.custom_vjp(lambda x, kernel, bias: nn(x, kernel, x.dtype) + bias[None])
 
 
 def affine(x_ND: jax.Array, kernel_DF: jax.Array, bias_F: jax.Array) -> jax.Array:
-    """x W + b, the same for each row; of the dtype of `x_ND`, as the others are."""
+    """Computes x W + b for each row, in the dtype of `x_ND`, which `kernel_DF` and `bias_F` share."""
     return cast(jax.Array, _affine(x_ND, kernel_DF, bias_F))
 
 
@@ -90,14 +89,14 @@ def _nt_backward(out: Any, saved: _Pair, gradient_MN: jax.Array) -> _Pair:
 
 
 def _affine_backward(saved: _Pair, gradient_NF: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    def by_product(gradient_NF: jax.Array) -> jax.Array:
+    def by_matmul(gradient_NF: jax.Array) -> jax.Array:
         ones_1N = jnp.ones((1, gradient_NF.shape[0]), gradient_NF.dtype)
         return nn(ones_1N, gradient_NF, gradient_NF.dtype)[0]
 
-    # A CPU's sum over rows reads a matrix column by column; others' products of float32 are less exact than their sums.
+    # On a CPU a sum over rows reads the matrix column by column. Elsewhere float32 matmuls are less exact than sums.
     bias_F = jax.lax.platform_dependent(
         gradient_NF,
-        cpu=by_product,
+        cpu=by_matmul,
         default=lambda gradient_NF: jnp.sum(gradient_NF, 0, jnp.float32).astype(gradient_NF.dtype),
     )
     return *_nn_backward(None, saved, gradient_NF), bias_F

@@ -1,4 +1,4 @@
-"""How sentences lie in the rows of a batch: one a row, or several, one after the other."""
+"""The layout of sentences in the rows of a batch: one sentence per row, or several in a packed row."""
 
 from typing import NamedTuple
 
@@ -8,40 +8,40 @@ import jax.numpy as jnp
 from transformer.spec import BOS, EOS, PAD
 
 
-class Places(NamedTuple):
-    """Where the tokens of a batch stand."""
+class Layout(NamedTuple):
+    """Position and segment of every token of a batch."""
 
-    position_T: jax.Array  # int32, in its sentence; [T] where that is the same in all rows, else [B, T]
-    segment_BT: jax.Array | None = None  # int32, which of its row's sentences, from 1 on; None: there is one a row
-
-
-def alone(begins_BT: jax.Array) -> Places:
-    """Of rows with a sentence each."""
-    return Places(jnp.arange(begins_BT.shape[1]))
+    position_T: jax.Array  # int32, position in the sentence; [T] if equal in all rows, else [B, T]
+    segment_BT: jax.Array | None = None  # int32, number of the sentence in its row, from 1; None: one per row
 
 
-def packed(begins_BT: jax.Array) -> Places:
-    """Of rows with several sentences, which begin where `begins_BT` is True.
+def one_per_row(starts_BT: jax.Array) -> Layout:
+    """Returns the layout of rows with one sentence each."""
+    return Layout(jnp.arange(starts_BT.shape[1]))
 
-    begins   1 0 0 1 0 1 0
+
+def packed(starts_BT: jax.Array) -> Layout:
+    """Returns the layout of packed rows, whose sentences start where `starts_BT` is True.
+
+    starts   1 0 0 1 0 1 0
     segment  1 1 1 2 2 3 3
     position 0 1 2 0 1 0 1
     """
-    number_BT = jnp.broadcast_to(jnp.arange(begins_BT.shape[1]), begins_BT.shape)
-    first_BT = jax.lax.cummax(jnp.where(begins_BT, number_BT, 0), axis=1)
-    return Places(number_BT - first_BT, jnp.cumsum(begins_BT, axis=1, dtype=jnp.int32))
+    index_BT = jnp.broadcast_to(jnp.arange(starts_BT.shape[1]), starts_BT.shape)
+    first_BT = jax.lax.cummax(jnp.where(starts_BT, index_BT, 0), axis=1)
+    return Layout(index_BT - first_BT, jnp.cumsum(starts_BT, axis=1, dtype=jnp.int32))
 
 
-def source_begins(source_BS: jax.Array) -> jax.Array:
-    """bool [B, S]: what begins a row, or follows EOS. Padding, after the last EOS, is a sentence of its own."""
-    return ~_after(source_BS != EOS)
+def source_starts(source_BS: jax.Array) -> jax.Array:
+    """Returns bool [B, S], True at the start of a row and after EOS. Padding after the last EOS is a segment."""
+    return ~_previous(source_BS != EOS)
 
 
-def target_begins(target_BT: jax.Array) -> jax.Array:
-    """bool [B, T] of what a decoder reads: BOS, and where padding begins, which is a sentence of its own."""
-    return (target_BT == BOS) | ((target_BT == PAD) & ~_after(target_BT == PAD))
+def target_starts(target_BT: jax.Array) -> jax.Array:
+    """Returns bool [B, T] for a decoder's input, True at BOS and at the start of padding, which is a segment."""
+    return (target_BT == BOS) | ((target_BT == PAD) & ~_previous(target_BT == PAD))
 
 
-def _after(holds_BT: jax.Array) -> jax.Array:
-    """Where `holds_BT` was True one position before; nowhere at the begin of a row."""
+def _previous(holds_BT: jax.Array) -> jax.Array:
+    """Returns `holds_BT` of the previous position; False at the start of a row."""
     return jnp.concatenate([jnp.zeros_like(holds_BT[:, :1]), holds_BT[:, :-1]], axis=1)

@@ -1,26 +1,26 @@
-"""The largest of many numbers, as of a vocabulary's logits, without a look at each of them by itself on a CPU.
+"""Top-k and argmax over long axes, such as a vocabulary's logits, that are fast on a CPU.
 
-XLA's loop on a CPU for `argmax` and `top_k` goes from number to number; its `max` takes sixteen at a time. So the
-largest of each block are found first: what is looked for lies in the blocks with the largest of those.
+On a CPU XLA compiles `argmax` and `top_k` to scalar loops, and `max` to vector instructions over sixteen numbers. This
+module takes the maximum of each block first, and then searches only the blocks with the largest maxima.
 """
 
 import jax
 import jax.numpy as jnp
 
-_FEWEST = 1024  # numbers; fewer are soon looked through
-_BLOCK = 64  # numbers, about; what most vocabularies can be divided by
+_MIN_LENGTH = 1024  # below this a direct search is fast enough
+_BLOCK = 64  # preferred block size; most vocabularies have a divisor near it
 _SIZES = range(16, 257)
 
 
 def top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """`jax.lax.top_k` along the last axis, to the bit and to the order of equals: those of lower index come first.
+    """Computes `jax.lax.top_k` along the last axis, bit for bit. Of equal numbers, the lower index comes first.
 
     Args:
       x: [..., numbers].
-      count: how many of them.
+      count: how many to return.
 
     Returns:
-      The largest, descending, and their indices, int32; both [..., count].
+      The largest numbers in descending order, and their int32 indices; both [..., count].
     """
     size = block_size(x.shape[-1], count)
     if not size:
@@ -29,30 +29,30 @@ def top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     def by_blocks(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         blocks = x.reshape(-1, x.shape[-1] // size, size)
         _, chosen = jax.lax.top_k(jnp.max(blocks, axis=-1), count)
-        chosen = jnp.sort(chosen, axis=-1)  # so that of equal numbers the first stays the first
+        chosen = jnp.sort(chosen, axis=-1)  # keeps the order of equal numbers
         first = jnp.arange(len(blocks))[:, None] * blocks.shape[1]
         candidates = blocks.reshape(-1, size)[first + chosen].reshape(len(blocks), -1)
-        found, place = jax.lax.top_k(candidates, count)
-        index = jnp.take_along_axis(chosen, place // size, axis=1) * size + place % size
+        largest, offset = jax.lax.top_k(candidates, count)
+        index = jnp.take_along_axis(chosen, offset // size, axis=1) * size + offset % size
         shape = (*x.shape[:-1], count)
-        return found.reshape(shape), index.reshape(shape)
+        return largest.reshape(shape), index.reshape(shape)
 
     return jax.lax.platform_dependent(x, cpu=by_blocks, default=lambda x: _top_k(x, count))
 
 
 def _top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    largest, index = jax.lax.top_k(x, count)  # which gives a list
+    largest, index = jax.lax.top_k(x, count)  # returns a list, not a tuple
     return largest, index
 
 
 def argmax(x: jax.Array) -> jax.Array:
-    """`jnp.argmax` along the last axis, int32: of equal numbers the first."""
+    """Computes `jnp.argmax` along the last axis, int32. Of equal numbers, the first wins."""
     return jax.lax.platform_dependent(
         x, cpu=lambda x: top_k(x, 1)[1][..., 0], default=lambda x: jnp.argmax(x, axis=-1).astype(jnp.int32)
     )
 
 
 def block_size(length: int, count: int) -> int:
-    """How many numbers to a block, so that blocks are of one size; 0 where they would not pay."""
+    """Returns the size of equal blocks that divide `length`, or 0 if blocks would not be faster."""
     sizes = [size for size in _SIZES if length % size == 0 and 4 * count * size <= length]
-    return min(sizes, key=lambda size: abs(size - _BLOCK)) if sizes and length >= _FEWEST else 0
+    return min(sizes, key=lambda size: abs(size - _BLOCK)) if sizes and length >= _MIN_LENGTH else 0

@@ -1,1 +1,1 @@
-"""Turning batches into parameters."""
+"""Training: optimizer, step, partitioning over devices, checkpoints and the training loop."""

@@ -1,4 +1,4 @@
-"""A compiled step with one program for each shape of batch, compiled on threads before it is needed."""
+"""Ahead-of-time compilation of a step: one program for each batch shape, compiled on threads before it is needed."""
 
 import concurrent.futures
 from collections.abc import Callable, Sequence
@@ -8,69 +8,69 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 
-_LOOK = 0.2  # seconds between two looks at whether to go on waiting
+_POLL_SECONDS = 0.2  # time between two calls of `check`
 
-Shape = tuple[int, int, int]  # rows, source width, target width of a batch
+StepShape = tuple[int, int, int]  # rows, source width and target width of a batch
 
 
-class ShapedStep:
-    """A compiled step with one program for each shape of batch, compiled on threads before it is needed.
+class CompiledSteps:
+    """A compiled step with one program for each batch shape, compiled on threads before it is needed.
 
     Args:
-      step: a jitted step, (state, source_BS, target_BT, numbers) → (state, sums).
-      state, numbers: arguments of the step, or their shapes.
-      laid: of such a tree, its shapes as they lie on the devices.
-      by_row: how a batch does.
-      shapes: all there will be, the first needed first.
-      leading: axes of a batch before its rows.
-      check: is called several times a second while a program is waited for, and may raise.
-      threads: how many programs are compiled at a time.
+      step: a jitted step, (state, source_BS, target_BT, hyperparams) → (state, sums).
+      state, hyperparams: arguments of the step, or their shapes.
+      abstract: returns the shapes and shardings of such a tree.
+      batch_sharding: sharding of a batch.
+      shapes: all batch shapes, in the order of their first use.
+      leading_shape: axes of a batch before its rows.
+      check: called several times per second while a program is not ready; may raise.
+      threads: number of programs compiled concurrently.
     """
 
     def __init__(
         self,
         step: Any,
         state: Any,
-        numbers: Any,
-        laid: Callable[[Any], Any],
-        by_row: NamedSharding,
-        shapes: Sequence[Shape],
-        leading: tuple[int, ...] = (),
+        hyperparams: Any,
+        abstract: Callable[[Any], Any],
+        batch_sharding: NamedSharding,
+        shapes: Sequence[StepShape],
+        leading_shape: tuple[int, ...] = (),
         check: Callable[[], None] = lambda: None,
         threads: int = 2,
     ) -> None:
-        def compiled(shape: Shape) -> Callable[..., Any]:
+        def compile_for(shape: StepShape) -> Callable[..., Any]:
             rows, *widths = shape
-            sizes = [(*leading, rows, width) for width in widths]
-            batch = [jax.ShapeDtypeStruct(size, jnp.int32, sharding=by_row) for size in sizes]
-            return step.lower(state, *batch, numbers).compile()
+            sizes = [(*leading_shape, rows, width) for width in widths]
+            batch = [jax.ShapeDtypeStruct(size, jnp.int32, sharding=batch_sharding) for size in sizes]
+            return step.lower(state, *batch, hyperparams).compile()
 
-        # Threads and not processes: XLA compiles outside of the interpreter lock.
+        # Threads and not processes: XLA releases the interpreter lock while it compiles.
         pool = concurrent.futures.ThreadPoolExecutor(threads)
-        state, numbers = laid(state), laid(numbers)
-        self._programs = {shape: pool.submit(compiled, shape) for shape in shapes}
+        state, hyperparams = abstract(state), abstract(hyperparams)
+        self._programs = {shape: pool.submit(compile_for, shape) for shape in shapes}
         self._check = check
         pool.shutdown(wait=False)
 
-    def __call__(self, state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
-        """Runs the program of the batch's shape, as soon as it is compiled.
+    def __call__(self, state: Any, source_BS: jax.Array, target_BT: jax.Array, hyperparams: Any) -> Any:
+        """Runs the program for the batch's shape; waits until it is compiled.
 
         Raises:
-          ValueError: a batch of another shape than was announced.
+          ValueError: the batch has a shape that was not announced.
         """
         shape = (source_BS.shape[-2], source_BS.shape[-1], target_BT.shape[-1])
         if shape not in self._programs:
-            raise ValueError(f"batch of shape {shape}, which is none of the {len(self._programs)} compiled for")
-        return self._program(shape)(state, source_BS, target_BT, numbers)
+            raise ValueError(f"batch of shape {shape}: not one of the {len(self._programs)} compiled shapes")
+        return self._program(shape)(state, source_BS, target_BT, hyperparams)
 
-    def _program(self, shape: Shape) -> Any:
+    def _program(self, shape: StepShape) -> Any:
         while not (program := self._programs[shape]).done():
             self._check()
-            concurrent.futures.wait([program], timeout=_LOOK)
+            concurrent.futures.wait([program], timeout=_POLL_SECONDS)
         return program.result()
 
-    def memory(self, shape: Shape) -> tuple[int, int]:
-        """Bytes on a device for a batch of `shape`: of the state and other arguments, and of what is worked out."""
+    def memory_bytes(self, shape: StepShape) -> tuple[int, int]:
+        """Returns bytes per device for a batch of `shape`: of the state and other arguments, and of temporaries."""
         sizes = self._program(shape).memory_analysis()
-        fixed = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-        return fixed, sizes.temp_size_in_bytes
+        arguments = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+        return arguments, sizes.temp_size_in_bytes

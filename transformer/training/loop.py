@@ -1,6 +1,6 @@
-"""The training loop: dispatches steps, and looks at a step's sums only after the next one is under way.
+"""The training loop. It dispatches a step before it reads the sums of the previous one, so the device never waits.
 
-It drives one run, or several that go in step: a population, see `training/population.py`.
+It trains one run, or a population of several in lockstep; see `training/population.py`.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from transformer.training.state import TrainState
 from transformer.training.step import StepSums
 
 
-class Batch(Protocol):
-    """What the loop needs to know of a batch, which is on the devices."""
+class DeviceBatch(Protocol):
+    """A batch on the devices."""
 
     @property
     def source(self) -> Any:
@@ -33,50 +33,50 @@ class Batch(Protocol):
 
 @dataclasses.dataclass
 class Hooks:
-    """What happens beside training; each is told the number of updates made.
+    """Callbacks of the loop for one run; each gets the number of updates so far.
 
     Attributes:
-      log: receives the metrics of the steps since the last call; of several runs in step, also how many they were.
-      evaluate: measures the state on the validation split.
+      log: receives the metrics of the steps since the last call; for a population also the number of members.
+      evaluate: evaluates the state on the validation split.
       save: writes a checkpoint.
-      best: is told when an evaluation is the best so far, if early stopping is on.
-      spoiled: is told of an update that was skipped, for its gradient was not finite.
-      progress: is told of every step's dispatch.
-      clock: seconds, from any origin.
-      check: raises, at the end of any update, what is to end training there.
-      alone: whether no other process takes part, which could not join in saving what is left when this one fails.
+      best: called after the best evaluation so far, if early stopping is on.
+      nonfinite: called after an update that was skipped because its gradient was not finite.
+      progress: called after the dispatch of every update.
+      clock: returns seconds, from any origin.
+      check: called after every update; raises to stop training.
+      single_process: whether this is the only process. After an error in one of several, the others cannot join a save.
     """
 
     log: Callable[[int, dict[str, float]], None]
     evaluate: Callable[[int, TrainState], dict[str, float]]
     save: Callable[[int, TrainState], None]
     best: Callable[[int, TrainState], None]
-    spoiled: Callable[[int], None]
+    nonfinite: Callable[[int], None]
     progress: Callable[[int], None]
     clock: Callable[[], float]
     check: Callable[[int], None] = lambda update: None
-    alone: bool = True
+    single_process: bool = True
 
 
 class DivergenceError(ArithmeticError):
-    """Too many updates in a row had no finite gradient; the state is that before the first of them."""
+    """Too many consecutive updates had no finite gradient; the state is the one before the first of them."""
 
 
-class Meter:
-    """Adds up the sums of steps, and turns them into means when asked.
+class MetricAccumulator:
+    """Accumulates the sums of steps and reports their means.
 
-    Sums are scalars, or have an axis of members that make their steps together.
+    Sums are scalars, or have an axis of members.
 
     Args:
-      clock: seconds, from any origin.
-      look: is given (update, gradient norm of each member) of every step once it is read.
+      clock: returns seconds, from any origin.
+      on_step: receives (update, gradient norm of each member) of every step when it is read.
     """
 
     def __init__(
-        self, clock: Callable[[], float], look: Callable[[int, np.ndarray], None] = lambda update, norms: None
+        self, clock: Callable[[], float], on_step: Callable[[int, np.ndarray], None] = lambda update, norms: None
     ) -> None:
         self._clock = clock
-        self._look = look
+        self._on_step = on_step
         self._latest: StepSums | None = None
         self._update = 0
         self._reset()
@@ -87,37 +87,37 @@ class Meter:
         self._paused = 0.0
 
     def add(self, step: StepSums, update: int = 0) -> None:
-        """Takes a step that was just dispatched, and reads the one before it: the device never waits for the host."""
-        before, self._latest = self._latest, step
-        of, self._update = self._update, update
-        self._read(before, of)
+        """Adds a step that was just dispatched, and reads the previous one, so that the device never waits."""
+        previous, self._latest = self._latest, step
+        previous_update, self._update = self._update, update
+        self._read(previous, previous_update)
 
     def _read(self, step: StepSums | None, update: int) -> None:
         if step is None:
             return
         sums, norm = jax.device_get((step.sums, step.gradient_norm))
-        each = (np.asarray(value, np.float64) for value in (sums.loss, sums.nll, sums.weight))
-        self._sums = self._sums + np.stack([np.atleast_1d(value) for value in each])
-        self._look(update, np.atleast_1d(norm))
+        values = (np.asarray(value, np.float64) for value in (sums.loss, sums.nll, sums.weight))
+        self._sums = self._sums + np.stack([np.atleast_1d(value) for value in values])
+        self._on_step(update, np.atleast_1d(norm))
 
     def pause(self, seconds: float) -> None:
-        """Leaves `seconds` spent on something else out of the speed."""
+        """Excludes `seconds` from the speed, such as the time of an evaluation."""
         self._paused += seconds
 
     def report(self) -> list[dict[str, float]]:
-        """Of each member, means since the last report in nats and tokens per second; waits for the latest step.
+        """Returns each member's means since the last report, in nats, and tokens per second. Waits for the last step.
 
         Raises:
-          ValueError: no step was added since.
+          ValueError: no step was added since the last report.
         """
         if self._latest is None:
             raise ValueError("no step to report on")
         last, self._latest = self._latest, None
         self._read(last, self._update)
         seconds = max(self._clock() - self._since - self._paused, 1e-9)
-        facts = np.stack([np.atleast_1d(np.asarray(fact)) for fact in (last.gradient_norm, last.learning_rate)])
+        last_values = np.stack([np.atleast_1d(np.asarray(value)) for value in (last.gradient_norm, last.learning_rate)])
         reports = []
-        for (loss, nll, tokens), (norm, rate) in zip(self._sums.T.tolist(), facts.T.tolist(), strict=True):
+        for (loss, nll, tokens), (norm, rate) in zip(self._sums.T.tolist(), last_values.T.tolist(), strict=True):
             weight = max(tokens, 1.0)
             reports.append(
                 {
@@ -134,12 +134,12 @@ class Meter:
         return reports
 
 
-class Stopping:
-    """Early stopping: enough evaluations in a row without improvement.
+class EarlyStopping:
+    """Stops training after `patience` consecutive evaluations without improvement.
 
     Args:
       metric: "none", "loss" or "bleu".
-      patience: how many are enough.
+      patience: number of evaluations.
     """
 
     def __init__(self, metric: str, patience: int) -> None:
@@ -147,57 +147,57 @@ class Stopping:
         self._best = math.inf
         self._without = 0
 
-    def improved(self, values: dict[str, float]) -> bool:
-        """Takes note of an evaluation; whether it is the best so far."""
+    def update(self, values: dict[str, float]) -> bool:
+        """Records an evaluation; returns whether it is the best so far."""
         if self._metric == "none":
             return False
         value = -values["bleu"] if self._metric == "bleu" else values["loss"]
-        better = value < self._best
-        self._best = value if better else self._best
-        self._without = 0 if better else self._without + 1
-        return better
+        improved = value < self._best
+        self._best = value if improved else self._best
+        self._without = 0 if improved else self._without + 1
+        return improved
 
     @property
-    def stop(self) -> bool:
-        """Whether to go no further."""
+    def should_stop(self) -> bool:
+        """Whether patience is exhausted."""
         return self._without >= self._patience
 
 
 class _Member:
-    """One run in the loop: what happens beside its training, and whether it goes on."""
+    """One run in the loop: its hooks, and whether it has stopped early."""
 
     def __init__(self, spec: Spec, hooks: Hooks, past: Iterable[dict[str, float]]) -> None:
         self.hooks = hooks
-        self._stopping = Stopping(spec.train.early_stopping, spec.train.patience)
-        self.evaluated = 0
+        self._early_stopping = EarlyStopping(spec.train.early_stopping, spec.train.patience)
+        self.last_evaluated = 0
         for values in past:
-            self._stopping.improved(values)
-            self.evaluated = int(values.get("step", 0))
-        self.over = self._stopping.stop
+            self._early_stopping.update(values)
+            self.last_evaluated = int(values.get("step", 0))
+        self.stopped = self._early_stopping.should_stop
         self._limit = spec.train.nonfinite_limit
-        self._spoiled = 0  # updates in a row
+        self._nonfinite = 0  # consecutive updates
 
-    def look(self, update: int, state: TrainState, evaluating: bool, saving: bool) -> None:
-        """Evaluates and saves what is due."""
-        if evaluating and self._stopping.improved(self.hooks.evaluate(update, state)):
+    def evaluate_and_save(self, update: int, state: TrainState, evaluating: bool, saving: bool) -> None:
+        """Evaluates and saves as requested; also saves when the run stops early."""
+        if evaluating and self._early_stopping.update(self.hooks.evaluate(update, state)):
             self.hooks.best(update, state)
-        self.over = self._stopping.stop
-        if saving or self.over:
+        self.stopped = self._early_stopping.should_stop
+        if saving or self.stopped:
             self.hooks.save(update, state)
 
     def check_gradient(self, update: int, norm: float) -> None:
-        """Takes note of an update's gradient norm; 0 says that gradients were only added up."""
+        """Records a gradient norm, where 0 means that gradients were only accumulated."""
         if math.isfinite(norm):
-            self._spoiled = 0 if norm > 0 else self._spoiled
+            self._nonfinite = 0 if norm > 0 else self._nonfinite
             return
-        self._spoiled += 1
-        self.hooks.spoiled(update)
-        if self._spoiled >= self._limit:
-            raise DivergenceError(f"no finite gradient in {self._spoiled} updates in a row, the last of them {update}")
+        self._nonfinite += 1
+        self.hooks.nonfinite(update)
+        if self._nonfinite >= self._limit:
+            raise DivergenceError(f"no finite gradient in {self._nonfinite} consecutive updates up to {update}")
 
 
 class _Members:
-    """The runs in the loop, and what is due for them."""
+    """All runs in the loop."""
 
     def __init__(
         self,
@@ -207,55 +207,55 @@ class _Members:
     ) -> None:
         self._every = spec.evaluate.every
         self._members = [_Member(spec, hooks, past) for hooks, past in runs]
-        self._member = member
+        self._member_state = member
         self._clock = self._members[0].hooks.clock
-        self.meter = Meter(self._clock, self._check_gradients)
+        self.metrics = MetricAccumulator(self._clock, self._check_gradients)
 
     def _check_gradients(self, update: int, norms: np.ndarray) -> None:
-        for each, norm in zip(self._members, norms.tolist(), strict=True):
-            if not each.over:
-                each.check_gradient(update, norm)
+        for member, norm in zip(self._members, norms.tolist(), strict=True):
+            if not member.stopped:
+                member.check_gradient(update, norm)
 
-    def going(self) -> list[tuple[int, _Member]]:
-        """Those that have not stopped early, and their numbers."""
-        return [(number, each) for number, each in enumerate(self._members) if not each.over]
+    def active(self) -> list[tuple[int, _Member]]:
+        """Returns the members that have not stopped early, with their indices."""
+        return [(index, member) for index, member in enumerate(self._members) if not member.stopped]
 
-    def catch_up(self, start: int, state: TrainState) -> None:
-        """Makes up for an evaluation that a run was cut off before."""
-        for number, each in self.going():
-            if start > each.evaluated and start % self._every == 0:
-                each.look(start, self._member(state, number), evaluating=True, saving=False)
+    def evaluate_missed(self, start: int, state: TrainState) -> None:
+        """Evaluates members that were interrupted between a save and its evaluation."""
+        for index, member in self.active():
+            if start > member.last_evaluated and start % self._every == 0:
+                member.evaluate_and_save(start, self._member_state(state, index), evaluating=True, saving=False)
 
     def progress(self, update: int) -> None:
-        """Tells all of an update."""
-        for _, each in self.going():
-            each.hooks.progress(update)
+        """Calls the progress hooks."""
+        for _, member in self.active():
+            member.hooks.progress(update)
 
     def log(self, update: int) -> None:
-        """Gives each its metrics."""
-        values, going = self.meter.report(), self.going()
-        share = {"members": float(len(going))} if len(self._members) > 1 else {}
-        for number, each in going:
-            each.hooks.log(update, values[number] | share)
+        """Logs each member's metrics."""
+        values, active = self.metrics.report(), self.active()
+        count = {"members": float(len(active))} if len(self._members) > 1 else {}
+        for index, member in active:
+            member.hooks.log(update, values[index] | count)
 
-    def look(self, update: int, state: TrainState, evaluating: bool, saving: bool) -> None:
-        """Evaluates and saves what is due."""
-        paused = self._clock()
-        for number, each in self.going():
-            each.look(update, self._member(state, number), evaluating, saving)
-        self.meter.pause(self._clock() - paused)
+    def evaluate_and_save(self, update: int, state: TrainState, evaluating: bool, saving: bool) -> None:
+        """Evaluates and saves the active members as requested."""
+        start = self._clock()
+        for index, member in self.active():
+            member.evaluate_and_save(update, self._member_state(state, index), evaluating, saving)
+        self.metrics.pause(self._clock() - start)
 
-    def rescue(self, update: int, state: TrainState, error: BaseException) -> None:
-        """Saves what there is, unless the devices have it no more, or an error in this process alone ends training."""
+    def save_on_error(self, update: int, state: TrainState, error: BaseException) -> None:
+        """Saves the state, unless it was donated or only this process has failed."""
         arrays = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)]
-        together = self._members[0].hooks.alone or not isinstance(error, Exception)
-        if together and not any(leaf.is_deleted() for leaf in arrays):
+        all_processes = self._members[0].hooks.single_process or not isinstance(error, Exception)
+        if all_processes and not any(leaf.is_deleted() for leaf in arrays):
             with contextlib.suppress(ValueError):  # nothing to report since the last save
                 self.log(update)
-            self.look(update, state, evaluating=False, saving=True)
+            self.evaluate_and_save(update, state, evaluating=False, saving=True)
 
     def check(self, update: int) -> None:
-        """Raises what is to end training."""
+        """Calls the check hook, which may raise."""
         self._members[0].hooks.check(update)
 
 
@@ -263,57 +263,58 @@ def fit(
     spec: Spec,
     step: Callable[..., tuple[TrainState, StepSums]],
     state: TrainState,
-    numbers: Any,
+    hyperparams: Any,
     start: int,
-    batches: Iterator[Batch],
+    batches: Iterator[DeviceBatch],
     runs: Sequence[tuple[Hooks, Iterable[dict[str, float]]]],
     member: Callable[[TrainState, int], TrainState],
 ) -> TrainState:
     """Trains from update `start` to `spec.train.steps`, or until early stopping; returns the last state.
 
-    Several runs go in step where state, numbers and batches are all runs' in one. One that has stopped early hears
-    nothing any more, and what becomes of its part of the state is of no account; the others go on.
+    The runs of a population train in lockstep, on a stacked state, stacked hyperparams and stacked batches. The hooks
+    of a run that has stopped early are not called again, and its part of the state has no meaning from then on; the
+    others continue.
 
     Args:
-      spec: the experiment; of several, what they have in common.
-      step: the compiled step, (state, source_BS, target_BT, numbers) → (state, StepSums).
-      state: on the devices; donated, but on a CPU.
-      numbers: settings on the devices, see `training.step.numbers`.
-      start: updates that `state` has seen.
+      spec: the experiment; for a population, the settings that the members share.
+      step: the compiled step, (state, source_BS, target_BT, hyperparams) → (state, StepSums).
+      state: on the devices; donated, except on a CPU.
+      hyperparams: on the devices; see `training.step.hyperparams`.
+      start: number of updates that `state` has seen.
       batches: on the devices, from the state's position on.
-      runs: of each, what happens beside training, and results of its earlier evaluations, for early stopping. The first
-        one's clock counts.
-      member: (state, number) → the state of one run.
+      runs: for each run its hooks and the results of its earlier evaluations, for early stopping. The first run's clock
+        is used.
+      member: (state, index) → the state of one run.
 
     Raises:
-      DivergenceError: updates had no finite gradient, `train.nonfinite_limit` in a row.
+      DivergenceError: `train.nonfinite_limit` consecutive updates had no finite gradient.
     """
     members = _Members(spec, runs, member)
-    made, whole = start, True  # updates, and whether no gradients of a further one are pending
+    completed, pending = start, False  # updates, and whether gradients of a further one are pending
     try:
-        members.catch_up(start, state)
+        members.evaluate_missed(start, state)
         for update in range(start + 1, spec.train.steps + 1):
-            if not members.going():
+            if not members.active():
                 break
             for _ in range(spec.train.accumulate):
                 batch = next(batches)
-                state, sums = step(state, batch.source, batch.target, numbers)
-                whole = False
-                members.meter.add(sums, update)
-            made, whole = update, True
+                state, sums = step(state, batch.source, batch.target, hyperparams)
+                pending = True
+                members.metrics.add(sums, update)
+            completed, pending = update, False
             members.progress(update)
             last = update == spec.train.steps
             evaluating, saving = (last or update % every == 0 for every in (spec.evaluate.every, spec.checkpoint.every))
-            # A save begins a new window of metrics, so that a run continued from it logs what it itself would have.
+            # A save starts a new window of metrics, so that a resumed run logs the same metrics as without the break.
             if evaluating or saving or update % spec.train.log_every == 0:
                 members.log(update)
             if evaluating or saving:
-                members.look(update, state, evaluating, saving)
+                members.evaluate_and_save(update, state, evaluating, saving)
             members.check(update)
     except DivergenceError:
         raise
-    except BaseException as error:  # whatever ends training
-        if made > start and whole:
-            members.rescue(made, state, error)
+    except BaseException as error:  # including KeyboardInterrupt
+        if completed > start and not pending:
+            members.save_on_error(completed, state, error)
         raise
     return state

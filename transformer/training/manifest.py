@@ -1,7 +1,7 @@
-"""What the files of a checkpoint hold: their SHA-256, kept among them.
+"""Manifests of checkpoints: a file with the SHA-256 of all other files.
 
-A file that was cut off makes a reader fail with a message about something else, and one flipped bit is read as another
-number without any message. `sha256sum --check manifest.sha256`, in the folder, says what `damage` says.
+A truncated file makes a reader fail with a misleading message, and a flipped bit is read as another number without any
+message. `sha256sum --check manifest.sha256` in the folder finds the same damage as `first_fault`.
 """
 
 import concurrent.futures
@@ -12,37 +12,37 @@ NAME = "manifest.sha256"
 
 
 def write(folder: pathlib.Path) -> None:
-    """Writes the manifest of all files below `folder`'s folders."""
-    # Not of files in the folder itself: Orbax notes there when the checkpoint was committed, which is after this.
+    """Writes the manifest of all files in the subfolders of `folder`."""
+    # Without files directly in `folder`: Orbax later writes the time of the commit to one of them.
     files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
     with concurrent.futures.ThreadPoolExecutor() as pool:
         lines = [
             f"{digest}  {path.relative_to(folder).as_posix()}\n"
             for path, digest in zip(files, pool.map(_digest, files), strict=True)
         ]
-    # At once: the folder is no checkpoint yet, and what is cut off here never becomes one.
+    # Not atomic: the folder is not a checkpoint yet, and does not become one if this write is interrupted.
     (folder / NAME).write_text("".join(lines), encoding="utf-8")
 
 
-def steps(folder: pathlib.Path) -> list[int]:
-    """Numbers of the checkpoints in `folder`, in no order; what is half written or set aside has a longer name."""
+def checkpoint_steps(folder: pathlib.Path) -> list[int]:
+    """Returns the steps of the checkpoints in `folder`, unordered; incomplete and quarantined ones have other names."""
     return [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
 
 
-def there(folder: pathlib.Path) -> bool:
-    """Whether the folder has a manifest."""
+def exists(folder: pathlib.Path) -> bool:
+    """Returns whether the folder has a manifest."""
     return (folder / NAME).is_file()
 
 
-def damage(folder: pathlib.Path) -> str | None:
-    """The first thing that is wrong with the files in `folder`, or None."""
+def first_fault(folder: pathlib.Path) -> str | None:
+    """Returns a description of the first damaged file in `folder`, or None."""
     try:
-        return _damage(folder)
-    except OSError as error:  # also of a file that is deleted meanwhile
+        return _first_fault(folder)
+    except OSError as error:  # includes a file that is deleted concurrently
         return f"{error.filename} cannot be read ({error.strerror})"
 
 
-def _damage(folder: pathlib.Path) -> str | None:
+def _first_fault(folder: pathlib.Path) -> str | None:
     try:
         text = (folder / NAME).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -54,14 +54,14 @@ def _damage(folder: pathlib.Path) -> str | None:
         digest, _, name = line.partition("  ")
         expected[folder / name] = digest
     if not text.endswith("\n"):
-        return f"{NAME} is cut off"
+        return f"{NAME} is truncated"
     missing = [path for path in expected if not path.is_file()]
     if missing:
         return f"{missing[0].relative_to(folder)} is missing"
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for path, digest in zip(expected, pool.map(_digest, expected), strict=True):
             if digest != expected[path]:
-                return f"{path.relative_to(folder)} is not what was written (its SHA-256 differs)"
+                return f"{path.relative_to(folder)} is damaged (its SHA-256 differs)"
     return None
 
 

@@ -1,9 +1,11 @@
-"""What a run measured: one JSON object a line in metrics.jsonl, and the same as TensorBoard events."""
+"""Metrics of a run, as one JSON object per line in metrics.jsonl and as TensorBoard events."""
 
 import json
 import pathlib
 import sys
 from typing import Any
+
+from transformer import atomic_file
 
 
 class Recorder:
@@ -11,48 +13,46 @@ class Recorder:
 
     Args:
       directory: the run's folder.
-      start: the step the run continues from; events of later steps, written before the run was cut off, are removed,
-        so that the file reads as if the run had never been interrupted.
+      start: step from which the run continues. Events of later steps, from before an interruption, are removed, so that
+        the file equals that of an uninterrupted run.
     """
 
     def __init__(self, directory: pathlib.Path, start: int = 0) -> None:
         self._path = directory / "metrics.jsonl"
-        kept = [event for event in read(directory) if event["step"] <= start]
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(event) + "\n" for event in kept), encoding="utf-8")
-        temporary.replace(self._path)
+        events = [event for event in read(directory) if event["step"] <= start]
+        atomic_file.write(self._path, "".join(json.dumps(event) + "\n" for event in events))
         self._writer = _summary_writer(directory / "tensorboard", purge_step=start + 1 if start else None)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
-        """Records what was measured on `split` after `step`."""
+        """Appends the metrics of `split` after `step`."""
         event: dict[str, Any] = {"step": step, "split": split, **values}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(f"{split}/{name}", value, step)
 
-    def text(self, step: int, name: str, markdown: str) -> None:
-        """Shows a text in TensorBoard."""
+    def write_text(self, step: int, name: str, markdown: str) -> None:
+        """Writes a text to TensorBoard."""
         self._writer.add_text(name, markdown, step)
 
     def flush(self) -> None:
-        """Writes out what is buffered."""
+        """Flushes buffered TensorBoard events."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Writes out what is buffered, and ends."""
+        """Flushes and closes the TensorBoard writer."""
         self._writer.close()
 
 
-class Unrecorded(Recorder):
-    """Records nothing: for a process beside the one that does."""
+class NullRecorder(Recorder):
+    """Records nothing; for processes other than the primary one."""
 
     def __init__(self) -> None: ...
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """Does nothing."""
 
-    def text(self, step: int, name: str, markdown: str) -> None:
+    def write_text(self, step: int, name: str, markdown: str) -> None:
         """Does nothing."""
 
     def flush(self) -> None:
@@ -63,7 +63,7 @@ class Unrecorded(Recorder):
 
 
 def read(directory: pathlib.Path) -> list[dict[str, Any]]:
-    """The events of a run so far, oldest first; a last line that was cut off is left out."""
+    """Reads the events of a run, oldest first, without an incomplete last line."""
     path = directory / "metrics.jsonl"
     if not path.exists():
         return []
@@ -77,13 +77,13 @@ def read(directory: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def _summary_writer(directory: pathlib.Path, purge_step: int | None) -> Any:
-    """TensorBoard's, imported when a run first needs it, and without PyTorch.
+    """Creates a TensorBoard writer; imports tensorboardX without PyTorch.
 
-    tensorboardX imports PyTorch wherever it is installed, to take its tensors too: two seconds of every start.
+    tensorboardX imports PyTorch if it is installed, to support its tensors, which takes two seconds at every start.
     """
     hidden = "torch" not in sys.modules
     if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails
+        sys.modules["torch"] = None  # type: ignore[assignment]  # makes its import fail
     try:
         from tensorboardX import SummaryWriter
     finally:

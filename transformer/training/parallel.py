@@ -1,7 +1,7 @@
-"""Where arrays live and how a pure step is compiled: `jit` over a mesh, or `pmap`.
+"""Partitioners: they place arrays on devices and compile a pure step with `jit` over a mesh, or with `pmap`.
 
-Both see the same global batch and give the same sums; only the way the work is shared differs. Devices may belong to
-several processes, each of which runs the same program and holds its devices' part of every array.
+All of them take the same global batch and compute the same sums; they differ in how devices share the work. Devices may
+belong to several processes. Each process runs the same program and holds the parts of every array on its devices.
 """
 
 import math
@@ -14,31 +14,32 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from transformer.spec import PAD, TrainSpec
-from transformer.training.aot import Shape, ShapedStep
-from transformer.training.partitioning import AXES, DATA, FSDP, partitions
-from transformer.training.state import Model
+from transformer.training.aot import CompiledSteps, StepShape
+from transformer.training.partitioning import AXES, DATA, FSDP, partition_specs
+from transformer.training.state import ModelDef
 from transformer.training.step import make_step
 
 MEMBERS = "member"
 
 
-class MeshPlacement:
-    """One program over a mesh of devices; XLA divides it by how its arguments are sharded.
+class MeshPartitioner:
+    """Compiles one program for a mesh of devices, which XLA partitions by the shardings of its arguments.
 
-    Rows of a batch are divided over `data` × `fsdp`, parameters over `fsdp` × `tensor` as `training/partitioning.py` says.
-    Where every device has all parameters, what it does with its rows is written out, and gradients are added up once.
+    The rows of a batch are sharded over `data` × `fsdp`, and parameters over `fsdp` × `tensor` as
+    `training/partitioning.py` specifies. If parameters are replicated, the program is the step of one device on its
+    rows (`shard_map`), with one all-reduce of the gradients.
 
     Args:
-      devices: which devices share each batch; default: all.
-      options: of the compiler, for every program.
-      fsdp: over how many devices each stored parameter is divided.
-      tensor: over how many devices the work of a layer is divided; what is left of the devices divides the rows.
+      devices: devices that share each batch; default: all.
+      options: compiler options for every program.
+      fsdp: number of devices over which each stored parameter is sharded.
+      tensor: number of devices that share the work of a layer; the remaining factor of the devices shards the rows.
 
     Raises:
-      ValueError: the devices do not divide so.
+      ValueError: fsdp × tensor does not divide the number of devices.
     """
 
-    leading: tuple[int, ...] = ()  # axes of states, numbers and batches before their own
+    leading_shape: tuple[int, ...] = ()  # leading axes that states, hyperparams and batches have in addition
 
     def __init__(
         self,
@@ -48,189 +49,195 @@ class MeshPlacement:
         tensor: int = 1,
     ) -> None:
         self.options = options
-        every = list(devices or jax.devices())
-        if len(every) % (fsdp * tensor):
-            raise ValueError(f"parallel.fsdp={fsdp} × parallel.tensor={tensor} do not divide {len(every)} devices")
-        # Where links between chips differ, the order in which the mesh takes them matters: make_mesh knows.
-        sizes = (len(every) // (fsdp * tensor), fsdp, tensor)
-        self.mesh = jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * 3, devices=every)
+        devices = list(devices or jax.devices())
+        if len(devices) % (fsdp * tensor):
+            raise ValueError(f"parallel.fsdp={fsdp} × parallel.tensor={tensor} do not divide {len(devices)} devices")
+        # make_mesh orders the devices by the links between the chips.
+        sizes = (len(devices) // (fsdp * tensor), fsdp, tensor)
+        self.mesh = jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
-        self.by_row = NamedSharding(self.mesh, PartitionSpec((DATA, FSDP)))
-        self.divided = fsdp * tensor > 1
+        self.batch_sharding = NamedSharding(self.mesh, PartitionSpec((DATA, FSDP)))
+        self.sharded = fsdp * tensor > 1
 
     @property
-    def devices(self) -> int:
-        """Into how many parts a batch is divided by its rows."""
+    def batch_parts(self) -> int:
+        """Number of parts into which the rows of a batch are sharded."""
         return self.mesh.shape[DATA] * self.mesh.shape.get(FSDP, 1)
 
     @property
-    def share(self) -> tuple[int, int]:
-        """Which of these parts this process has on its devices: from the first number up to the second."""
-        rows = self.by_row.addressable_devices_indices_map((self.devices,)).values()
-        bounds = [each.indices(self.devices) for (each,) in cast(Any, rows)]
+    def local_parts(self) -> tuple[int, int]:
+        """First (inclusive) and last (exclusive) part of the rows on the devices of this process."""
+        rows = self.batch_sharding.addressable_devices_indices_map((self.batch_parts,)).values()
+        bounds = [index.indices(self.batch_parts) for (index,) in cast(Any, rows)]
         return min(first for first, *_ in bounds), max(last for _, last, _ in bounds)
 
     def shardings(self, tree: Any) -> Any:
-        """How the arrays of a state, of parameters or of numbers lie on the devices."""
-        if not self.divided:
+        """Returns the shardings of a state, of parameters or of hyperparams."""
+        if not self.sharded:
             return jax.tree.map(lambda _: self.replicated, tree)
-        return self._named(tree, self.mesh.shape)
+        return self._named_shardings(tree, self.mesh.shape)
 
-    def _named(self, tree: Any, sizes: Mapping[str, int]) -> Any:
-        """The table's partitions of a tree, for axes of such sizes, on the mesh."""
-        # With the tree itself first: a partition is a tuple, and so would be taken for a part of a tree.
-        return jax.tree.map(lambda _, part: NamedSharding(self.mesh, part), tree, partitions(tree, sizes))
+    def _named_shardings(self, tree: Any, sizes: Mapping[str, int]) -> Any:
+        """Returns the shardings of a tree for mesh axes of these sizes; see `partitioning.partition_specs`."""
+        # `tree` comes first because a PartitionSpec is a tuple, which jax.tree.map would otherwise traverse.
+        return jax.tree.map(lambda _, spec: NamedSharding(self.mesh, spec), tree, partition_specs(tree, sizes))
 
-    def laid(self, tree: Any) -> Any:
-        """Shapes and dtypes of a tree of arrays, or of shapes, as they lie on the devices."""
+    def abstract(self, tree: Any) -> Any:
+        """Returns the shapes, dtypes and shardings of a tree of arrays or shapes, as `jax.ShapeDtypeStruct`s."""
         return jax.tree.map(
             lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
             tree,
             self.shardings(tree),
         )
 
-    def place(self, tree: Any) -> Any:
-        """Parameters on the devices, for evaluation and search."""
+    def put_params(self, tree: Any) -> Any:
+        """Puts parameters on the devices, for evaluation and search."""
         return jax.tree.map(_put, tree, self.shardings(tree))
 
-    def distribute(self, tree: Any) -> Any:
-        """The tree on the devices. Its arrays are copies: donating them leaves the originals alone."""
-        return self.place(jax.tree.map(jnp.copy, tree))
+    def put_state(self, tree: Any) -> Any:
+        """Copies a state or hyperparams to the devices. Donating the copies leaves the originals valid."""
+        return self.put_params(jax.tree.map(jnp.copy, tree))
 
     @property
     def on_cpu(self) -> bool:
-        """Whether the devices are (parts of) CPUs."""
+        """Whether the devices are CPUs, or simulated devices on one."""
         return self.mesh.devices.flat[0].platform == "cpu"
 
-    def rows(self, count: int) -> int:
-        """How many rows there are of `count` once they divide among the devices."""
-        return count + -count % self.devices
+    def padded_rows(self, count: int) -> int:
+        """Returns `count` rounded up to a multiple of `batch_parts`."""
+        return count + -count % self.batch_parts
 
     def shard(self, rows: np.ndarray) -> jax.Array:
-        """A batch [..., rows, width] divided among the devices by its rows; rows of PAD fill it up.
+        """Shards a global batch [..., rows, width] by rows, padded with rows of PAD.
 
-        What a batch holds then does not depend on how many devices there are.
+        The content of a batch thus does not depend on the number of devices.
         """
-        missing = self.rows(rows.shape[-2]) - rows.shape[-2]
+        missing = self.padded_rows(rows.shape[-2]) - rows.shape[-2]
         if missing:
-            rows = np.pad(rows, [*((0, 0) for _ in self.leading), (0, missing), (0, 0)], constant_values=PAD)
-        return _put(rows, self.by_row)
+            rows = np.pad(rows, [*((0, 0) for _ in self.leading_shape), (0, missing), (0, 0)], constant_values=PAD)
+        return _put(rows, self.batch_sharding)
 
-    def shard_part(self, rows: np.ndarray) -> jax.Array:
-        """A batch of which this process has its `share` of the rows, filled up to what the devices divide."""
-        first, last = self.share
-        each = rows.shape[0] // (last - first)
-        shape = (each * self.devices, *rows.shape[1:])
+    def shard_local(self, rows: np.ndarray) -> jax.Array:
+        """Assembles a global batch from the rows of this process, its `local_parts`, padded to equal parts."""
+        first, last = self.local_parts
+        rows_per_part = rows.shape[0] // (last - first)
+        shape = (rows_per_part * self.batch_parts, *rows.shape[1:])
 
         def part(index: Any) -> np.ndarray:
-            begin, end, _ = index[0].indices(shape[0])
-            return rows[begin - first * each : end - first * each]
+            start, stop, _ = index[0].indices(shape[0])
+            return rows[start - first * rows_per_part : stop - first * rows_per_part]
 
-        return jax.make_array_from_callback(shape, self.by_row, part)
+        return jax.make_array_from_callback(shape, self.batch_sharding, part)
 
-    def host(self, tree: Any) -> Any:
-        """The tree as one array a leaf, whatever the devices hold."""
+    def unreplicate(self, tree: Any) -> Any:
+        """Returns the tree with one array per leaf and no axis of devices."""
         return tree
 
-    def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
-        """The compiled training step; its state argument is donated, but on a CPU."""
-        step = self._divided_step(model, train) if self.divided else self._mapped_step(model, train)
-        return jax.jit(step, donate_argnums=self._donated, compiler_options=self.options)
+    def compile_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
+        """Compiles the training step. It donates its state argument, except on a CPU."""
+        step = self._sharded_step(model, train) if self.sharded else self._shard_map_step(model, train)
+        return jax.jit(step, donate_argnums=self._donate_argnums, compiler_options=self.options)
 
     @property
-    def _donated(self) -> tuple[int, ...]:
-        """Which arguments of a step give their memory to its results.
+    def _donate_argnums(self) -> tuple[int, ...]:
+        """Arguments of a step whose memory its results reuse.
 
-        On a CPU XLA writes each array of an optimizer's state in a loop of its own, and copies first what a later loop
-        has yet to read. It copies nothing where results have memory of their own: a tenth less time a step.
+        On a CPU XLA writes each array of an optimizer's state in a separate loop, and first copies what a later loop
+        reads. Without donation there are no copies, and a step takes a tenth less time.
         """
         return () if self.on_cpu else (0,)
 
-    def _mapped_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
-        """The step as what each device does with its rows."""
-        whole, rows = self.replicated.spec, self.by_row.spec
+    def _shard_map_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
+        """Builds the step from what each device computes on its rows."""
+        replicated, rows = self.replicated.spec, self.batch_sharding.spec
         return jax.shard_map(
             self._local_step(model, train),
             mesh=self.mesh,
-            in_specs=(whole, rows, rows, whole),
-            out_specs=whole,
+            in_specs=(replicated, rows, rows, replicated),
+            out_specs=replicated,
             check_vma=False,
         )
 
-    def _divided_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
-        """The step as it is for one device; XLA works out who does what from where parameters and rows lie."""
+    def _sharded_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
+        """Builds the step for one device; XLA partitions it by the shardings of parameters and rows."""
 
-        def reduce(found: tuple[Any, Any]) -> tuple[Any, Any]:
-            gradients, sums = found
+        def reduce(results: tuple[Any, Any]) -> tuple[Any, Any]:
+            gradients, sums = results
             return jax.lax.with_sharding_constraint(gradients, self.shardings(gradients)), sums
 
-        step = make_step(cast(Model, lambda params: model(self._gathered(params))), train, reduce)
+        step = make_step(cast(ModelDef, lambda params: model(self._gather_params(params))), train, reduce)
 
-        def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
-            state, sums = step(state, source_BS, target_BT, numbers)
+        def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, hyperparams: Any) -> Any:
+            state, sums = step(state, source_BS, target_BT, hyperparams)
             state = jax.lax.with_sharding_constraint(state, self.shardings(state))
             return state, jax.lax.with_sharding_constraint(sums, jax.tree.map(lambda _: self.replicated, sums))
 
         return run
 
-    def _gathered(self, params: Any) -> Any:
-        """Parameters as layers use them: stored in parts, put together; what is divided by `tensor` stays so."""
-        return jax.lax.with_sharding_constraint(params, self._named(params, dict(self.mesh.shape) | {FSDP: 1}))
+    def _gather_params(self, params: Any) -> Any:
+        """Gathers parameters over `fsdp`, as layers use them; they remain sharded over `tensor`."""
+        shardings = self._named_shardings(params, dict(self.mesh.shape) | {FSDP: 1})
+        return jax.lax.with_sharding_constraint(params, shardings)
 
-    def compile_shapes(
+    def compile_step_aot(
         self,
-        model: Model,
+        model: ModelDef,
         train: TrainSpec,
         state: Any,
-        numbers: Any,
-        shapes: Sequence[Shape],
+        hyperparams: Any,
+        shapes: Sequence[StepShape],
         check: Callable[[], None] = lambda: None,
     ) -> Callable[..., Any]:
-        """The compiled step for batches of `shapes` only, each compiled in the background before it is needed.
+        """Compiles the step for batches of `shapes` only, in the background, before it needs them.
 
-        `state` and `numbers` may be shapes: compiling can begin before there are parameters. `check` is called now and
-        then while a program is waited for, and may raise.
+        Args:
+          model, train: as for `compile_step`.
+          state, hyperparams: arrays, or their shapes, so that compilation can start before there are parameters.
+          shapes: all batch shapes, in the order of their first use.
+          check: called periodically while the step waits for a program; may raise.
         """
         step = self.compile_step(model, train)
-        return ShapedStep(step, state, numbers, self.laid, self.by_row, shapes, self.leading, check)
+        return CompiledSteps(
+            step, state, hyperparams, self.abstract, self.batch_sharding, shapes, self.leading_shape, check
+        )
 
-    def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
-        """The step as one device runs it, on its part of the rows: gradients and sums are added over devices once."""
-        if self.devices == 1:
+    def _local_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
+        """Builds the step of one device on its rows, with one all-reduce of gradients and sums."""
+        if self.batch_parts == 1:
             return make_step(model, train)
-        step = make_step(model, train, lambda tree: jax.lax.psum(tree, DATA), self._divide)
+        step = make_step(model, train, lambda tree: jax.lax.psum(tree, DATA), self._map_sharded)
 
-        def local(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
+        def local(state: Any, source_BS: jax.Array, target_BT: jax.Array, hyperparams: Any) -> Any:
             first_row = jax.lax.axis_index(DATA) * source_BS.shape[0]
-            return step(state, source_BS, target_BT, numbers, first_row)
+            return step(state, source_BS, target_BT, hyperparams, first_row)
 
         return local
 
-    def _divide(self, function: Callable[[jax.Array], jax.Array], stack: jax.Array) -> jax.Array:
-        """`function(stack)`, of which each device works out some rows; the last one's may be zeros that fill up."""
-        rows = -(-len(stack) // self.devices)
-        padding = [(0, rows * self.devices - len(stack)), *((0, 0) for _ in stack.shape[1:])]
-        mine = jax.lax.dynamic_slice_in_dim(jnp.pad(stack, padding), jax.lax.axis_index(DATA) * rows, rows)
-        return jax.lax.all_gather(function(mine), DATA, tiled=True)[: len(stack)]
+    def _map_sharded(self, function: Callable[[jax.Array], jax.Array], stack: jax.Array) -> jax.Array:
+        """Computes `function(stack)`, of which each device computes some rows; zeros pad the last device's rows."""
+        rows = -(-len(stack) // self.batch_parts)
+        padding = [(0, rows * self.batch_parts - len(stack)), *((0, 0) for _ in stack.shape[1:])]
+        local_rows = jax.lax.dynamic_slice_in_dim(jnp.pad(stack, padding), jax.lax.axis_index(DATA) * rows, rows)
+        return jax.lax.all_gather(function(local_rows), DATA, tiled=True)[: len(stack)]
 
-    def compile_rows(self, function: Callable[..., Any], summed: bool = False) -> Callable[..., Any]:
-        """Compiles a function of (params, arrays by row ...) for evaluation and search.
+    def compile_eval(self, function: Callable[..., Any], summed: bool = False) -> Callable[..., Any]:
+        """Compiles a function of (params, arrays with rows ...) for evaluation and search.
 
-        Where every device has all parameters, each does what the function says with its own rows: a search of one does
-        not wait for the others. With several processes each has the whole result, which none could read otherwise.
+        If parameters are replicated, each device runs the function on its rows, and no device's search waits for
+        another's. With several processes the result is replicated, because a process can only read its own devices.
 
         Args:
-          function: what it makes of a row must not depend on the other rows.
-          summed: its results are sums over rows; else they are arrays by row.
+          function: its result for a row must not depend on the other rows.
+          summed: whether its results are sums over rows; otherwise they are arrays with rows.
         """
-        whole = self.replicated if jax.process_count() > 1 else None
+        out_shardings = self.replicated if jax.process_count() > 1 else None
 
         def mapped(params: Any, *arrays: Any) -> Any:
             def local(params: Any, *arrays: Any) -> Any:
-                found = function(params, *arrays)
-                return jax.lax.psum(found, DATA) if summed else found
+                result = function(params, *arrays)
+                return jax.lax.psum(result, DATA) if summed else result
 
-            rows = self.by_row.spec
+            rows = self.batch_sharding.spec
             step = jax.shard_map(
                 local,
                 mesh=self.mesh,
@@ -241,16 +248,16 @@ class MeshPlacement:
             return step(params, *arrays)
 
         def gathered(params: Any, *arrays: Any) -> Any:
-            return function(self._gathered(params), *arrays)
+            return function(self._gather_params(params), *arrays)
 
-        run = gathered if self.divided else mapped if self.devices > 1 else function
-        compiled = jax.jit(run, compiler_options=self.options, out_shardings=whole)
-        exchanging = self.divided or (summed and self.devices > 1)
-        return _in_turn(compiled) if exchanging and self.on_cpu else compiled
+        run = gathered if self.sharded else mapped if self.batch_parts > 1 else function
+        compiled = jax.jit(run, compiler_options=self.options, out_shardings=out_shardings)
+        communicates = self.sharded or (summed and self.batch_parts > 1)
+        return _serialised(compiled) if communicates and self.on_cpu else compiled
 
 
-class PmapPlacement(MeshPlacement):
-    """A program a device, on its part of the batch, with sums exchanged explicitly."""
+class PmapPartitioner(MeshPartitioner):
+    """Compiles one program per device for its part of the batch, with explicit all-reduces (`jax.pmap`)."""
 
     def __init__(
         self,
@@ -260,95 +267,100 @@ class PmapPlacement(MeshPlacement):
         tensor: int = 1,
     ) -> None:
         super().__init__(devices, options, fsdp, tensor)
-        # The one axis that pmap itself gives its results: a state that comes back is no reason to compile again.
+        # The single axis that pmap gives its results, so that a returned state does not cause a recompilation.
         self.mesh = Mesh(self.mesh.devices.reshape(-1), (DATA,), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
-        self.by_row = NamedSharding(self.mesh, PartitionSpec(DATA))
+        self.batch_sharding = NamedSharding(self.mesh, PartitionSpec(DATA))
 
-    def distribute(self, tree: Any) -> Any:
-        """The tree with a leading axis of devices."""
+    def put_state(self, tree: Any) -> Any:
+        """Copies a state or hyperparams to the devices, with a leading axis of devices."""
 
-        def one(leaf: Any) -> jax.Array:
-            # Several processes cannot compute on arrays of one of them.
+        def put(leaf: Any) -> jax.Array:
+            # With several processes, broadcasting on one process's devices is impossible.
             array = np.asarray(leaf) if jax.process_count() > 1 else jnp.asarray(leaf)
             library = np if jax.process_count() > 1 else jnp
-            return _put(library.broadcast_to(array[None], (self.devices, *array.shape)), self.by_row)
+            return _put(library.broadcast_to(array[None], (self.batch_parts, *array.shape)), self.batch_sharding)
 
-        return jax.tree.map(one, tree)
+        return jax.tree.map(put, tree)
 
-    def host(self, tree: Any) -> Any:
-        """What all devices have, without the axis of devices."""
+    def unreplicate(self, tree: Any) -> Any:
+        """Returns the tree without the axis of devices, which hold equal values."""
 
-        def one(leaf: jax.Array) -> jax.Array:
+        def squeeze(leaf: jax.Array) -> jax.Array:
             parts = [shard.data[0] for shard in leaf.addressable_shards]
             return jax.make_array_from_single_device_arrays(leaf.shape[1:], self.replicated, parts)
 
-        return jax.tree.map(one, tree)
+        return jax.tree.map(squeeze, tree)
 
-    def compile_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
-        """The compiled training step under `jax.pmap`; its state argument is donated, but on a CPU."""
+    def compile_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
+        """Compiles the training step with `jax.pmap`. It donates its state argument, except on a CPU."""
         devices = list(self.mesh.devices.flat)
-        local = self._local_step(model, train)
-        compiled = jax.pmap(local, axis_name=DATA, in_axes=(0, 0, 0, 0), donate_argnums=self._donated, devices=devices)
+        compiled = jax.pmap(
+            self._local_step(model, train),
+            axis_name=DATA,
+            in_axes=(0, 0, 0, 0),
+            donate_argnums=self._donate_argnums,
+            devices=devices,
+        )
 
-        def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, numbers: Any) -> Any:
-            parts = (rows.reshape(self.devices, -1, *rows.shape[1:]) for rows in (source_BS, target_BT))
-            state, sums = compiled(state, *parts, numbers)
-            return state, self.host(sums)
+        def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, hyperparams: Any) -> Any:
+            parts = (rows.reshape(self.batch_parts, -1, *rows.shape[1:]) for rows in (source_BS, target_BT))
+            state, sums = compiled(state, *parts, hyperparams)
+            return state, self.unreplicate(sums)
 
         return run
 
-    def compile_shapes(
+    def compile_step_aot(
         self,
-        model: Model,
+        model: ModelDef,
         train: TrainSpec,
         state: Any,
-        numbers: Any,
-        shapes: Sequence[Shape],
+        hyperparams: Any,
+        shapes: Sequence[StepShape],
         check: Callable[[], None] = lambda: None,
     ) -> Callable[..., Any]:
-        """The step under `jax.pmap`, which compiles a shape when it first meets it."""
+        """Returns `compile_step`: `jax.pmap` compiles each shape at its first use."""
         return self.compile_step(model, train)
 
 
-class PopulationPlacement(MeshPlacement):
-    """One program that makes a step of several runs at once, whose states, numbers and batches are stacked.
+class PopulationPartitioner(MeshPartitioner):
+    """Compiles one program for a step of all members of a population, with stacked states, hyperparams and batches.
 
-    Devices divide the members among themselves as far as they can, and the rows of a batch beyond that: four members on
-    two devices are two each, and exchange nothing; three members on two devices share each batch.
+    Devices share the members as far as possible, and the rows of a batch beyond that. Four members on two devices are
+    two per device, without communication. Three members on two devices share each batch.
 
     Args:
-      members: how many runs.
+      members: number of members.
       devices: default: all.
-      options: of the compiler.
+      options: compiler options.
     """
 
     def __init__(
         self, members: int, devices: Sequence[Any] | None = None, options: dict[str, Any] | None = None
     ) -> None:
         self.options = options
-        self.leading = (members,)
-        every = np.array(devices or jax.devices())
-        groups = math.gcd(members, every.size)
-        self.mesh = Mesh(every.reshape(groups, -1), (MEMBERS, DATA), axis_types=(AxisType.Auto,) * 2)
+        self.leading_shape = (members,)
+        device_array = np.array(devices or jax.devices())
+        groups = math.gcd(members, device_array.size)
+        self.mesh = Mesh(device_array.reshape(groups, -1), (MEMBERS, DATA), axis_types=(AxisType.Auto,) * 2)
         self.replicated = NamedSharding(self.mesh, PartitionSpec(MEMBERS))
-        self.by_row = NamedSharding(self.mesh, PartitionSpec(MEMBERS, DATA))
-        self.divided = False
+        self.batch_sharding = NamedSharding(self.mesh, PartitionSpec(MEMBERS, DATA))
+        self.sharded = False
 
-    def distribute(self, tree: Any) -> Any:
-        """Each member's part on its devices. Arrays are copies: donating them leaves the originals alone."""
+    def put_state(self, tree: Any) -> Any:
+        """Copies each member's part to its devices. Donating the copies leaves the originals valid."""
         return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), self.replicated, may_alias=False), tree)
 
-    def _local_step(self, model: Model, train: TrainSpec) -> Callable[..., Any]:
+    def _local_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
         return jax.vmap(super()._local_step(model, train))
 
 
 def _put(leaf: Any, sharding: Sharding) -> jax.Array:
-    """An array on the devices, of which each process puts what its own devices hold."""
+    """Puts an array on the devices; each process puts the parts of its own devices."""
     if jax.process_count() == 1 or (isinstance(leaf, jax.Array) and not leaf.is_fully_addressable):
         return jax.device_put(leaf, sharding)
     array = np.asarray(leaf)
-    # Not device_put, which would compare the array with that of every other process.
+    # device_put with the global sharding would compare the array with that of every other process.
     parts = [
         jax.device_put(array[index], device, may_alias=False)
         for device, index in sharding.addressable_devices_indices_map(array.shape).items()
@@ -356,21 +368,21 @@ def _put(leaf: Any, sharding: Sharding) -> jax.Array:
     return jax.make_array_from_single_device_arrays(array.shape, sharding, parts)
 
 
-PLACEMENTS: dict[str, type[MeshPlacement]] = {"mesh": MeshPlacement, "pmap": PmapPlacement}
+PARTITIONERS: dict[str, type[MeshPartitioner]] = {"mesh": MeshPartitioner, "pmap": PmapPartitioner}
 
 
-def _in_turn(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`run`, begun when the devices have done what it was called for before.
+def _serialised(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps `run` so that each call waits for the results of the previous one.
 
-    The devices of a CPU share as many threads as there are devices. A program that waits in one for its other half
-    occupies it, and so does the next one, where nothing makes it wait for the first: then all threads may wait for
-    halves that have none.
+    The devices of a CPU share as many threads as there are devices. A program that waits for its counterpart on another
+    device occupies a thread. If the next program starts meanwhile, all threads may wait for counterparts that have no
+    thread left.
     """
-    last: list[Any] = []
+    previous: list[Any] = []
 
-    def in_turn(*args: Any) -> Any:
-        jax.block_until_ready(last)
-        last[:] = [run(*args)]
-        return last[0]
+    def serialised(*args: Any) -> Any:
+        jax.block_until_ready(previous)
+        previous[:] = [run(*args)]
+        return previous[0]
 
-    return in_turn
+    return serialised

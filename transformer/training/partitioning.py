@@ -1,7 +1,7 @@
-"""Which axis of which parameter is divided among which devices.
+"""Partition specs: which axis of which parameter is sharded over which axis of the mesh.
 
-A parameter's axes have names, by what it is called; a table says over which axis of the mesh each name is divided. The
-optimizer's state and averages have the parameters' names, and so lie where these lie.
+The axes of a parameter have logical names, which depend on the parameter's name. A table maps logical names to axes of
+the mesh. The optimizer's state and averages contain the parameters' names in their paths, and so are sharded equally.
 """
 
 import re
@@ -13,9 +13,9 @@ from jax.sharding import PartitionSpec
 
 DATA, FSDP, TENSOR = AXES = ("data", "fsdp", "tensor")
 
-# What the axes of a parameter are, by the end of its name. One that is not here is the same on all devices: biases and
-# scales along the model's width, which are small. A recurrence's gates stay together: each step needs them all.
-NAMES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+# Logical axes of a parameter, by the end of its name. Other parameters are replicated: biases and scales along the
+# model's width, which are small. A recurrent layer's gates are not sharded, because each step needs all of them.
+LOGICAL_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"table_VD$", ("vocabulary", "model")),
     (r"bias_V$", ("vocabulary",)),
     (r"to_(query|key|value)\.kernel$", ("model", "heads")),
@@ -29,31 +29,31 @@ NAMES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"to_first\.kernel$", ("model", None)),
 )
 
-# Over which axis of the mesh each of these is divided. `tensor` divides what a layer computes in parallel: heads, inner
-# units, words. `fsdp` divides what is stored, and is put together again before it is used.
-RULES: Mapping[str, str] = {"vocabulary": TENSOR, "heads": TENSOR, "inner": TENSOR, "model": FSDP}
+# Mesh axis of each logical axis. `tensor` shards what a layer computes in parallel: heads, inner units, words. `fsdp`
+# shards stored parameters, which are gathered before use.
+AXIS_RULES: Mapping[str, str] = {"vocabulary": TENSOR, "heads": TENSOR, "inner": TENSOR, "model": FSDP}
 
 
-def partition(name: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> PartitionSpec:
-    """How an array lies on a mesh.
+def partition_spec(name: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> PartitionSpec:
+    """Returns the partition spec of an array.
 
     Args:
-      name: of the parameter, its parts joined by dots; what stands before them does not matter.
-      shape: of the array. Where it has not as many axes as the parameter, it is the same on all devices.
-      sizes: devices along each axis of the mesh. What they do not divide is not divided.
+      name: name of the parameter, with its parts joined by dots; any prefix is allowed.
+      shape: shape of the array. An array whose rank differs from the parameter's is replicated.
+      sizes: number of devices along each axis of the mesh. An axis that they do not divide is not sharded.
     """
-    names = next((names for pattern, names in NAMES if re.search(pattern, name)), ())
-    if len(names) != len(shape):
+    logical_axes = next((axes for pattern, axes in LOGICAL_AXES if re.search(pattern, name)), ())
+    if len(logical_axes) != len(shape):
         return PartitionSpec()
-    axes = zip((RULES.get(each or "") for each in names), shape, strict=True)
-    kept = [axis if axis and sizes[axis] > 1 and size % sizes[axis] == 0 else None for axis, size in axes]
-    return PartitionSpec(*kept) if any(kept) else PartitionSpec()
+    axes = zip((AXIS_RULES.get(axis or "") for axis in logical_axes), shape, strict=True)
+    entries = [axis if axis and sizes[axis] > 1 and size % sizes[axis] == 0 else None for axis, size in axes]
+    return PartitionSpec(*entries) if any(entries) else PartitionSpec()
 
 
-def partitions(tree: Any, sizes: Mapping[str, int]) -> Any:
-    """`partition` of every array, or shape of one, in a tree that has parameters' names somewhere in its paths."""
+def partition_specs(tree: Any, sizes: Mapping[str, int]) -> Any:
+    """Returns `partition_spec` of every array or shape in a tree whose paths contain parameter names."""
 
-    def one(path: Any, leaf: Any) -> PartitionSpec:
-        return partition(jax.tree_util.keystr(path, simple=True, separator="."), leaf.shape, sizes)
+    def leaf_spec(path: Any, leaf: Any) -> PartitionSpec:
+        return partition_spec(jax.tree_util.keystr(path, simple=True, separator="."), leaf.shape, sizes)
 
-    return jax.tree.map_with_path(one, tree)
+    return jax.tree.map_with_path(leaf_spec, tree)

@@ -1,7 +1,7 @@
-"""Several runs trained as one: what differs among them are numbers that the compiled step takes as arguments.
+"""Populations: several runs trained as one, which differ only in values that are arguments of the compiled step.
 
-One program then makes a step of all of them, `jax.vmap` over states, numbers and batches. A member learns what it would
-learn alone, but for rounding; its state can be taken out at any time.
+One program makes a step of all members: `jax.vmap` over states, hyperparams and batches. A member trains as it would
+in a separate run, up to rounding. Its state can be extracted at any time.
 """
 
 from collections.abc import Sequence
@@ -12,28 +12,28 @@ import numpy as np
 
 from transformer.spec import Spec
 from transformer.training import step as steps
-from transformer.training.step import Numbers
+from transformer.training.state import Hyperparams
 
 
-def numbers(specs: Sequence[Spec]) -> Numbers:
-    """`training.step.numbers` of each spec, stacked. A kind of dropout that one member has, all have, if at rate 0."""
-    each = [steps.numbers(spec.train, spec.model) for spec in specs]
-    places = dict.fromkeys(place for one in each for place in one["dropout"])
-    whole = [{**one, "dropout": {place: one["dropout"].get(place, np.float32(0)) for place in places}} for one in each]
-    return stack(whole)
+def hyperparams(specs: Sequence[Spec]) -> Hyperparams:
+    """Stacks `training.step.hyperparams` of each spec. If one member has a kind of dropout, all do, at rate 0."""
+    members = [steps.hyperparams(spec.train, spec.model) for spec in specs]
+    kinds = dict.fromkeys(kind for member in members for kind in member["dropout"])
+    rates = [{kind: member["dropout"].get(kind, np.float32(0)) for kind in kinds} for member in members]
+    return stack([{**member, "dropout": rate} for member, rate in zip(members, rates, strict=True)])
 
 
 def stack(trees: Sequence[Any]) -> Any:
-    """One tree of several alike, their leaves stacked along a new first axis; on the host, for no device holds all."""
+    """Stacks the leaves of equal trees along a new first axis, on the host, because no device holds all members."""
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
 @jax.jit
-def member(tree: Any, number: jax.Array | int) -> Any:
-    """The tree of one of those that were stacked."""
-    return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), tree)
+def member(tree: Any, index: jax.Array | int) -> Any:
+    """Returns the tree of one member of a stacked tree."""
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), tree)
 
 
-def shapes(one: Any, count: int) -> Any:
-    """Shapes of `count` stacked trees like `one`."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), one)
+def stacked_shapes(tree: Any, count: int) -> Any:
+    """Returns the shapes of `count` stacked trees like `tree`."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), tree)

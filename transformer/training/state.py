@@ -1,4 +1,4 @@
-"""What a run carries from step to step; the only place that takes models apart and puts them together."""
+"""The training state, and the only functions that split models into structure and parameters and merge them again."""
 
 from typing import Any, NamedTuple
 
@@ -10,34 +10,35 @@ from flax import nnx
 from transformer.models.interface import Seq2Seq
 
 Params = dict[str, Any]
+Hyperparams = dict[str, Any]  # arguments of the compiled step, by name; see `training.step.hyperparams`
 
 
 class TrainState(NamedTuple):
-    """All that a checkpoint holds. A tree of arrays."""
+    """The contents of a checkpoint: a pytree of arrays."""
 
-    step: jax.Array  # int32 [], updates made
-    batch: jax.Array  # int32 [], batches read: the number of the next one
-    key: jax.Array  # uint32 [2], data of the key that each step folds its number into
+    step: jax.Array  # int32 [], number of updates
+    batch: jax.Array  # int32 [], number of batches read, which is the index of the next one
+    key: jax.Array  # uint32 [2], data of the random key that each step folds the batch index into
     params: Params  # float32
     optimizer: optax.OptState
-    average: Params  # exponential moving average of params; empty without one
-    pending: Any  # (gradient sum, LossSums) of batches since the last update; empty without accumulation
+    average: Params  # exponential moving average of params; empty if there is none
+    pending: Any  # (gradient sum, LossSums) of the batches since the last update; empty without accumulation
 
 
-class Model(NamedTuple):
+class ModelDef(NamedTuple):
     """A model's structure, without its parameters."""
 
     graph: nnx.GraphDef
 
     def __call__(self, params: Params) -> Seq2Seq:
-        """The model with these parameters; free under `jit`."""
+        """Returns the model with these parameters; costs nothing under `jit`."""
         return nnx.merge(self.graph, nnx.State(_integer_keys(params)))
 
 
-def split(model: Seq2Seq) -> tuple[Model, Params]:
-    """Structure and parameters, as a nested dict with str keys."""
-    graph, state = nnx.split(model)
-    return Model(graph), _string_keys(nnx.to_pure_dict(state))
+def split(model: Seq2Seq) -> tuple[ModelDef, Params]:
+    """Splits a model into its structure and its parameters, a nested dict with str keys."""
+    graph, state = nnx.split(model, graph=True)  # tied embeddings are one module at three paths
+    return ModelDef(graph), _string_keys(nnx.to_pure_dict(state))
 
 
 def _string_keys(tree: Any) -> Any:
@@ -47,23 +48,23 @@ def _string_keys(tree: Any) -> Any:
 
 
 def _integer_keys(tree: Any) -> Any:
-    # A list's items have integer keys in NNX; a checkpoint wants text.
+    # NNX has integer keys for the items of a list; a checkpoint needs strings.
     if not isinstance(tree, dict):
         return tree
     return {int(key) if key.isdigit() else key: _integer_keys(value) for key, value in tree.items()}
 
 
-def count(params: Params) -> int:
-    """Number of parameters."""
+def parameter_count(params: Params) -> int:
+    """Returns the number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def zeros_like(tree: Any) -> Any:
-    """The tree with every array zero."""
+    """Returns a tree of zeros with the same shapes and dtypes."""
     return jax.tree.map(jnp.zeros_like, tree)
 
 
 @jax.jit
-def finite(tree: Any) -> jax.Array:
-    """Whether all numbers of the tree are finite; bool []."""
+def all_finite(tree: Any) -> jax.Array:
+    """Returns whether all numbers of the tree are finite; bool []."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

@@ -1,4 +1,4 @@
-"""One training step as a pure function of a whole batch; what runs it on devices is `training/parallel.py`."""
+"""One training step as a pure function of a global batch. `training/parallel.py` runs it on devices."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,29 +7,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from transformer.ops.dropout import KINDS, Dropout, at_site
+from transformer.ops.dropout import KINDS, Dropout, fold_in
 from transformer.ops.losses import LossSums, fused_cross_entropy
 from transformer.spec import BOS, EOS, PAD, ModelSpec, TrainSpec
 from transformer.training import optimizer, schedule
-from transformer.training.state import Model, Params, TrainState, zeros_like
-
-Numbers = dict[str, Any]
+from transformer.training.state import Hyperparams, ModelDef, Params, TrainState, zeros_like
 
 
 class StepSums(NamedTuple):
-    """What a step reports: sums that add up over devices, and two facts about the update."""
+    """The metrics of a step: sums, which add up over devices, and two properties of the update."""
 
-    sums: LossSums  # zero where the loss is not finite
+    sums: LossSums  # zero if the loss is not finite
     gradient_norm: jax.Array  # of the mean gradient, before clipping; 0 while gradients accumulate
     learning_rate: jax.Array
 
 
-def numbers(train: TrainSpec, model: ModelSpec) -> Numbers:
-    """The settings that change no shape, float32: arguments of the step, so that changing one recompiles nothing.
+def hyperparams(train: TrainSpec, model: ModelSpec) -> Hyperparams:
+    """Returns the float32 settings that affect no shape.
 
-    A dropout rate of exactly 0 is left out: its place then costs nothing. `adam_factor` is for Muon alone.
+    They are arguments of the compiled step, so a change of their values does not recompile it. A dropout rate of
+    exactly 0 is left out, and its call sites then cost nothing. Only Muon has `adam_factor`.
     """
-    peak = schedule.peak(train, model)
+    peak = schedule.peak_learning_rate(train, model)
     named = {
         "learning_rate": peak,
         "warmup_steps": train.warmup_steps,
@@ -45,24 +44,24 @@ def numbers(train: TrainSpec, model: ModelSpec) -> Numbers:
     rates = {kind: getattr(model, f"dropout_{kind}") for kind in KINDS}
     if train.optimizer == "muon":
         named["adam_factor"] = (train.adam_learning_rate or peak) / peak
-    result: Numbers = {name: np.float32(value) for name, value in named.items()}
+    result: Hyperparams = {name: np.float32(value) for name, value in named.items()}
     result["dropout"] = {kind: np.float32(rate) for kind, rate in rates.items() if rate > 0}
     return result
 
 
 def shift_right(target_BT: jax.Array) -> jax.Array:
-    """The decoder's input: BOS, then the target without its last token; Section 3.1.
+    """Returns the decoder's input: BOS, then the target without its last token; Section 3.1.
 
-    A row may hold several sentences, each of which begins with BOS then, in the place of the EOS before. Where nothing
-    is to be predicted stands PAD.
+    In a packed row every sentence starts with BOS, which replaces the EOS of the previous one. The input is PAD where
+    the target is.
     """
-    begin = jnp.full_like(target_BT[:, :1], BOS)
-    before_BT = jnp.concatenate([begin, target_BT[:, :-1]], axis=1)
-    return jnp.where(target_BT == PAD, PAD, jnp.where(before_BT == EOS, BOS, before_BT))
+    start = jnp.full_like(target_BT[:, :1], BOS)
+    shifted_BT = jnp.concatenate([start, target_BT[:, :-1]], axis=1)
+    return jnp.where(target_BT == PAD, PAD, jnp.where(shifted_BT == EOS, BOS, shifted_BT))
 
 
 def loss_sums(
-    model: Model,
+    model: ModelDef,
     params: Params,
     source_BS: jax.Array,
     target_BT: jax.Array,
@@ -70,15 +69,21 @@ def loss_sums(
     tokens: int | None,
     dropout: Dropout | None = None,
 ) -> LossSums:
-    """Teacher-forced loss of a batch; padding, and rows of padding alone, have no weight.
+    """Computes the teacher-forced loss of a batch. Padding has no weight, and rows may consist of padding only.
 
-    Logits of about so many `tokens` exist at a time; None: of all.
+    Args:
+      model, params: the model.
+      source_BS: int32 ids.
+      target_BT: int32 ids, which end with EOS.
+      smoothing: ε of label smoothing.
+      tokens: approximate number of tokens whose logits exist at a time; None: all.
+      dropout: None in evaluation.
     """
     return loss_and_attention(model, params, source_BS, target_BT, smoothing, tokens, dropout)[0]
 
 
 def loss_and_attention(
-    model: Model,
+    model: ModelDef,
     params: Params,
     source_BS: jax.Array,
     target_BT: jax.Array,
@@ -86,27 +91,27 @@ def loss_and_attention(
     tokens: int | None,
     dropout: Dropout | None = None,
 ) -> tuple[LossSums, dict[str, jax.Array]]:
-    """`loss_sums`, and the weights of every attention by name, which cost nothing where nobody uses them."""
-    net = model(params)
-    memory = net.encode(source_BS, at_site(dropout, 0))
-    decoded = net.decode(memory, shift_right(target_BT), at_site(dropout, 1))
+    """Computes `loss_sums` and all attention weights by name. Unused weights cost nothing under `jit`."""
+    network = model(params)
+    memory = network.encode(source_BS, fold_in(dropout, 0))
+    decoded = network.decode(memory, shift_right(target_BT), fold_in(dropout, 1))
     weight_BT = (target_BT != PAD).astype(jnp.float32)
     sums = fused_cross_entropy(
-        net.logits, decoded.hidden_BTD, target_BT, weight_BT, jnp.asarray(smoothing, jnp.float32), tokens
+        network.logits, decoded.hidden_BTD, target_BT, weight_BT, jnp.asarray(smoothing, jnp.float32), tokens
     )
     return sums, memory.attention | decoded.attention
 
 
-def initial_state(params: Params, train: TrainSpec, numbers: Numbers, key: jax.Array) -> TrainState:
-    """The state before the first step; `key` is the data of a random key."""
-    scalar = jnp.zeros((), jnp.float32)
-    pending = (zeros_like(params), LossSums(scalar, scalar, scalar)) if train.accumulate > 1 else ()
+def initial_state(params: Params, train: TrainSpec, hyperparams: Hyperparams, key: jax.Array) -> TrainState:
+    """Returns the state before the first step; `key` is the data of a random key."""
+    zero = jnp.zeros((), jnp.float32)
+    pending = (zeros_like(params), LossSums(zero, zero, zero)) if train.accumulate > 1 else ()
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         batch=jnp.zeros((), jnp.int32),
         key=key,
         params=params,
-        optimizer=optimizer.make(train, numbers).init(params),
+        optimizer=optimizer.make(train, hyperparams).init(params),
         average=jax.tree.map(jnp.copy, params) if train.ema_decay > 0 else {},
         pending=pending,
     )
@@ -117,51 +122,53 @@ def _update(
     state: TrainState,
     gradients: Params,
     weight: jax.Array,
-    numbers: Numbers,
-    divide: optimizer.Divide,
+    hyperparams: Hyperparams,
+    map_stack: optimizer.StackMap,
 ) -> tuple[TrainState, jax.Array, jax.Array]:
-    """One update from summed gradients; also returns the gradient's norm and the learning rate.
+    """Makes one update from summed gradients; also returns the gradient norm and the learning rate.
 
-    Where the norm is not finite, all stays as it was but for the number of the update.
+    If the norm is not finite, only the step number of the state changes.
     """
-    # A product and not a quotient, which XLA would work out once and write down: it is cheap enough to work out again.
-    share = 1 / jnp.maximum(weight, 1)
-    mean = jax.tree.map(lambda gradient: gradient * share, gradients)
+    # A product, which XLA recomputes in each fusion. It would materialise the result of a division.
+    scale = 1 / jnp.maximum(weight, 1)
+    mean = jax.tree.map(lambda gradient: gradient * scale, gradients)
     step = state.step + 1
     fraction = schedule.SCHEDULES[train.schedule]
-    rate = numbers["learning_rate"] * fraction(step.astype(jnp.float32), numbers["warmup_steps"], numbers["steps"])
-    change, optimizer_state = optimizer.make(train, numbers, divide).update(mean, state.optimizer, state.params)
-    params = jax.tree.map(lambda old, each: old - rate * each, state.params, change)
+    rate = hyperparams["learning_rate"] * fraction(
+        step.astype(jnp.float32), hyperparams["warmup_steps"], hyperparams["steps"]
+    )
+    change, optimizer_state = optimizer.make(train, hyperparams, map_stack).update(mean, state.optimizer, state.params)
+    params = jax.tree.map(lambda old, delta: old - rate * delta, state.params, change)
     average = state.average
     if train.ema_decay > 0:
-        # Early on the average follows faster, so that the initial parameters are soon forgotten.
-        decay = jnp.minimum(numbers["ema_decay"], (1.0 + step) / (10.0 + step))
+        # The decay grows with the step, so that the average soon forgets the initial parameters.
+        decay = jnp.minimum(hyperparams["ema_decay"], (1.0 + step) / (10.0 + step))
         average = jax.tree.map(lambda old, new: new + decay * (old - new), average, params)
-    # Products, for which a CPU need not write the squares down.
-    norm = jnp.sqrt(sum(jnp.vdot(gradient, gradient) for gradient in jax.tree.leaves(gradients))) * share
-    kept = (state.params, state.optimizer, state.average)
+    # Dot products: a CPU need not materialise the squares.
+    norm = jnp.sqrt(sum(jnp.vdot(gradient, gradient) for gradient in jax.tree.leaves(gradients))) * scale
+    old = (state.params, state.optimizer, state.average)
     new = (params, optimizer_state, average)
-    # One comparison a number of what is written in any case, and no second program for the case that never comes.
-    params, optimizer_state, average = jax.tree.map(lambda one, old: jnp.where(jnp.isfinite(norm), one, old), new, kept)
+    # A select per number, which the loops that write the state absorb, and no second branch to compile.
+    params, optimizer_state, average = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(norm), new, old), new, old)
     return state._replace(step=step, params=params, optimizer=optimizer_state, average=average), norm, rate
 
 
 def make_step(
-    model: Model,
+    model: ModelDef,
     train: TrainSpec,
     reduce: Callable[[Any], Any] = lambda tree: tree,
-    divide: optimizer.Divide = optimizer.undivided,
+    map_stack: optimizer.StackMap = optimizer.map_unsharded,
 ) -> Callable[..., tuple[TrainState, StepSums]]:
-    """The function (state, source_BS, target_BT, numbers, first_row) → (state, sums) of one batch.
+    """Builds the function (state, source_BS, target_BT, hyperparams, first_row) → (state, sums) for one batch.
 
     Args:
-      model: the structure; parameters come with the state.
-      train: what is decided at build; its numbers come as an argument.
-      reduce: sums a tree over devices; the identity where the whole batch is seen.
-      divide: how devices share what an optimizer does with a stack of matrices.
+      model: the structure; the parameters come with the state.
+      train: settings that are fixed at trace time; those that affect no shape come as `hyperparams`.
+      reduce: sums a tree over devices; the identity if the step sees the global batch.
+      map_stack: how devices share the work on a stack of matrices in an optimizer.
 
     Raises:
-      ValueError: an unknown schedule.
+      ValueError: the schedule is unknown.
     """
     if train.schedule not in schedule.SCHEDULES:
         raise ValueError(f"train.schedule: {train.schedule!r} is none of {', '.join(schedule.SCHEDULES)}")
@@ -170,34 +177,36 @@ def make_step(
         state: TrainState,
         source_BS: jax.Array,
         target_BT: jax.Array,
-        numbers: Numbers,
+        hyperparams: Hyperparams,
         first_row: jax.Array | int = 0,
     ) -> tuple[TrainState, StepSums]:
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.batch)
-        dropout = Dropout.from_key(key, numbers["dropout"], first_row)
+        dropout = Dropout.from_key(key, hyperparams["dropout"], first_row)
 
-        def summed(params: Params) -> tuple[jax.Array, LossSums]:
-            sums = loss_sums(model, params, source_BS, target_BT, numbers["label_smoothing"], train.loss_chunk, dropout)
+        def loss_fn(params: Params) -> tuple[jax.Array, LossSums]:
+            sums = loss_sums(
+                model, params, source_BS, target_BT, hyperparams["label_smoothing"], train.loss_chunk, dropout
+            )
             return sums.loss, sums
 
-        gradients, sums = reduce(jax.grad(summed, has_aux=True)(state.params))
+        gradients, sums = reduce(jax.grad(loss_fn, has_aux=True)(state.params))
         state = state._replace(batch=state.batch + 1)
-        reported = jax.tree.map(lambda each: jnp.where(jnp.isfinite(sums.loss), each, 0), sums)
+        reported = jax.tree.map(lambda value: jnp.where(jnp.isfinite(sums.loss), value, 0), sums)
         if train.accumulate == 1:
-            state, norm, rate = _update(train, state, gradients, sums.weight, numbers, divide)
+            state, norm, rate = _update(train, state, gradients, sums.weight, hyperparams, map_stack)
             return state, StepSums(reported, norm, rate)
 
         gradients, total = jax.tree.map(jnp.add, state.pending, (gradients, sums))
 
         def update(state: TrainState) -> tuple[TrainState, jax.Array, jax.Array]:
-            state, norm, rate = _update(train, state, gradients, total.weight, numbers, divide)
+            state, norm, rate = _update(train, state, gradients, total.weight, hyperparams, map_stack)
             return state._replace(pending=zeros_like(state.pending)), norm, rate
 
-        def wait(state: TrainState) -> tuple[TrainState, jax.Array, jax.Array]:
+        def accumulate(state: TrainState) -> tuple[TrainState, jax.Array, jax.Array]:
             zero = jnp.zeros((), jnp.float32)
             return state._replace(pending=(gradients, total)), zero, zero
 
-        state, norm, rate = jax.lax.cond(state.batch % train.accumulate == 0, update, wait, state)
+        state, norm, rate = jax.lax.cond(state.batch % train.accumulate == 0, update, accumulate, state)
         return state, StepSums(reported, norm, rate)
 
     return step

@@ -1,1 +1,1 @@
-"""Libraries that training and search are compared with, each a program that runs in an environment of its own."""
+"""Programs that train or decode with one library each, in the library's own virtual environment."""

@@ -1,6 +1,6 @@
-"""The Transformer of eole, the successor of OpenNMT-py, as a worker; eole's own order of norms, which is pre-norm.
+"""Peer: the Transformer of eole, the successor of OpenNMT-py, with eole's order of norms, which is pre-norm.
 
-Its environment: `python3 -m venv .venv-peers/eole && .venv-peers/eole/bin/pip install eole`.
+To install it: `python3 -m venv .venv-peers/eole && .venv-peers/eole/bin/pip install eole`.
 """
 
 import sys
@@ -11,19 +11,19 @@ import torch
 from eole.config.models import TransformerModelConfig
 from eole.models.model import EncoderDecoderModel
 
-from experiments.benchmark import works
 from experiments.benchmark.peers import in_torch, worker
+from experiments.benchmark.workloads import SentenceBatch, Workload
 from transformer.spec import PAD
 
 
-def make(work: works.Work, given: list[works.Batch]) -> in_torch.TorchTrainer:
-    """The worker's trainer."""
+def make_trainer(workload: Workload, batches: list[SentenceBatch]) -> in_torch.TorchTrainer:
+    """Returns the trainer."""
     torch.manual_seed(0)
     config = TransformerModelConfig(
-        hidden_size=work.d_model,
-        transformer_ff=work.d_ff,
-        heads=work.heads,
-        layers=work.layers,
+        hidden_size=workload.d_model,
+        transformer_ff=workload.d_ff,
+        heads=workload.heads,
+        layers=workload.layers,
         mlp_activation_fn="relu",
         add_qkvbias=True,
         add_final_linear_bias=True,
@@ -31,16 +31,16 @@ def make(work: works.Work, given: list[works.Batch]) -> in_torch.TorchTrainer:
         share_embeddings=True,
         share_decoder_embeddings=True,
         generator_bias=False,
-        embeddings={"word_vec_size": work.d_model, "position_encoding_type": "SinusoidalInterleaved"},
+        embeddings={"word_vec_size": workload.d_model, "position_encoding_type": "SinusoidalInterleaved"},
     )
     running = SimpleNamespace(
-        dropout=[work.dropout],
+        dropout=[workload.dropout],
         attention_dropout=[0.0],
         self_attn_backend="pytorch",
         use_ckpting=[],
         parallel_gpu=1,
     )
-    words = {str(number): number for number in range(work.vocabulary)}
+    words = {str(number): number for number in range(workload.vocabulary)}
     vocabularies = {"src": words, "tgt": words, "specials": {"pad_token": str(PAD)}}
     model = EncoderDecoderModel.build_blocks(config, vocabularies, running_config=running)
     model.build_generator(config, running, vocabularies)
@@ -48,22 +48,22 @@ def make(work: works.Work, given: list[works.Batch]) -> in_torch.TorchTrainer:
         if hasattr(module, "dropout_1"):
             module.dropout_1.p = 0.0  # inside the feed-forward network
     table = model.src_emb.embeddings.weight
-    for each in model.parameters():
-        if each.dim() == 1:
-            torch.nn.init.zeros_(each)
-    for name, each in model.named_parameters():
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            torch.nn.init.zeros_(parameter)
+    for name, parameter in model.named_parameters():
         if "norm" in name and name.endswith("weight"):
-            torch.nn.init.ones_(each)
+            torch.nn.init.ones_(parameter)
     in_torch.initialise(model, table)
 
     def logits(source_BS: torch.Tensor, input_BT: torch.Tensor) -> torch.Tensor:
-        # eole leaves the last token out itself.
+        # eole drops the last target token.
         target = torch.cat([input_BT, torch.full_like(input_BT[:, :1], PAD)], 1)
-        found = model(source_BS, target, (source_BS != PAD).sum(1))
-        return model.generator(found.dec_out)
+        output = model(source_BS, target, (source_BS != PAD).sum(1))
+        return model.generator(output.dec_out)
 
-    return in_torch.TorchTrainer(work, given, model, logits, {"eole": version("eole")})
+    return in_torch.TorchTrainer(workload, batches, model, logits, {"eole": version("eole")})
 
 
 if __name__ == "__main__":
-    sys.exit(worker.serve(make))
+    sys.exit(worker.serve_trainer(make_trainer))

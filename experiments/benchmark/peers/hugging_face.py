@@ -1,6 +1,6 @@
-"""Hugging Face's `MarianMTModel` as a worker, eager or, with a second argument "compile", compiled.
+"""Peer: Hugging Face's `MarianMTModel`, eager or, with the second argument "compile", compiled.
 
-Its environment: `python3 -m venv .venv-peers/hugging && .venv-peers/hugging/bin/pip install torch transformers numpy`.
+To install it: `python3 -m venv .venv-peers/hugging && .venv-peers/hugging/bin/pip install torch transformers numpy`.
 """
 
 import functools
@@ -9,29 +9,29 @@ import sys
 import torch
 import transformers
 
-from experiments.benchmark import works
 from experiments.benchmark.peers import in_torch, worker
+from experiments.benchmark.workloads import SentenceBatch, Workload
 from transformer.spec import BOS, EOS, PAD
 
 
-def make(work: works.Work, given: list[works.Batch], compile: bool) -> in_torch.TorchTrainer:
-    """The worker's trainer."""
+def make_trainer(workload: Workload, batches: list[SentenceBatch], compile: bool) -> in_torch.TorchTrainer:
+    """Returns the trainer."""
     torch.manual_seed(0)
     config = transformers.MarianConfig(
-        vocab_size=work.vocabulary,
-        d_model=work.d_model,
-        encoder_layers=work.layers,
-        decoder_layers=work.layers,
-        encoder_attention_heads=work.heads,
-        decoder_attention_heads=work.heads,
-        encoder_ffn_dim=work.d_ff,
-        decoder_ffn_dim=work.d_ff,
+        vocab_size=workload.vocabulary,
+        d_model=workload.d_model,
+        encoder_layers=workload.layers,
+        decoder_layers=workload.layers,
+        encoder_attention_heads=workload.heads,
+        decoder_attention_heads=workload.heads,
+        encoder_ffn_dim=workload.d_ff,
+        decoder_ffn_dim=workload.d_ff,
         activation_function="relu",
-        dropout=work.dropout,
+        dropout=workload.dropout,
         attention_dropout=0.0,
         activation_dropout=0.0,
         scale_embedding=True,
-        max_position_embeddings=work.width,
+        max_position_embeddings=workload.width,
         pad_token_id=PAD,
         eos_token_id=EOS,
         decoder_start_token_id=BOS,
@@ -48,8 +48,8 @@ def make(work: works.Work, given: list[works.Batch], compile: bool) -> in_torch.
         return model(input_ids=source_BS, attention_mask=mask_BS, decoder_input_ids=input_BT).logits
 
     versions = {"transformers": transformers.__version__}
-    return in_torch.TorchTrainer(work, given, model, logits, versions, compile)
+    return in_torch.TorchTrainer(workload, batches, model, logits, versions, compile)
 
 
 if __name__ == "__main__":
-    sys.exit(worker.serve(functools.partial(make, compile="compile" in sys.argv[2:])))
+    sys.exit(worker.serve_trainer(functools.partial(make_trainer, compile="compile" in sys.argv[2:])))

@@ -1,4 +1,4 @@
-"""What `experiments.translate` does, as a worker; a second argument is its --dtype."""
+"""Peer: the translator of `experiments.translate`; the second argument is its --dtype."""
 
 import functools
 import importlib.metadata
@@ -11,8 +11,10 @@ from experiments.runs.workdir import Workdir
 from experiments.runtime import xla_env
 
 
-def make(settings: dict[str, Any], dtype: str | None = None) -> tuple[dict[str, str], Callable[[list[str]], list[str]]]:
-    """The worker's search."""
+def make_translator(
+    settings: dict[str, Any], dtype: str | None = None
+) -> tuple[dict[str, str], Callable[[list[str]], list[str]]]:
+    """Returns the version of JAX and the translate function."""
     import dataclasses
 
     spec = Workdir(settings["workdir"]).spec()
@@ -29,8 +31,8 @@ def make(settings: dict[str, Any], dtype: str | None = None) -> tuple[dict[str, 
     )
     translator = system.translator(params, decode)
     versions = {"jax": importlib.metadata.version("jax")}
-    return versions, lambda lines: [found[0].text for found in translator.translate(lines)]
+    return versions, lambda lines: [hypotheses[0].text for hypotheses in translator.translate(lines)]
 
 
 if __name__ == "__main__":
-    sys.exit(worker.serve_search(functools.partial(make, dtype=(sys.argv[2:] or [None])[0])))
+    sys.exit(worker.serve_translator(functools.partial(make_translator, dtype=(sys.argv[2:] or [None])[0])))

@@ -1,4 +1,4 @@
-"""The step that `experiments.train` compiles, on the devices that it would use, as a worker."""
+"""Peer: the training step that `experiments.train` compiles, on the devices that it would use."""
 
 import functools
 import importlib.metadata
@@ -10,92 +10,91 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import base
-from experiments.benchmark import works
 from experiments.benchmark.peers import worker
+from experiments.benchmark.workloads import SentenceBatch, Workload
 from experiments.runtime import xla_env
 from transformer.spec import Spec
 
 LEARNING_RATE = 1e-3
 
 
-def config(work: works.Work, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """The settings of a work; all else is as in configs/base.py, but for changes such as "train.loss_chunk=512"."""
+def workload_config(workload: Workload, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns configs/base.py with the settings of a workload, and with overrides such as "train.loss_chunk=512"."""
     settings = base.get_config().to_dict()
     settings["model"] |= {
-        "d_model": work.d_model,
-        "d_ff": work.d_ff,
-        "heads": work.heads,
-        "encoder_layers": work.layers,
-        "decoder_layers": work.layers,
-        "dropout_embedding": work.dropout,
-        "dropout_sublayer": work.dropout,
-        "dtype": work.dtype,
+        "d_model": workload.d_model,
+        "d_ff": workload.d_ff,
+        "heads": workload.heads,
+        "encoder_layers": workload.layers,
+        "decoder_layers": workload.layers,
+        "dropout_embedding": workload.dropout,
+        "dropout_sublayer": workload.dropout,
+        "dtype": workload.dtype,
     }
-    settings["data"]["vocab_size"] = work.vocabulary
+    settings["data"]["vocab_size"] = workload.vocabulary
     settings["train"] |= {
         "learning_rate": LEARNING_RATE,
         "schedule": "constant",
         "warmup_steps": 1,
-        "label_smoothing": work.smoothing,
+        "label_smoothing": workload.smoothing,
     }
-    chosen = ConfigDict(settings)
-    chosen.update_from_flattened_dict(
-        {key: _value(value) for key, _, value in (each.partition("=") for each in changes)}
-    )
-    return chosen.to_dict()
+    config = ConfigDict(settings)
+    keys_and_values = (override.partition("=") for override in overrides)
+    config.update_from_flattened_dict({key: _parse_value(value) for key, _, value in keys_and_values})
+    return config.to_dict()
 
 
-def _value(text: str) -> Any:
-    """A number, a boolean or nothing as JSON has them; any other text as it is."""
+def _parse_value(text: str) -> Any:
+    """Parses a number, a boolean or null as JSON; returns any other text unchanged."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
 
 
-class Ours:
-    """This codebase.
+class OurTrainer:
+    """Trains with this codebase.
 
     Args:
-      work: what is trained.
-      given: the batches.
-      changes: of settings.
+      workload: the model and its training settings.
+      batches: the batches.
+      overrides: overrides of the config.
     """
 
-    def __init__(self, work: works.Work, given: list[works.Batch], changes: Sequence[str] = ()) -> None:
-        spec = Spec.from_config(config(work, changes))
+    def __init__(self, workload: Workload, batches: list[SentenceBatch], overrides: Sequence[str] = ()) -> None:
+        spec = Spec.from_config(workload_config(workload, overrides))
         xla_env.prepare(spec.parallel.cpu_devices)
         import jax
 
         from experiments.runs.system import System
-        from transformer.training.state import count
+        from transformer.training.state import parameter_count
 
-        system = System.without_text(spec)
-        place = system.placement
-        self.parameters = count(system.shapes)
+        system = System.without_corpus(spec)
+        partitioner = system.partitioner
+        self.parameters = parameter_count(system.param_shapes)
         self.versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")}
         self.device = jax.devices()[0].device_kind
         self.dtype = spec.model.dtype
-        self._step = place.compile_step(system.model, system.spec.train)
-        self._state = place.distribute(system.fresh_state())
-        self._numbers = place.distribute(system.numbers)
-        self._batches = [tuple(place.shard(side) for side in batch) for batch in given]
+        self._step = partitioner.compile_step(system.model, system.spec.train)
+        self._state = partitioner.put_state(system.initial_state())
+        self._hyperparams = partitioner.put_state(system.hyperparams)
+        self._batches = [tuple(partitioner.shard(side) for side in batch) for batch in batches]
         self._sums: Any = None
 
-    def update(self, number: int) -> None:
-        """Begins an update."""
-        self._state, self._sums = self._step(self._state, *self._batches[number], self._numbers)
+    def update(self, index: int) -> None:
+        """Dispatches an update."""
+        self._state, self._sums = self._step(self._state, *self._batches[index], self._hyperparams)
 
     def loss(self) -> float:
-        """Of the last update."""
+        """Returns the loss of the last update."""
         return float(self._sums.sums.loss) / float(self._sums.sums.weight)
 
     def peak_bytes(self) -> int:
-        """On the accelerator, or of the process."""
+        """Returns the peak memory of the accelerator, or of the process."""
         import jax
 
-        return worker.peak_on(jax.devices()[0])
+        return worker.device_peak_bytes(jax.devices()[0])
 
 
 if __name__ == "__main__":
-    sys.exit(worker.serve(functools.partial(Ours, changes=sys.argv[2:])))
+    sys.exit(worker.serve_trainer(functools.partial(OurTrainer, overrides=sys.argv[2:])))

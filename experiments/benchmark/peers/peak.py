@@ -1,7 +1,7 @@
-"""How many floating-point operations a second the machine reaches in one large product: what speeds are measured by.
+"""Peer: the FLOP/s of one large matmul, the peak that training speeds are compared with.
 
-On a CPU NumPy's BLAS makes it or JAX, whichever is faster, on all cores; on an accelerator JAX, in the dtype of the
-work.
+On a CPU, the matmul of NumPy's BLAS or of JAX, whichever is faster, on all cores; on an accelerator, that of JAX in
+the workload's dtype.
 """
 
 import sys
@@ -11,66 +11,66 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmark import works
 from experiments.benchmark.peers import worker
+from experiments.benchmark.workloads import SentenceBatch, Workload
 
 CPU_SIZE, ACCELERATOR_SIZE = 3072, 8192
 
 
-class Peak:
-    """A product of two square matrices, in the place of a model.
+class MatmulPeak:
+    """A matmul of two square matrices instead of a model.
 
     Args:
-      work: of which the dtype is taken, on an accelerator.
-      given: not used.
+      workload: its dtype is used on an accelerator.
+      batches: not used.
     """
 
     parameters = 0
 
-    def __init__(self, work: works.Work, given: list[works.Batch]) -> None:
-        del given
+    def __init__(self, workload: Workload, batches: list[SentenceBatch]) -> None:
+        del batches
         import jax
 
-        chance = np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         self.device = jax.devices()[0].device_kind
         self.versions = {"numpy": np.__version__, "jax": jax.__version__}
-        self._found: Any = None
+        self._product: Any = None
         on_cpu = jax.default_backend() == "cpu"
-        self.dtype = "float32" if on_cpu else work.dtype
+        self.dtype = "float32" if on_cpu else workload.dtype
         size = CPU_SIZE if on_cpu else ACCELERATOR_SIZE
-        left, right = (chance.standard_normal((size, size), np.float32) for _ in range(2))
-        held = [jax.numpy.asarray(each, self.dtype) for each in (left, right)]
-        product = jax.jit(jax.numpy.matmul)
-        products: list[Callable[[], Any]] = [lambda: product(*held)]
+        left, right = (rng.standard_normal((size, size), np.float32) for _ in range(2))
+        operands = [jax.numpy.asarray(matrix, self.dtype) for matrix in (left, right)]
+        matmul = jax.jit(jax.numpy.matmul)
+        matmuls: list[Callable[[], Any]] = [lambda: matmul(*operands)]
         if on_cpu:
             out = np.empty_like(left)
-            products.append(lambda: np.matmul(left, right, out=out))
-        self._product = min(products, key=_seconds)
-        self.parameters = 2 * size**3  # operations of a product
+            matmuls.append(lambda: np.matmul(left, right, out=out))
+        self._matmul = min(matmuls, key=_seconds)
+        self.parameters = 2 * size**3  # FLOPs of the matmul
 
-    def update(self, number: int) -> None:
-        """Makes the product."""
-        del number
-        self._found = self._product()
+    def update(self, index: int) -> None:
+        """Runs the matmul."""
+        del index
+        self._product = self._matmul()
 
     def loss(self) -> float:
-        """Waits for it."""
-        return float(self._found[0, 0])
+        """Waits for the matmul."""
+        return float(self._product[0, 0])
 
     def peak_bytes(self) -> int:
-        """Of the process."""
-        return worker.process_peak()
+        """Returns the peak memory of the process."""
+        return worker.process_peak_bytes()
 
 
-def _seconds(product: Callable[[], Any]) -> float:
-    """The least of three tries, after one that compiles."""
-    found = []
+def _seconds(matmul: Callable[[], Any]) -> float:
+    """Returns the least seconds of three runs, after one that compiles."""
+    seconds = []
     for _ in range(4):
-        begun = time.monotonic()
-        float(product()[0, 0])
-        found.append(time.monotonic() - begun)
-    return min(found[1:])
+        start = time.monotonic()
+        float(matmul()[0, 0])
+        seconds.append(time.monotonic() - start)
+    return min(seconds[1:])
 
 
 if __name__ == "__main__":
-    sys.exit(worker.serve(Peak))
+    sys.exit(worker.serve_trainer(MatmulPeak))

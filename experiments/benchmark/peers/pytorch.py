@@ -1,6 +1,6 @@
-"""PyTorch's own `torch.nn.Transformer` as a worker, eager or, with a second argument "compile", compiled.
+"""Peer: PyTorch's `torch.nn.Transformer`, eager or, with the second argument "compile", compiled.
 
-Its environment: `python3 -m venv .venv-peers/pytorch && .venv-peers/pytorch/bin/pip install torch numpy`.
+To install it: `python3 -m venv .venv-peers/pytorch && .venv-peers/pytorch/bin/pip install torch numpy`.
 """
 
 import functools
@@ -10,31 +10,39 @@ import warnings
 
 import torch
 
-from experiments.benchmark import works
 from experiments.benchmark.peers import in_torch, worker
+from experiments.benchmark.workloads import SentenceBatch, Workload
 from transformer.spec import PAD
 
 
 class Model(torch.nn.Module):
     """Embeddings, `torch.nn.Transformer` with post-norm, and the tied output."""
 
-    def __init__(self, work: works.Work) -> None:
+    def __init__(self, workload: Workload) -> None:
         super().__init__()
-        self.scale = math.sqrt(work.d_model)
-        self.table_VD = torch.nn.Parameter(torch.empty(work.vocabulary, work.d_model))
+        self.scale = math.sqrt(workload.d_model)
+        self.table_VD = torch.nn.Parameter(torch.empty(workload.vocabulary, workload.d_model))
         self.transformer = torch.nn.Transformer(
-            work.d_model, work.heads, work.layers, work.layers, work.d_ff, work.dropout, batch_first=True
+            workload.d_model,
+            workload.heads,
+            workload.layers,
+            workload.layers,
+            workload.d_ff,
+            workload.dropout,
+            batch_first=True,
         )
         for module in self.transformer.modules():
             if isinstance(module, torch.nn.MultiheadAttention):
                 module.dropout = 0.0  # of attention weights
             elif isinstance(module, torch.nn.TransformerEncoderLayer | torch.nn.TransformerDecoderLayer):
                 module.dropout.p = 0.0  # inside the feed-forward network
-        self.dropout = torch.nn.Dropout(work.dropout)
-        angle_TD = torch.arange(work.width)[:, None] / 10_000 ** (torch.arange(0, work.d_model, 2) / work.d_model)
+        self.dropout = torch.nn.Dropout(workload.dropout)
+        angle_TD = torch.arange(workload.width)[:, None] / 10_000 ** (
+            torch.arange(0, workload.d_model, 2) / workload.d_model
+        )
         position_TD = torch.stack([angle_TD.sin(), angle_TD.cos()], -1).flatten(1)
         self.position_TD = torch.nn.Buffer(position_TD)
-        self.future_TT = torch.nn.Buffer(torch.full((work.width, work.width), -math.inf).triu(1))
+        self.future_TT = torch.nn.Buffer(torch.full((workload.width, workload.width), -math.inf).triu(1))
         in_torch.initialise(self, self.table_VD)
 
     def _embed(self, token_BT: torch.Tensor) -> torch.Tensor:
@@ -42,7 +50,7 @@ class Model(torch.nn.Module):
         return self.dropout(vectors + self.position_TD)
 
     def forward(self, source_BS: torch.Tensor, input_BT: torch.Tensor) -> torch.Tensor:
-        """Logits_BTV."""
+        """Returns logits_BTV."""
         padding_BS = torch.zeros(source_BS.shape, device=source_BS.device).masked_fill(source_BS == PAD, -math.inf)
         hidden_BTD = self.transformer(
             self._embed(source_BS),
@@ -55,13 +63,13 @@ class Model(torch.nn.Module):
         return hidden_BTD @ self.table_VD.T
 
 
-def make(work: works.Work, given: list[works.Batch], compile: bool) -> in_torch.TorchTrainer:
-    """The worker's trainer."""
+def make_trainer(workload: Workload, batches: list[SentenceBatch], compile: bool) -> in_torch.TorchTrainer:
+    """Returns the trainer."""
     warnings.filterwarnings("ignore", message=".*nested tensor.*")
     torch.manual_seed(0)
-    model = Model(work)
-    return in_torch.TorchTrainer(work, given, model, model, {}, compile)
+    model = Model(workload)
+    return in_torch.TorchTrainer(workload, batches, model, model, {}, compile)
 
 
 if __name__ == "__main__":
-    sys.exit(worker.serve(functools.partial(make, compile="compile" in sys.argv[2:])))
+    sys.exit(worker.serve_trainer(functools.partial(make_trainer, compile="compile" in sys.argv[2:])))

@@ -1,7 +1,7 @@
-"""What every library that trains has in common: it is told what to do, and says what that took, line by line.
+"""The protocol of the peers: JSON objects on stdout in reply to lines on stdin.
 
-A worker is started with a `Work` as JSON, prepares itself, and prints a JSON object. Each line that it then reads is a
-number of updates; it makes them and prints another object. So several workers wait for each other in one comparison.
+A peer is started with a `Workload` as JSON, prepares itself, and prints a JSON object. Each further line is a number of
+updates; the peer runs them and prints another object. So the peers of a comparison wait for each other.
 """
 
 import itertools
@@ -14,116 +14,124 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from experiments.benchmark import works
+from experiments.benchmark.workloads import NUM_BATCHES, SentenceBatch, Workload, make_batches
 
 
 class Trainer(Protocol):
-    """A model in training, and what its library is."""
+    """A library's model in training.
+
+    Attributes:
+      versions: versions of the library and of what it runs on.
+      device: name of the device.
+      dtype: dtype of the matmuls.
+    """
 
     versions: dict[str, str]
     device: str
-    dtype: str  # of products
+    dtype: str
 
     @property
     def parameters(self) -> int:
-        """How many there are."""
+        """Number of parameters."""
         ...
 
-    def update(self, number: int) -> None:
-        """Begins an update on the batch with that number; it need not end."""
+    def update(self, index: int) -> None:
+        """Dispatches an update on the batch with that index; it need not wait for the result."""
         ...
 
     def loss(self) -> float:
-        """Of the last update, in nats a target token, smoothed; waits for it."""
+        """Waits for the last update; returns its label-smoothed loss in nats per target token."""
         ...
 
     def peak_bytes(self) -> int:
-        """The most memory that was used so far."""
+        """Returns the peak memory so far."""
         ...
 
 
-def process_peak() -> int:
-    """The most memory that this process ever had, in bytes."""
+def process_peak_bytes() -> int:
+    """Returns the peak resident memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def peak_on(device: Any) -> int:
-    """The most memory that was used on a JAX device, in bytes; of the process, where the device does not count it."""
+def device_peak_bytes(device: Any) -> int:
+    """Returns the peak memory of a JAX device in bytes; that of the process, if the device does not record it."""
     statistics = device.memory_stats()
-    return statistics["peak_bytes_in_use"] if statistics else process_peak()
+    return statistics["peak_bytes_in_use"] if statistics else process_peak_bytes()
 
 
 Turn = Callable[[str], dict[str, Any]]
 
 
-def answer(prepare: Callable[[str], tuple[dict[str, Any], Turn]]) -> None:
-    """Runs a worker until its input ends.
+def serve(prepare: Callable[[str], tuple[dict[str, Any], Turn]]) -> None:
+    """Runs a peer until its stdin is closed.
 
     Args:
-      prepare: from the first argument of the program to what the worker says about itself, and to what answers a line.
+      prepare: maps the program's first argument to the peer's description, and to the function that takes a turn.
     """
-    # What a library prints must not stand between our lines.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    # Output of the library must not appear among the JSON objects.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a worker is killed when it is done with
-    said, turn = prepare(sys.argv[1])
-    print(json.dumps(said), file=answers, flush=True)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the benchmark kills peers at the end
+    description, turn = prepare(sys.argv[1])
+    print(json.dumps(description), file=replies, flush=True)
     for line in sys.stdin:
-        print(json.dumps(turn(line.rstrip("\n"))), file=answers, flush=True)
+        print(json.dumps(turn(line.rstrip("\n"))), file=replies, flush=True)
 
 
-def serve(make: Callable[[works.Work, list[works.Batch]], Trainer]) -> None:
-    """Runs a worker that trains; the first batch is used once to prepare."""
+def serve_trainer(make_trainer: Callable[[Workload, list[SentenceBatch]], Trainer]) -> None:
+    """Runs a peer that trains; one update prepares it."""
 
     def prepare(argument: str) -> tuple[dict[str, Any], Turn]:
-        work = works.Work(**json.loads(argument))
-        begun = time.monotonic()
-        trainer = make(work, works.batches(work, works.NUMBER))
+        workload = Workload(**json.loads(argument))
+        start = time.monotonic()
+        trainer = make_trainer(workload, make_batches(workload, NUM_BATCHES))
         trainer.update(0)
-        said = {
+        description = {
             "loss": trainer.loss(),
-            "seconds_to_first_update": time.monotonic() - begun,
+            "seconds_to_first_update": time.monotonic() - start,
             "parameters": trainer.parameters,
             "versions": trainer.versions,
             "device": trainer.device,
             "dtype": trainer.dtype,
         }
-        done = itertools.count(1)
+        updates = itertools.count(1)
 
         def turn(line: str) -> dict[str, Any]:
-            # Not counted: the caches are full of what another library left there, whose threads may not sleep yet.
-            trainer.update(next(done) % works.NUMBER)
+            # Not timed: the caches hold data of another library, whose threads may still be spinning.
+            trainer.update(next(updates) % NUM_BATCHES)
             trainer.loss()
-            begun = time.monotonic()
+            start = time.monotonic()
             for _ in range(int(line)):
-                trainer.update(next(done) % works.NUMBER)
+                trainer.update(next(updates) % NUM_BATCHES)
             loss = trainer.loss()
-            return {"seconds": time.monotonic() - begun, "loss": loss, "peak_bytes": trainer.peak_bytes()}
+            return {"seconds": time.monotonic() - start, "loss": loss, "peak_bytes": trainer.peak_bytes()}
 
-        return said, turn
+        return description, turn
 
-    answer(prepare)
+    serve(prepare)
 
 
-def serve_search(make: Callable[[dict[str, Any]], tuple[dict[str, str], Callable[[list[str]], list[str]]]]) -> None:
-    """Runs a worker that translates the same file at each turn, and writes what it found to the file that it is told.
+def serve_translator(
+    make_translator: Callable[[dict[str, Any]], tuple[dict[str, str], Callable[[list[str]], list[str]]]],
+) -> None:
+    """Runs a peer that translates the same file at each turn; a line names the file for the translations.
 
     Args:
-      make: from the search's settings to the versions of libraries, and to what translates.
+      make_translator: maps the search settings to the versions of the library, and to the translate function.
     """
 
     def prepare(argument: str) -> tuple[dict[str, Any], Turn]:
         settings = json.loads(argument)
-        versions, translate = make(settings)
-        lines = pathlib.Path(settings["source"]).read_text(encoding="utf-8").splitlines()
+        versions, translate = make_translator(settings)
+        sentences = pathlib.Path(settings["source"]).read_text(encoding="utf-8").splitlines()
 
         def turn(line: str) -> dict[str, Any]:
-            begun = time.monotonic()
-            texts = translate(lines)
-            seconds = time.monotonic() - begun
-            pathlib.Path(line).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-            return {"seconds": seconds, "peak_bytes": process_peak()}
+            start = time.monotonic()
+            translations = translate(sentences)
+            seconds = time.monotonic() - start
+            pathlib.Path(line).write_text("".join(f"{text}\n" for text in translations), encoding="utf-8")
+            return {"seconds": seconds, "peak_bytes": process_peak_bytes()}
 
-        return {"versions": versions, "sentences": len(lines)}, turn
+        return {"versions": versions, "sentences": len(sentences)}, turn
 
-    answer(prepare)
+    serve(prepare)

@@ -13,24 +13,24 @@ from transformer.spec import EOS, PAD
 PAIRS, WIDTH = 1009, 48
 
 
-def make_side(lengths: np.ndarray, chance: np.random.Generator) -> TokenizedSide:
+def make_side(lengths: np.ndarray, random: np.random.Generator) -> TokenizedSide:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    tokens = chance.integers(4, 5000, offsets[-1]).astype(np.uint16)
+    tokens = random.integers(4, 5000, offsets[-1]).astype(np.uint16)
     tokens[offsets[1:] - 1] = EOS
     return TokenizedSide(tokens, offsets)
 
 
 def make_pairs(source: np.ndarray, target: np.ndarray) -> TokenizedPairs:
-    chance = np.random.default_rng(1)
-    return TokenizedPairs(make_side(source, chance), make_side(target, chance), np.arange(len(source)), 5)
+    random = np.random.default_rng(1)
+    return TokenizedPairs(make_side(source, random), make_side(target, random), np.arange(len(source)), 5)
 
 
 @pytest.fixture(scope="module")
 def pairs() -> TokenizedPairs:
     """Of random lengths, most of them short."""
-    chance = np.random.default_rng(0)
-    source = np.clip(chance.poisson(11, PAIRS) + chance.integers(0, 9, PAIRS), 2, 31)
-    return make_pairs(source, np.clip(source + chance.integers(-3, 5, PAIRS), 2, None))
+    random = np.random.default_rng(0)
+    source = np.clip(random.poisson(11, PAIRS) + random.integers(0, 9, PAIRS), 2, 31)
+    return make_pairs(source, np.clip(source + random.integers(-3, 5, PAIRS), 2, None))
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +55,17 @@ def test_a_row_is_its_pairs_one_after_the_other(pairs: TokenizedPairs, packed: P
         assert rows.dtype == np.int32
         for index, row in zip(indices, rows, strict=True):
             members = packed.members[packed.starts[index] : packed.starts[index + 1]] if index >= 0 else []
-            expected = [token for member in members for token in side.row(member).tolist()]
+            expected = [token for member in members for token in side.sentence(member).tolist()]
             assert row.tolist() == expected + [PAD] * (width - len(expected))
 
 
-def test_little_is_left_empty(pairs: TokenizedPairs, packed: PackedPairs) -> None:
-    """Less than a twentieth, where rows of one sentence leave more in twelve shapes."""
+def test_rows_have_little_padding(pairs: TokenizedPairs, packed: PackedPairs) -> None:
+    """Less than a twentieth, where rows of one sentence have more in twelve shapes."""
     plan, twelve = (
-        BatchPlan(each, tokens_per_batch=16 * WIDTH, buckets=buckets, seed=0)
-        for each, buckets in ((packed, 1), (pairs, 12))
+        BatchPlan(dataset, tokens_per_batch=16 * WIDTH, buckets=buckets, seed=0)
+        for dataset, buckets in ((packed, 1), (pairs, 12))
     )
-    assert twelve.padding_efficiency < 0.94 < 0.96 < packed.tokens / ((2 * WIDTH - 1) * len(packed))
+    assert twelve.padding_efficiency < 0.94 < 0.96 < packed.num_tokens / ((2 * WIDTH - 1) * len(packed))
     assert plan.shapes == ((16, WIDTH - 1, WIDTH),)  # the sources are a little shorter
     assert plan.padding_efficiency > twelve.padding_efficiency
     assert plan.report()["pairs"] == PAIRS
@@ -79,41 +79,41 @@ def test_an_epoch_has_every_pair_once_and_another_has_other_neighbours(packed: P
     for epoch in (0, 7):
         numbers = range(epoch * plan.batches_per_epoch(), (epoch + 1) * plan.batches_per_epoch())
         rows = [plan.indices(k) for k in numbers]
-        found = np.concatenate(rows)
-        assert sorted(found[found >= 0].tolist()) == list(range(len(packed)))
+        indices = np.concatenate(rows)
+        assert sorted(indices[indices >= 0].tolist()) == list(range(len(packed)))
         assert sum(int((plan.batch(k).source == EOS).sum()) for k in numbers) == PAIRS
-        epochs.append({frozenset(each.tolist()) for each in rows})
+        epochs.append({frozenset(rows_of_batch.tolist()) for rows_of_batch in rows})
     assert not epochs[0] & epochs[1]
 
 
-def test_processes_and_workers_put_together_their_rows_of_the_same_batch(packed: PackedPairs) -> None:
+def test_processes_and_workers_assemble_the_same_batch(packed: PackedPairs) -> None:
     plan = BatchPlan(packed, tokens_per_batch=16 * WIDTH, buckets=1, seed=0)
-    whole, copied = plan.batch(77), pickle.loads(pickle.dumps(plan)).batch(77)
+    batch, copied = plan.batch(77), pickle.loads(pickle.dumps(plan)).batch(77)
     halves = [HostBatches(plan, first, first + 1, 2).batch(77) for first in (0, 1)]
-    for side, copy, *parts in zip(whole, copied, *halves, strict=True):
+    for side, copy, *shards in zip(batch, copied, *halves, strict=True):
         np.testing.assert_array_equal(copy, side)
-        np.testing.assert_array_equal(np.concatenate(parts), side)
+        np.testing.assert_array_equal(np.concatenate(shards), side)
 
 
-def test_long_pairs_find_short_ones() -> None:
-    """Either side may be what leaves no room."""
+def test_long_pairs_share_rows_with_short_ones() -> None:
+    """Either side can be the full one."""
     pairs = make_pairs(np.array([9, 2, 5, 5, 1]), np.array([3, 8, 5, 5, 2]))
     packed = pack(pairs, 10)
     rows = [set(packed.members[a:b].tolist()) for a, b in zip(packed.starts, packed.starts[1:], strict=False)]
     assert sorted(map(sorted, rows)) == [[0, 4], [1], [2, 3]]
 
 
-def test_kinds_of_rows_are_found_for_many_pairs_as_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand times the pairs make no more kinds: that is what makes millions of pairs feasible."""
+def test_the_number_of_patterns_hardly_grows_with_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 times as many pairs need no more patterns, so that millions of pairs are feasible."""
     seen = []
-    kinds = packing._kinds
+    patterns = packing._patterns
 
-    def counted(places, width):
-        found = list(kinds(places, width))
+    def counted(histogram, width):
+        found = list(patterns(histogram, width))
         seen.append(len(found))
         return found
 
-    monkeypatch.setattr(packing, "_kinds", counted)
+    monkeypatch.setattr(packing, "_patterns", counted)
     source = np.arange(2, 19)
     for times in (1, 1000):
         pack(make_pairs(np.repeat(source, times), np.repeat(source[::-1], times)), 40)
@@ -130,7 +130,7 @@ def test_a_side_with_fewer_tokens_has_less_room(multiple: int, widths: tuple[int
     assert plan.shapes[0][1:] == widths
 
 
-def test_what_is_packed_is_part_of_the_fingerprint(pairs: TokenizedPairs, packed: PackedPairs) -> None:
+def test_the_packing_is_part_of_the_fingerprint(pairs: TokenizedPairs, packed: PackedPairs) -> None:
     prints = {pairs.fingerprint, packed.fingerprint, pack(pairs, WIDTH + 1).fingerprint}
     assert len(prints) == 3
     assert pack(pairs, WIDTH).fingerprint == packed.fingerprint

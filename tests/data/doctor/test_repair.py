@@ -1,4 +1,4 @@
-"""Cleaned copies: what they hold, and that the originals stay as they were."""
+"""Repaired copies: their content, and that the originals do not change."""
 
 import gzip
 import hashlib
@@ -9,16 +9,16 @@ import pytest
 from configs.base import get_config
 from transformer.data import grammar
 from transformer.data.corpus import open_corpus
-from transformer.data.doctor import Examination, Finding, repair
+from transformer.data.doctor import CorpusExaminer, Finding, repair
 from transformer.data.sources.text_files import read_lines
 from transformer.spec import DataSpec
 
 SIZE = 131
-# Line → what stands there, and what should stand in the copy.
-MENDED = {
+# Line → its text, and the text of the copy.
+REPAIRED = {
     1: (b"\xef\xbb\xbfLe caf\xc3\xa9 ferme.", "Le café ferme."),
     5: ("Le cafÃ© est fermÃ©, dit-elle.".encode(), "Le café est fermé, dit-elle."),
-    6: ("Il est Ã\u0192Â\u00a0 nous.".encode(), "Il est à nous."),  # encoded wrongly twice
+    6: ("Il est Ã\u0192Â\u00a0 nous.".encode(), "Il est à nous."),  # wrongly decoded twice
     7: (b"L&amp;#39;homme est l&agrave;.", "L'homme est là."),
     8: (b"Le <b>grand</b> homme est ici.<br/>", "Le grand homme est ici."),
     9: (b"  Elle\tdort   encore. \r", "Elle dort encore."),
@@ -27,10 +27,10 @@ MENDED = {
     12: ("L'été est fini pour nous.".encode("cp1252"), "L'été est fini pour nous."),
     13: ("«\u00a0Oui\u00a0», dit-il avec elle.".encode(), "«\u00a0Oui\u00a0», dit-il avec elle."),
 }
-# Line → what stands there, and why its pair is left out.
+# Line → its text, and why its pair is omitted.
 LEFT_OUT = {
     20: (b"", "empty-line"),
-    21: (b"   ", "empty-line"),  # once its white space is gone
+    21: (b"   ", "empty-line"),  # after white space is removed
     22: ("L'homme \ufffd est parti.".encode(), "replacement-character"),
     23: (b"L'homme \xff\x81 est parti.", "invalid-utf-8"),
     24: (b"Der alte Mann steht heute vor dem neuen Haus und wartet.", "wrong-language"),
@@ -49,14 +49,14 @@ def pairs() -> dict[str, list[tuple[str, str]]]:
 
 @pytest.fixture
 def spec(pairs: dict[str, list[tuple[str, str]]], tmp_path: pathlib.Path) -> DataSpec:
-    """A training split with every damage that can be mended, and a test split that has some of it."""
+    """A training split with every repairable fault, and a test split with some of them."""
     folder = tmp_path / "corpus"
     files = {
         f"{split}.{code}": [pair[side].encode() for pair in pairs[split]]
         for split in pairs
         for side, code in enumerate(("fr", "en"))
     }
-    for line, (text, _) in (MENDED | LEFT_OUT).items():
+    for line, (text, _) in (REPAIRED | LEFT_OUT).items():
         files["train.fr"][line - 1] = text
     for name in ("train.fr", "train.en"):
         files[name][30] = files[name][40]  # a duplicate
@@ -78,10 +78,10 @@ def make_spec(folder: pathlib.Path) -> DataSpec:
 
 
 def examined(spec: DataSpec) -> list[Finding]:
-    examination = Examination(spec, limit=5)
+    examination = CorpusExaminer(spec, limit=5)
     for split in ("train", "test"):
-        examination.files(split)
-    examination.overlaps()
+        examination.examine_files(split)
+    examination.compare_splits()
     return examination.findings()
 
 
@@ -96,7 +96,7 @@ def test_copies_are_healthy_and_originals_untouched(
     spec: DataSpec, pairs: dict[str, list[tuple[str, str]]], tmp_path: pathlib.Path
 ) -> None:
     before = fingerprint(tmp_path / "corpus")
-    train, test = repair.write(spec, ["train", "test"], examined(spec), tmp_path / "clean")
+    train, test = repair.write_copies(spec, ["train", "test"], examined(spec), tmp_path / "clean")
     assert fingerprint(tmp_path / "corpus") == before
 
     left_out = [kind for _, kind in LEFT_OUT.values()]
@@ -104,51 +104,51 @@ def test_copies_are_healthy_and_originals_untouched(
     assert train.left_out == reasons
     assert (train.read, train.written) == (SIZE, SIZE - len(LEFT_OUT) - 3)
     assert (test.read, test.written, test.changed) == (29, 29, 1)
-    assert "left out: none" in test.text()
+    assert "removed: none" in test.summary()
     assert train.files[0] == f"{tmp_path}/clean/train/fr.txt"
 
     copies = make_spec(tmp_path / "clean")
     french = read_lines(tmp_path / "clean/train/fr.txt")
-    for line, (_, wanted) in MENDED.items():
+    for line, (_, wanted) in REPAIRED.items():
         assert french[line - 1] == wanted
     findings = examined(copies)
-    assert [(finding.kind, finding.split) for finding in findings] == [("empty-line", "test")]  # as it was
+    assert [(finding.kind, finding.split) for finding in findings] == [("empty-line", "test")]  # unchanged
     kept = open_corpus(copies).split("train")
     assert len(kept) == train.written
-    assert kept[-90:] == pairs["train"][-90:]  # still paired
+    assert kept[-90:] == pairs["train"][-90:]  # still aligned
 
 
-def test_what_was_compressed_stays_so(spec: DataSpec, tmp_path: pathlib.Path) -> None:
+def test_copies_of_compressed_files_are_compressed(spec: DataSpec, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "corpus"
     for code in ("fr", "en"):
         plain = folder / "train" / f"{code}.txt"
         (folder / "train" / f"{code}.txt.gz").write_bytes(gzip.compress(plain.read_bytes()))
         plain.unlink()
     first, second = (
-        repair.write(spec, ["train"], examined(spec), tmp_path / name)[0].files[0] for name in ("one", "two")
+        repair.write_copies(spec, ["train"], examined(spec), tmp_path / name)[0].files[0] for name in ("one", "two")
     )
     assert first == f"{tmp_path}/one/train/fr.txt.gz"
     assert gzip.decompress(pathlib.Path(first).read_bytes()).decode().startswith("Le café ferme.\n")
     assert pathlib.Path(first).read_bytes() == pathlib.Path(second).read_bytes()
-    assert pathlib.Path(first).read_bytes()[4:8] == bytes(4)  # where gzip puts the time
+    assert pathlib.Path(first).read_bytes()[4:8] == bytes(4)  # the time stamp of gzip
 
 
-def test_what_cannot_be_mended_is_not_copied(spec: DataSpec, tmp_path: pathlib.Path) -> None:
+def test_a_split_that_cannot_be_repaired_is_not_copied(spec: DataSpec, tmp_path: pathlib.Path) -> None:
     with (tmp_path / "corpus/train/en.txt").open("ab") as file:
         file.write(b"\nOne more.\n")
-    train, test = repair.write(spec, ["train", "test"], examined(spec), tmp_path / "clean")
-    assert "no copy: " in train.text()
+    train, test = repair.write_copies(spec, ["train", "test"], examined(spec), tmp_path / "clean")
+    assert "not copied: " in train.summary()
     assert "131 source lines and 132 target lines" in train.refused
     assert test.written == 29
     assert not (tmp_path / "clean/train").exists()
 
 
-def test_nothing_is_written_over(spec: DataSpec, tmp_path: pathlib.Path) -> None:
+def test_no_file_is_overwritten(spec: DataSpec, tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"--fix: .*corpus exists and is not an empty folder"):
-        repair.write(spec, ["train"], [], tmp_path / "corpus")
+        repair.write_copies(spec, ["train"], [], tmp_path / "corpus")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match=r"--fix: .*file exists and is not an empty folder"):
-        repair.write(spec, ["train"], [], tmp_path / "file")
+        repair.write_copies(spec, ["train"], [], tmp_path / "file")
     generated = DataSpec.from_config({**get_config().to_dict()["data"], "source": "grammar", "train_pairs": 1})
-    with pytest.raises(ValueError, match=r"--fix mends parallel text files alone; data.source is grammar"):
-        repair.write(generated, ["train"], [], tmp_path / "new")
+    with pytest.raises(ValueError, match=r"--fix .*; data.source is grammar"):
+        repair.write_copies(generated, ["train"], [], tmp_path / "new")

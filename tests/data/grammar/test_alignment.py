@@ -1,19 +1,19 @@
-"""Gold alignments: a few by hand, and what must hold of all."""
+"""Gold alignments: some by hand, and properties of all."""
 
 import pytest
 
 from transformer.data.grammar import generate, lexicon
-from transformer.data.grammar.agreement import HE, Features
+from transformer.data.grammar.agreement import HE, AgreementFeatures
 from transformer.data.grammar.lexicon.weights import grammar_words
-from transformer.data.grammar.nodes import Act, Clause, NounPhrase, Place, Pronoun, Question
+from transformer.data.grammar.nodes import Clause, NounPhrase, PlacePhrase, Pronoun, Question, VerbPhrase
 from transformer.data.grammar.sentences import realise
 
-SHE = Pronoun(Features(HE, 1, True))
+SHE = Pronoun(AgreementFeatures(HE, 1, True))
 V = lexicon.TRANSITIVE
 
 
 def np(lemma, determiner="the", **more):
-    return NounPhrase(lexicon.noun(lemma), determiner, **more)
+    return NounPhrase(lexicon.find_noun(lemma), determiner, **more)
 
 
 def linked(example):
@@ -28,33 +28,33 @@ def linked(example):
     ("derivation", "links"),
     [
         (
-            Clause(np("chicken"), Act(V["cross"], np("road")), "past", "not"),
+            Clause(np("chicken"), VerbPhrase(V["cross"], np("road")), "past", "not"),
             "Le=The poulet=chicken n'=not a=did pas=not traversé=cross la=the route=road .=.",
         ),
         (
-            Question(Clause(np("hero"), Act(V["need"], np("axe", "a")))),
+            Question(Clause(np("hero"), VerbPhrase(V["need"], np("axe", "a")))),
             "Est-ce=Does que=Does le=the héros=hero a=Does+need besoin=Does+need d'=Does+need une=an hache=axe ?=?",
         ),
         (
             Clause(
                 np("dog", possessor=np("neighbor")),
-                Act(lexicon.MOTION["come back"]),
+                VerbPhrase(lexicon.MOTION["come back"]),
                 "past",
-                place=Place(lexicon.PREPOSITIONS["from"], np("market")),
+                place=PlacePhrase(lexicon.PREPOSITIONS["from"], np("market")),
             ),
             "Le=neighbor's chien=dog du=The+neighbor's voisin=neighbor's est=came+back revenu=came+back "
             "du=from+the marché=market .=.",
         ),
         (
-            Clause(SHE, Act(V["look for"], np("key", adjective=lexicon.ADJECTIVES["old"])), "future"),
+            Clause(SHE, VerbPhrase(V["look for"], np("key", adjective=lexicon.ADJECTIVES["old"])), "future"),
             "Elle=She cherchera=will+look+for la=the vieille=old clé=key .=.",
         ),
         (
-            Clause(SHE, Act(lexicon.DITRANSITIVE["show"], np("book", "a"), SHE), "past", time=None),
+            Clause(SHE, VerbPhrase(lexicon.DITRANSITIVE["show"], np("book", "a"), SHE), "past", time=None),
             "Elle=She lui=to+her a=showed montré=showed un=a livre=book .=.",
         ),
         (
-            Clause(np("cat"), Act(V["be afraid of"], np("dog")), negation="not"),
+            Clause(np("cat"), VerbPhrase(V["be afraid of"], np("dog")), negation="not"),
             "Le=The chat=cat n'=not a=is pas=not peur=afraid du=of+the chien=dog .=.",
         ),
     ],
@@ -78,7 +78,7 @@ def test_links_are_in_range_sorted_and_distinct(examples):
 def test_every_content_word_is_linked(examples):
     grammar = grammar_words(lexicon.CONTENT, lexicon.UNINFLECTED)
     for k, side in enumerate(("french", "english")):
-        forms = {form.lower() for entry in lexicon.CONTENT for form in getattr(entry, side + "_key")}
+        forms = {form.lower() for entry in lexicon.CONTENT for form in getattr(entry, side + "_forms")}
         forms -= {word[3:] for word in grammar if word.startswith(side[:2])}
         for example in examples:
             covered = {link[k] for link in example.alignment}
@@ -88,7 +88,7 @@ def test_every_content_word_is_linked(examples):
 
 
 def test_nearly_every_word_is_linked(examples):
-    """What is not: an article that one language does not have, as in "aime les pommes" or "la semaine dernière"."""
+    """Unaligned words are articles that one language lacks, as in "aime les pommes" or "la semaine dernière"."""
     words = sum(len(e.french_words) + len(e.english_words) for e in examples)
     linked_words = sum(len({i for i, _ in e.alignment}) + len({j for _, j in e.alignment}) for e in examples)
     assert linked_words > 0.98 * words
@@ -106,9 +106,9 @@ def test_an_entry_is_linked_to_its_translation(examples):
     clear = {
         form
         for form in english
-        if not any(form in verb.english_key for t in lexicon.VERB_TABLES for verb in t.values())
+        if not any(form in verb.english_forms for t in lexicon.VERB_TABLES for verb in t.values())
     }
-    verbs = {form for table in lexicon.VERB_TABLES for verb in table.values() for form in verb.french_key}
+    verbs = {form for table in lexicon.VERB_TABLES for verb in table.values() for form in verb.french_forms}
     for example in examples:
         for i, j in example.alignment:
             source, target = example.french_words[i], example.english_words[j]

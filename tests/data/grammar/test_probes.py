@@ -1,68 +1,70 @@
-"""Wrong translations that differ in one thing, and the nouns of pronouns."""
+"""Incorrect translations with a single error, and the antecedents of pronouns."""
 
 import pytest
 
 from transformer.data import grammar
-from transformer.data.grammar.probes import contrasts, link
+from transformer.data.grammar.probes import contrastive_pairs, coreference_link
 
 SIZE = 120
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_a_wrong_translation_is_of_the_same_source_and_is_another(language: str) -> None:
+def test_incorrect_translations_differ_from_the_correct_one(language: str) -> None:
     kinds = set()
     for index in range(SIZE):
         example = grammar.generate("validation", index)
         texts = {"en": example.english, "fr": example.french}
-        found = contrasts("validation", index, language)
-        assert len(set(found)) == len(found)
-        for each in found:
-            assert each.right == texts[language] != each.wrong
-            assert each.source in texts.values()
-            assert each.source != each.right
-            kinds.add(each.kind)
-            if each.kind == "word-order":
-                # The same words, but for the apostrophe's space.
-                assert sorted(each.wrong.replace(" ", "")) == sorted(each.right.replace(" ", ""))
-            if each.kind == "coreference":
+        pairs = contrastive_pairs("validation", index, language)
+        assert len(set(pairs)) == len(pairs)
+        for pair in pairs:
+            assert pair.correct == texts[language] != pair.incorrect
+            assert pair.source in texts.values()
+            assert pair.source != pair.correct
+            kinds.add(pair.kind)
+            if pair.kind == "word-order":
+                # The same words, except for the space at an apostrophe.
+                assert sorted(pair.incorrect.replace(" ", "")) == sorted(pair.correct.replace(" ", ""))
+            if pair.kind == "coreference":
                 assert "coreference" in example.tags
-            if each.kind == "negation":
+            if pair.kind == "negation":
                 assert "negation" in example.tags
     assert kinds == {"coreference", "negation", "number", "agreement", "word-order"}
 
 
-def wrong(index: int, language: str, kind: str) -> list[str]:
-    return [each.wrong for each in contrasts("validation", index, language) if each.kind == kind]
+def incorrect(index: int, language: str, kind: str) -> list[str]:
+    return [pair.incorrect for pair in contrastive_pairs("validation", index, language) if pair.kind == kind]
 
 
 def find(text: str) -> int:
-    """The first pair of validation whose French side is this, so that a test reads as it speaks."""
+    """Returns the index of the first validation pair with this French sentence."""
     return next(index for index in range(SIZE) if grammar.generate("validation", index).french == text)
 
 
-def test_one_thing_is_changed_and_what_agrees_with_it_follows() -> None:
+def test_a_single_change_keeps_the_agreement() -> None:
     dogs = find("Les chiens aboieront parce qu'ils sont nerveux.")
-    assert wrong(dogs, "fr", "coreference") == ["Les chiens aboieront parce qu'elles sont nerveuses."]
-    assert wrong(dogs, "en", "coreference") == []  # they are they
-    assert wrong(dogs, "en", "agreement") == ["The dogs will bark because they is nervous."]
-    assert wrong(dogs, "en", "number") == ["The dog will bark because they are nervous."]
+    assert incorrect(dogs, "fr", "coreference") == ["Les chiens aboieront parce qu'elles sont nerveuses."]
+    assert incorrect(dogs, "en", "coreference") == []  # plural
+    assert incorrect(dogs, "en", "agreement") == ["The dogs will bark because they is nervous."]
+    assert incorrect(dogs, "en", "number") == ["The dog will bark because they are nervous."]
     reports = find("Anne a envoyé les rapports ennuyeux sans les signer.")
-    assert "Anne sent the reports boring without signing them." in wrong(reports, "en", "word-order")
+    assert "Anne sent the reports boring without signing them." in incorrect(reports, "en", "word-order")
 
 
-def test_a_pronoun_s_noun_agrees_with_it_and_is_its_only_one() -> None:
-    """Gold places, checked by what the corpus promises: number, and he or she for people alone."""
-    found = [each for index in range(SIZE) if (each := link("validation", index))]
-    assert len(found) > 10
+def test_an_antecedent_agrees_with_the_pronoun_and_is_unique() -> None:
+    """Gold indices, checked by number and by he or she, which are only people."""
+    links = [pair for index in range(SIZE) if (pair := coreference_link("validation", index))]
+    assert len(links) > 10
     plural, people = {"they", "them"}, {"he", "she", "him", "her"}
-    for example, places in found:
-        assert places.pronoun in example.alignment
-        assert places.noun in example.alignment
-        pronoun = example.english_words[places.pronoun[1]].lower()
+    for example, link in links:
+        assert link.pronoun in example.alignment
+        assert link.noun in example.alignment
+        pronoun = example.english_words[link.pronoun[1]].lower()
         assert "coreference" in example.tags
-        spoken = [word for word in map(str.lower, example.english_words) if word in plural | people - {"her"} | {"it"}]
-        assert spoken in ([pronoun], [])  # "her" may be possessive, too
-    (dogs,) = [each for each in found if each[0].french == "Les chiens aboieront parce qu'ils sont nerveux."]
-    example, places = dogs
-    assert [example.french_words[places.pronoun[0]], example.french_words[places.noun[0]]] == ["ils", "chiens"]
-    assert [example.english_words[places.pronoun[1]], example.english_words[places.noun[1]]] == ["they", "dogs"]
+        pronouns = [
+            word for word in map(str.lower, example.english_words) if word in plural | people - {"her"} | {"it"}
+        ]
+        assert pronouns in ([pronoun], [])  # "her" may be possessive
+    (dogs,) = [pair for pair in links if pair[0].french == "Les chiens aboieront parce qu'ils sont nerveux."]
+    example, link = dogs
+    assert [example.french_words[link.pronoun[0]], example.french_words[link.noun[0]]] == ["ils", "chiens"]
+    assert [example.english_words[link.pronoun[1]], example.english_words[link.noun[1]]] == ["they", "dogs"]

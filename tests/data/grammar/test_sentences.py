@@ -1,40 +1,40 @@
-"""Pairs written by hand that the grammar must produce, each from a derivation given in lemmas."""
+"""Sentence pairs written by hand, which the grammar must realise from a derivation given in lemmas."""
 
 import pytest
 
 from transformer.data.grammar import PHENOMENA, lexicon
-from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, Features
-from transformer.data.grammar.lexicon import ADJECTIVES, NOUNS, PREPOSITIONS, STATES, noun
+from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, AgreementFeatures
+from transformer.data.grammar.lexicon import ADJECTIVES, NOUNS, PREPOSITIONS, STATES, find_noun
 from transformer.data.grammar.nodes import (
-    Act,
-    Adjunct,
-    Be,
     Clause,
-    Comparison,
-    Control,
-    Couple,
-    Existence,
-    Joined,
-    Located,
+    ComparativePredicate,
+    ControlPredicate,
+    CoordinatedNounPhrase,
+    Coordination,
+    CopularPredicate,
+    ExistentialPredicate,
+    InfinitiveAdjunct,
+    LocativePredicate,
     NounPhrase,
-    Occupation,
-    Place,
+    OccupationPredicate,
+    PlacePhrase,
     Pronoun,
     Question,
-    Relative,
-    Report,
-    Subordinated,
+    RelativeClause,
+    ReportPredicate,
+    Subordination,
+    VerbPhrase,
     pronoun_for,
 )
 from transformer.data.grammar.sentences import realise
 
-I_ME = Pronoun(Features(ME, 0, True))
-HE_HIM = Pronoun(Features(HE, 0, True))
-SHE_HER = Pronoun(Features(HE, 1, True))
-WE_US = Pronoun(Features(WE, 2, True))
-YOU_ALL = Pronoun(Features(YOU, 2, True))
-THEY_ALL = Pronoun(Features(THEY, 2, True))
-IT_DUMMY = Pronoun(Features(HE, 0, False))
+I_ME = Pronoun(AgreementFeatures(ME, 0, True))
+HE_HIM = Pronoun(AgreementFeatures(HE, 0, True))
+SHE_HER = Pronoun(AgreementFeatures(HE, 1, True))
+WE_US = Pronoun(AgreementFeatures(WE, 2, True))
+YOU_ALL = Pronoun(AgreementFeatures(YOU, 2, True))
+THEY_ALL = Pronoun(AgreementFeatures(THEY, 2, True))
+IT_DUMMY = Pronoun(AgreementFeatures(HE, 0, False))
 
 
 def verb(lemma):
@@ -50,13 +50,13 @@ def verb(lemma):
 
 
 def act(lemma, thing=None, recipient=None):
-    """Returns an action; one with a recipient is looked up among the verbs that have one."""
+    """Returns a verb phrase; with a recipient, its verb is ditransitive."""
     found = lexicon.DITRANSITIVE[lemma] if recipient is not None else verb(lemma)
-    return Act(found, thing, recipient)
+    return VerbPhrase(found, thing, recipient)
 
 
 def np(lemma, determiner="the", plural=False, adjective=None, **more):
-    return NounPhrase(noun(lemma), determiner, plural, ADJECTIVES[adjective] if adjective else None, **more)
+    return NounPhrase(find_noun(lemma), determiner, plural, ADJECTIVES[adjective] if adjective else None, **more)
 
 
 def many(lemma, determiner="the", adjective=None, **more):
@@ -64,18 +64,18 @@ def many(lemma, determiner="the", adjective=None, **more):
 
 
 def at(preposition, lemma, determiner="the", adjective=None):
-    return Place(PREPOSITIONS[preposition], np(lemma, determiner, adjective=adjective))
+    return PlacePhrase(PREPOSITIONS[preposition], np(lemma, determiner, adjective=adjective))
 
 
 def place(lemma, role):
-    """Returns the place of a noun: where one is, its "goal" or its "origin"."""
-    preposition = getattr(noun(lemma), role)
+    """Returns the place phrase of a noun; `role` is "location", "destination" or "origin"."""
+    preposition = getattr(find_noun(lemma), role)
     assert preposition is not None
-    return Place(preposition, np(lemma))
+    return PlacePhrase(preposition, np(lemma))
 
 
 def control(lemma, thing):
-    return Control(lexicon.CONTROL[lemma], thing)
+    return ControlPredicate(lexicon.CONTROL[lemma], thing)
 
 
 CHICKEN, ROAD, MARIE, PAUL = np("chicken"), np("road"), np("Marie"), np("Paul")
@@ -85,31 +85,31 @@ YESTERDAY, TOMORROW = lexicon.PAST_TIMES["yesterday"], lexicon.FUTURE_TIMES["tom
 OFTEN = lexicon.FREQUENCIES["often"]
 
 PAIRS = {
-    # coreference: il and elle follow what "it" refers to
+    # coreference: il and elle agree with the antecedent of "it"
     "Le poulet n'a pas traversé la route parce qu'il avait peur.|"
-    "The chicken did not cross the road because it was afraid.": Subordinated(
-        CROSSED, "because", Clause(pronoun_for(CHICKEN), Be(STATES["afraid"]), "past")
+    "The chicken did not cross the road because it was afraid.": Subordination(
+        CROSSED, "because", Clause(pronoun_for(CHICKEN), CopularPredicate(STATES["afraid"]), "past")
     ),
     "Le poulet n'a pas traversé la route parce qu'elle était trop large.|"
-    "The chicken did not cross the road because it was too wide.": Subordinated(
-        CROSSED, "because", Clause(pronoun_for(ROAD), Be(WIDE, "too"), "past")
+    "The chicken did not cross the road because it was too wide.": Subordination(
+        CROSSED, "because", Clause(pronoun_for(ROAD), CopularPredicate(WIDE, "too"), "past")
     ),
-    "Marie a acheté un livre et elle l'a lu.|Marie bought a book and she read it.": Joined(
+    "Marie a acheté un livre et elle l'a lu.|Marie bought a book and she read it.": Coordination(
         Clause(MARIE, act("buy", np("book", "a")), "past"),
         "and",
         Clause(pronoun_for(MARIE), act("read", pronoun_for(np("book"))), "past"),
     ),
     "Les pommes étaient trop chères, donc Paul ne les a pas achetées.|"
-    "The apples were too expensive, so Paul did not buy them.": Joined(
-        Clause(many("apple"), Be(EXPENSIVE, "too"), "past"),
+    "The apples were too expensive, so Paul did not buy them.": Coordination(
+        Clause(many("apple"), CopularPredicate(EXPENSIVE, "too"), "past"),
         "so",
         Clause(PAUL, act("buy", pronoun_for(many("apple"))), "past", "not"),
     ),
     "Si la lettre est trop longue, Paul ne la lira pas.|"
-    "If the letter is too long, Paul will not read it.": Subordinated(
+    "If the letter is too long, Paul will not read it.": Subordination(
         Clause(PAUL, act("read", pronoun_for(np("letter"))), "future", "not"),
         "if",
-        Clause(np("letter"), Be(ADJECTIVES["long"], "too"), "condition"),
+        Clause(np("letter"), CopularPredicate(ADJECTIVES["long"], "too"), "condition"),
         fronted=True,
     ),
     # tenses, one to one
@@ -122,19 +122,21 @@ PAIRS = {
         np("uncle", "my"), act("know", np("king", "this")), "past"
     ),
     "Elle dort souvent dans le jardin.|She often sleeps in the garden.": Clause(
-        SHE_HER, act("sleep"), frequency=OFTEN, place=place("garden", "where")
+        SHE_HER, act("sleep"), frequency=OFTEN, place=place("garden", "location")
     ),
-    "Le garçon dormait quand Marie est arrivée.|The boy was sleeping when Marie arrived.": Subordinated(
+    "Le garçon dormait quand Marie est arrivée.|The boy was sleeping when Marie arrived.": Subordination(
         Clause(np("boy"), act("sleep"), "background"), "when", Clause(MARIE, act("arrive"), "past")
     ),
-    "Quand Marie arrivera, nous mangerons.|When Marie arrives, we will eat.": Subordinated(
+    "Quand Marie arrivera, nous mangerons.|When Marie arrives, we will eat.": Subordination(
         Clause(WE_US, act("eat"), "future"), "when", Clause(MARIE, act("arrive"), "prospect"), fronted=True
     ),
-    "S'il pleut, ils ne partiront pas.|If it rains, they will not leave.": Subordinated(
+    "S'il pleut, ils ne partiront pas.|If it rains, they will not leave.": Subordination(
         Clause(THEY_ALL, act("leave"), "future", "not"), "if", Clause(IT_DUMMY, act("rain"), "condition"), fronted=True
     ),
-    "Paul est parti bien qu'il soit fatigué.|Paul left although he was tired.": Subordinated(
-        Clause(PAUL, act("leave"), "past"), "although", Clause(pronoun_for(PAUL), Be(TIRED), "concession, past")
+    "Paul est parti bien qu'il soit fatigué.|Paul left although he was tired.": Subordination(
+        Clause(PAUL, act("leave"), "past"),
+        "although",
+        Clause(pronoun_for(PAUL), CopularPredicate(TIRED), "concession, past"),
     ),
     # negation
     "Ils ne mangent jamais de viande.|They never eat any meat.": Clause(
@@ -145,7 +147,7 @@ PAIRS = {
         YOU_ALL, control("can", act("open", np("door"))), negation="not"
     ),
     # questions
-    "Est-ce que la reine est fatiguée ?|Is the queen tired?": Question(Clause(np("queen"), Be(TIRED))),
+    "Est-ce que la reine est fatiguée ?|Is the queen tired?": Question(Clause(np("queen"), CopularPredicate(TIRED))),
     "Est-ce qu'Hélène a traversé le pont ?|Did Hélène cross the bridge?": Question(
         Clause(np("Hélène"), act("cross", np("bridge")), "past")
     ),
@@ -164,28 +166,30 @@ PAIRS = {
         Clause(YOU_ALL, act("eat"), "past"), "which", many("egg", "how many")
     ),
     "À qui est-ce que Paul a donné la clé ?|Who did Paul give the key to?": Question(
-        Clause(PAUL, Act(lexicon.DITRANSITIVE["give"], np("key")), "past"), "to whom"
+        Clause(PAUL, VerbPhrase(lexicon.DITRANSITIVE["give"], np("key")), "past"), "to whom"
     ),
     # articles, agreement, the place of adjectives
     "De belles fleurs sont dans un vieil hôpital.|Some beautiful flowers are in an old hospital.": Clause(
-        many("flower", "a", "beautiful"), Located(at("in", "hospital", "a", "old"))
+        many("flower", "a", "beautiful"), LocativePredicate(at("in", "hospital", "a", "old"))
     ),
     "Cet homme a une veste noire.|This man has a black jacket.": Clause(
         np("man", "this"), act("have", np("jacket", "a", adjective="black"))
     ),
     "Mon école est plus grande que votre église.|My school is taller than your church.": Clause(
-        np("school", "my"), Comparison(ADJECTIVES["tall"], np("church", "your"))
+        np("school", "my"), ComparativePredicate(ADJECTIVES["tall"], np("church", "your"))
     ),
-    "Les journaux sont ennuyeux.|The newspapers are boring.": Clause(many("newspaper"), Be(ADJECTIVES["boring"])),
+    "Les journaux sont ennuyeux.|The newspapers are boring.": Clause(
+        many("newspaper"), CopularPredicate(ADJECTIVES["boring"])
+    ),
     "Deux chevaux marron boivent de l'eau.|Two brown horses are drinking some water.": Clause(
         many("horse", "two", "brown"), act("drink", np("water", "some"))
     ),
-    "Sophie est infirmière.|Sophie is a nurse.": Clause(np("Sophie"), Occupation(NOUNS["nurse"])),
+    "Sophie est infirmière.|Sophie is a nurse.": Clause(np("Sophie"), OccupationPredicate(NOUNS["nurse"])),
     # elision and contraction; nothing elides before an aspirated h
     "Le héros a besoin d'une hache.|The hero needs an axe.": Clause(np("hero"), act("need", np("axe", "a"))),
     "L'enfant joue de la harpe et le roi joue du piano.|"
     "The child is playing the harp and the king is playing the piano.": (
-        Joined(
+        Coordination(
             Clause(np("child"), act("play music", np("harp"))),
             "and",
             Clause(np("king"), act("play music", np("piano"))),
@@ -196,8 +200,8 @@ PAIRS = {
         SHE_HER,
         act("go"),
         "past",
-        place=place("market", "goal"),
-        adjunct=Adjunct(PREPOSITIONS["to do"], act("buy", np("honey", "some"))),
+        place=place("market", "destination"),
+        adjunct=InfinitiveAdjunct(PREPOSITIONS["to do"], act("buy", np("honey", "some"))),
     ),
     "Anne est revenue du Japon hier.|Anne came back from Japan yesterday.": Clause(
         np("Anne"), act("come back"), "past", place=place("Japan", "origin"), time=YESTERDAY
@@ -206,7 +210,7 @@ PAIRS = {
         np("thief"), act("like", np("Holland")), negation="not"
     ),
     "Il y a deux chats sous la table.|There are two cats under the table.": Clause(
-        IT_DUMMY, Existence(many("cat", "two"), at("under", "table"))
+        IT_DUMMY, ExistentialPredicate(many("cat", "two"), at("under", "table"))
     ),
     # object pronouns
     "Paul me les a montrés.|Paul showed them to me.": Clause(
@@ -217,34 +221,39 @@ PAIRS = {
     "Je leur parlerai.|I will talk to them.": Clause(I_ME, act("talk to", THEY_ALL), "future"),
     # relative clauses
     "La pomme qu'il a mangée était mûre.|The apple that he ate was ripe.": Clause(
-        np("apple", relative=Relative("object", Clause(HE_HIM, act("eat"), "past"))), Be(ADJECTIVES["ripe"]), "past"
+        np("apple", relative=RelativeClause("object", Clause(HE_HIM, act("eat"), "past"))),
+        CopularPredicate(ADJECTIVES["ripe"]),
+        "past",
     ),
     "La pomme qu'il a essayé de manger était pourrie.|The apple that he tried to eat was rotten.": Clause(
-        np("apple", relative=Relative("object", Clause(HE_HIM, control("try", act("eat")), "past"))),
-        Be(ADJECTIVES["rotten"]),
+        np("apple", relative=RelativeClause("object", Clause(HE_HIM, control("try", act("eat")), "past"))),
+        CopularPredicate(ADJECTIVES["rotten"]),
         "past",
     ),
     "L'homme qui lit le journal est juge.|The man who is reading the newspaper is a judge.": Clause(
-        np("man", relative=Relative("subject", Clause(None, act("read", np("newspaper"))))), Occupation(NOUNS["judge"])
+        np("man", relative=RelativeClause("subject", Clause(None, act("read", np("newspaper"))))),
+        OccupationPredicate(NOUNS["judge"]),
     ),
     "Marie a vendu la maison où elle habitait.|Marie sold the house where she lived.": Clause(
         MARIE,
-        act("sell", np("house", relative=Relative("place", Clause(pronoun_for(MARIE), act("live"), "past")))),
+        act("sell", np("house", relative=RelativeClause("place", Clause(pronoun_for(MARIE), act("live"), "past")))),
         "past",
     ),
     # coordination and subordination
-    "Pierre et ma sœur chantent et dansent.|Pierre and my sister are singing and dancing.": Joined(
-        Clause(Couple(np("Pierre"), np("sister", "my")), act("sing")), "and", Clause(None, act("dance"))
+    "Pierre et ma sœur chantent et dansent.|Pierre and my sister are singing and dancing.": Coordination(
+        Clause(CoordinatedNounPhrase(np("Pierre"), np("sister", "my")), act("sing")), "and", Clause(None, act("dance"))
     ),
-    "Marie et Anne se sont levées.|Marie and Anne got up.": Clause(Couple(MARIE, np("Anne")), act("get up"), "past"),
+    "Marie et Anne se sont levées.|Marie and Anne got up.": Clause(
+        CoordinatedNounPhrase(MARIE, np("Anne")), act("get up"), "past"
+    ),
     "Julie pense que le film est très long.|Julie thinks that the movie is very long.": Clause(
-        np("Julie"), Report(verb("think"), Clause(np("movie"), Be(ADJECTIVES["long"], "very")))
+        np("Julie"), ReportPredicate(verb("think"), Clause(np("movie"), CopularPredicate(ADJECTIVES["long"], "very")))
     ),
     "Paul a signé la lettre sans la lire.|Paul signed the letter without reading it.": Clause(
         PAUL,
         act("sign", np("letter")),
         "past",
-        adjunct=Adjunct(PREPOSITIONS["without doing"], act("read", pronoun_for(np("letter")))),
+        adjunct=InfinitiveAdjunct(PREPOSITIONS["without doing"], act("read", pronoun_for(np("letter")))),
     ),
     "Nous avons essayé de réparer le toit de l'église.|We tried to repair the roof of the church.": Clause(
         WE_US, control("try", act("repair", np("roof", complement=np("church")))), "past"
@@ -254,7 +263,7 @@ PAIRS = {
         np("dog", possessor=np("neighbor")), act("lose", np("ball", "own")), "past"
     ),
     "Julie a lavé son écharpe et ses gants.|Julie washed her scarf and her gloves.": Clause(
-        np("Julie"), act("wash", Couple(np("scarf", "own"), many("glove", "own"))), "past"
+        np("Julie"), act("wash", CoordinatedNounPhrase(np("scarf", "own"), many("glove", "own"))), "past"
     ),
 }
 
@@ -272,11 +281,11 @@ def test_there_are_forty_pairs_and_they_show_nearly_all_phenomena():
     assert set(PHENOMENA) - shown == {"length"}
 
 
-def test_own_without_a_subject_is_refused():
+def test_own_without_a_subject_is_an_error():
     with pytest.raises(ValueError, match="'ball' needs a subject"):
-        realise(Clause(np("ball", "own"), Be(ADJECTIVES["old"])))
+        realise(Clause(np("ball", "own"), CopularPredicate(ADJECTIVES["old"])))
 
 
-def test_a_clause_without_a_subject_is_refused():
+def test_a_clause_without_a_subject_is_an_error():
     with pytest.raises(ValueError, match="without a subject"):
         realise(Clause(None, act("sleep")))

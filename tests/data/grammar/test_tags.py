@@ -1,4 +1,4 @@
-"""A tag is true of its pair, and the surface rules of French hold: checked on the words, without the grammar."""
+"""Tags are correct and French surface rules hold, checked on the words without the grammar."""
 
 import re
 from itertools import pairwise
@@ -105,7 +105,7 @@ def test_english_has_no_contractions(examples):
 
 
 def test_people_are_he_or_she_and_things_it(examples):
-    """ "elle" is "it" somewhere and "she" elsewhere, so its translation does depend on the antecedent."""
+    """ "elle" is "it" or "she", so its translation depends on the antecedent."""
     pairs = {
         (french.lower(), english.lower())
         for example in examples

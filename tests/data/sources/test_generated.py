@@ -1,4 +1,4 @@
-"""Pairs that are made once and read the next time."""
+"""Pairs are generated once and read from the cache afterwards."""
 
 import pathlib
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ PAIRS = [Pair("« Oui\u202f! »", "“Yes!”"), Pair("Il dort.", "He is sleepin
 
 
 class Maker:
-    """Makes the pairs, and counts how often."""
+    """Generates the pairs, and counts the calls."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -24,18 +24,20 @@ class Maker:
 
 @pytest.fixture
 def ask(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Pair]]:
-    monkeypatch.setattr(generated, "_WORTH", range(2, 10))
+    monkeypatch.setattr(generated, "_CACHED_SIZES", range(2, 10))
     (tmp_path / "code/lexicon").mkdir(parents=True)
     (tmp_path / "code/rules.py").write_text("x = 1\n")
-    (tmp_path / "code/lexicon/nouns.py").write_text("chat\n")
-    return lambda make, size=3, name="train": generated.kept(tmp_path / "cache", name, size, tmp_path / "code", make)
+    (tmp_path / "code/lexicon/nouns.tsv").write_text("chat\n")
+    return lambda make, size=3, name="train": generated.cached_pairs(
+        tmp_path / "cache", name, size, tmp_path / "code", make
+    )
 
 
 def files(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(path for path in (folder / "cache").rglob("*") if path.is_file())
 
 
-def test_pairs_are_made_once(ask: Callable[..., list[Pair]], tmp_path: pathlib.Path) -> None:
+def test_pairs_are_generated_once(ask: Callable[..., list[Pair]], tmp_path: pathlib.Path) -> None:
     make = Maker()
     assert ask(make) == ask(make) == PAIRS
     assert make.times == 1
@@ -43,14 +45,17 @@ def test_pairs_are_made_once(ask: Callable[..., list[Pair]], tmp_path: pathlib.P
     assert (make.times, len(files(tmp_path))) == (2, 2)
 
 
-def test_other_code_makes_them_anew(ask: Callable[..., list[Pair]], tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("changed", ["rules.py", "lexicon/nouns.tsv"])
+def test_changed_code_generates_them_again(
+    ask: Callable[..., list[Pair]], tmp_path: pathlib.Path, changed: str
+) -> None:
     make = Maker()
     ask(make)
     (before,) = files(tmp_path)
-    (tmp_path / "code/lexicon/nouns.py").write_text("chien\n")
+    (tmp_path / "code" / changed).write_text("x = 2\n")
     assert ask(make) == PAIRS
     assert make.times == 2
-    (after,) = files(tmp_path)  # what nobody will read again is gone
+    (after,) = files(tmp_path)  # the file of the older code is deleted
     assert after != before
 
 
@@ -59,7 +64,7 @@ def test_other_code_makes_them_anew(ask: Callable[..., list[Pair]], tmp_path: pa
     [lambda text: text[:-9], lambda text: text.replace(b"dort", b"mort"), lambda _: b""],
     ids=["cut off", "changed", "empty"],
 )
-def test_a_damaged_file_is_made_anew(
+def test_a_damaged_file_is_replaced(
     ask: Callable[..., list[Pair]], tmp_path: pathlib.Path, damage: Callable[[bytes], bytes]
 ) -> None:
     make = Maker()
@@ -71,13 +76,17 @@ def test_a_damaged_file_is_made_anew(
 
 
 @pytest.mark.parametrize("size", [1, 11])
-def test_few_and_very_many_are_not_kept(ask: Callable[..., list[Pair]], tmp_path: pathlib.Path, size: int) -> None:
+def test_few_and_very_many_pairs_are_not_cached(
+    ask: Callable[..., list[Pair]], tmp_path: pathlib.Path, size: int
+) -> None:
     make = Maker()
     assert ask(make, size) == ask(make, size) == PAIRS
     assert (make.times, files(tmp_path)) == (2, [])
 
 
-def test_what_cannot_be_written_is_made_each_time(ask: Callable[..., list[Pair]], tmp_path: pathlib.Path) -> None:
+def test_without_write_permission_pairs_are_generated_each_time(
+    ask: Callable[..., list[Pair]], tmp_path: pathlib.Path
+) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     make = Maker()
     assert ask(make) == ask(make) == PAIRS

@@ -18,7 +18,7 @@ from transformer.data.corpus import Corpus, Pair, open_corpus
 from transformer.data.sources import multi30k
 from transformer.spec import DataSpec
 
-SIZES = {"train": 23, "val": 5, "test_2016_flickr": 7}  # 23 pairs in an order that no shuffle would keep by chance
+SIZES = {"train": 23, "val": 5, "test_2016_flickr": 7}  # 23 pairs in an order that a shuffle would not keep
 
 
 def sentences(split: str, language: str) -> list[str]:
@@ -49,7 +49,7 @@ def raw(tmp_path: pathlib.Path, public: pathlib.Path) -> pathlib.Path:
 
 
 def copy(public: pathlib.Path, folder: pathlib.Path, split: str) -> None:
-    for name in multi30k.files_of(split):
+    for name in multi30k.file_names(split):
         (folder / name).write_bytes((public / name).read_bytes())
 
 
@@ -82,7 +82,7 @@ def closed_url() -> str:
 
 
 def test_the_table_covers_every_file():
-    assert list(multi30k.SHA256) == [name for split in multi30k.SPLITS for name in multi30k.files_of(split)]
+    assert list(multi30k.SHA256) == [name for split in multi30k.SPLITS for name in multi30k.file_names(split)]
     assert {len(digest) for digest in multi30k.SHA256.values()} == {64}
     assert len(set(multi30k.SHA256.values())) == 12
 

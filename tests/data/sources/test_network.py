@@ -10,7 +10,7 @@ from transformer.data.sources import network
 
 @pytest.fixture
 def url(tmp_path):
-    """Of a web server of this machine, which has one file, here.gz."""
+    """URL of a local web server with one file, here.gz."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format, *args):
@@ -25,22 +25,22 @@ def url(tmp_path):
         thread.join()
 
 
-def test_a_file_that_is_there_can_be_fetched(url):
-    assert network.unreachable(f"{url}/here.gz") is None
+def test_an_existing_file_can_be_fetched(url):
+    assert network.connection_error(f"{url}/here.gz") is None
 
 
-def test_a_file_that_is_gone_cannot_be_fetched(url):
-    assert network.unreachable(f"{url}/nothing.gz") == "HTTP 404 File not found"
+def test_a_missing_file_cannot_be_fetched(url):
+    assert network.connection_error(f"{url}/nothing.gz") == "HTTP 404 File not found"
 
 
-def test_a_server_that_never_answers_is_not_waited_for(monkeypatch):
+def test_a_server_that_never_answers_times_out(monkeypatch):
     monkeypatch.setattr(network, "_SOCKET_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert network.unreachable(f"http://127.0.0.1:{server.getsockname()[1]}/train.en.gz") == "timed out"
+        assert network.connection_error(f"http://127.0.0.1:{server.getsockname()[1]}/train.en.gz") == "timed out"
 
 
-def test_a_name_look_up_that_hangs_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(network, "_PATIENCE_SECONDS", 0.2)
+def test_a_name_look_up_that_hangs_times_out(monkeypatch):
+    monkeypatch.setattr(network, "_TOTAL_SECONDS", 0.2)
     released = threading.Event()
 
     def urlopen(*_, **__):
@@ -48,9 +48,9 @@ def test_a_name_look_up_that_hangs_is_not_waited_for(monkeypatch):
         raise OSError("too late")
 
     monkeypatch.setattr(network.urllib.request, "urlopen", urlopen)
-    assert network.unreachable("http://nowhere/train.en.gz") == "no answer within 0 s"
+    assert network.connection_error("http://nowhere/train.en.gz") == "no answer within 0 s"
     released.set()
 
 
-def test_what_is_no_url_cannot_be_fetched():
-    assert network.unreachable("train.en.gz") == "unknown url type: 'train.en.gz'"
+def test_an_invalid_url_cannot_be_fetched():
+    assert network.connection_error("train.en.gz") == "unknown url type: 'train.en.gz'"

@@ -30,7 +30,7 @@ def test_only_a_newline_ends_a_line(tmp_path, name, data, lines):
     assert read_lines(write(tmp_path / name, data.encode())) == lines
 
 
-def test_gzip_is_told_by_content(tmp_path):
+def test_gzip_is_recognised_by_content(tmp_path):
     (tmp_path / "text.fr").write_bytes(gzip.compress(b"un\n", mtime=0))
     assert read_lines(tmp_path / "text.fr") == ["un"]
 
@@ -40,7 +40,7 @@ def test_gzip_is_told_by_content(tmp_path):
     [
         ("a.fr", b"", "a.fr: the file is empty"),
         ("a.fr.gz", b"", "a.fr.gz: the file is empty"),
-        # Without the time in it: the cases have the same names in every process that collects them.
+        # mtime=0: the cases have the same names in every process that collects them.
         ("a.fr.gz", gzip.compress(b"", mtime=0), "a.fr.gz: the file is empty once decompressed"),
         ("a.fr.gz", gzip.compress(b"un\ndeux\n" * 50, mtime=0)[:-9], "a.fr.gz: not a complete gzip file"),
         ("a.fr.gz", b"un\n", "a.fr.gz: not a complete gzip file"),
@@ -65,7 +65,7 @@ def test_a_missing_file_or_a_folder_is_named(tmp_path):
 
 @pytest.fixture(params=[(1, 3), (3, 5), (4096, 1 << 22)], ids=["1", "3", "4096"])
 def _pieces(request, monkeypatch):
-    """Lines in a block, and bytes in a piece."""
+    """Sets the lines of a block and the bytes of a piece."""
     monkeypatch.setattr(text_files, "_BLOCK", request.param[0])
     monkeypatch.setattr(text_files, "_PIECE", request.param[1])
 
@@ -93,20 +93,20 @@ def test_lazy_lines_are_the_lines(tmp_path, name, content):
     expected = read_lines(path)
     lazy = LazyLines(path)
     assert len(lazy) == len(expected)
-    assert lazy.at(range(len(lazy))) == expected
+    assert lazy.take(range(len(lazy))) == expected
     some = [*range(1, len(expected), 3), *range(len(expected) - 1, -1, -4)]
-    assert pickle.loads(pickle.dumps(lazy)).at(some) == [expected[index] for index in some]
+    assert pickle.loads(pickle.dumps(lazy)).take(some) == [expected[index] for index in some]
 
 
-def test_places_of_lines_are_kept_until_the_file_changes(tmp_path, monkeypatch):
-    path, kept = tmp_path / "a.txt", tmp_path / "places.npy"
+def test_the_index_is_reused_until_the_file_changes(tmp_path, monkeypatch):
+    path, index = tmp_path / "a.txt", tmp_path / "index.npy"
     path.write_text("un\ndeux\n")
-    assert LazyLines(path, kept).at([1]) == ["deux"]
+    assert LazyLines(path, index).take([1]) == ["deux"]
     with monkeypatch.context() as without:
-        without.setattr(text_files, "_pieces", None)  # nothing is looked through
-        assert LazyLines(path, kept).at([0, 1]) == ["un", "deux"]
+        without.setattr(text_files, "_pieces", None)  # the file is not scanned
+        assert LazyLines(path, index).take([0, 1]) == ["un", "deux"]
     path.write_text("un\ndeux\ntrois\n")
-    assert LazyLines(path, kept).at([2]) == ["trois"]
+    assert LazyLines(path, index).take([2]) == ["trois"]
 
 
 def test_a_lazy_line_that_is_not_utf_8_is_named(tmp_path, monkeypatch):
@@ -114,9 +114,9 @@ def test_a_lazy_line_that_is_not_utf_8_is_named(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_bytes(b"un\n" * 7 + b"d\xe9j\xe0\n" + b"un\n" * 7)
     lazy = LazyLines(path)
-    assert lazy.at([0, 5, 9]) == ["un"] * 3
+    assert lazy.take([0, 5, 9]) == ["un"] * 3
     with pytest.raises(ValueError, match=r"a.txt:8: not UTF-8: byte 0xe9 at byte 2 of the line"):
-        lazy.at([8])
+        lazy.take([8])
 
 
 @pytest.mark.parametrize(

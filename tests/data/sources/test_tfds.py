@@ -27,7 +27,7 @@ def test_a_dataset_that_does_not_fit_is_named(tmp_path, name, message):
 
 def test_a_wmt_download_that_cannot_work_lists_its_files(tmp_path, monkeypatch):
     pytest.importorskip("importlib_resources")  # TFDS needs it to find its checksums, and does not say so
-    monkeypatch.setattr("transformer.data.sources.tfds.unreachable", lambda url: "no network")
+    monkeypatch.setattr("transformer.data.sources.tfds.connection_error", lambda url: "no network")
     with pytest.raises(ValueError, match=r"cannot download wmt14_translate/fr-en/1.0.0: .*giga-fren.tar, dev.tgz into"):
         open_in(tmp_path, "wmt14_translate/fr-en").split("train")
 

@@ -47,15 +47,15 @@ def tokenizer(models: tuple[bytes, bytes], ids: dict[str, int]) -> MarianTokeniz
 
 
 def test_each_side_is_encoded_by_its_own_model(tokenizer: MarianTokenizer, models: tuple[bytes, bytes]) -> None:
-    for side, model, text in ((tokenizer, models[0], FRENCH[3]), (tokenizer.of_target, models[1], ENGLISH[5])):
+    for side, model, text in ((tokenizer, models[0], FRENCH[3]), (tokenizer.for_target, models[1], ENGLISH[5])):
         processor = sentencepiece.SentencePieceProcessor()
         processor.LoadFromSerializedProto(model)
         assert side.pieces(side.encode(text)) == processor.encode(text, out_type=str)
         assert tokenizer.decode([BOS, *side.encode(text), EOS, 7, PAD]) == text
-    assert tokenizer.encode(ENGLISH[5]) != tokenizer.of_target.encode(ENGLISH[5])
+    assert tokenizer.encode(ENGLISH[5]) != tokenizer.for_target.encode(ENGLISH[5])
     pairs = tokenize([Pair(FRENCH[3], ENGLISH[5])], tokenizer, None)
-    assert pairs.source.row(0).tolist() == [*tokenizer.encode(FRENCH[3]), EOS]
-    assert pairs.target.row(0).tolist() == [*tokenizer.of_target.encode(ENGLISH[5]), EOS]
+    assert pairs.source.sentence(0).tolist() == [*tokenizer.encode(FRENCH[3]), EOS]
+    assert pairs.target.sentence(0).tolist() == [*tokenizer.for_target.encode(ENGLISH[5]), EOS]
 
 
 def test_what_has_no_id_is_unknown_and_a_language_code_is_a_token(tokenizer: MarianTokenizer) -> None:
@@ -75,12 +75,12 @@ def test_it_is_kept_in_one_file(tokenizer: MarianTokenizer, ids: dict[str, int],
     again = load_tokenizer(tmp_path / "tokenizer.model")
     assert isinstance(again, MarianTokenizer)
     assert again.fingerprint == tokenizer.fingerprint == MarianTokenizer.pack(*tokenizer.models, ids).fingerprint
-    copy = pickle.loads(pickle.dumps(tokenizer.of_target))
-    assert copy.encode(ENGLISH[0]) == tokenizer.of_target.encode(ENGLISH[0])
-    plain = Tokenizer.train(FRENCH, 25, "bpe")
+    copy = pickle.loads(pickle.dumps(tokenizer.for_target))
+    assert copy.encode(ENGLISH[0]) == tokenizer.for_target.encode(ENGLISH[0])
+    plain = Tokenizer.train_from_texts(FRENCH, 25, "bpe")
     plain.save(tmp_path / "plain.model")
     assert type(load_tokenizer(tmp_path / "plain.model")) is Tokenizer
-    assert plain.of_target is plain
+    assert plain.for_target is plain
     (tmp_path / "broken.model").write_bytes(b"PK nothing")
     with pytest.raises(ValueError, match=r"broken\.model: not an archive of source\.spm"):
         load_tokenizer(tmp_path / "broken.model")
@@ -98,7 +98,7 @@ def test_tokens_are_those_of_transformers(
     theirs = transformers.MarianTokenizer.from_pretrained(tmp_path)
     for text in [*FRENCH, "  un  chats noirs ", ">>fra<< deux chiens", "Ω un", "un\u00a0chats", ENGLISH[0]]:
         assert theirs(text).input_ids == [*tokenizer.encode(text), EOS], text
-        assert theirs(text_target=text)["input_ids"] == [*tokenizer.of_target.encode(text), EOS], text
+        assert theirs(text_target=text)["input_ids"] == [*tokenizer.for_target.encode(text), EOS], text
     for text in ENGLISH:
-        found = [*tokenizer.of_target.encode(text), EOS]
-        assert theirs.decode(found, skip_special_tokens=True) == tokenizer.decode(found)
+        target_ids = [*tokenizer.for_target.encode(text), EOS]
+        assert theirs.decode(target_ids, skip_special_tokens=True) == tokenizer.decode(target_ids)

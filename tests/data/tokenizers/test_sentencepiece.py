@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 
 from configs.base import get_config
-from transformer.data.pairs import Pair, sampled
+from transformer.data.pairs import Pair, sample
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
 
@@ -18,7 +18,7 @@ SIZE = 61
 
 @pytest.fixture(scope="module", params=["bpe", "unigram"])
 def tokenizer(request) -> Tokenizer:
-    return Tokenizer.train(TEXTS, SIZE, request.param)
+    return Tokenizer.train_from_texts(TEXTS, SIZE, request.param)
 
 
 def test_special_ids_and_size(tokenizer):
@@ -72,9 +72,9 @@ def test_a_batch_is_encoded_like_its_texts(tokenizer):
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 def test_training_is_deterministic(model_type):
-    models = [Tokenizer.train(iter(TEXTS), SIZE, model_type).fingerprint for _ in range(3)]
+    models = [Tokenizer.train_from_texts(iter(TEXTS), SIZE, model_type).fingerprint for _ in range(3)]
     assert len(set(models)) == 1
-    assert Tokenizer.train(TEXTS[:-9], SIZE, model_type).fingerprint != models[0]
+    assert Tokenizer.train_from_texts(TEXTS[:-9], SIZE, model_type).fingerprint != models[0]
 
 
 def test_save_and_load(tokenizer, tmp_path):
@@ -100,47 +100,47 @@ def test_a_missing_or_damaged_model_is_named(tokenizer, tmp_path, capfd):
 def test_the_largest_vocabulary_is_named_and_is_possible(model_type, capfd):
     message = r"data.vocab_size: 30000 pieces are more than the training text supports, at most (\d+)"
     with pytest.raises(ValueError, match=message) as caught:
-        Tokenizer.train(TEXTS, 30_000, model_type)
+        Tokenizer.train_from_texts(TEXTS, 30_000, model_type)
     largest = int(re.search(message, str(caught.value)).group(1))  # type: ignore[union-attr]
-    assert Tokenizer.train(TEXTS, largest, model_type).vocab_size == largest
+    assert Tokenizer.train_from_texts(TEXTS, largest, model_type).vocab_size == largest
     with pytest.raises(ValueError, match=f"data.vocab_size: {largest + 1} pieces .* at most {largest}$"):
-        Tokenizer.train(TEXTS, largest + 1, model_type)
-    assert capfd.readouterr() == ("", "")  # SentencePiece writes pages to standard error unless told not to
+        Tokenizer.train_from_texts(TEXTS, largest + 1, model_type)
+    assert capfd.readouterr() == ("", "")  # SentencePiece writes pages to standard error by default
 
 
 def test_the_smallest_vocabulary_is_named_and_is_possible():
     message = r"data.vocab_size: 7 pieces are fewer than its characters, at least (\d+)"
     with pytest.raises(ValueError, match=message) as caught:
-        Tokenizer.train(TEXTS, 7, "bpe")
+        Tokenizer.train_from_texts(TEXTS, 7, "bpe")
     least = int(re.search(message, str(caught.value)).group(1))  # type: ignore[union-attr]
-    assert Tokenizer.train(TEXTS, least, "bpe").vocab_size == least
+    assert Tokenizer.train_from_texts(TEXTS, least, "bpe").vocab_size == least
 
 
 @pytest.mark.parametrize("texts", [[], ["", ""]])
 def test_no_text_is_an_error(texts):
     with pytest.raises(ValueError, match="no training text"):
-        Tokenizer.train(texts, SIZE, "bpe")
+        Tokenizer.train_from_texts(texts, SIZE, "bpe")
 
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 def test_a_vocabulary_does_not_depend_on_the_order_of_texts(model_type):
     # Which is why both directions of a corpus have the same.
     orders = (TEXTS, TEXTS[::-1], TEXTS[1::2] + TEXTS[::2])
-    assert len({Tokenizer.train(texts, SIZE, model_type).fingerprint for texts in orders}) == 1
+    assert len({Tokenizer.train_from_texts(texts, SIZE, model_type).fingerprint for texts in orders}) == 1
 
 
-def test_of_many_sentences_some_are_learnt_from():
+def test_the_vocabulary_is_trained_on_a_sample():
     pairs = [Pair(*words) for words in zip(FRENCH, ENGLISH, strict=False)]
     spec = DataSpec.from_config({**get_config().to_dict()["data"], "vocab_size": 41, "vocab_sentences": 2 * 11})
-    chosen = [text for pair in sampled(pairs, 11) for text in pair]
+    chosen = [text for pair in sample(pairs, 11) for text in pair]
     every = [text for pair in pairs for text in pair]
     assert len(chosen) == 22 < len(every)
-    some, all_of_them = (Tokenizer.train(texts, 41, "bpe").fingerprint for texts in (chosen, every))
+    some, all_of_them = (Tokenizer.train_from_texts(texts, 41, "bpe").fingerprint for texts in (chosen, every))
     assert some != all_of_them
-    assert Tokenizer.learnt(pairs, spec).fingerprint == some
-    assert Tokenizer.learnt([Pair(target, source) for source, target in pairs], spec).fingerprint == some
+    assert Tokenizer.train(pairs, spec).fingerprint == some
+    assert Tokenizer.train([Pair(target, source) for source, target in pairs], spec).fingerprint == some
     many = dataclasses.replace(spec, vocab_sentences=4_000_000)
-    assert Tokenizer.learnt(pairs, many).fingerprint == all_of_them
+    assert Tokenizer.train(pairs, many).fingerprint == all_of_them
 
 
 def test_a_pickled_tokenizer_is_the_same(tokenizer):

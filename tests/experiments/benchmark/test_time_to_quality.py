@@ -16,8 +16,8 @@ _CURVE = [
 ]
 
 
-def test_a_quality_is_reached_by_the_first_that_is_as_good() -> None:
-    assert time_to_quality.reached(_CURVE, [41, 41.5, 55, 61.8]) == {"41": 2.5, "41.5": 5.0, "55": 5.0, "61.8": None}
+def test_the_first_checkpoint_that_reaches_a_target_counts() -> None:
+    assert time_to_quality.minutes_to(_CURVE, [41, 41.5, 55, 61.8]) == {"41": 2.5, "41.5": 5.0, "55": 5.0, "61.8": None}
     assert time_to_quality.table(_CURVE).splitlines()[2:] == [
         "| 400 | 2.5 | 40.00 | 60.00 | 41.00 |",
         "| 800 | 5.0 | 54.00 | 70.00 | 55.00 |",
@@ -27,18 +27,18 @@ def test_a_quality_is_reached_by_the_first_that_is_as_good() -> None:
 
 @pytest.mark.slow
 def test_every_checkpoint_is_scored(small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path) -> None:
-    changes = small(train__steps=6, checkpoint__every=2, checkpoint__keep=1, data__examine="off")
+    settings = small(train__steps=6, checkpoint__every=2, checkpoint__keep=1, data__examine="off")
     config = tmp_path / "config.py"
     config.write_text(
-        f"from ml_collections import ConfigDict\n\n\ndef get_config():\n    return ConfigDict({changes!r})\n"
+        f"from ml_collections import ConfigDict\n\n\ndef get_config():\n    return ConfigDict({settings!r})\n"
     )
     command = [sys.executable, "-m", "experiments.benchmark.time_to_quality", f"--config={config}", "--targets=0,101"]
-    done = subprocess.run([*command, f"--workdir={tmp_path / 'run'}"], capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert [point["step"] for point in found["curve"]] == [2, 4, 6]
-    minutes = [point["minutes"] for point in found["curve"]]
+    result = subprocess.run([*command, f"--workdir={tmp_path / 'run'}"], capture_output=True, text=True, check=True)
+    output = json.loads(result.stdout.splitlines()[-1])
+    assert [point["step"] for point in output["curve"]] == [2, 4, 6]
+    minutes = [point["minutes"] for point in output["curve"]]
     assert 0 < minutes[0] <= minutes[1] <= minutes[2] < 10
-    assert found["minutes_to"] == {"0": minutes[0], "101": None}
+    assert output["minutes_to"] == {"0": minutes[0], "101": None}
     assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
     again = subprocess.run([*command, f"--workdir={tmp_path / 'run'}"], capture_output=True, text=True)
     assert again.returncode == 2

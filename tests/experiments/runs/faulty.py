@@ -1,6 +1,6 @@
-"""Training processes that something happens to: what `test_faults.py` starts.
+"""Training processes with injected faults, for `test_faults.py`.
 
-In a module of its own, which a new process imports without any test.
+This is a separate module, so that a new process does not import the tests.
 """
 
 import os
@@ -18,12 +18,12 @@ from transformer.training import manifest
 
 
 def kill() -> None:
-    """As the kernel does it when memory runs out: nothing runs any more."""
+    """Kills this process as the kernel does when memory runs out; no handler runs."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def before(function: Callable[..., Any], act: Callable[..., Any], when: Callable[..., bool]) -> Callable[..., Any]:
-    """The function, but `act` comes before it once `when` says so; both are given its arguments."""
+    """Returns the function with a call of `act` before it when `when` returns True; both get its arguments."""
 
     def patched(*args: Any, **kwargs: Any) -> Any:
         if when(*args):
@@ -34,13 +34,13 @@ def before(function: Callable[..., Any], act: Callable[..., Any], when: Callable
 
 
 def once_more_than(count: int) -> Callable[..., bool]:
-    """True from call number `count` on, counted from 0."""
+    """Returns a predicate that is True from call number `count` on, counted from 0."""
     calls = iter(range(1 << 30))
     return lambda *_: next(calls) >= count
 
 
 def only(count: int) -> Callable[..., bool]:
-    """True at call number `count` alone, counted from 0."""
+    """Returns a predicate that is True only at call number `count`, counted from 0."""
     calls = iter(range(1 << 30))
     return lambda *_: next(calls) == count
 
@@ -62,7 +62,7 @@ def _is_checkpoint(path: Any, *_: Any) -> bool:
 
 
 def at_named_point(point: str, saves: int) -> None:
-    """Arranges for the process to be killed at a point of its save number `saves`, counted from 0."""
+    """Patches the process so that it is killed at a point of its save number `saves`, counted from 0."""
     write = manifest.write
     if point == "during the manifest":
         manifest.write = before(write, _cut_manifest, once_more_than(saves))
@@ -82,12 +82,12 @@ def at_named_point(point: str, saves: int) -> None:
 
 
 def on_devices(count: int) -> None:
-    """Divides the CPU into as many devices."""
+    """Divides the CPU into `count` devices."""
     os.environ["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={count}"  # the last one counts
 
 
 def send_at(point: str, number: int) -> None:
-    """Arranges for a signal to reach the process where it is busy with `point`."""
+    """Patches the process so that it receives a signal during `point`."""
     from experiments.runs import run, scoring
     from transformer.training import aot
 
@@ -95,8 +95,8 @@ def send_at(point: str, number: int) -> None:
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
     if point == "compile":
-        aot.ShapedStep._program = before(aot.ShapedStep._program, signal_soon, only(0))
-        lower = aot.ShapedStep.__init__
+        aot.CompiledSteps._program = before(aot.CompiledSteps._program, signal_soon, only(0))
+        lower = aot.CompiledSteps.__init__
 
         def slowly(self: Any, step: Any, *args: Any, **kwargs: Any) -> None:
             class Slow:
@@ -106,11 +106,11 @@ def send_at(point: str, number: int) -> None:
 
             lower(self, Slow(), *args, **kwargs)
 
-        aot.ShapedStep.__init__ = slowly
+        aot.CompiledSteps.__init__ = slowly
     elif point == "step":
         run.Run._log = before(run.Run._log, signal_soon, only(1))
     elif point == "evaluation":
-        run.Run._evaluated = before(run.Run._evaluated, signal_soon, only(1))
+        run.Run._validate = before(run.Run._validate, signal_soon, only(1))
     elif point == "save":
         manifest.write = before(manifest.write, lambda _: [signal_soon(), time.sleep(0.3)], only(1))
     elif point == "decoding":
@@ -121,14 +121,14 @@ def send_at(point: str, number: int) -> None:
 
 
 def log_to(path: str) -> None:
-    """Sends what is printed to the end of a file."""
+    """Appends all output to a file."""
     with open(path, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
 
 
 def train_two(config: dict[str, Any], path: str, log: str, prepare: Callable[..., None] | None, *args: Any) -> None:
-    """Trains two seeds in one program, in `path` and in `path` with "-other" at its end, after `prepare(*args)`."""
+    """Calls `prepare(*args)`, then trains a population of two seeds, in `path` and in `path` with "-other" appended."""
     log_to(log)
     from experiments.runs import trainer
     from experiments.runs.execute import open_run
@@ -138,11 +138,11 @@ def train_two(config: dict[str, Any], path: str, log: str, prepare: Callable[...
         prepare(*args)
     other = config | {"train": config["train"] | {"seed": 1}}
     first = open_run(Spec.from_config(config), path)
-    trainer.train([first, first.beside(Spec.from_config(other), f"{path}-other", "other")])
+    trainer.train([first, first.sibling(Spec.from_config(other), f"{path}-other", "other")])
 
 
 def train(config: dict[str, Any], path: str, log: str, prepare: Callable[..., None] | None, *args: Any) -> None:
-    """Trains in this process as `experiments.train` does, after `prepare(*args)`; ends with its exit status."""
+    """Calls `prepare(*args)`, then trains in this process as `experiments.train` does; exits with its status."""
     log_to(log)
     from absl import flags
 

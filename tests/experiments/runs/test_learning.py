@@ -24,7 +24,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def write(folder: pathlib.Path, task: Callable[[list[str]], list[str]]) -> str:
-    """Strings of 2 to 9 digits; none that is trained on is tested."""
+    """Writes strings of 2 to 9 digits; no string of training is in the test split."""
     chance, seen = random.Random(0), set()
     for split, count in (("train", 20_000), ("validation", 200), ("test", 500)):
         strings = []

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from experiments.runs.long_lines import Whole, longest
+from experiments.runs.long_lines import LongLineTranslator, max_input_tokens
 from transformer.decoding.translate import EMPTY, Translation
 from transformer.spec import Spec
 
 
 class Words:
-    """A token a word, and a translator of them into capitals."""
+    """A tokenizer with one token per word, and a translator into capitals."""
 
     def encode(self, text):
         return text.split()
@@ -28,9 +28,9 @@ def warnings():
     return []
 
 
-def whole(limit, warnings) -> Whole:
+def whole(limit, warnings) -> LongLineTranslator:
     words: Any = Words()
-    return Whole(words, words, limit, warnings.append)
+    return LongLineTranslator(words, words, limit, warnings.append)
 
 
 def test_a_line_in_parts_is_one_line_with_a_warning(warnings):
@@ -45,7 +45,7 @@ def test_a_line_in_parts_is_one_line_with_a_warning(warnings):
     assert found[2][1].score == -6.0
     (warning,) = warnings
     assert warning.startswith(
-        "line 7 has 7 tokens, and the model was trained on 3 at most: it is translated in 3 parts"
+        "line 7 has 7 tokens, and the model was trained on at most 3: it is translated in 3 parts"
     )
 
 
@@ -56,10 +56,10 @@ def test_without_a_limit_nothing_is_divided(warnings):
 
 def test_the_limit_is_that_of_training_and_of_learned_positions(small):
     spec = Spec.from_config(small(data__max_length=100, data__tokens_per_batch=100, decode__max_extra_length=50))
-    assert longest(spec) == 99  # the end symbol is a token, too
+    assert max_input_tokens(spec) == 99  # the end symbol is a token, too
     learned = dataclasses.replace(spec.model, positions="learned", max_positions=512)
-    assert longest(dataclasses.replace(spec, model=learned)) == 99
+    assert max_input_tokens(dataclasses.replace(spec, model=learned)) == 99
     fewer = dataclasses.replace(learned, max_positions=130)  # not a width of 128 and 50 more, but one of 64
-    assert longest(dataclasses.replace(spec, model=fewer)) == 63
+    assert max_input_tokens(dataclasses.replace(spec, model=fewer)) == 63
     decoder = dataclasses.replace(spec.model, decoder_positions="learned", max_positions=70)
-    assert longest(dataclasses.replace(spec, model=decoder)) == 15
+    assert max_input_tokens(dataclasses.replace(spec, model=decoder)) == 15

@@ -51,7 +51,7 @@ def test_other_rows_are_another_corpus(packed: pathlib.Path, small: Small) -> No
 
 def test_sentences_of_a_spoiled_update_are_kept_one_by_one(small: Small, tmp_path: pathlib.Path) -> None:
     run = open_run(Spec.from_config(small(**PACKED)), str(tmp_path / "spoiled"))
-    run._spoiled(1)
+    run._save_skipped_update(1)
     kept = json.loads((tmp_path / "spoiled" / "nonfinite" / "1.json").read_text(encoding="utf-8"))
     assert len(kept["0"]) > len(run.plan.batch(0).source)
     assert all(pair["source"] and pair["target"] for pair in kept["0"])

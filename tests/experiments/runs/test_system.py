@@ -13,7 +13,7 @@ from experiments.runs.system import System
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import Spec
-from transformer.training.parallel import MeshPlacement
+from transformer.training.parallel import MeshPartitioner
 
 
 def test_widths_are_multiples_of_what_is_asked_for(small: Callable[..., dict[str, Any]]) -> None:
@@ -40,9 +40,9 @@ def test_packed_rows_have_one_shape_and_a_model_that_keeps_them_apart(small: Cal
     source_BS = jnp.asarray(plan.batch(0).source)
 
     def segments(model: Any) -> Any:
-        return jax.eval_shape(lambda: model(system.initial).encode(source_BS)).segment_BS
+        return jax.eval_shape(lambda: model(system.initial_params).encode(source_BS)).segment_BS
 
-    assert segments(system.learner) is not None
+    assert segments(system.training_model) is not None
     assert segments(system.model) is None  # of what is evaluated or translated a row is a sentence
 
 
@@ -54,10 +54,10 @@ def test_a_cpu_makes_few_logits_at_a_time(
     on_cpu: bool,
     found: int | None,
 ) -> None:
-    monkeypatch.setattr(MeshPlacement, "on_cpu", on_cpu)
+    monkeypatch.setattr(MeshPartitioner, "on_cpu", on_cpu)
     spec = Spec.from_config(small(train__loss_chunk=asked))
     system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
-    assert system.spec.train.loss_chunk == system.beside(spec).spec.train.loss_chunk == found
+    assert system.spec.train.loss_chunk == system.with_spec(spec).spec.train.loss_chunk == found
 
 
 @pytest.mark.parametrize("asked", [None, "float32"])
@@ -66,4 +66,4 @@ def test_muon_multiplies_as_the_model_does_unless_told_otherwise(
 ) -> None:
     spec = Spec.from_config(small(model__dtype="bfloat16", train__muon_dtype=asked))
     system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
-    assert system.spec.train.muon_dtype == system.beside(spec).spec.train.muon_dtype == (asked or "bfloat16")
+    assert system.spec.train.muon_dtype == system.with_spec(spec).spec.train.muon_dtype == (asked or "bfloat16")

@@ -1,4 +1,4 @@
-"""Flags and configs that are wrong: one line, status 2, and no run folder."""
+"""Invalid flags and configs: one line, status 2, and no run folder."""
 
 import pathlib
 import subprocess
@@ -80,9 +80,9 @@ def test_help_names_the_flags_and_nothing_else() -> None:
 def test_a_mistake_inside_mistakes_exits_and_a_bug_does_not(capsys: pytest.CaptureFixture[str]) -> None:
     cli.flags.FLAGS.unparse_flags()
     cli.flags.FLAGS(["test"])
-    with pytest.raises(SystemExit) as stopped, cli.mistakes():
+    with pytest.raises(SystemExit) as stopped, cli.user_errors():
         raise ValueError("three\nlines\nhere")
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "error: three lines here\n"
-    with pytest.raises(ZeroDivisionError), cli.mistakes():
+    with pytest.raises(ZeroDivisionError), cli.user_errors():
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Several processes, each with some of the devices, train and score as one process does, and end together."""
+"""Several processes, each with some of the devices, train, score and stop like a single process."""
 
 import json
 import pathlib
@@ -29,14 +29,14 @@ def assert_same_events(found: list[dict[str, Any]], expected: list[dict[str, Any
 
 def sound(folder: pathlib.Path) -> list[int]:
     checkpoints = Workdir(folder).checkpoints
-    steps = sorted(manifest.steps(checkpoints))
-    assert all(manifest.damage(checkpoints / str(step)) is None for step in steps)
+    steps = sorted(manifest.checkpoint_steps(checkpoints))
+    assert all(manifest.first_fault(checkpoints / str(step)) is None for step in steps)
     return steps
 
 
 @pytest.fixture(scope="module")
 def settings(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pathlib.Path]:
-    """The path of a config file, with changes; dropout and a moving average on, and several shapes of batches."""
+    """Writes config files with changes; dropout and a moving average are on, and batches have several shapes."""
     folder = tmp_path_factory.mktemp("configs")
 
     def make(**changes: Any) -> pathlib.Path:
@@ -49,9 +49,9 @@ def settings(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 @pytest.fixture(scope="module")
 def alone(settings: Callable[..., pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The folder of a run of one process with four devices."""
+    """The folder of a run of a single process with four devices."""
     folder = tmp_path_factory.mktemp("alone") / "run"
-    assert pod.train(1, settings(), folder, devices=4).end() == [0]
+    assert pod.train(1, settings(), folder, devices=4).wait_for_exit() == [0]
     return folder
 
 
@@ -61,9 +61,9 @@ def test_two_processes_are_one(
 ) -> None:
     folder = tmp_path / "run"
     both = pod.train(2, settings(), folder)
-    assert both.end() == [0, 0], both.said()
-    assert "4 × cpu in 2 processes (mesh)" in both.said()
-    assert "step" not in both.said(1), "one of them writes"
+    assert both.wait_for_exit() == [0, 0], both.log_text()
+    assert "4 × cpu in 2 processes (mesh)" in both.log_text()
+    assert "step" not in both.log_text(1), "one of them writes"
     assert_same_events(events(folder), events(alone))
     assert sound(folder) == sound(alone)
     for path in (alone / "translations").iterdir():
@@ -76,8 +76,8 @@ def test_scores_of_two_processes_are_those_of_one(alone: pathlib.Path, tmp_path:
     found = []
     for count in (1, 2):
         run = pod.Pod(count, command, tmp_path / f"evaluate{count}")
-        assert set(run.end()) == {0}, run.said()
-        found.append(json.loads(run.said().splitlines()[-1]))
+        assert set(run.wait_for_exit()) == {0}, run.log_text()
+        found.append(json.loads(run.log_text().splitlines()[-1]))
         found[-1].pop("seconds")
     assert found[0] == found[1]
 
@@ -93,7 +93,7 @@ def test_four_processes_are_one_however_they_share(
 ) -> None:
     folder = tmp_path / "run"
     four = pod.train(4, settings(**changes), folder, devices=1)
-    assert four.end() == [0] * 4, four.said()
+    assert four.wait_for_exit() == [0] * 4, four.log_text()
     assert_same_events(events(folder), events(alone))
     assert sound(folder) == sound(alone)
 
@@ -107,7 +107,7 @@ LONG = STABLE | {"train__steps": 120, "evaluate__every": 60, "checkpoint__every"
 @pytest.fixture(scope="module")
 def long(settings: Callable[..., pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("long") / "run"
-    assert pod.train(1, settings(**LONG), folder, devices=4).end() == [0]
+    assert pod.train(1, settings(**LONG), folder, devices=4).wait_for_exit() == [0]
     return folder
 
 
@@ -120,13 +120,13 @@ def test_a_signal_to_one_process_ends_all_after_the_same_update(
     two = pod.train(2, settings(**LONG), folder)
     two.wait_for("step 20/")
     two.send(1, which)
-    assert two.end() == [143, 143], two.said() + two.said(1)
-    assert "goes on from here" in two.said()
+    assert two.wait_for_exit() == [143, 143], two.log_text() + two.log_text(1)
+    assert "same command again" in two.log_text()
     last = sound(folder)[-1]
     assert 20 <= last < 120
     one = pod.train(1, settings(**LONG), folder, devices=4)  # another number of processes
-    assert one.end() == [0]
-    assert f"continuing after step {last}" in one.said()
+    assert one.wait_for_exit() == [0]
+    assert f"continuing after step {last}" in one.log_text()
     # What is logged begins anew after the update that all ended with.
     assert_same_events(*([each for each in events(path) if each["step"] > last + 10] for path in (folder, long)))
 
@@ -139,38 +139,38 @@ def test_when_one_process_is_killed_the_others_end_and_the_run_goes_on(
     four = pod.train(4, settings(**LONG), folder, devices=1)
     four.wait_for("step 30/")
     four.send(2, signal.SIGKILL)
-    assert 0 not in four.end()
+    assert 0 not in four.wait_for_exit()
     last = sound(folder)[-1]
     assert 20 <= last < 120
     two = pod.train(2, settings(**LONG), folder)
-    assert two.end() == [0, 0], two.said()
-    assert f"continuing after step {last}" in two.said()
+    assert two.wait_for_exit() == [0, 0], two.log_text()
+    assert f"continuing after step {last}" in two.log_text()
     assert_same_events(events(folder), events(long))
 
 
-@pytest.mark.parametrize("missing", distributed.NAMES)
+@pytest.mark.parametrize("missing", distributed.VARIABLES)
 def test_half_of_the_environment_is_a_mistake(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in distributed.NAMES:
+    for name in distributed.VARIABLES:
         monkeypatch.delenv(name, raising=False)
         if name != missing:
             monkeypatch.setenv(name, "1")
-    with pytest.raises(ValueError, match=rf"but not {missing}: all are needed"):
-        distributed.join("auto")
-    distributed.join("off")
-    assert not distributed.several()
-    assert distributed.leader()
+    with pytest.raises(ValueError, match=rf"but not {missing}: set all of them"):
+        distributed.initialize("auto")
+    distributed.initialize("off")
+    assert not distributed.is_distributed()
+    assert distributed.is_primary()
 
 
 def test_processes_are_numbered_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in zip(distributed.NAMES, ("localhost:1", "3", "3"), strict=True):
+    for name, value in zip(distributed.VARIABLES, ("localhost:1", "3", "3"), strict=True):
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match="JAX_PROCESS_ID=3 of JAX_NUM_PROCESSES=3: they are numbered from 0"):
-        distributed.join("auto")
+    with pytest.raises(ValueError, match=r"JAX_PROCESS_ID=3 of JAX_NUM_PROCESSES=3: .* numbered from 0"):
+        distributed.initialize("auto")
 
 
 def test_a_folder_that_the_first_process_has_not_begun_is_refused(small: Small, tmp_path: pathlib.Path) -> None:
     from transformer.spec import Spec
 
-    with pytest.raises(ValueError, match="all processes need to see one --workdir"):
-        Workdir(tmp_path, writes=False).begin(Spec.from_config(small()))
+    with pytest.raises(ValueError, match="all processes must share one --workdir"):
+        Workdir(tmp_path, writes=False).create_or_check(Spec.from_config(small()))
     assert not list(tmp_path.iterdir())

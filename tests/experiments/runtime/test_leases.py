@@ -1,4 +1,4 @@
-"""Claims on names: one owner at a time, and nobody's for ever."""
+"""Leases on names: one holder at a time, and none for ever."""
 
 import concurrent.futures
 import json
@@ -10,7 +10,7 @@ import sys
 import time
 
 from experiments.runtime import leases
-from experiments.runtime.leases import claim, owner
+from experiments.runtime.leases import acquire, holder
 
 
 def age(path: pathlib.Path, seconds: float) -> None:
@@ -19,48 +19,48 @@ def age(path: pathlib.Path, seconds: float) -> None:
 
 
 def test_a_name_has_one_owner_until_it_is_given_back(tmp_path: pathlib.Path) -> None:
-    first = claim(tmp_path, "a", 60)
+    first = acquire(tmp_path, "a", 60)
     assert first is not None
     with first:
-        assert claim(tmp_path, "a", 60) is None
-        assert claim(tmp_path, "b", 60) is not None
-        assert owner(tmp_path, "a", 60) == f"{socket.gethostname()}, process {os.getpid()}"
-    assert owner(tmp_path, "a", 60) is None
-    assert claim(tmp_path, "a", 60) is not None
+        assert acquire(tmp_path, "a", 60) is None
+        assert acquire(tmp_path, "b", 60) is not None
+        assert holder(tmp_path, "a", 60) == f"{socket.gethostname()}, process {os.getpid()}"
+    assert holder(tmp_path, "a", 60) is None
+    assert acquire(tmp_path, "a", 60) is not None
 
 
 def test_of_many_at_once_one_gets_it(tmp_path: pathlib.Path) -> None:
     names = [str(number) for number in range(23)] * 7
     with concurrent.futures.ThreadPoolExecutor(7) as pool:
-        got = list(pool.map(lambda name: claim(tmp_path, name, 60) is not None, names))
+        got = list(pool.map(lambda name: acquire(tmp_path, name, 60) is not None, names))
     assert sum(got) == 23
 
 
 def test_of_many_that_find_a_dead_owner_one_gets_it(tmp_path: pathlib.Path) -> None:
     for number in range(23):
-        dead = claim(tmp_path, str(number), 60)
+        dead = acquire(tmp_path, str(number), 60)
         assert dead is not None
         age(dead.path, 61)
     with concurrent.futures.ThreadPoolExecutor(7) as pool:
-        got = list(pool.map(lambda name: claim(tmp_path, name, 60) is not None, [str(n) for n in range(23)] * 7))
+        got = list(pool.map(lambda name: acquire(tmp_path, name, 60) is not None, [str(n) for n in range(23)] * 7))
     assert sum(got) == 23
 
 
 def test_a_slow_owner_finds_that_it_has_lost(tmp_path: pathlib.Path) -> None:
-    slow = claim(tmp_path, "a", 60)
+    slow = acquire(tmp_path, "a", 60)
     assert slow is not None
     age(slow.path, 61)
-    other = claim(tmp_path, "a", 60)
+    other = acquire(tmp_path, "a", 60)
     assert other is not None
-    assert not slow.ours()
-    assert other.ours()
+    assert not slow.held()
+    assert other.held()
     with other:
         pass
-    again = claim(tmp_path, "a", 60)  # of the same generation as the slow one's
+    again = acquire(tmp_path, "a", 60)  # of the same generation as the slow one's
     assert again is not None
     assert again.path == slow.path
-    assert again.ours()
-    assert not slow.ours()
+    assert again.held()
+    assert not slow.held()
 
 
 def test_a_process_of_this_host_that_is_gone_is_dead_at_once(tmp_path: pathlib.Path) -> None:
@@ -68,25 +68,25 @@ def test_a_process_of_this_host_that_is_gone_is_dead_at_once(tmp_path: pathlib.P
     gone.wait()
     for host, free in ((socket.gethostname(), True), ("elsewhere", False)):
         (tmp_path / f"{host}.0").write_text(json.dumps({"host": host, "pid": gone.pid, "token": "x"}))
-        assert (claim(tmp_path, host, 60) is not None) == free
+        assert (acquire(tmp_path, host, 60) is not None) == free
 
 
 def test_a_claim_is_kept_alive(tmp_path: pathlib.Path) -> None:
-    kept = claim(tmp_path, "a", 0.6)
+    kept = acquire(tmp_path, "a", 0.6)
     assert kept is not None
     with kept:
         for _ in range(12):
             time.sleep(0.1)
-            assert claim(tmp_path, "a", 0.6) is None
+            assert acquire(tmp_path, "a", 0.6) is None
 
 
 def test_a_process_that_loses_its_claim_ends(tmp_path: pathlib.Path) -> None:
     program = (
         "import pathlib, sys, time; from experiments.runtime import leases\n"
-        "with leases.claim(pathlib.Path(sys.argv[1]), 'a', 0.6) as c:\n"
+        "with leases.acquire(pathlib.Path(sys.argv[1]), 'a', 0.6) as c:\n"
         "    c.path.with_name('a.1').write_text('{}'); time.sleep(60)"
     )
     root = pathlib.Path(leases.__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=root, capture_output=True, text=True)
-    assert ended.returncode == leases.LOST
+    assert ended.returncode == leases.LEASE_LOST
     assert "lost to another process" in ended.stderr

@@ -1,4 +1,4 @@
-"""Too little room is found before training, with a message that says how much is needed."""
+"""Too little disk or memory is found before training, with a message that gives the size needed."""
 
 import collections
 import errno
@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 
 def test_room_enough_leaves_no_trace(tmp_path: pathlib.Path) -> None:
-    preflight.disk(tmp_path / "checkpoints", STATE, keep=2)
+    preflight.check_disk(tmp_path / "checkpoints", STATE, keep=2)
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
@@ -26,11 +26,11 @@ def test_too_little_room_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     usage = collections.namedtuple("usage", "total used free")
     size = 1024 * 256 * 4 + 4
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10 * size, 6 * size, 4 * size))
-    preflight.disk(tmp_path, STATE, keep=3)
+    preflight.check_disk(tmp_path, STATE, keep=3)
     with pytest.raises(ValueError, match=r"needed for 4 checkpoints and one that is being written, .* are free"):
-        preflight.disk(tmp_path, STATE, keep=4)
+        preflight.check_disk(tmp_path, STATE, keep=4)
     (tmp_path / "100").mkdir()  # one is there: it gives its room to the next
-    preflight.disk(tmp_path, STATE, keep=4)
+    preflight.check_disk(tmp_path, STATE, keep=4)
 
 
 def test_a_disk_that_turns_out_to_be_full_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,51 +38,51 @@ def test_a_disk_that_turns_out_to_be_full_is_named(tmp_path: pathlib.Path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(ValueError, match=r"a checkpoint of 1\.0 MiB cannot be written here \(No space left"):
-        preflight.disk(tmp_path, STATE, keep=1)
+    with pytest.raises(ValueError, match=r"a checkpoint of 1\.0 MiB cannot be written \(No space left"):
+        preflight.check_disk(tmp_path, STATE, keep=1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"file/run: a checkpoint of .* cannot be written here \(Not a directory\)"):
-        preflight.disk(tmp_path / "file/run", STATE, keep=1)
+    with pytest.raises(ValueError, match=r"file/run: a checkpoint of .* cannot be written \(Not a directory\)"):
+        preflight.check_disk(tmp_path / "file/run", STATE, keep=1)
 
 
 class Compiled:
-    """A step whose batches take a GiB for each thousand cells, beside one GiB for the state."""
+    """A step that needs one GiB per thousand cells of a batch, and one GiB for the state."""
 
-    def memory(self, shape: tuple[int, int, int]) -> tuple[int, int]:
+    def memory_bytes(self, shape: tuple[int, int, int]) -> tuple[int, int]:
         return GIB, shape[0] * (shape[1] + shape[2]) * GIB // 1000
 
 
 @pytest.mark.parametrize(
     ("there", "expected"),
     [
-        (None, "memory: 3.00 GiB a device for the largest batch (100 × 10 and 10 tokens)"),
+        (None, "memory: 3.00 GiB per device for the largest batch (100 × 10 and 10 tokens)"),
         (
             10 * GIB,
-            "memory: 3.00 GiB of 10.00 GiB a device for the largest batch (100 × 10 and 10 tokens); "
-            "data.tokens_per_batch up to some 4,096 would fit",
+            "memory: 3.00 GiB of 10.00 GiB per device for the largest batch (100 × 10 and 10 tokens); "
+            "data.tokens_per_batch up to about 4,096 would fit",
         ),
     ],
 )
 def test_memory_of_the_largest_batch_is_told(monkeypatch: pytest.MonkeyPatch, there: int | None, expected: str) -> None:
-    monkeypatch.setattr(preflight, "available", lambda: there)
+    monkeypatch.setattr(preflight, "available_memory", lambda: there)
     said: list[str] = []
-    preflight.memory(cast(Any, Compiled()), [(10, 5, 5), (100, 10, 10), (60, 15, 15)], 1000, said.append)
+    preflight.check_memory(cast(Any, Compiled()), [(10, 5, 5), (100, 10, 10), (60, 15, 15)], 1000, said.append)
     assert said == [expected]
 
 
 @pytest.mark.parametrize(
-    ("there", "remedy"), [(3 * GIB, "data.tokens_per_batch=768 would fit"), (GIB, "the model alone is too large")]
+    ("there", "remedy"), [(3 * GIB, "data.tokens_per_batch=768 would fit"), (GIB, "the model itself is too large")]
 )
 def test_too_little_memory_is_named(monkeypatch: pytest.MonkeyPatch, there: int, remedy: str) -> None:
-    monkeypatch.setattr(preflight, "available", lambda: there)
+    monkeypatch.setattr(preflight, "available_memory", lambda: there)
     with pytest.raises(MemoryError, match=rf"needs 3\.00 GiB on a device that has .*; {remedy}"):
-        preflight.memory(cast(Any, Compiled()), [(100, 10, 10)], 1000, print)
+        preflight.check_memory(cast(Any, Compiled()), [(100, 10, 10)], 1000, print)
 
 
 def test_this_machine_has_memory() -> None:
-    there = preflight.available()
+    there = preflight.available_memory()
     assert there is None or there > 1 << 20

@@ -1,4 +1,4 @@
-"""Signals end a process in the way its documentation says, wherever they reach it."""
+"""Signals stop a process as documented, whatever it is doing."""
 
 import signal
 import subprocess
@@ -15,17 +15,17 @@ def test_an_unguarded_signal_raises() -> None:
     with Interrupts() as interrupts, pytest.raises(Interrupted) as raised:
         signal.raise_signal(signal.SIGTERM)
     assert raised.value.status == 143
-    assert str(raised.value) == "ended by SIGTERM"
-    assert interrupts.come
+    assert str(raised.value) == "stopped by SIGTERM"
+    assert interrupts.requested
 
 
 def test_a_guarded_signal_waits_to_be_asked_for() -> None:
     with Interrupts() as interrupts:
-        with interrupts.guarded():
+        with interrupts.deferred():
             interrupts.check()
             signal.raise_signal(signal.SIGINT)
-            assert interrupts.come
-            with pytest.raises(Interrupted), interrupts.unguarded():
+            assert interrupts.requested
+            with pytest.raises(Interrupted), interrupts.undeferred():
                 pytest.fail("a signal that has come is not overlooked")
             with pytest.raises(Interrupted) as raised:
                 interrupts.check()
@@ -42,12 +42,12 @@ def test_handlers_are_those_from_before_afterwards() -> None:
 def test_one_that_is_not_entered_says_that_nothing_came() -> None:
     interrupts = Interrupts()
     interrupts.check()
-    with interrupts.guarded(), interrupts.unguarded():
-        assert not interrupts.come
+    with interrupts.deferred(), interrupts.undeferred():
+        assert not interrupts.requested
 
 
 def process(body: str) -> subprocess.Popen[str]:
-    """A process that handles signals and is where the body says once it has printed a line."""
+    """Starts a process that handles signals and runs `body`; returns once it has printed its first line."""
     text = f"""
 import hashlib, time
 from experiments.runtime.signals import Interrupts
@@ -64,7 +64,7 @@ with Interrupts(grace=1.0) as interrupts:
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
     started = process("""
-        with interrupts.guarded():
+        with interrupts.deferred():
             print("there")
             time.sleep(60)
     """)
@@ -73,12 +73,12 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
         time.sleep(0.2)
     _, error = started.communicate(timeout=5)
     assert started.returncode == 143
-    assert "once more: at once" in error
-    assert "ended without waiting any longer" in error
+    assert "a second signal exits at once" in error
+    assert "without waiting any longer" in error
 
 
 def test_what_does_not_end_by_itself_is_ended() -> None:
-    """Within the time there is, also when the main thread is in C code, where no handler of Python's runs."""
+    """Within the grace period, even if the main thread is in C code, where no Python handler runs."""
     started = process("""
         print("there")
         hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)
@@ -89,4 +89,4 @@ def test_what_does_not_end_by_itself_is_ended() -> None:
     _, error = started.communicate(timeout=20)
     assert started.returncode == 143
     assert time.monotonic() - begun < 10
-    assert "in 1 seconds at most" in error
+    assert "within 1 seconds" in error

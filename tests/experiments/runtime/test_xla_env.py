@@ -1,4 +1,4 @@
-"""What is set before JAX starts, in processes of their own: how memory is kept, and that a user's own settings stay."""
+"""The environment that is set before JAX starts, in separate processes: freed memory is kept, users' settings stay."""
 
 import json
 import os
@@ -33,7 +33,7 @@ print(json.dumps(sorted(found)))
 
 
 def places(before: str = "", **environment: str) -> list[list[bool]]:
-    """For each region with some of the blocks: whether it is the heap, and whether its pages may be large.
+    """Returns for each memory region with blocks whether it is the heap, and whether it may have huge pages.
 
     `before` is done first.
     """

@@ -1,4 +1,4 @@
-"""The queue and the batches of a server, with a search that takes a step when it is told to."""
+"""The server's queue and batches, with a fake search that takes a step when the test allows it."""
 
 import threading
 from typing import Any, NamedTuple
@@ -6,32 +6,32 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from experiments.serving.engine import BusyError, Call, Done, Engine, Failed, Job, Partial
-from experiments.serving.programs import Row, Settings
+from experiments.serving.engine import BusyError, Done, Engine, Failed, FunctionJob, Partial, SearchJob
+from experiments.serving.programs import SearchRow, SearchSettings
 from transformer.spec import EOS
 
-BEAM = Settings("beam", 2, 0.6, 1.0, 1.0)
+BEAM = SearchSettings("beam", 2, 0.6, 1.0, 1.0)
 OTHER = BEAM._replace(beam_size=3)
 
 
 class Progress(NamedTuple):
-    leading_BT: np.ndarray
+    best_so_far_BT: np.ndarray
     done_B: np.ndarray
-    found: tuple[np.ndarray, np.ndarray]
+    result: tuple[np.ndarray, np.ndarray]
 
 
 class Repeat:
-    """Two outputs a text: itself, a token a step, and its first token alone."""
+    """Two outputs for each text: the text, one token a step, and its first token."""
 
-    rows = (1, 3)
+    batch_sizes = (1, 3)
 
     def __init__(self) -> None:
         self.tokenizer: Any = self
-        self.batches: list[list[Row]] = []
+        self.batches: list[list[SearchRow]] = []
         self.steps: list[int] = []
-        self.may_go, self.began = threading.Semaphore(0), threading.Semaphore(0)
+        self.allowed, self.started = threading.Semaphore(0), threading.Semaphore(0)
 
-    def group(self, row: Row) -> tuple[Any, ...]:
+    def batch_key(self, row: SearchRow) -> tuple[Any, ...]:
         return (row.settings,)
 
     def decode(self, ids: list[int]) -> str:
@@ -40,19 +40,19 @@ class Repeat:
     def search(self, rows, steps):
         self.batches.append(list(rows))
         self.steps.append(steps)
-        self.began.release()
+        self.started.release()
         tokens_BNT = np.zeros((3, 2, 9), np.int32)
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             for beam, ids in enumerate((row.ids, row.ids[:1])):
-                tokens_BNT[place, beam, : len(ids) + 1] = [*ids, EOS]
+                tokens_BNT[index, beam, : len(ids) + 1] = [*ids, EOS]
         ends_B = (tokens_BNT[:, 0] > EOS).sum(axis=1)
         for step in range(1, 9):
-            self.may_go.acquire()
+            self.allowed.acquire()
             if rows[0].ids == [ord("!")]:
                 raise ArithmeticError
-            leading_BT = np.where(np.arange(9)[None] < step, tokens_BNT[:, 0], 0)
+            best_BT = np.where(np.arange(9)[None] < step, tokens_BNT[:, 0], 0)
             done_B = ends_B <= step
-            yield Progress(leading_BT, done_B, (tokens_BNT, np.zeros((3, 2), np.float32)))
+            yield Progress(best_BT, done_B, (tokens_BNT, np.zeros((3, 2), np.float32)))
             if done_B.all():
                 return
 
@@ -64,120 +64,120 @@ def programs():
 
 @pytest.fixture
 def engine(programs):
-    engine = Engine(programs, places=5)
+    engine = Engine(programs, capacity=5)
     yield engine
     for _ in range(99):
-        programs.may_go.release()
+        programs.allowed.release()
     engine.close()
 
 
-class Asker:
-    """A job and what was told of it."""
+class Client:
+    """A job and its events."""
 
-    def __init__(self, text: str, settings: Settings = BEAM, live: bool = False, n_best: int = 1) -> None:
-        self.told: list[Any] = []
-        self.over = threading.Event()
-        self.job = Job(Row([ord(each) for each in text], settings), n_best, live, self.tell)
+    def __init__(self, text: str, settings: SearchSettings = BEAM, live: bool = False, n_best: int = 1) -> None:
+        self.events: list[Any] = []
+        self.finished = threading.Event()
+        self.job = SearchJob(SearchRow([ord(character) for character in text], settings), n_best, live, self.notify)
 
-    def tell(self, event: Any) -> None:
-        self.told.append(event)
+    def notify(self, event: Any) -> None:
+        self.events.append(event)
         if not isinstance(event, Partial):
-            self.over.set()
+            self.finished.set()
 
     def texts(self) -> list[str]:
-        assert self.over.wait(10)
-        assert isinstance(self.told[-1], Done)
-        return [each.text for each in self.told[-1].result]
+        assert self.finished.wait(10)
+        assert isinstance(self.events[-1], Done)
+        return [translation.text for translation in self.events[-1].result]
 
 
-def go(programs: Repeat, steps: int) -> None:
+def allow_steps(programs: Repeat, steps: int) -> None:
     for _ in range(steps):
-        programs.may_go.release()
+        programs.allowed.release()
 
 
-def test_what_waits_together_and_is_of_one_group_is_one_batch_in_order(engine, programs):
-    first = Asker("ab")
+def test_waiting_jobs_of_one_key_form_a_batch_in_order(engine, programs):
+    first = Client("ab")
     engine.submit([first.job])
-    programs.began.acquire()
-    others = [Asker("c"), Asker("d", OTHER), Asker("e"), Asker("f"), Asker("g")]
-    engine.submit([each.job for each in others])
-    go(programs, 2 + 1 + 1 + 1)
-    assert [each.texts() for each in (first, *others)] == [["ab"], ["c"], ["d"], ["e"], ["f"], ["g"]]
+    programs.started.acquire()
+    others = [Client("c"), Client("d", OTHER), Client("e"), Client("f"), Client("g")]
+    engine.submit([client.job for client in others])
+    allow_steps(programs, 2 + 1 + 1 + 1)
+    assert [client.texts() for client in (first, *others)] == [["ab"], ["c"], ["d"], ["e"], ["f"], ["g"]]
     batches = [["".join(map(chr, row.ids)) for row in batch] for batch in programs.batches]
     assert batches == [["ab"], ["c", "e", "f"], ["d"], ["g"]]
 
 
-def test_who_watches_sees_it_grow_and_a_short_one_does_not_wait_for_a_long_one(engine, programs):
-    short, long = Asker("ab", n_best=2), Asker("abcd", live=True)
+def test_live_job_reports_progress_and_short_job_finishes_first(engine, programs):
+    short, long = Client("ab", n_best=2), Client("abcd", live=True)
     engine.submit([short.job, long.job])
-    go(programs, 3)
+    allow_steps(programs, 3)
     assert short.texts() == ["ab", "a"]
-    assert not long.over.is_set()
-    go(programs, 1)
+    assert not long.finished.is_set()
+    allow_steps(programs, 1)
     assert long.texts() == ["abcd"]
-    assert long.told[:-1] == [Partial("a"), Partial("ab"), Partial("abc")]
-    assert short.told[:-1] == []
-    quiet = Asker("a")
-    go(programs, 1)
+    assert long.events[:-1] == [Partial("a"), Partial("ab"), Partial("abc")]
+    assert short.events[:-1] == []
+    quiet = Client("a")
+    allow_steps(programs, 1)
     engine.submit([quiet.job])
     quiet.texts()
-    assert programs.steps[0] < programs.steps[1]  # nobody watches: looked at less often
+    assert programs.steps[0] < programs.steps[1]  # no live job: fewer reports
 
 
-def test_a_full_queue_takes_all_of_a_request_or_nothing(engine, programs):
-    engine.submit([Asker("a").job])
-    programs.began.acquire()
-    engine.submit([Asker("a").job for _ in range(3)])
+def test_full_queue_takes_all_jobs_of_a_request_or_none(engine, programs):
+    engine.submit([Client("a").job])
+    programs.started.acquire()
+    engine.submit([Client("a").job for _ in range(3)])
     with pytest.raises(BusyError):
-        engine.submit([Asker("a").job for _ in range(3)])
+        engine.submit([Client("a").job for _ in range(3)])
     assert engine.waiting == 3
-    engine.submit([Asker("a").job for _ in range(2)])
+    engine.submit([Client("a").job for _ in range(2)])
 
 
-def test_who_has_gone_is_not_computed(engine, programs):
-    first, gone, last = Asker("abcd"), Asker("b"), Asker("c")
+def test_cancelled_jobs_are_not_computed(engine, programs):
+    first, gone, last = Client("abcd"), Client("b"), Client("c")
     engine.submit([first.job])
-    programs.began.acquire()
+    programs.started.acquire()
     engine.submit([gone.job, last.job])
     gone.job.cancelled = first.job.cancelled = True
-    go(programs, 2)  # the first is given up after a look at it
+    allow_steps(programs, 2)  # the first stops at its next report
     assert last.texts() == ["c"]
-    assert gone.told == first.told == []
+    assert gone.events == first.events == []
 
 
-def test_a_failure_is_told_and_the_next_batch_is_served(engine, programs, capsys):
-    bad, good = Asker("!"), Asker("a", OTHER)
+def test_failure_is_reported_and_the_next_batch_runs(engine, programs, capsys):
+    bad, good = Client("!"), Client("a", OTHER)
     engine.submit([bad.job, good.job])
-    go(programs, 2)
+    allow_steps(programs, 2)
     assert good.texts() == ["a"]
-    assert bad.told == [Failed("ArithmeticError while computing; the server's log has more")]
+    assert bad.events == [Failed("ArithmeticError while computing; the server's log has more")]
     assert "ArithmeticError" in capsys.readouterr().err
 
 
-def test_other_work_and_what_is_done_while_nothing_waits(programs):
-    prepared, told = threading.Event(), Asker("")
+def test_function_job_and_background_task(programs):
+    prepared, client = threading.Event(), Client("")
     engine = Engine(programs, 5, [prepared.set])
     assert prepared.wait(10)
-    engine.submit([Call(lambda: 7, told.tell)])
-    assert told.over.wait(10)
-    assert told.told == [Done(7)]
+    engine.submit([FunctionJob(lambda: 7, client.notify)])
+    assert client.finished.wait(10)
+    assert client.events == [Done(7)]
     assert engine.preparing == 0
     engine.close()
     with pytest.raises(BusyError):
-        engine.submit([told.job])
+        engine.submit([client.job])
 
 
-def test_what_still_waits_at_the_end_fails(programs):
+def test_waiting_jobs_fail_at_shutdown(programs):
     engine = Engine(programs, 5)
-    first, second = Asker("a"), Asker("b", OTHER)
+    first, second = Client("a"), Client("b", OTHER)
     engine.submit([first.job])
-    programs.began.acquire()
+    programs.started.acquire()
     engine.submit([second.job])
     closing = threading.Thread(target=engine.close)
     closing.start()
     while not engine._closed:
         pass
-    go(programs, 1)
+    allow_steps(programs, 1)
     closing.join()
     assert first.texts() == ["a"]
-    assert second.told == [Failed("the server is ending")]
+    assert second.events == [Failed("the server is shutting down")]

@@ -1,6 +1,7 @@
-"""The server over real connections: it answers what translation finds, and tells mistakes in one line."""
+"""The server over real connections: responses equal those of translation, and an error is one line."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -24,20 +25,23 @@ uvicorn = pytest.importorskip("uvicorn", reason="needs the extra `serve`")
 from fastapi import Request  # noqa: E402
 from fastapi.responses import HTMLResponse  # noqa: E402
 
-from experiments.runs.loading import Trained  # noqa: E402
+from experiments.runs.loading import TrainedSystem  # noqa: E402
 from experiments.runs.system import System  # noqa: E402
-from experiments.serving.api import application  # noqa: E402
+from experiments.serving.api import create_app  # noqa: E402
 from experiments.serving.engine import Engine  # noqa: E402
+from experiments.serving.examples import Examples  # noqa: E402
 from experiments.serving.programs import Programs  # noqa: E402
 from experiments.serving.service import Service  # noqa: E402
+from transformer.data.pairs import Pair  # noqa: E402
 from transformer.data.tokenizers.sentencepiece import Tokenizer  # noqa: E402
 from transformer.spec import Spec  # noqa: E402
 
 TEXT = "Un deux trois."
+EXAMPLE = Pair("Deux <trois>.", "Two & <three>.")
 
 
 class Served(NamedTuple):
-    """A server in this process, and what it serves."""
+    """A server in this process and its model."""
 
     port: int
     system: System
@@ -45,7 +49,7 @@ class Served(NamedTuple):
     app: Any
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Status and JSON of a request; `body` may be bytes."""
+        """Returns status and JSON of a request; `body` may be bytes."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -56,8 +60,17 @@ class Served(NamedTuple):
         finally:
             connection.close()
 
+    def page(self, path: str) -> str:
+        """Returns a page; asserts its security headers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert "default-src 'none'" in str(answer.getheader("content-security-policy"))
+            return answer.read().decode()
+
     def lines(self, body: Any) -> list[Any]:
-        """The lines of a stream."""
+        """Returns the lines of a stream."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("POST", "/translate/stream", json.dumps(body), {"content-type": "application/json"})
         found = [json.loads(line) for line in connection.getresponse().read().splitlines()]
@@ -65,7 +78,7 @@ class Served(NamedTuple):
         return found
 
     def expected(self, texts: list[str], n_best: int = 1, **changes: Any) -> list[list[str]]:
-        """What `experiments.translate` makes of texts."""
+        """Returns the texts' translations by `experiments.translate`."""
         decode = dataclasses.replace(self.system.spec.decode, **changes)
         found = self.system.translator(self.params, decode).translate(texts, n_best)
         return [[each.text for each in best] for best in found]
@@ -73,18 +86,18 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="module")
 def served(small, corpus: pathlib.Path) -> Iterator[Served]:
-    """Serves a model as it is before training, which says much."""
+    """Serves an untrained model: its outputs are long."""
     spec = Spec.from_config(small())
     lines = [
         line
         for language in ("fr", "en")
         for line in pathlib.Path(str(corpus).format(split="train", language=language)).read_text().splitlines()
     ]
-    system = System.make(spec, Tokenizer.train(lines, spec.data.vocab_size, spec.data.tokenizer))
-    params = system.on_devices(system.initial)
-    programs = Programs(Trained(system, params, [[0]]), batch_size=4)
+    system = System.make(spec, Tokenizer.train_from_texts(lines, spec.data.vocab_size, spec.data.tokenizer))
+    params = system.put_params(system.initial_params)
+    programs = Programs(TrainedSystem(system, params, [[0]]), batch_size=4)
     engine = Engine(programs, 11)
-    guard = application(Service("a <run>", programs, engine, 11))
+    guard = create_app(Service("a <run>", programs, engine, 11, Examples("validation", [EXAMPLE])))
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(guard, http="h11", ws="none", lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
@@ -97,7 +110,7 @@ def served(small, corpus: pathlib.Path) -> Iterator[Served]:
     listening.close()
 
 
-def test_it_answers_what_translation_finds_alone_and_together(served: Served) -> None:
+def test_single_and_batched_responses_equal_translation(served: Served) -> None:
     texts = [TEXT, "Sept.", "Deux deux six.", "Un."]
     expected = served.expected(texts, 2)
     with concurrent.futures.ThreadPoolExecutor(len(texts)) as pool:
@@ -117,7 +130,7 @@ def test_it_answers_what_translation_finds_alone_and_together(served: Served) ->
     ],
     ids=["beam", "sample"],
 )
-def test_a_stream_grows_and_ends_with_what_translation_finds(served: Served, asked: Any, changes: Any) -> None:
+def test_stream_grows_and_ends_with_the_translation(served: Served, asked: Any, changes: Any) -> None:
     found = served.lines({"text": TEXT} | asked)
     grown = [each["text"] for each in found if "text" in each]
     assert len(set(grown)) > 2
@@ -126,7 +139,7 @@ def test_a_stream_grows_and_ends_with_what_translation_finds(served: Served, ask
     assert found[-2]["done"]["translations"][0]["text"] == found[-1]["end"]["text"]
 
 
-def test_a_line_that_is_too_long_is_translated_in_parts_and_says_so(served: Served) -> None:
+def test_long_line_is_translated_in_parts_with_a_warning(served: Served) -> None:
     line = "Un deux trois. Quatre cinq."
     status, found = served.ask("/translate", {"text": line})
     sources = [part["source"] for part in found["parts"]]
@@ -137,7 +150,7 @@ def test_a_line_that_is_too_long_is_translated_in_parts_and_says_so(served: Serv
     ]
 
 
-def test_attention_of_what_was_translated(served: Served) -> None:
+def test_attention_of_a_translation(served: Served) -> None:
     _, found = served.ask("/translate", {"text": TEXT})
     tokens = found["parts"][0]["translations"][0]["tokens"]
     status, looks = served.ask("/attention", {"text": TEXT, "tokens": tokens})
@@ -169,7 +182,7 @@ def test_attention_of_what_was_translated(served: Served) -> None:
         ("/translate", b'{"text', 422, "body: JSON decode error"),
         ("/translate", b"[" * 9999, 400, "There was an error parsing the body"),
         ("/translate", {"text": "é" * 9999}, 413, "the body has more than 32768 bytes"),
-        ("/translate", {"text": "a\n" * 40}, 422, "text: 41 lines, or parts of long ones, are more than 32"),
+        ("/translate", {"text": "a\n" * 40}, 422, "text: 41 lines, or parts of long lines, are more than 32"),
         ("/translate", {"text": "un\n" * 12}, 503, "too many texts are waiting"),
         ("/translate", None, 405, "Method Not Allowed"),
         ("/attention", {"text": " "}, 422, "text: one line of 1 to 22 tokens is needed"),
@@ -178,14 +191,14 @@ def test_attention_of_what_was_translated(served: Served) -> None:
         ("/../../etc/passwd", None, 404, "Not Found"),
     ],
 )
-def test_a_mistake_is_one_line(served: Served, path: str, body: Any, status: int, error: str) -> None:
+def test_an_error_is_one_line(served: Served, path: str, body: Any, status: int, error: str) -> None:
     found = served.ask(path, body)
     assert found[0] == status
     assert list(found[1]) == ["error"]
     assert found[1]["error"].startswith(error)
 
 
-def test_a_body_of_unknown_length_is_cut_off_too(served: Served) -> None:
+def test_body_of_unknown_length_is_limited(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
         connection.sendall(b"POST /translate HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
         connection.sendall(b"9000\r\n" + b"a" * 0x9000 + b"\r\n")
@@ -208,7 +221,7 @@ def test_no_request_opens_a_file(served: Served) -> None:
         ("/%2e%2e/%2e%2e/etc/passwd", None),
         ("/translate", {"text": 5}),
     ]
-    for path, body in requests:  # what is imported and compiled the first time
+    for path, body in requests:  # the first time imports and compiles
         served.ask(path, body)
     sys.addaudithook(_hook)
     _watching.append([])
@@ -228,99 +241,74 @@ def test_health_and_pages(served: Served) -> None:
     assert (health["direction"], health["max_tokens"], health["places"]) == ("fr-en", 22, 11)
     described = served.ask("/openapi.json")[1]["paths"]
     assert {"/translate", "/translate/stream", "/attention", "/health"} == described.keys()
-    for path, words in (("/", ["a &lt;run&gt;", "<textarea"]), ("/docs", ["POST /attention", "length_penalty"])):
-        connection = http.client.HTTPConnection("127.0.0.1", served.port)
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        assert "default-src 'none'" in str(answer.getheader("content-security-policy"))
-        page = answer.read().decode()
-        connection.close()
-        assert all(word in page for word in words)
+    for path, words in (
+        ("/", ["a &lt;run&gt;", "<textarea", "from the validation split", "Deux &lt;trois&gt;.", r"& \u003cthree>"]),
+        ("/docs", ["POST /attention", "length_penalty", f"curl http://127.0.0.1:{served.port}/translate"]),
+    ):
+        page = served.page(path)
+        assert [word for word in words if word not in page] == []
         assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page)
 
 
-_TOUR = """
-const grown = [], until = async (what) => { while (!what()) await new Promise((go) => setTimeout(go, 20)); };
-at("out").addEventListener("changed", () => grown.push(at("out").textContent));
-const ended = () => !at("out").classList.contains("going") && !at("looks").hidden;
-const words = (id) => [...at(id).querySelectorAll("button")];
-const heat = (id) => words(id).map((each) => +each.style.getPropertyValue("--w"));
-(async () => {
-  at("text").value = "Un deux trois.";
-  at("text").dispatchEvent(new Event("input"));
-  await until(ended);
-  const found = { beam: at("out").textContent, grown: new Set(grown).size, best: at("best").children.length };
-  words("target-words")[1].dispatchEvent(new MouseEvent("mouseenter"));
-  found.second = heat("source-words");
-  found.instead = at("instead").textContent;
-  words("target-words")[0].focus();
-  found.first = heat("source-words");
-  words("source-words")[0].click();
-  found.back = heat("target-words").some((each) => each > 0);
-  at("method").value = "sample";
-  at("method").dispatchEvent(new Event("change"));
-  await until(() => at("looks").hidden);
-  await until(ended);
-  found.sample = at("out").textContent;
-  found.hidden = at("beam_size").closest("label").hidden && !at("temperature").closest("label").hidden;
-  at("text").value = "a".repeat(2001);
-  translate();
-  await until(() => at("status").classList.contains("wrong"));
-  found.wrong = at("status").textContent;
-  return found;
-})().catch((error) => "error: " + error).then((found) => fetch("tell", { method: "POST", body: JSON.stringify(found),
-  headers: { "content-type": "application/json" } }));
-"""
-
-
 @pytest.mark.slow
-def test_the_page_in_a_browser(served: Served, tmp_path: pathlib.Path) -> None:
-    """Types, sees the translation grow, hovers, samples, and reads what is wrong."""
+def test_translator_page_in_a_browser(served: Served, tmp_path: pathlib.Path) -> None:
+    """Types, hovers, uses keys, clicks an example, samples and makes errors, in a window of a phone's size."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        pytest.skip("no Chromium here")
-    connection = http.client.HTTPConnection("127.0.0.1", served.port)
-    connection.request("GET", "/")
-    page = connection.getresponse().read().decode()
-    connection.close()
-    page = page.replace("</script>\n</body>", f"</script><script>{{{_TOUR}}}</script>\n</body>")
+        pytest.skip("Chromium is not installed")
+    tour = (pathlib.Path(__file__).parent / "translator_tour.js").read_text(encoding="utf-8")
+    page = served.page("/").replace("</script>\n</body>", f"</script><script>{{{tour}}}</script>\n</body>")
+    reports: queue.Queue[Any] = queue.Queue()
 
-    told: queue.Queue[Any] = queue.Queue()
-
-    async def tour() -> HTMLResponse:
+    async def show() -> HTMLResponse:
         return HTMLResponse(page)
 
-    async def tell(request: Request) -> None:
-        told.put(await request.json())
+    async def report(request: Request) -> None:
+        reports.put(await request.json())
 
-    served.app.add_api_route("/tour", tour)
-    served.app.add_api_route("/tell", tell, methods=["POST"])
-    expected = [served.expected([TEXT])[0][0], served.expected([TEXT], method="sample")[0][0]]
+    served.app.add_api_route("/tour", show)
+    served.app.add_api_route("/report", report, methods=["POST"])
+    best, sampled = served.expected([TEXT])[0][0], served.expected([TEXT], method="sample")[0][0]
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path}/b"]
-    # Until it is ended, and not until the page is loaded: what is looked at comes later.
-    flags += ["--remote-debugging-port=0", f"http://127.0.0.1:{served.port}/tour"]
-    with subprocess.Popen([browser, *flags], stderr=subprocess.PIPE, text=True) as started:
+    # With a debugging port the browser runs until it is terminated; otherwise it stops when the page has loaded.
+    flags += ["--window-size=390,844", "--remote-debugging-port=0", f"http://127.0.0.1:{served.port}/tour"]
+    with subprocess.Popen([browser, *flags], stderr=subprocess.PIPE, text=True) as process:
         try:
-            found = told.get(timeout=120)
+            found = reports.get(timeout=180)
         finally:
-            started.terminate()
-            _, error = started.communicate(timeout=60)
-    # The one line of a browser's own: that an answer had the status 422.
-    assert [line for line in error.splitlines() if "CONSOLE" in line and "422" not in line] == []
-    assert [found["beam"], found["sample"]] == expected
-    assert found["grown"] > 2
-    assert found["best"] == 2
+            process.terminate()
+            _, log = process.communicate(timeout=60)
+    # The browser itself logs that a response had the status 422.
+    assert [line for line in log.splitlines() if "CONSOLE" in line and "422" not in line] == []
+    assert isinstance(found, dict), found
+    assert (found["beam"], found["newest"], found["sample"]) == (best, best, sampled)
+    assert found["searches"] == 1
+    assert found["outputs"] > 2
+    assert (found["hypotheses"], found["heading"]) == (2, True)
     assert sum(found["first"]) == pytest.approx(1, abs=0.02) == pytest.approx(sum(found["second"]), abs=0.02)
     assert found["first"] != found["second"]
-    assert re.fullmatch(r"(“.+?” 0\.\d{3}, else: (.+? 0\.\d{3})+)+", found["instead"])
-    assert found["back"]
-    assert found["hidden"]
-    assert found["wrong"] == "text: String should have at most 2000 characters"
+    assert re.fullmatch(r"(“.+?” 0\.\d{3} instead of (.+? 0\.\d{3})+)+", found["alternatives"])
+    assert found["fromSource"]
+    assert (found["right"], found["up"] >= 0, found["tabStops"]) == (1, True, [1, 1])
+    assert (found["example"], found["text"]) == (EXAMPLE.source, EXAMPLE.source)
+    assert found["reference"] == f"Reference: {EXAMPLE.target}"
+    assert found["enter"] == served.expected(["Sept."])[0][0]
+    assert found["cancelled"] == [True, False]
+    assert found["sources"] == ["Sept. </s>", "Un deux trois. </s>"]
+    assert found["fields"] == [True, False]
+    assert found["tooLong"] == ["The text has 2,001 characters; at most 2,000 are possible.", ""]
+    assert (found["invalid"], found["nextToText"]) == ("true", True)
+    assert found["tooManyLines"] == ["41 lines, or parts of long lines, are more than 32", ""]
+    assert found["beamSize"] == ["", "Beam size must be a whole number from 1 to 16."]
+    assert found["open"]
+    assert (found["cleared"], found["alerts"]) == (["", ""], 0)
+    assert found["overflow"] == 0
+    assert min(found["fontSizes"]) >= 16
 
 
 @pytest.mark.slow
 def test_two_hundred_clients(served: Served) -> None:
-    """More than there are places: what is too much is refused at once, and the rest is answered."""
+    """More clients than queue places: excess requests are refused at once, all others get a response."""
     begun = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(200) as pool:
         answers = list(pool.map(lambda _: served.ask("/translate", {"text": TEXT}), range(400)))

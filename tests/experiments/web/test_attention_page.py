@@ -1,4 +1,4 @@
-"""The attention page in a browser: it opens without a complaint, and what is hovered changes what is shown."""
+"""The attention page in a browser: it opens without errors, and hovering changes its content."""
 
 import html
 import json
@@ -6,13 +6,14 @@ import pathlib
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
-from experiments.web.attention_page import Sentence, Shown, attention_page
-from transformer.analysis.attention_trace import Inside
-from transformer.analysis.forced_decoding import Reading
+from experiments.web.attention_page import AnalyzedPair, AnalyzedSentence, attention_page
+from transformer.analysis.attention_trace import AttentionTrace
+from transformer.analysis.forced_decoding import PairOutputs
 
 SOURCE, TARGET = ["▁<un", "▁ch", "at", "</s>"], ["▁a", "▁cat", "</s>"]
 
@@ -22,40 +23,49 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def page(attention: bool = True) -> str:
-    """Of a made-up pair with two heads, whose weights follow from its queries and keys."""
+DOT = {"score": "dot", "formula": "q·k · s", "raw_formula": "q·k"}
+ADDITIVE = {"score": "additive", "formula": "vᵀ tanh(q + k)", "raw_formula": "vᵀ tanh(q + k)"}
+
+
+def page(attention: bool = True, score: Mapping[str, str] = DOT, factor: float = 0.5) -> str:
+    """Returns the page of an artificial pair with two heads whose cross-attention follows from the raw scores."""
     generator = np.random.default_rng(0)
     query, key, value = (generator.normal(size=(rows, 2, 5)).astype(np.float32) for rows in (3, 4, 4))
-    scores = np.einsum("thk,shk->hts", query, key).astype(np.float32) * 0.5
-    inside = Inside(query, key, value, scores, "dot", np.full(2, 0.5, np.float32), np.ones((2, 1), np.float32), True)
+    raw = np.einsum("thk,shk->hts", query, key).astype(np.float32)
+    factors = np.full(2, factor, np.float32)
+    trace = AttentionTrace(
+        query_THK=query, key_SHK=key, value_SHU=value, raw_HTS=raw, factor_H=factors, softmax=True, **score
+    )
     weights = {
         "encoder/0": softmax(generator.normal(size=(2, 4, 4))),
         "decoder/0": softmax(np.where(np.tril(np.ones((3, 3))), generator.normal(size=(2, 3, 3)), -1e30)),
-        "cross/0": softmax(scores),
+        "cross/0": softmax(raw * factor),
     }
     log = np.log(np.array([0.5, 0.25, 0.75], np.float32))
     best = np.log(np.array([[0.5, 0.1]] * 3, np.float32))
-    reading = Reading(weights if attention else {}, log, np.zeros((3, 2), np.int32), best)
+    reading = PairOutputs(weights if attention else {}, log, np.zeros((3, 2), np.int32), best)
     likely = [["▁a", "▁</script>"]] * 3
     beam = [{"text": "a cat", "score": -2.0, "rank": -1.5}, {"text": "the <b>cat", "score": -3.0, "rank": -2.5}]
-    shown = Shown("translation", SOURCE, TARGET, reading, likely, {"cross/0": inside} if attention else {}, True, beam)
-    return attention_page("Attention & <more>", [Sentence("<un chat", [shown])])
+    shown = AnalyzedPair(
+        "translation", SOURCE, TARGET, reading, likely, {"cross/0": trace} if attention else {}, True, beam
+    )
+    return attention_page("Attention & <more>", [AnalyzedSentence("<un chat", [shown])])
 
 
-def test_the_page_needs_nothing_beside_it() -> None:
+def test_page_is_self_contained() -> None:
     text = page()
     assert "http" not in re.sub(r'"[A-Za-z0-9+/=]{40,}"', "", text)
     assert set(re.findall(r'(?:src|href)="([^"]*)"', text)) == {"data:,"}
     assert "Attention &amp; &lt;more&gt;" in text
     element = text.partition('id="data">')[2].partition("</script>")[0]
-    assert json.loads(element)["sentences"][0]["readings"][0]["likely"][0][1] == ["</script>", 0.1]
+    assert json.loads(element)["sentences"][0]["pairs"][0]["alternatives"][0][1] == ["</script>", 0.1]
 
 
 def in_browser(text: str, script: str, folder: pathlib.Path) -> str:
-    """What a script leaves in the page's title, once the page has run."""
+    """Returns the page's title after the page's script and another script have run."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        pytest.skip("no Chromium here")
+        pytest.skip("Chromium is not installed")
     errors = "<script>window.onerror = (what) => { document.title = 'error: ' + what; };</script>"
     text = text.replace("<style>", errors + "<style>", 1)
     text = text.replace("</body>", f"<script>{{{script}}}</script></body>")
@@ -82,33 +92,62 @@ words()[1].dispatchEvent(new MouseEvent("mouseenter")); shot();
 words()[1].dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true })); shot();
 const third = words().map((word) => word.getAttribute("aria-pressed")).join();
 choose("head", 1); shot();
-const drift = +document.getElementById("scores").dataset.drift;
+const difference = +document.getElementById("scores").dataset.difference;
 choose("pieces", true);
 const pieces = [...document.querySelectorAll("#map thead th")].map((cell) => cell.textContent).join(" ");
 choose("kind", 0); const encoder = words().map((word) => word.textContent).join(" ");
 choose("kind", 1); words()[0].focus();
 const seen = [...document.querySelectorAll("#heads .card:first-child .hot")].map((word) => word.title).join(" ");
-document.title = JSON.stringify({ different: new Set(found).size, third, drift, pieces, encoder, seen,
+document.title = JSON.stringify({ different: new Set(found).size, third, difference, pieces, encoder, seen,
   hidden: document.getElementById("score-part").hidden, beam: document.querySelectorAll("#beam tbody tr").length });
 """
 
 
-def test_hovering_and_keys_change_what_is_shown(tmp_path: pathlib.Path) -> None:
+def test_hovering_and_keys_change_the_content(tmp_path: pathlib.Path) -> None:
     found = json.loads(in_browser(page(), _TOUR, tmp_path))
     assert found["different"] == 4  # of the start, a hovered word, a key, another head
     assert found["third"] == "false,false,true"
-    assert found["drift"] < 1e-5  # what the page computes from queries and keys is what the model did
+    assert found["difference"] < 1e-5  # the page's softmax of raw scores × factor is the model's weights
     assert found["pieces"] == " <un ch at </s>"
     assert found["encoder"] == "<un ch at </s>"
     assert found["seen"] == "1.000 0.000 0.000"
-    assert found["hidden"]  # of the decoder's attention nothing inside is known here
+    assert found["hidden"]  # the decoder's attention has no trace in this page
     assert found["beam"] == 2
 
 
-def test_a_model_without_attention_has_a_page_too(tmp_path: pathlib.Path) -> None:
+def test_model_without_attention(tmp_path: pathlib.Path) -> None:
     script = (
-        "document.title = [document.getElementById('looks').hidden,"
+        "document.title = [document.getElementById('attention').hidden,"
         " document.querySelectorAll('#translation button').length, document.getElementById('token').textContent];"
     )
     title = in_browser(page(attention=False), script, tmp_path)
-    assert title == "true,3,instead of “a”: a 0.500</script> 0.100"
+    assert title == "true,3,Most probable tokens at “a”: a 0.500</script> 0.100"
+
+
+_SCORES = """
+document.title = JSON.stringify({
+  formula: document.getElementById("formula").textContent, factor: document.getElementById("factor").textContent,
+  headings: [...document.querySelectorAll("#scores thead th")].map((cell) => cell.textContent),
+  saturation: document.getElementById("saturation").textContent });
+"""
+
+
+def test_explanation_of_a_score_with_a_factor(tmp_path: pathlib.Path) -> None:
+    shown = json.loads(in_browser(page(), _SCORES, tmp_path))
+    assert shown["formula"] == "q·k · s"
+    assert shown["factor"] == "Score function: dot. This head's factor is 0.5000; 1/√d_k is 0.4472 with d_k = 5."
+    assert shown["headings"][2:7] == ["q·k", "score: × 0.500", "softmax: weight", "", "weight with × 1.000"]
+    assert "; with × 1.000: largest weight" in shown["saturation"]
+
+
+def test_a_score_without_a_factor_is_compared_with_the_usual_one(tmp_path: pathlib.Path) -> None:
+    shown = json.loads(in_browser(page(factor=1.0), _SCORES, tmp_path))
+    assert "weight with × 0.447" in shown["headings"]
+
+
+def test_explanation_of_an_additive_score_has_no_factor(tmp_path: pathlib.Path) -> None:
+    shown = json.loads(in_browser(page(score=ADDITIVE, factor=1.0), _SCORES, tmp_path))
+    assert shown["formula"] == "vᵀ tanh(q + k)"
+    assert shown["factor"] == "Score function: additive. It has no scale factor."
+    assert shown["headings"][2:] == ["vᵀ tanh(q + k)", "softmax: weight", "", "v", "weight · v"]
+    assert "×" not in shown["saturation"]

@@ -1,14 +1,14 @@
-"""Traffic of programs, counted by hand. S(1) is a chip's own memory; what has no S lies in HBM."""
+"""Traffic of HLO programs, checked against hand counts. S(1) is on-chip memory; arrays without S lie in HBM."""
 
 import pytest
 
-from launch.planner.hlo import Collective, Program
+from launch.planner.hlo import Collective, HloProgram
 
 
-def program(*lines: str, rounds: int = 1) -> Program:
-    """A program of instructions, after computations that end in "}"."""
+def program(*lines: str, iterations: int = 1) -> HloProgram:
+    """Returns a program of these lines."""
     body = [line for line in lines if line]
-    return Program("\n".join(["HloModule jit_x, is_scheduled=true", *body]), devices=4, rounds=rounds)
+    return HloProgram("\n".join(["HloModule jit_x, is_scheduled=true", *body]), devices=4, iterations=iterations)
 
 
 def entry(*lines: str) -> tuple[str, ...]:
@@ -19,20 +19,20 @@ P = "%p.0 = f32[3,5]{1,0:T(8,128)} parameter(0)"
 ROOT = 'ROOT %out = f32[3,5]{1,0:T(8,128)} negate(%p.0), metadata={op_name="jit(x)/neg(1)"}'
 
 
-def test_what_an_instruction_reads_and_writes() -> None:
-    assert program(*entry(P, ROOT)).moved().hbm == 2 * 60
+def test_an_instruction_reads_its_operands_and_writes_its_output() -> None:
+    assert program(*entry(P, ROOT)).traffic().hbm == 2 * 60
     inside = "%a = bf16[3,5]{1,0:T(8,128)(2,1)S(1)} convert(%p.0)"
     again = 'ROOT %out = (pred[7]{0:S(1)}, u8[11]{0}) custom-call(%a), custom_call_target="f"'
-    assert program(*entry(P, inside, again)).moved().hbm == 60 + 11
+    assert program(*entry(P, inside, again)).traffic().hbm == 60 + 11
 
 
-def test_a_copy_to_the_chip_is_read_once() -> None:
+def test_a_copy_to_on_chip_memory_reads_hbm_once() -> None:
     start = "%s = (f32[3,5]{1,0:S(1)}, f32[3,5]{1,0}, u32[]{:S(2)}) copy-start(%p.0)"
     done = "%d = f32[3,5]{1,0:S(1)} copy-done(%s)"
     cut = "%c = ((f32[3,5]{1,0}), f32[2,5]{1,0:S(1)}, s32[]{:S(2)}) slice-start(%p.0), slice={[0:2], [0:5]}"
     end = "ROOT %out = f32[2,5]{1,0:S(1)} slice-done(%c)"
-    assert program(*entry(P, start, done)).moved().hbm == 60
-    assert program(*entry(P, start, done, cut, end)).moved().hbm == 60 + 40
+    assert program(*entry(P, start, done)).traffic().hbm == 60
+    assert program(*entry(P, start, done, cut, end)).traffic().hbm == 60 + 40
 
 
 FUSED = (
@@ -50,14 +50,14 @@ FUSED = (
 )
 
 
-def test_of_an_array_only_the_part_counts_that_is_used() -> None:
+def test_slices_and_updates_count_only_their_part() -> None:
     lines = entry(
         "%p.0 = f32[7,5]{1,0} parameter(0)",
         "%i = s32[]{:S(2)} parameter(1)",
         "%row = f32[1,5]{1,0} fusion(%p.0, %i), kind=kLoop, calls=%fused",
         "ROOT %new = f32[7,5]{1,0} fusion(%p.0, %row, %i), kind=kLoop, calls=%put",
     )
-    assert program(*FUSED, *lines).moved().hbm == (20 + 20) + (20 + 20)
+    assert program(*FUSED, *lines).traffic().hbm == (20 + 20) + (20 + 20)
 
 
 def loop(condition: str) -> tuple[str, ...]:
@@ -82,18 +82,18 @@ def loop(condition: str) -> tuple[str, ...]:
     )
 
 
-def test_a_loop_counts_as_often_as_it_runs() -> None:
+def test_a_loop_body_counts_once_per_iteration() -> None:
     counted = program(*loop("compare(%g, %limit), direction=LT"))
-    assert counted.moved().hbm == 6 * 60
-    assert counted.moved().collectives == [Collective("all-reduce", 60, 2, 6)]
-    assert (counted.open_loops, counted.loop().hbm) == (0, 0)
+    assert counted.traffic().hbm == 6 * 60
+    assert counted.traffic().collectives == [Collective("all-reduce", 60, 2, 6)]
+    assert (counted.open_loops, counted.iteration_traffic().hbm) == (0, 0)
 
 
-def test_a_loop_of_unknown_length_counts_as_often_as_is_said() -> None:
-    open_ended = program(*loop("not(%g)"), rounds=11)
-    assert open_ended.moved().hbm == 11 * 60
-    assert (open_ended.open_loops, open_ended.loop().hbm) == (1, 60)
-    assert open_ended.loop().collectives == [Collective("all-reduce", 60, 2, 1)]
+def test_a_loop_of_unknown_trip_count_uses_the_assumed_iterations() -> None:
+    open_ended = program(*loop("not(%g)"), iterations=11)
+    assert open_ended.traffic().hbm == 11 * 60
+    assert (open_ended.open_loops, open_ended.iteration_traffic().hbm) == (1, 60)
+    assert open_ended.iteration_traffic().collectives == [Collective("all-reduce", 60, 2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -105,18 +105,18 @@ def test_a_loop_of_unknown_length_counts_as_often_as_is_said() -> None:
         ("collective-permute(%p.0), source_target_pairs={{0,1}}", Collective("collective-permute", 60, 4, 1)),
     ],
 )
-def test_exchanges(line: str, expected: Collective) -> None:
-    found = program(*entry(P, f"ROOT %out = f32[6,5]{{1,0}} {line}")).moved().collectives
-    assert found == [expected]
+def test_collectives(line: str, expected: Collective) -> None:
+    collectives = program(*entry(P, f"ROOT %out = f32[6,5]{{1,0}} {line}")).traffic().collectives
+    assert collectives == [expected]
 
 
-def test_an_exchange_that_is_begun_and_ended_counts_once() -> None:
+def test_an_asynchronous_collective_counts_once() -> None:
     start = "%s = (f32[3,5]{1,0}, f32[6,5]{1,0}) all-gather-start(%p.0), replica_groups={{0,1},{2,3}}"
     done = "ROOT %out = f32[6,5]{1,0} all-gather-done(%s)"
-    assert program(*entry(P, start, done)).moved().collectives == [Collective("all-gather", 120, 2, 1)]
+    assert program(*entry(P, start, done)).traffic().collectives == [Collective("all-gather", 120, 2, 1)]
 
 
-def test_a_fusion_around_a_sum_may_be_a_reduce_scatter() -> None:
+def test_a_fused_all_reduce_may_be_a_reduce_scatter() -> None:
     inner = (
         "%all-reduce-scatter.3 (a: f32[3,5]) -> f32[3,5] {",
         "  %a = f32[3,5]{1,0} parameter(0)",
@@ -124,10 +124,10 @@ def test_a_fusion_around_a_sum_may_be_a_reduce_scatter() -> None:
         "}",
     )
     line = "ROOT %out = f32[3,5]{1,0} fusion(%p.0), kind=kCustom, calls=%all-reduce-scatter.3"
-    assert program(*inner, *entry(P, line)).moved().collectives == [Collective("reduce-scatter", 60, 4, 1)]
+    assert program(*inner, *entry(P, line)).traffic().collectives == [Collective("reduce-scatter", 60, 4, 1)]
 
 
-def test_of_branches_the_one_that_moves_most_counts() -> None:
+def test_the_branch_with_the_most_traffic_counts() -> None:
     branches = tuple(
         line
         for name, kind in (("few", "f32[3,5]{1,0:S(1)}"), ("many", "f32[3,5]{1,0}"))
@@ -139,4 +139,4 @@ def test_of_branches_the_one_that_moves_most_counts() -> None:
         )
     )
     line = "ROOT %out = f32[3,5] conditional(%p.0, %p.0, %p.0), branch_computations={%few, %many}"
-    assert program(*branches, *entry(P, line)).moved().hbm == 120
+    assert program(*branches, *entry(P, line)).traffic().hbm == 120

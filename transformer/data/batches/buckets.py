@@ -1,10 +1,10 @@
-"""Which pairs share a shape, such that batches come out full.
+"""Assigns pairs to buckets such that batches are full.
 
-A pair belongs into the narrowest shape that holds it. Of what is left over in a shape after its last full batch, those
-pairs that lose least by it move on to a wider shape, so that on the way from narrow to wide the leftovers gather in
-few batches. Where a last batch would be nearly full anyway, all batches of that shape get a few rows less instead. All
-of it depends on the corpus alone, not on the epoch: a pair has one shape, and every epoch has the same number of
-batches.
+A pair belongs to the narrowest bucket that it fits into. The pairs that remain after the last full batch of a bucket
+are left over. Those that lose the fewest cells move on to a wider bucket, so that from narrow to wide the leftovers
+gather in few batches. Where the last batch would be nearly full, all batches of the bucket get fewer rows instead. The
+assignment depends only on the corpus, not on the epoch: a pair stays in its bucket, and every epoch has the same number
+of batches.
 """
 
 import dataclasses
@@ -13,32 +13,32 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from transformer.data.batches.bucket_shapes import (
+    BatchShape,
     BucketBound,
-    Cells,
-    Shape,
-    ascending,
-    choose_corners,
+    LengthHistogram,
+    choose_bounds,
     neighbours,
-    rows_of,
+    rows_within,
+    sort_bounds,
 )
 
-# Lengths told apart per side when shapes are chosen; those of a longer corpus are counted in units of several tokens.
+# Distinct lengths of a side when bounds are chosen. Longer sentences are counted in units of several tokens.
 _FINEST = 128
-# Share of the rows in the token budget that a shape may be reduced to for want of pairs.
+# The smallest fraction of the rows in the token budget that a bucket with too few pairs may be reduced to.
 _SHORTEST_BATCH = 0.9
-# Batches per shape above which whole batches come out by themselves, so that tuning is not worth its time.
+# Batches per bucket above which tuning is skipped, because the last batch of a bucket no longer matters.
 _TUNED_BATCHES = 64
-# Trials × places of tuning: some three seconds at most. Multi30k, twelve shapes, needs up to 400,000.
+# Limit of trials × bins in tuning: about three seconds. Multi30k with twelve buckets needs up to 400,000.
 _TUNING_WORK = 600_000
-_STRETCH = 1 << 20  # pairs counted at a time
-_TABLE = 1 << 22  # places that are counted in a table: 32 MiB
+_CHUNK = 1 << 20  # pairs counted at a time
+_TABLE = 1 << 22  # largest dense table of counts: 32 MiB
 
 
 @dataclasses.dataclass(frozen=True)
 class BucketAssignment:
-    """The shapes, and the pairs of each: `members[b]` (ascending) fill `batches[b]` batches of `shapes[b]`."""
+    """The buckets and their pairs: `members[b]` (ascending) fill `batches[b]` batches of shape `shapes[b]`."""
 
-    shapes: tuple[Shape, ...]
+    shapes: tuple[BatchShape, ...]
     members: tuple[np.ndarray, ...]
     batches: tuple[int, ...]
 
@@ -50,84 +50,96 @@ def assign(
     row_multiple: int = 8,
     width_multiple: int = 1,
 ) -> BucketAssignment:
-    """Chooses at most `buckets` shapes for pairs of these (source, target) `lengths` and allots every pair to one.
+    """Chooses buckets for a corpus and assigns every pair to one of them.
 
-    rows × wider side of a shape is at most `tokens_per_batch`, rows a multiple of `row_multiple`, both widths multiples
-    of `width_multiple`. A corpus of few batches gets fewer shapes.
+    Args:
+      lengths: source lengths and target lengths of the pairs, in tokens.
+      tokens_per_batch: limit of rows × wider side of a batch.
+      buckets: the maximum number of buckets; a corpus of few batches gets fewer.
+      row_multiple: the number of rows of a batch is a multiple of this.
+      width_multiple: both widths of a batch are multiples of this.
 
     Raises:
-      ValueError: `tokens_per_batch` does not hold `row_multiple` of the longest sentences.
+      ValueError: `row_multiple` of the longest sentences exceed `tokens_per_batch`.
     """
     widest = [_rounded_up(int(side.max()), width_multiple) for side in lengths]
     unit = width_multiple * -(-max(widest) // (_FINEST * width_multiple))
-    places, place_of_pair = histogram(lengths, unit)
+    histogram, bin_of_pair = length_histogram(lengths, unit)
 
-    def rows(corner: BucketBound) -> int:
-        source, target = (min(units * unit, bound) for units, bound in zip(corner, widest, strict=True))
-        return rows_of((source, target), tokens_per_batch, row_multiple)
+    def rows(bound: BucketBound) -> int:
+        source, target = (min(units * unit, limit) for units, limit in zip(bound, widest, strict=True))
+        return rows_within((source, target), tokens_per_batch, row_multiple)
 
-    corners = choose_corners(places, buckets)
-    if len(corners) > 1 and len(place_of_pair) < _TUNED_BATCHES * sum(map(rows, corners)):
-        corners = _tuned(places, corners, rows, row_multiple)
-    shapes = [Shape(rows(corner), *corner) for corner in corners]
-    counts, batches = balance(places, shapes, row_multiple)
-    members = _distributed(place_of_pair, counts)
-    used = [b for b, member in enumerate(members) if len(member)]
+    bounds = choose_bounds(histogram, buckets)
+    if len(bounds) > 1 and len(bin_of_pair) < _TUNED_BATCHES * sum(map(rows, bounds)):
+        bounds = _tune_bounds(histogram, bounds, rows, row_multiple)
+    shapes = [BatchShape(rows(bound), *bound) for bound in bounds]
+    counts, batches = balance(histogram, shapes, row_multiple)
+    members = _split_bins(bin_of_pair, counts)
+    nonempty = [b for b, member in enumerate(members) if len(member)]
     final = tuple(
-        Shape(
+        BatchShape(
             reduced_rows(len(members[b]), batches[b], row_multiple),
             *(_rounded_up(int(side[members[b]].max()), width_multiple) for side in lengths),
         )
-        for b in used
+        for b in nonempty
     )
-    return BucketAssignment(final, tuple(members[b] for b in used), tuple(batches[b] for b in used))
+    return BucketAssignment(final, tuple(members[b] for b in nonempty), tuple(batches[b] for b in nonempty))
 
 
-def allot_to(lengths: tuple[np.ndarray, np.ndarray], shapes: Sequence[Shape]) -> BucketAssignment:
-    """Allots pairs to given shapes, some of which may stay without; raises ValueError when a pair fits none."""
-    places, place_of_pair = histogram(lengths, 1)
+def assign_to(lengths: tuple[np.ndarray, np.ndarray], shapes: Sequence[BatchShape]) -> BucketAssignment:
+    """Assigns pairs to buckets of the given shapes, which may stay empty; raises ValueError if a pair fits none."""
+    histogram, bin_of_pair = length_histogram(lengths, 1)
     ordered = sorted(shapes, key=lambda shape: (shape.source + shape.target, shape))
-    homeless = np.logical_and.reduce([(places.source > s) | (places.target > t) for _, s, t in ordered])
-    if homeless.any():
-        place = int(homeless.argmax())
+    unassigned = np.logical_and.reduce([(histogram.source > s) | (histogram.target > t) for _, s, t in ordered])
+    if unassigned.any():
+        index = int(unassigned.argmax())
         raise ValueError(
-            f"a pair of {places.source[place]} and {places.target[place]} tokens fits none of {len(ordered)} shapes"
+            f"a pair of {histogram.source[index]} and {histogram.target[index]} tokens fits none of "
+            f"{len(ordered)} shapes"
         )
-    counts, batches = balance(places, ordered, None)
-    return BucketAssignment(tuple(ordered), tuple(_distributed(place_of_pair, counts)), tuple(batches))
+    counts, batches = balance(histogram, ordered, None)
+    return BucketAssignment(tuple(ordered), tuple(_split_bins(bin_of_pair, counts)), tuple(batches))
 
 
-def balance(places: Cells, shapes: Sequence[Shape], row_multiple: int | None) -> tuple[np.ndarray, list[int]]:
-    """Pairs of each place in each shape [place, shape], and batches of each shape; `shapes` ascend in width.
+def balance(
+    histogram: LengthHistogram, shapes: Sequence[BatchShape], row_multiple: int | None
+) -> tuple[np.ndarray, list[int]]:
+    """Returns the number of pairs of each bin in each bucket, [bins, buckets], and the batches of each bucket.
 
-    What is left over after a shape's full batches moves on, unless a further batch has fewer cells to spare. With a
-    `row_multiple`, all of a shape's batches may be made a little shorter, which leaves a further batch little to spare.
+    The pairs left over after a bucket's full batches move to wider buckets, unless one more batch wastes fewer cells.
+
+    Args:
+      histogram: the lengths of the pairs.
+      shapes: of the buckets, ascending in width.
+      row_multiple: None for fixed shapes. Otherwise all batches of a bucket may get fewer rows, a multiple of this, so
+        that one more batch wastes fewer cells.
     """
-    widths = np.stack([places.widths((shape.source, shape.target)) for shape in shapes], axis=1)
+    widths = np.stack([histogram.widths((shape.source, shape.target)) for shape in shapes], axis=1)
     counts = np.zeros(widths.shape, np.int64)
-    counts[np.arange(len(widths)), widths.argmin(1)] = places.pairs
+    counts[np.arange(len(widths)), widths.argmin(1)] = histogram.pairs
     batches = []
-    for number, shape in enumerate(shapes):
-        pairs = int(counts[:, number].sum())
-        full, left = divmod(pairs, shape.rows)
-        if left and number + 1 < len(shapes):
+    for bucket, shape in enumerate(shapes):
+        pairs = int(counts[:, bucket].sum())
+        full, remaining = divmod(pairs, shape.rows)
+        if remaining and bucket + 1 < len(shapes):
             rows = shape.rows if row_multiple is None else reduced_rows(pairs, full + 1, row_multiple)
             if rows < _SHORTEST_BATCH * shape.rows:
                 rows = shape.rows
-            here = np.flatnonzero(counts[:, number])
-            destination = number + 1 + widths[here, number + 1 :].argmin(1)
-            cost = widths[here, destination] - widths[here, number]
-            taken = _cheapest(counts[here, number], cost, left)
+            occupied = np.flatnonzero(counts[:, bucket])
+            destination = bucket + 1 + widths[occupied, bucket + 1 :].argmin(1)
+            cost = widths[occupied, destination] - widths[occupied, bucket]
+            taken = _cheapest(counts[occupied, bucket], cost, remaining)
             if (taken * cost).sum() < (rows * (full + 1) - pairs) * (shape.source + shape.target):
-                counts[here, number] -= taken
-                counts[here, destination] += taken  # each place once, so no addition is lost
-                left = 0
-        batches.append(full + (left > 0))
+                counts[occupied, bucket] -= taken
+                counts[occupied, destination] += taken  # indices are unique, so no addition is lost
+                remaining = 0
+        batches.append(full + (remaining > 0))
     return counts, batches
 
 
 def _cheapest(pairs: np.ndarray, cost: np.ndarray, wanted: int) -> np.ndarray:
-    """How many pairs to take at each place, `wanted` in all, where a pair costs least."""
+    """Returns how many pairs to take from each bin, `wanted` in all, cheapest first."""
     order = np.argsort(cost, kind="stable")
     before = np.cumsum(pairs[order]) - pairs[order]
     taken = np.zeros(len(pairs), np.int64)
@@ -135,79 +147,79 @@ def _cheapest(pairs: np.ndarray, cost: np.ndarray, wanted: int) -> np.ndarray:
     return taken
 
 
-def _tuned(
-    places: Cells, corners: list[BucketBound], rows: Callable[[BucketBound], int], row_multiple: int
+def _tune_bounds(
+    histogram: LengthHistogram, bounds: list[BucketBound], rows: Callable[[BucketBound], int], row_multiple: int
 ) -> list[BucketBound]:
-    """Moves corners so that the shapes' numbers of pairs come near whole batches, as long as that saves cells."""
+    """Moves bounds, as long as that saves cells, so that the pairs of each bucket nearly fill its batches."""
 
     def cells(candidate: list[BucketBound]) -> int:
-        shapes = [Shape(rows(corner), *corner) for corner in ascending(candidate)]
-        counts, batches = balance(places, shapes, row_multiple)
+        shapes = [BatchShape(rows(bound), *bound) for bound in sort_bounds(candidate)]
+        counts, batches = balance(histogram, shapes, row_multiple)
         return sum(
             number * shape._replace(rows=reduced_rows(size, number, row_multiple)).cells
             for size, number, shape in zip(counts.sum(0).tolist(), batches, shapes, strict=True)
             if number
         )
 
-    corners, least, improving = list(corners), cells(corners), True
-    trials = _TUNING_WORK // len(places.pairs)
+    bounds, fewest, improving = list(bounds), cells(bounds), True
+    trials = _TUNING_WORK // len(histogram.pairs)
     while improving and trials > 0:
         improving = False
-        for index in range(len(corners) - 1):
-            for corner in neighbours(corners[index], corners[-1]):
-                candidate = [*corners[:index], corner, *corners[index + 1 :]]
+        for index in range(len(bounds) - 1):
+            for bound in neighbours(bounds[index], bounds[-1]):
+                candidate = [*bounds[:index], bound, *bounds[index + 1 :]]
                 trials -= 1
-                if trials > 0 and (total := cells(candidate)) < least:
-                    corners, least, improving = candidate, total, True
-    return ascending(corners)
+                if trials > 0 and (total := cells(candidate)) < fewest:
+                    bounds, fewest, improving = candidate, total, True
+    return sort_bounds(bounds)
 
 
-def histogram(lengths: tuple[np.ndarray, np.ndarray], unit: int) -> tuple[Cells, np.ndarray]:
-    """The places with pairs, lengths counted in units of `unit` tokens, and each pair's place.
+def length_histogram(lengths: tuple[np.ndarray, np.ndarray], unit: int) -> tuple[LengthHistogram, np.ndarray]:
+    """Returns the histogram of the lengths, in units of `unit` tokens, and the index of each pair's bin.
 
-    Counts into a table of all places, a stretch of the pairs at a time: sorting them, as `np.unique` does, takes
-    several times the memory of the lengths, and ten times as long. That is left for sentences so long that the table
-    would be large.
+    Counts into a dense table, a chunk of the pairs at a time. Sorting, as `np.unique` does, takes several times
+    the memory of the lengths and ten times as long. It is used only if sentences are so long that the table would be
+    large.
     """
     source, target = (np.arange(0, side.max() + unit, dtype=np.int64) for side in lengths)
     source, target = -(-source // unit), -(-target // unit)  # units of each length
     span = int(target.max()) + 1
     if (int(source.max()) + 1) * span > _TABLE:
-        keys, place_of_pair, pairs = np.unique(
+        keys, bin_of_pair, pairs = np.unique(
             source[lengths[0]] * span + target[lengths[1]], return_inverse=True, return_counts=True
         )
-        return Cells(keys // span, keys % span, pairs), place_of_pair
+        return LengthHistogram(keys // span, keys % span, pairs), bin_of_pair
     table = np.zeros((int(source.max()) + 1) * span, np.int64)
 
-    def stretches() -> Iterator[tuple[slice, np.ndarray]]:
-        for start in range(0, len(lengths[0]), _STRETCH):
-            part = slice(start, start + _STRETCH)
+    def chunks() -> Iterator[tuple[slice, np.ndarray]]:
+        for start in range(0, len(lengths[0]), _CHUNK):
+            part = slice(start, start + _CHUNK)
             yield part, source[lengths[0][part]] * span + target[lengths[1][part]]
 
-    for _, found in stretches():
-        table += np.bincount(found, minlength=len(table))
+    for _, indices in chunks():
+        table += np.bincount(indices, minlength=len(table))
     keys = np.flatnonzero(table)
-    number = np.zeros(len(table), np.uint16 if len(keys) <= 1 << 16 else np.int32)
-    number[keys] = np.arange(len(keys))
-    place_of_pair = np.empty(len(lengths[0]), number.dtype)
-    for part, found in stretches():
-        place_of_pair[part] = number[found]
-    return Cells(keys // span, keys % span, table[keys]), place_of_pair
+    bin_number = np.zeros(len(table), np.uint16 if len(keys) <= 1 << 16 else np.int32)
+    bin_number[keys] = np.arange(len(keys))
+    bin_of_pair = np.empty(len(lengths[0]), bin_number.dtype)
+    for part, indices in chunks():
+        bin_of_pair[part] = bin_number[indices]
+    return LengthHistogram(keys // span, keys % span, table[keys]), bin_of_pair
 
 
-def _distributed(place_of_pair: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
-    """The pairs of each shape, ascending: at a place the first `counts[place, 0]` go into shape 0, and so on."""
-    shape_of_pair = counts.argmax(1).astype(np.int16)[place_of_pair]
-    # Only at few places do pairs go into several shapes, so that only few need to be sorted.
-    divided = np.flatnonzero((np.count_nonzero(counts, axis=1) > 1)[place_of_pair])
-    by_place = divided[np.argsort(place_of_pair[divided], kind="stable")]
-    several = counts[np.count_nonzero(counts, axis=1) > 1]
-    shape_of_pair[by_place] = np.repeat(np.tile(np.arange(counts.shape[1]), len(several)), several.ravel())
-    return [np.flatnonzero(shape_of_pair == number).astype(np.int32) for number in range(counts.shape[1])]
+def _split_bins(bin_of_pair: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+    """Returns the pairs of each bucket, ascending: of bin i, the first `counts[i, 0]` go into bucket 0, and so on."""
+    bucket_of_pair = counts.argmax(1).astype(np.int16)[bin_of_pair]
+    # The pairs of few bins are split among several buckets, so that few pairs need to be sorted.
+    divided = np.flatnonzero((np.count_nonzero(counts, axis=1) > 1)[bin_of_pair])
+    by_bin = divided[np.argsort(bin_of_pair[divided], kind="stable")]
+    split_counts = counts[np.count_nonzero(counts, axis=1) > 1]
+    bucket_of_pair[by_bin] = np.repeat(np.tile(np.arange(counts.shape[1]), len(split_counts)), split_counts.ravel())
+    return [np.flatnonzero(bucket_of_pair == number).astype(np.int32) for number in range(counts.shape[1])]
 
 
 def reduced_rows(pairs: int, batches: int, row_multiple: int) -> int:
-    """Fewest rows, a multiple of `row_multiple`, that hold `pairs` in `batches` batches."""
+    """Returns the smallest multiple of `row_multiple` rows with which `batches` batches hold `pairs` pairs."""
     return _rounded_up(-(-pairs // batches), row_multiple)
 
 

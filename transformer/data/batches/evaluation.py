@@ -1,73 +1,87 @@
-"""Batches that visit every sentence once, without chance: for validation loss and for translation."""
+"""Batches that visit every sentence once, in a fixed order: for the validation loss and for translation."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from transformer.data.batches.bucket_shapes import Shape
-from transformer.data.batches.buckets import allot_to
+from transformer.data.batches.bucket_shapes import BatchShape
+from transformer.data.batches.buckets import assign_to
 from transformer.data.token_dataset import Batch, TokenizedPairs
 from transformer.spec import EOS, PAD
 
-_NARROWEST = 16  # tokens; width of the source in a search for short sentences
+_NARROWEST = 16  # tokens; source width for short sentences
 
 
 def ordered_batches(
-    pairs: TokenizedPairs, tokens_per_batch: int, shapes: Sequence[Shape], row_multiple: int = 8
+    pairs: TokenizedPairs, tokens_per_batch: int, shapes: Sequence[BatchShape], row_multiple: int = 8
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """Yields (indices, batch) such that every pair occurs once, shape by shape and in order within a shape.
+    """Yields (indices, batch) such that every pair occurs once, bucket by bucket, in order within a bucket.
 
-    Uses `shapes`, such as some of the training plan's. Pairs too long for all of them get shapes of
-    their own whose two widths are equal and a power of two, with rows for `tokens_per_batch` and at least
-    `row_multiple`. `indices` are positions in `pairs`, one a row; -1 marks a row that fills the batch up.
+    Args:
+      pairs: the tokenized pairs.
+      tokens_per_batch: limit of rows × width for the extra shapes.
+      shapes: preferred shapes, for example those of the training plan. Pairs too long for all of them get extra shapes,
+        whose two widths are the same power of two, with at least `row_multiple` rows.
+      row_multiple: the rows of an extra shape are a multiple of this.
+
+    Yields:
+      The index in `pairs` of each row, -1 for a row of padding, and the batch.
     """
     source, target = pairs.lengths
-    homeless = np.ones(len(pairs), bool)
+    unassigned = np.ones(len(pairs), bool)
     for shape in shapes:
-        homeless &= (source > shape.source) | (target > shape.target)
+        unassigned &= (source > shape.source) | (target > shape.target)
     extra = [
-        Shape(max(row_multiple, tokens_per_batch // width // row_multiple * row_multiple), width, width)
-        for width in sorted({_power_of_two(int(length)) for length in np.maximum(source, target)[homeless]})
+        BatchShape(max(row_multiple, tokens_per_batch // width // row_multiple * row_multiple), width, width)
+        for width in sorted({_power_of_two(int(length)) for length in np.maximum(source, target)[unassigned]})
     ]
-    allotment = allot_to((source, target), [*shapes, *extra])
-    for shape, members in zip(allotment.shapes, allotment.members, strict=True):
+    assignment = assign_to((source, target), [*shapes, *extra])
+    for shape, members in zip(assignment.shapes, assignment.members, strict=True):
         for start in range(0, len(members), shape.rows):
-            chosen = members[start : start + shape.rows]
-            indices = np.concatenate([chosen, np.full(shape.rows - len(chosen), -1)])
+            chunk = members[start : start + shape.rows]
+            indices = np.concatenate([chunk, np.full(shape.rows - len(chunk), -1)])
             yield indices, pairs.batch(indices, shape.source, shape.target)
 
 
 def source_batches(
-    sentences_ids: Sequence[Sequence[int]], batch_size: int, parts: int = 1
+    sentences_ids: Sequence[Sequence[int]], batch_size: int, num_shards: int = 1
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Groups sentences for translation: a list of (indices, source int32 [batch_size, S]), shortest first.
+    """Groups sentences for translation, shortest first.
 
-    `sentences_ids` are without EOS, which is added here. A sentence's S is `grid_width` of its own length, whatever its
-    neighbours are, and there are always `batch_size` rows: its translation then cannot depend on the company it is in.
-    `indices` are positions in `sentences_ids`, or -1 of rows that are PAD, as in the last batch of a width. Sentences
-    are dealt out in turn to `parts` equal parts of the rows, so that devices that share them have as much to do.
+    The width S of a sentence is `padded_width` of its own length, and a batch always has `batch_size` rows. The
+    translation of a sentence therefore cannot depend on the other sentences of its batch.
+
+    Args:
+      sentences_ids: token ids of each sentence, without EOS, which this function appends.
+      batch_size: rows of a batch.
+      num_shards: number of equal parts of the rows, to which sentences are dealt in turn, so that the devices that
+        share a batch have equal work.
+
+    Returns:
+      A list of (indices, source), with source int32 [batch_size, S]. `indices` are positions in `sentences_ids`, or -1
+      for rows of PAD, as in the last batch of a width.
     """
-    places = np.arange(batch_size).reshape(parts, -1).T.ravel()
+    row_order = np.arange(batch_size).reshape(num_shards, -1).T.ravel()
     lengths = np.array([len(ids) + 1 for ids in sentences_ids], np.int64)
-    widths = np.array([grid_width(int(length)) for length in lengths], np.int64)
-    found = []
+    widths = np.array([padded_width(int(length)) for length in lengths], np.int64)
+    batches = []
     for width in np.unique(widths):
         group = np.flatnonzero(widths == width)
         group = group[np.argsort(lengths[group], kind="stable")]
         for start in range(0, len(group), batch_size):
-            indices, rows = np.full(batch_size, -1), np.full((batch_size, width), PAD, np.int32)
-            for row, index in zip(places, group[start : start + batch_size], strict=False):
+            indices, source_BS = np.full(batch_size, -1), np.full((batch_size, width), PAD, np.int32)
+            for row, index in zip(row_order, group[start : start + batch_size], strict=False):
                 indices[row] = index
-                rows[row, : lengths[index]] = (*sentences_ids[index], EOS)
-            found.append((indices, rows))
-    return found
+                source_BS[row, : lengths[index]] = (*sentences_ids[index], EOS)
+            batches.append((indices, source_BS))
+    return batches
 
 
-def grid_width(length: int) -> int:
-    """The smallest power of two, 16 at least, that is not less than `length`.
+def padded_width(length: int) -> int:
+    """Returns the smallest power of two that is at least `length` and at least 16.
 
-    Few widths, because a search is compiled for each, which takes longer than what the padding costs: in a search the
-    source is read once, and its width shortens none of the steps.
+    The number of widths is small because a search is compiled for each of them, which takes longer than the padding
+    costs: a search encodes the source once, and a narrower source shortens none of its steps.
     """
     return max(_NARROWEST, _power_of_two(length))
 

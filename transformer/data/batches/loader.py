@@ -9,53 +9,54 @@ from transformer.data.batches.plan import BatchPlan
 from transformer.data.token_dataset import Batch
 from transformer.spec import PAD
 
-_ENDLESS = 1 << 62  # length of the source: Grain needs one, and training never reaches it
-_THREADS = 2  # one assembles while the other waits for a core; more contend for the interpreter lock
+_ENDLESS = 1 << 62  # length of the data source, which Grain requires; training never reaches it
+_THREADS = 2  # one assembles while the other waits for a core; more threads contend for the interpreter lock
 
 
 class BatchSource(Protocol):
-    """Batches by number."""
+    """Random access to batches by number."""
 
     def batch(self, k: int) -> Batch:
-        """Batch k; a pure function of k."""
+        """Returns batch k; a pure function of k."""
         ...
 
 
 class StackedBatches(NamedTuple):
-    """Plans that differ in their seed, with one batch of each as one: [members, rows, width]."""
+    """Stacks the batches of plans that differ in their seed: [members, rows, width]."""
 
     plans: tuple[BatchPlan, ...]
 
     def batch(self, k: int) -> Batch:
-        """Batch k of every plan."""
-        each = [plan.batch(k) for plan in self.plans]
-        return Batch(*(np.stack(sides) for sides in zip(*each, strict=True)))
+        """Returns batch k of every plan, stacked."""
+        batches = [plan.batch(k) for plan in self.plans]
+        return Batch(*(np.stack(sides) for sides in zip(*batches, strict=True)))
 
 
 class HostBatches(NamedTuple):
-    """What one of several processes needs of a plan's batches: some of the parts into which rows are divided.
+    """The rows of a plan's batches that one of several processes needs.
 
     Attributes:
-      plan: the whole batches.
-      first, last: which parts, from the first up to the last.
-      parts: how many there are. A batch is filled up with rows of PAD to a multiple of them.
+      plan: the complete batches.
+      first_shard: the first of the process's shards.
+      last_shard: the end of its shards, exclusive.
+      num_shards: the number of equal shards of a batch's rows, which are padded with rows of PAD to a multiple of it.
     """
 
     plan: BatchPlan
-    first: int
-    last: int
-    parts: int
+    first_shard: int
+    last_shard: int
+    num_shards: int
 
     def batch(self, k: int) -> Batch:
-        """The part of batch k; nothing else of it is put together."""
-        each = -(-self.plan.shape(k).rows // self.parts)
-        found = self.plan.batch(k, slice(self.first * each, self.last * each))
-        missing = (self.last - self.first) * each - len(found.source)
-        return Batch(*(np.pad(side, [(0, missing), (0, 0)], constant_values=PAD) for side in found))
+        """Returns the process's rows of batch k; only these are assembled."""
+        rows = -(-self.plan.shape(k).rows // self.num_shards)
+        batch = self.plan.batch(k, slice(self.first_shard * rows, self.last_shard * rows))
+        missing = (self.last_shard - self.first_shard) * rows - len(batch.source)
+        return Batch(*(np.pad(side, [(0, missing), (0, 0)], constant_values=PAD) for side in batch))
 
 
 class _GrainSource:
-    """Batches from `start` on, as Grain's random-access source."""
+    """The batches from `start` on, as a random-access data source of Grain."""
 
     def __init__(self, plan: BatchSource, start: int) -> None:
         self._plan = plan
@@ -70,22 +71,26 @@ class _GrainSource:
 
 
 def import_grain() -> None:
-    """Imports what `load_batches` reads with, if that has not been done.
+    """Imports Grain, which `load_batches` reads with.
 
-    To be called before other threads trace or import anything. As long as Grain is being imported, `import` is another
-    function in the whole process (`etils.epy.lazy_imports`), and a thread of JAX's that imports a class meanwhile
-    fails with "No module named 'jax._src.hijax.HiType'".
+    Call this before other threads trace or import anything. While Grain is imported, `etils.epy.lazy_imports` replaces
+    `import` in the complete process, and a JAX thread that imports a class at the same time fails with "No module named
+    'jax._src.hijax.HiType'".
     """
     import grain  # noqa: F401
 
 
 def load_batches(plan: BatchSource, start: int, workers: int, prefetch: int) -> Iterator[tuple[int, Batch]]:
-    """Yields (k, batch k) for k = `start`, `start` + 1, ... without end, `prefetch` of them ready ahead.
+    """Yields (k, batch k) for k = `start`, `start` + 1, ... without end.
 
-    `workers` processes assemble them, or threads of this process if 0; order and content do not depend on it. Grain
-    reads absl flags to start a process: with `workers` the program must have parsed its own, as `absl.app` does.
+    Args:
+      plan: the batches.
+      start: number of the first batch.
+      workers: processes that assemble batches; 0 uses threads of this process. Order and content do not depend on it.
+        Grain reads absl flags to start a process, so with `workers` the program must have parsed its flags.
+      prefetch: number of batches assembled ahead.
     """
-    import grain  # lazily: it imports jax, which takes seconds
+    import grain  # a late import: it imports jax, which takes seconds
 
     source = grain.MapDataset.source(_GrainSource(plan, start))
     if workers:
@@ -97,7 +102,7 @@ def load_batches(plan: BatchSource, start: int, workers: int, prefetch: int) -> 
     iterator = iter(dataset)
     try:
         for k, batch in iterator:
-            # From a worker the arrays lie in memory shared with it, which Grain wants back soon.
+            # The arrays of a worker are in shared memory, which Grain reuses: copy them.
             yield k, Batch(*map(np.array, batch)) if workers else batch
     finally:
-        iterator.close()  # ends the threads or processes
+        iterator.close()  # stops the threads or processes

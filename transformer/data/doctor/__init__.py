@@ -1,15 +1,15 @@
-"""The corpus doctor: looks for what would spoil training or make its scores meaningless, and says where it is.
+"""The corpus doctor: finds faults that would degrade training or invalidate its scores, and reports their locations.
 
-`checks.py` lists every kind of fault. `Examination` runs all checks over a corpus, a few thousand lines at a time, and
-keeps numbers on lines, not lines: some 45 bytes a pair. `at_start` runs the fast ones when a training begins.
-`repair.py` writes cleaned copies.
+`checks.py` lists every kind of fault. `CorpusExaminer` runs all checks over a corpus in blocks of a few thousand lines,
+and keeps features of the lines instead of the lines: about 45 bytes a pair. `check_at_start` runs the fast checks when
+a training starts. `repair.py` writes repaired copies.
 
-Measured on a core of an AMD EPYC (Milan) virtual machine that was busy otherwise: 18,000 to 24,000 pairs/s over 200,000
-generated pairs, half of the time in the language classifier, which is asked less often in larger corpora; 0.3 to 0.5 s
-for `at_start` over 50,000 pairs. No finding in Multi30k and in the generated corpus is a false one.
+Measured on one core of a shared AMD EPYC (Milan) virtual machine: 18,000 to 24,000 pairs/s over 200,000 generated
+pairs. Half of the time goes to the language classifier, which classifies a smaller share of larger corpora.
+`check_at_start` takes 0.3 to 0.5 s for 50,000 pairs. Multi30k and the generated corpus have no false findings.
 """
 
-from transformer.data.doctor.examine import Examination, at_start, quick
+from transformer.data.doctor.examine import CorpusExaminer, check_at_start, fast_findings
 from transformer.data.doctor.findings import ERROR, WARNING, Finding
 
-__all__ = ["ERROR", "WARNING", "Examination", "Finding", "at_start", "quick"]
+__all__ = ["ERROR", "WARNING", "CorpusExaminer", "Finding", "check_at_start", "fast_findings"]

@@ -1,151 +1,168 @@
-"""Every kind of fault the doctor knows: its name, how bad it is, what it means, what to do, and who finds it.
+"""Every kind of fault that the doctor knows: name, severity, message, remedy, and the function that finds it.
 
-Seven tables, by what is looked at: a file before its lines are read, its bytes, the lines of a side, the lines of a
-side beside those of the other, pairs, a whole split, two splits.
+There are seven tables, by the argument of the checks: the head of a file, its bytes, the lines of one side, one side of
+pairs, pairs, a split, and two splits.
 """
 
 from transformer.data.doctor import character_checks, duplicate_checks, file_checks, pair_checks, split_checks
-from transformer.data.doctor.findings import ERROR, WARNING, Check
+from transformer.data.doctor.findings import ERROR, WARNING, CorpusCheck
 
-_OF_PAIRS = ("wrong-language", "copy", "swapped-pair", "length-ratio", "overlong")
-_REPEATS = ("duplicate", "many-targets", "many-sources")
-_UNREAD = ("line-counts", *_OF_PAIRS, *_REPEATS)
-_AGAIN = "get the file again from where it came"
+_PAIR_KINDS = ("wrong-language", "copy", "swapped-pair", "length-ratio", "overlong")
+_REPEATED = ("duplicate", "many-targets", "many-sources")
+_UNREADABLE = ("line-counts", *_PAIR_KINDS, *_REPEATED)
+_DOWNLOAD = "download or copy the file again"
 
-# find(Head) → what is wrong, or "".
+# find(FileHead) → a detail, or "" if the file is not faulty
 HEADS = (
-    Check("missing-file", ERROR, "cannot be read", "correct data.path, or put the file there", file_checks.missing,
-          explains=_UNREAD),
-    Check("not-a-file", ERROR, "not a file", "data.path must name a file for each split and language",
-          file_checks.not_a_file, explains=_UNREAD),
-    Check("unreadable-file", ERROR, "cannot be read", "change the file's permissions", file_checks.unreadable,
-          explains=_UNREAD),
-    Check("empty-file", ERROR, "empty file", _AGAIN, file_checks.empty, explains=_UNREAD),
-    Check("other-archive", ERROR, "compressed, and not by gzip", "decompress it, or compress it with gzip",
-          file_checks.other_archive, explains=_UNREAD),
-    Check("not-gzip", ERROR, "called .gz, but no gzip file", "take .gz from its name", file_checks.only_named_gzip,
-          mends="text"),
-    Check("wide-encoding", ERROR, "not UTF-8", "convert it: iconv -t UTF-8", file_checks.wide_encoding, mends="text"),
-    Check("gzip-without-name", WARNING, "a gzip file without .gz in its name", "it is read; other tools may not do so",
-          file_checks.gzip_without_name, mends="text"),
+    CorpusCheck("missing-file", ERROR, "cannot be read", "correct data.path, or create the file", file_checks.missing,
+                supersedes=_UNREADABLE),
+    CorpusCheck("not-a-file", ERROR, "not a file", "data.path must name a file for each split and language",
+                file_checks.not_a_file, supersedes=_UNREADABLE),
+    CorpusCheck("unreadable-file", ERROR, "cannot be read", "change the file's permissions", file_checks.unreadable,
+                supersedes=_UNREADABLE),
+    CorpusCheck("empty-file", ERROR, "empty file", _DOWNLOAD, file_checks.empty, supersedes=_UNREADABLE),
+    CorpusCheck("other-archive", ERROR, "compressed in another format than gzip",
+                "decompress the file, or compress it with gzip", file_checks.other_archive, supersedes=_UNREADABLE),
+    CorpusCheck("not-gzip", ERROR, "named .gz, but not a gzip file", "remove .gz from the name",
+                file_checks.misnamed_gzip, fix="text"),
+    CorpusCheck("wide-encoding", ERROR, "not UTF-8", "convert the file: iconv -t UTF-8", file_checks.wide_encoding,
+                fix="text"),
+    CorpusCheck("gzip-without-name", WARNING, "a gzip file without .gz in its name",
+                "add .gz to the name: other tools may not decompress the file", file_checks.unnamed_gzip, fix="text"),
 )  # fmt: skip
 
-# find(Raw) → (line, excerpt) ...
+# find(RawBlock) → (line, excerpt) ...
 BYTES = (
-    Check("truncated-gzip", ERROR, "gzip file that is cut off or damaged", _AGAIN, file_checks.damaged_gzip, once=True,
-          explains=_UNREAD),
-    Check("invalid-utf-8", ERROR, "lines that are not UTF-8",
-          "convert the file from what it is in, most often iconv -f WINDOWS-1252 -t UTF-8", file_checks.not_utf8,
-          mends="text"),
-    Check("carriage-returns-alone", ERROR, "lines end with CR alone, so that all of them are one", "convert it: tr "
-          r"'\r' '\n'", file_checks.carriage_returns_alone, once=True, explains=("carriage-return", "enormous-line")),
-    Check("byte-order-mark", WARNING, "byte order mark at the start", "it is left out as the file is read",
-          file_checks.byte_order_mark, mends="text", once=True),
-    Check("crlf", WARNING, "lines that end with CR LF", "CR is left out as the file is read",
-          file_checks.carriage_return_line_feed, mends="text"),
-    Check("no-final-newline", WARNING, "last line without its end", "see that nothing is missing after it",
-          file_checks.no_final_line_feed, mends="text", once=True),
+    CorpusCheck("truncated-gzip", ERROR, "truncated or damaged gzip file", _DOWNLOAD, file_checks.damaged_gzip,
+                single=True, supersedes=_UNREADABLE),
+    CorpusCheck("invalid-utf-8", ERROR, "lines that are not UTF-8",
+                "convert the file from its encoding, most often iconv -f WINDOWS-1252 -t UTF-8", file_checks.not_utf8,
+                fix="text"),
+    CorpusCheck("carriage-returns-alone", ERROR, "lines end with CR only, so that the file is a single line",
+                r"convert the file: tr '\r' '\n'", file_checks.carriage_return_only, single=True,
+                supersedes=("carriage-return", "enormous-line")),
+    CorpusCheck("byte-order-mark", WARNING, "byte order mark at the start", "none needed: reading ignores it",
+                file_checks.byte_order_mark, fix="text", single=True),
+    CorpusCheck("crlf", WARNING, "lines that end with CR LF", "none needed: reading ignores the CR", file_checks.crlf,
+                fix="text"),
+    CorpusCheck("no-final-newline", WARNING, "last line without a line end", "check that nothing is missing after it",
+                file_checks.no_final_line_feed, fix="text", single=True),
 )  # fmt: skip
 
 
 def _line(
-    name: str, meaning: str, remedy: str, find: character_checks.Finder, mends: str = "text", fast: bool = True
-) -> Check:
-    return Check(name, WARNING, meaning, remedy, find, fast, mends)
+    name: str, message: str, remedy: str, find: character_checks.LineFinder, fix: str = "text", fast: bool = True
+) -> CorpusCheck:
+    return CorpusCheck(name, WARNING, message, remedy, find, fast, fix)
 
 
-_ELSEWHERE = "other tools break lines there"
+_INSPECT = "inspect them"
+_BREAKS = "replace it: other tools break lines there"
 
-# find(Lines) → (line, column) ...
+# find(LineBlock) → (line, column) ...
 LINES = (
-    _line("empty-line", "empty lines", "see that both sides still pair around them", character_checks.empty, "pair"),
-    _line("blank-line", "lines of white space alone", "as for empty lines", character_checks.blank, "pair"),
-    _line("wordless-line", "lines without a letter or a digit", "look at them", character_checks.wordless, "pair"),
-    _line("line-break", "lines with a line feed inside", "make it a space: a line must be a sentence",
+    _line("empty-line", "empty lines", "check that both sides are still aligned around them", character_checks.empty,
+          "pair"),
+    _line("blank-line", "lines of white space only", "check that both sides are still aligned around them",
+          character_checks.blank, "pair"),
+    _line("wordless-line", "lines without a letter or a digit", _INSPECT, character_checks.wordless, "pair"),
+    _line("line-break", "lines with a line feed inside", "replace it by a space: a line must be one sentence",
           character_checks.line_break),
-    _line("edge-space", "lines with white space at an end", "strip them", character_checks.edge_space, fast=False),
-    _line("double-space", "lines with several spaces in a row", "make them one", character_checks.double_space, fast=False),
-    _line("tab", "lines with a tab", "see that it does not part the columns of a table", character_checks.tab),
-    _line("odd-space", "lines with spaces of unusual width", "make them plain spaces",
-          character_checks.of_class(character_checks.ODD_SPACE), fast=False),
-    _line("nul", "lines with NUL", f"{_AGAIN}: text has none", character_checks.of_class(character_checks.NUL)),
-    _line("carriage-return", "lines with CR inside", _ELSEWHERE, character_checks.of_class(character_checks.CARRIAGE_RETURN)),
-    _line("line-separator", "lines with U+2028 or another separator", _ELSEWHERE,
-          character_checks.of_class(character_checks.SEPARATOR)),
-    _line("control-character", "lines with control characters", "delete them", character_checks.of_class(character_checks.CONTROL)),
-    _line("invisible-character", "lines with characters of no width", "delete them: they part words for the tokenizer",
-          character_checks.of_class(character_checks.INVISIBLE)),
-    _line("private-character", "lines with characters without a meaning", "find out what they stood for",
-          character_checks.of_class(character_checks.PRIVATE), "pair"),
-    _line("replacement-character", "lines with U+FFFD, where a character was lost", "convert the original anew",
-          character_checks.of_class(character_checks.REPLACEMENT), "pair"),
-    _line("mojibake", "lines with UTF-8 that was read as Windows-1252", "decode the original as UTF-8",
+    _line("edge-space", "lines that start or end with white space", "remove it", character_checks.edge_space,
+          fast=False),
+    _line("double-space", "lines with consecutive spaces", "replace them by one space", character_checks.double_space,
+          fast=False),
+    _line("tab", "lines with a tab", "check that it does not separate the columns of a table", character_checks.tab),
+    _line("odd-space", "lines with spaces of unusual width", "replace them by plain spaces",
+          character_checks.find_any_of(character_checks.ODD_SPACE), fast=False),
+    _line("nul", "lines with NUL", f"{_DOWNLOAD}: text contains no NUL",
+          character_checks.find_any_of(character_checks.NUL)),
+    _line("carriage-return", "lines with CR inside", _BREAKS,
+          character_checks.find_any_of(character_checks.CARRIAGE_RETURN)),
+    _line("line-separator", "lines with U+2028 or another line separator", _BREAKS,
+          character_checks.find_any_of(character_checks.SEPARATOR)),
+    _line("control-character", "lines with control characters", "delete them",
+          character_checks.find_any_of(character_checks.CONTROL)),
+    _line("invisible-character", "lines with zero-width characters", "delete them: they split words for the tokenizer",
+          character_checks.find_any_of(character_checks.INVISIBLE)),
+    _line("private-character", "lines with private-use characters or noncharacters",
+          "find out which characters they stand for", character_checks.find_any_of(character_checks.PRIVATE), "pair"),
+    _line("replacement-character", "lines with U+FFFD, which replaces a lost character",
+          "convert the original file again", character_checks.find_any_of(character_checks.REPLACEMENT), "pair"),
+    _line("mojibake", "lines with UTF-8 that was decoded as Windows-1252", "decode the original file as UTF-8",
           character_checks.mojibake),
-    _line("not-composed", "lines that are not in Unicode's normal form C", "compose them: the tokenizer takes the two "
-          "forms of a word for two words", character_checks.not_composed),
-    _line("html-entity", "lines with entities of HTML", "put the characters there", character_checks.entity),
-    _line("markup", "lines with tags", "take the tags out", character_checks.tag),
-    _line("repetition", "lines of the same over and over", "look at them", character_checks.repetition, "pair"),
+    _line("not-composed", "lines that are not in Unicode normal form C",
+          "normalise them (NFC): the tokenizer treats the two forms of a word as two words",
+          character_checks.not_composed),
+    _line("html-entity", "lines with HTML entities", "replace them by their characters", character_checks.entity),
+    _line("markup", "lines with HTML or XML tags", "remove the tags", character_checks.tag),
+    _line("repetition", "lines that repeat a character or a few words", _INSPECT, character_checks.repetition, "pair"),
 )  # fmt: skip
 
-# find(Block, side) → line ...
+# find(PairBlock, side) → line ...
 SIDES = (
-    Check("wrong-language", WARNING, "lines in another language", "look at them", pair_checks.wrong_language, True,
-          "pair"),
+    CorpusCheck("wrong-language", WARNING, "lines in another language", _INSPECT, pair_checks.wrong_language, True,
+                "pair"),
 )  # fmt: skip
 
-# find(Block) → pair ...
+# find(PairBlock) → pair ...
 PAIRS = (
-    Check("copy", WARNING, "targets that are their source", "leave them out: they teach to copy", pair_checks.copies, True,
-          "pair"),
-    Check("swapped-pair", WARNING, "pairs with each side in the other's language", "exchange their sides",
-          pair_checks.exchanged, True, "pair"),
-    Check("length-ratio", WARNING, "pairs with one side several times as long", "look at them: a translation is as "
-          "long as its source", pair_checks.unlike_lengths, True, "pair"),
-    Check("enormous-line", WARNING, "pairs with a side too long for a sentence", "a line end may be missing",
-          pair_checks.enormous, True, "pair"),
-    Check("overlong", WARNING, "pairs with more words than data.max_length has tokens", "training leaves them out, and "
-          "those whose words make as many tokens; a greater data.max_length keeps them", pair_checks.too_long_to_train_on),
+    CorpusCheck("copy", WARNING, "targets that are copies of their source", "remove them: they train copying",
+                pair_checks.copies, True, "pair"),
+    CorpusCheck("swapped-pair", WARNING, "pairs with each side in the other's language", "swap their sides",
+                pair_checks.swapped_languages, True, "pair"),
+    CorpusCheck("length-ratio", WARNING, "pairs with one side several times as long as the other",
+                "inspect them: a translation is about as long as its source", pair_checks.length_ratio, True, "pair"),
+    CorpusCheck("enormous-line", WARNING, "pairs with a side too long for a sentence", "check for a missing line end",
+                pair_checks.enormous, True, "pair"),
+    CorpusCheck("overlong", WARNING, "pairs with more words than the tokens of data.max_length",
+                "training skips them, and other pairs with too many tokens; increase data.max_length to keep them",
+                pair_checks.overlong),
 )  # fmt: skip
 
-_BOILERPLATE = "look at them: most often they are boilerplate"
+_BOILERPLATE = "inspect them: they are usually boilerplate"
+_INTERPRET = "consider this when you interpret scores"
 
-# find(Split, places) → Hits ...
+# find(SplitFeatures, limit) → Occurrences ...
 SPLITS = (
-    Check("line-counts", ERROR, "the sides differ in length", "line i of one must translate line i of the other: find "
-          "the line that one of them lacks, or get both again", split_checks.line_counts, explains=(*_OF_PAIRS, *_REPEATS)),
-    Check("same-text", ERROR, "source and target are one text", "see which files these are", split_checks.same_text, True,
-          explains=("copy", "wrong-language", "wrong-language-throughout", "unrelated")),
-    Check("swapped", ERROR, "each side is in the other's language", "exchange the files, or change data.direction",
-          split_checks.swapped, True, explains=("swapped-pair", "wrong-language", "wrong-language-throughout")),
-    Check("wrong-language-throughout", ERROR, "not in its language", "see which file this is",
-          split_checks.wrong_language_throughout, True, explains=("wrong-language",)),
-    Check("shifted", ERROR, "the pairing is shifted",
-          "find the line that is missing or too much there, or get both sides again", split_checks.shifted, True,
-          explains=("length-ratio",)),
-    Check("unrelated", ERROR, "the pairing is lost",
-          "see which files these are, and whether one was sorted or shuffled", split_checks.unrelated, True,
-          explains=("length-ratio",)),
-    Check("shifted-passage", WARNING, "the pairing is shifted in a passage",
-          "find the line that is missing there, and the one that is too much", split_checks.shifted_passage, True),
-    Check("unrelated-passage", WARNING, "the pairing is lost in a passage", "look at them",
-          split_checks.unrelated_passage, True),
-    Check("duplicate", WARNING, "pairs that occurred before", "they count for more than others", duplicate_checks.duplicates,
-          mends="pair"),
-    Check("many-targets", WARNING, "sources with many targets", _BOILERPLATE, duplicate_checks.many_targets),
-    Check("many-sources", WARNING, "targets with many sources", _BOILERPLATE, duplicate_checks.many_sources),
+    CorpusCheck("line-counts", ERROR, "the sides differ in their number of lines",
+                "line i of one must translate line i of the other: find the missing line, or download both files again",
+                split_checks.line_counts, supersedes=(*_PAIR_KINDS, *_REPEATED)),
+    CorpusCheck("same-text", ERROR, "source and target are the same text", "check which files these are",
+                split_checks.same_text, True,
+                supersedes=("copy", "wrong-language", "wrong-language-throughout", "unrelated")),
+    CorpusCheck("swapped", ERROR, "each side is in the other's language", "swap the files, or change data.direction",
+                split_checks.swapped_sides, True,
+                supersedes=("swapped-pair", "wrong-language", "wrong-language-throughout")),
+    CorpusCheck("wrong-language-throughout", ERROR, "not in the configured language", "check which file this is",
+                split_checks.wrong_language_throughout, True, supersedes=("wrong-language",)),
+    CorpusCheck("shifted", ERROR, "the line alignment is shifted",
+                "find the missing or additional line at this place, or download both sides again",
+                split_checks.shifted, True, supersedes=("length-ratio",)),
+    CorpusCheck("unrelated", ERROR, "the line alignment is lost",
+                "check which files these are, and whether one was sorted or shuffled", split_checks.unrelated, True,
+                supersedes=("length-ratio",)),
+    CorpusCheck("shifted-passage", WARNING, "the line alignment is shifted in a passage",
+                "find the missing line and the additional line", split_checks.shifted_passage, True),
+    CorpusCheck("unrelated-passage", WARNING, "the line alignment is lost in a passage", _INSPECT,
+                split_checks.unrelated_passage, True),
+    CorpusCheck("duplicate", WARNING, "duplicate pairs", "remove them, unless they should count more than other pairs",
+                duplicate_checks.duplicates, fix="pair"),
+    CorpusCheck("many-targets", WARNING, "sources with many targets", _BOILERPLATE, duplicate_checks.many_targets),
+    CorpusCheck("many-sources", WARNING, "targets with many sources", _BOILERPLATE, duplicate_checks.many_sources),
 )  # fmt: skip
 
-# find(Split, held-out Split, places) → Hits ...
+# find(SplitFeatures, held-out SplitFeatures, limit) → Occurrences ...
 OVERLAPS = (
-    Check("same-split", ERROR, "most pairs are another split's", "see which files these are: a score on what was "
-          "trained on says nothing", duplicate_checks.same_split, True, explains=("source-overlap", "target-overlap")),
-    Check("overlap", WARNING, "pairs that another split has", "take them out of the training split", duplicate_checks.overlap,
-          True, "pair"),
-    Check("source-overlap", WARNING, "sources that another split has, with another target", "remember it when you "
-          "read a score", duplicate_checks.source_overlap),
-    Check("target-overlap", WARNING, "targets that another split has, with another source", "remember it when you "
-          "read a score", duplicate_checks.target_overlap),
+    CorpusCheck("same-split", ERROR, "most pairs are also in another split",
+                "check which files these are: a score on training data is meaningless", duplicate_checks.same_split,
+                True, supersedes=("source-overlap", "target-overlap")),
+    CorpusCheck("overlap", WARNING, "pairs that are also in another split", "remove them from the training split",
+                duplicate_checks.overlap, True, "pair"),
+    CorpusCheck("source-overlap", WARNING, "sources that are in another split with another target", _INTERPRET,
+                duplicate_checks.source_overlap),
+    CorpusCheck("target-overlap", WARNING, "targets that are in another split with another source", _INTERPRET,
+                duplicate_checks.target_overlap),
 )  # fmt: skip
 
 TABLES = (*HEADS, *BYTES, *LINES, *SIDES, *PAIRS, *SPLITS, *OVERLAPS)

@@ -1,97 +1,104 @@
-"""Sentences that occur more than once: within a split, and in two splits of which one should be unseen."""
+"""Checks for repeated sentences: within a split, and in a held-out split and the training split."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from transformer.data.doctor.findings import Hits
-from transformer.data.doctor.split import Split
+from transformer.data.doctor.findings import Occurrences
+from transformer.data.doctor.split_features import SplitFeatures
 from transformer.data.pairs import Pair
 
 _MANY_TRANSLATIONS = 5
-MOST, FEWEST = 0.5, 50  # share of a held-out split that is its greater part, and pairs of one of which that is said
+_MAX_SHARED, _MIN_PAIRS = 0.5, 50  # share of a held-out split above which it is "same-split"; its minimum size
 
 
-def duplicates(split: Split, limit: int) -> Iterator[Hits]:
-    """Finds pairs that occurred before, case and punctuation apart."""
-    key = split.pair_key
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    again = np.flatnonzero((first[inverse] != np.arange(len(key))) & (key != 0))
-    if len(again):
-        shown = again[:limit]
-        yield Hits(shown.tolist(), len(again), twins=first[inverse[shown]].tolist())
+def duplicates(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
+    """Finds pairs that occurred before, ignoring case and punctuation."""
+    hashes = split.pair_hashes
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    repeated = np.flatnonzero((first[inverse] != np.arange(len(hashes))) & (hashes != 0))
+    if len(repeated):
+        shown = repeated[:limit]
+        yield Occurrences(shown.tolist(), len(repeated), duplicate_of=first[inverse[shown]].tolist())
 
 
-def many_targets(split: Split, limit: int) -> Iterator[Hits]:
-    """Finds sources with many unlike targets, which no model can learn, and that most often are boilerplate."""
-    yield from _many(split, split.source.key, limit, "targets")
+def many_targets(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
+    """Finds sources with many different targets, which no model can learn; they are usually boilerplate."""
+    yield from _many_translations(split, split.source.hashes, limit, "targets")
 
 
-def many_sources(split: Split, limit: int) -> Iterator[Hits]:
-    """Finds targets with many unlike sources."""
-    yield from _many(split, split.target.key, limit, "sources")
+def many_sources(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
+    """Finds targets with many different sources."""
+    yield from _many_translations(split, split.target.hashes, limit, "sources")
 
 
-def _many(split: Split, side: np.ndarray, limit: int, what: str) -> Iterator[Hits]:
-    _, first = np.unique(split.pair_key, return_index=True)
-    unlike = np.sort(first[split.pair_key[first] != 0])  # without this order, ties would depend on hashes
-    _, first, counts = np.unique(side[unlike], return_index=True, return_counts=True)
+def _many_translations(split: SplitFeatures, hashes: np.ndarray, limit: int, name: str) -> Iterator[Occurrences]:
+    _, first = np.unique(split.pair_hashes, return_index=True)
+    distinct = np.sort(first[split.pair_hashes[first] != 0])  # sorted: the order of ties must not depend on hashes
+    _, first, counts = np.unique(hashes[distinct], return_index=True, return_counts=True)
     many = np.flatnonzero(counts >= _MANY_TRANSLATIONS)
     if len(many):
-        places = unlike[first[many]]
-        order = np.lexsort((places, -counts[many]))[:limit]
-        yield Hits(places[order].tolist(), len(many), [f"{count:,} {what}" for count in counts[many][order]])
+        indices = distinct[first[many]]
+        order = np.lexsort((indices, -counts[many]))[:limit]
+        excerpts = [f"{count:,} {name}" for count in counts[many][order]]
+        yield Occurrences(indices[order].tolist(), len(many), excerpts)
 
 
-def overlap(training: Split, held_out: Split, limit: int) -> Iterator[Hits]:
-    """Finds held-out pairs that also occur in training, if they are not most of them."""
-    shared = _shared(training.pair_key, held_out.pair_key)
-    if len(shared) and not _most(shared, held_out):
-        yield _hits(shared, training.pair_key, held_out.pair_key, limit)
+def overlap(training: SplitFeatures, held_out: SplitFeatures, limit: int) -> Iterator[Occurrences]:
+    """Finds held-out pairs that also occur in training, unless most do."""
+    shared = _shared(training.pair_hashes, held_out.pair_hashes)
+    if len(shared) and not is_same_split(len(shared), len(held_out.pair_hashes)):
+        yield _occurrences(shared, training.pair_hashes, held_out.pair_hashes, limit)
 
 
-def same_split(training: Split, held_out: Split, limit: int) -> Iterator[Hits]:
-    """Finds a held-out split of which most pairs occur in training."""
-    shared = _shared(training.pair_key, held_out.pair_key)
-    if _most(shared, held_out):
-        yield _hits(shared, training.pair_key, held_out.pair_key, limit)
+def same_split(training: SplitFeatures, held_out: SplitFeatures, limit: int) -> Iterator[Occurrences]:
+    """Finds a held-out split most of whose pairs occur in training."""
+    shared = _shared(training.pair_hashes, held_out.pair_hashes)
+    if is_same_split(len(shared), len(held_out.pair_hashes)):
+        yield _occurrences(shared, training.pair_hashes, held_out.pair_hashes, limit)
 
 
-def exact_overlap(training: Sequence[Pair], held_out: Sequence[Pair], limit: int) -> Hits | None:
-    """The held-out pairs that occur in training to the letter."""
-    places = {pair: place for place, pair in enumerate(held_out)}
-    twins: dict[int, int] = {}
-    for twin, pair in enumerate(training):
-        if pair in places:
-            twins.setdefault(places[pair], twin)
-    shown = sorted(twins)[:limit]
-    return Hits(shown, len(twins), twins=[twins[place] for place in shown]) if twins else None
+def is_same_split(num_shared: int, num_held_out: int) -> bool:
+    """Returns whether so many pairs are shared that the held-out split is a copy of training data."""
+    return num_held_out >= _MIN_PAIRS and num_shared > _MAX_SHARED * num_held_out
 
 
-def source_overlap(training: Split, held_out: Split, limit: int) -> Iterator[Hits]:
+def exact_overlap(training: Sequence[Pair], held_out: Sequence[Pair], limit: int) -> Occurrences | None:
+    """Finds held-out pairs that occur in training with exactly the same text."""
+    indices = {pair: index for index, pair in enumerate(held_out)}
+    duplicate_of: dict[int, int] = {}
+    for training_index, pair in enumerate(training):
+        if pair in indices:
+            duplicate_of.setdefault(indices[pair], training_index)
+    if not duplicate_of:
+        return None
+    shown = sorted(duplicate_of)[:limit]
+    return Occurrences(shown, len(duplicate_of), duplicate_of=[duplicate_of[index] for index in shown])
+
+
+def source_overlap(training: SplitFeatures, held_out: SplitFeatures, limit: int) -> Iterator[Occurrences]:
     """Finds held-out sources that occur in training with another target."""
-    yield from _side_overlap(training, held_out, training.source.key, held_out.source.key, limit)
+    yield from _side_overlap(training, held_out, training.source.hashes, held_out.source.hashes, limit)
 
 
-def target_overlap(training: Split, held_out: Split, limit: int) -> Iterator[Hits]:
+def target_overlap(training: SplitFeatures, held_out: SplitFeatures, limit: int) -> Iterator[Occurrences]:
     """Finds held-out targets that occur in training with another source."""
-    yield from _side_overlap(training, held_out, training.target.key, held_out.target.key, limit)
+    yield from _side_overlap(training, held_out, training.target.hashes, held_out.target.hashes, limit)
 
 
-def _side_overlap(training: Split, held_out: Split, seen: np.ndarray, unseen: np.ndarray, limit: int) -> Iterator[Hits]:
-    shared = np.setdiff1d(_shared(seen, unseen), _shared(training.pair_key, held_out.pair_key))
+def _side_overlap(
+    training: SplitFeatures, held_out: SplitFeatures, seen: np.ndarray, unseen: np.ndarray, limit: int
+) -> Iterator[Occurrences]:
+    shared = np.setdiff1d(_shared(seen, unseen), _shared(training.pair_hashes, held_out.pair_hashes))
     if len(shared):
-        yield _hits(shared, seen, unseen, limit)
+        yield _occurrences(shared, seen, unseen, limit)
 
 
 def _shared(seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.isin(unseen, seen) & (unseen != 0))
 
 
-def _most(shared: np.ndarray, held_out: Split) -> bool:
-    return len(held_out.pair_key) >= FEWEST and len(shared) > MOST * len(held_out.pair_key)
-
-
-def _hits(shared: np.ndarray, seen: np.ndarray, unseen: np.ndarray, limit: int) -> Hits:
+def _occurrences(shared: np.ndarray, seen: np.ndarray, unseen: np.ndarray, limit: int) -> Occurrences:
     shown = shared[:limit]
-    return Hits(shown.tolist(), len(shared), twins=[int(np.flatnonzero(seen == unseen[index])[0]) for index in shown])
+    duplicate_of = [int(np.flatnonzero(seen == unseen[index])[0]) for index in shown]
+    return Occurrences(shown.tolist(), len(shared), duplicate_of=duplicate_of)

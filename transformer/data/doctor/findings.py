@@ -1,4 +1,4 @@
-"""What the doctor says: one finding for each kind of fault in each place where it was looked for."""
+"""Findings: one for each kind of fault in each file or split."""
 
 import dataclasses
 import re
@@ -8,70 +8,70 @@ from typing import Any
 
 ERROR, WARNING = "error", "warning"
 
-_EXCERPT = 72  # characters of a line that are shown
-_EDGE = re.compile("^ +| +$")
+_EXCERPT_WIDTH = 72  # characters
+_EDGE_SPACES = re.compile("^ +| +$")
 
 
 @dataclasses.dataclass(frozen=True)
-class Check:
+class CorpusCheck:
     """A kind of fault: one row of the tables in checks.py.
 
     Attributes:
-      name: the kind of its findings.
-      severity: "error" where training would be wrong or impossible, else "warning".
-      meaning: what was found; a count or a detail follows it.
-      remedy: what to do about it.
-      find: looks for it; what it takes and yields depends on the table.
-      fast: also at the start of every training.
-      mends: what a cleaned copy does: changes the "text", leaves out the "pair", or nothing, "".
-      explains: kinds that this one makes superfluous in the same split.
-      once: there is one in a file at most, which the message need not say.
+      name: kind of the findings, e.g. "double-space".
+      severity: "error" if training would be wrong or impossible, else "warning".
+      message: names the fault; a count or a detail follows it.
+      remedy: what the user should do.
+      find: finds the fault; its argument and result depend on the table.
+      fast: whether the check also runs at the start of every training.
+      fix: what a repaired copy changes: the "text", the "pair" (which it omits), or "" for nothing.
+      supersedes: kinds whose findings this kind makes redundant in the same split.
+      single: whether a file has at most one such fault, so that the message omits the count.
     """
 
     name: str
     severity: str
-    meaning: str
+    message: str
     remedy: str
     find: Callable[..., Any]
     fast: bool = False
-    mends: str = ""
-    explains: tuple[str, ...] = ()
-    once: bool = False
+    fix: str = ""
+    supersedes: tuple[str, ...] = ()
+    single: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class Origin:
-    """Where lines come from.
+class LineOrigin:
+    """The file or split that lines come from.
 
     Attributes:
-      name: a file, or a split of a corpus that has no files.
-      first: the number of the first: 1 in a file, whose lines are numbered, 0 in a split, whose pairs have indices.
-      language: which side, where the name does not say.
+      name: a file, or the split of a corpus without files.
+      first_number: number of the first line: 1 in a file, 0 in a split, whose pairs have indices.
+      language: language of the side, if the name does not contain it.
     """
 
     name: str
-    first: int = 1
+    first_number: int = 1
     language: str = ""
 
-    def at(self, index: int) -> str:
-        """The name of a line, from 0."""
-        return f"{self.name}:{self.first + index}"
+    def location(self, index: int) -> str:
+        """Returns FILE:LINE or SPLIT:INDEX of a line, whose index counts from 0."""
+        return f"{self.name}:{self.first_number + index}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A kind of fault in a file or a split, with the first places where it is.
+    """A kind of fault in a file or a split, with its first locations. The fields are the keys of the JSON output.
 
     Attributes:
-      kind: the name of the check.
+      kind: name of the check.
       severity: "error" or "warning".
-      split: the split that was looked at.
-      file: the file, or the split of a corpus that has no files.
-      lines: numbers of the first lines, or pairs; empty where the fault is the file's.
-      count: how many there are in all.
-      message: what is wrong, with the count.
-      remedy: what to do.
-      excerpts: what stands in these lines.
+      split: the examined split.
+      file: the file, or the split of a corpus without files.
+      lines: numbers of the first faulty lines or pairs; empty if the complete file is faulty.
+      count: total number of faults.
+      message: the fault and its count.
+      remedy: what the user should do.
+      excerpts: excerpts of these lines.
     """
 
     kind: str
@@ -85,16 +85,16 @@ class Finding:
     excerpts: tuple[str, ...] = ()
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """FILE:LINE of the first line, or FILE."""
         return f"{self.file}:{self.lines[0]}" if self.lines else self.file
 
     def headline(self) -> str:
-        """One line: where, how bad, what, which kind."""
-        return f"{self.place}: {self.severity}: {self.message} [{self.kind}]"
+        """Returns one line: location, severity, message, kind."""
+        return f"{self.location}: {self.severity}: {self.message} [{self.kind}]"
 
-    def text(self) -> Iterator[str]:
-        """The lines that a person reads."""
+    def report_lines(self) -> Iterator[str]:
+        """Yields the lines of the report for a reader."""
         yield self.headline()
         width = max((len(str(line)) for line in self.lines), default=0)
         for line, excerpt in zip(self.lines, self.excerpts, strict=True):
@@ -106,101 +106,105 @@ class Finding:
             yield f"    and {self.count - len(self.lines):,} more"
         yield f"    → {self.remedy}"
 
-    def record(self) -> dict[str, Any]:
-        """As JSON has it."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns the finding as a JSON object."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
 
 @dataclasses.dataclass(frozen=True)
-class Hits:
-    """Faults of one kind in a split, by number.
+class Occurrences:
+    """Faults of one kind in a split.
 
     Attributes:
-      places: the first lines, from 0.
-      count: how many there are.
-      excerpts: a word on each.
-      twins: lines, of the same or of another split, that say the same.
-      side: in whose file they are: 0 source, 1 target, None for pairs.
-      detail: takes the count's place in the message.
+      indices: the first faulty lines or pairs, from 0.
+      count: total number of faults.
+      excerpts: one text for each index; may be empty.
+      duplicate_of: for each index, the line of this or another split with the same text; may be empty.
+      side: the side whose file is faulty: 0 source, 1 target, None for pairs.
+      detail: replaces the count in the message.
     """
 
-    places: Sequence[int]
+    indices: Sequence[int]
     count: int
     excerpts: Sequence[str] = ()
-    twins: Sequence[int] = ()
+    duplicate_of: Sequence[int] = ()
     side: int | None = None
     detail: str = ""
 
 
-def visible(text: str, column: int = 0, width: int = _EXCERPT) -> str:
-    """A stretch of a line around a column, in which every character can be seen."""
+def visible_excerpt(text: str, column: int = 0, width: int = _EXCERPT_WIDTH) -> str:
+    """Returns the part of a line around a column, with escapes for characters that cannot be seen."""
     start = max(0, min(column - width // 3, len(text) - width))
-    shown = "".join(map(_visible, text[start : start + width]))
-    shown = _EDGE.sub(lambda spaces: "␣" * len(spaces[0]), shown)
+    shown = "".join(map(_visible_character, text[start : start + width]))
+    shown = _EDGE_SPACES.sub(lambda spaces: "␣" * len(spaces[0]), shown)
     return ("…" if start else "") + shown + ("…" if len(text) > start + width else "")
 
 
-def visible_pair(source: str, target: str) -> str:
-    """The beginnings of a pair."""
-    return f"{visible(source, width=_EXCERPT // 2)} ||| {visible(target, width=_EXCERPT // 2)}"
+def pair_excerpt(source: str, target: str) -> str:
+    """Returns the start of both sides of a pair."""
+    width = _EXCERPT_WIDTH // 2
+    return f"{visible_excerpt(source, width=width)} ||| {visible_excerpt(target, width=width)}"
 
 
-def _visible(character: str) -> str:
+def _visible_character(character: str) -> str:
     if character == " " or unicodedata.category(character)[0] not in "CZM":  # controls, spaces, combining marks
         return character
     return {"\t": r"\t", "\r": r"\r", "\n": r"\n"}.get(character, f"<U+{ord(character):04X}>")
 
 
-class Ledger:
-    """Collects findings: counts all faults, keeps the first `limit` of each kind in each place."""
+class FindingCollector:
+    """Collects findings: counts all faults, and keeps the first `limit` of each kind in each file or split."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._notes: dict[tuple[str, Origin, str, str], _Note] = {}
+        self._builders: dict[tuple[str, LineOrigin, str, str], _FindingBuilder] = {}
 
-    def note(self, check: Check, split: str, origin: Origin, hits: Hits) -> None:
-        """Adds faults of one kind in one place; those with a detail are a finding of their own."""
-        note = self._notes.setdefault((split, origin, check.name, hits.detail), _Note(check))
-        room = self.limit - len(note.places)
-        excerpts = hits.excerpts or [""] * len(hits.places)
-        note.places += [(origin.first + place, excerpt) for place, excerpt in zip(hits.places, excerpts, strict=True)][
-            :room
+    def add(self, check: CorpusCheck, split: str, origin: LineOrigin, occurrences: Occurrences) -> None:
+        """Adds faults of one kind in one file or split; faults with different details become separate findings."""
+        key = (split, origin, check.name, occurrences.detail)
+        builder = self._builders.setdefault(key, _FindingBuilder(check))
+        room = self.limit - len(builder.examples)
+        excerpts = occurrences.excerpts or [""] * len(occurrences.indices)
+        examples = [
+            (origin.first_number + index, excerpt) for index, excerpt in zip(occurrences.indices, excerpts, strict=True)
         ]
-        note.count += hits.count
+        builder.examples += examples[:room]
+        builder.count += occurrences.count
 
-    def findings(self, sizes: Mapping[Origin, int]) -> list[Finding]:
-        """All findings, errors first; `sizes` says how many lines were looked at."""
-        # A fault of the whole split says all that these would say line by line.
-        explained = {(split, kind) for (split, *_), note in self._notes.items() for kind in note.check.explains}
-        found = [
-            note.finding(split, origin, detail, sizes.get(origin, 0))
-            for (split, origin, kind, detail), note in self._notes.items()
-            if (split, kind) not in explained
+    def findings(self, sizes: Mapping[LineOrigin, int]) -> list[Finding]:
+        """Returns all findings, errors first; `sizes` is the number of examined lines."""
+        # A fault of a complete split supersedes the findings about its lines.
+        superseded = {
+            (split, kind) for (split, *_), builder in self._builders.items() for kind in builder.check.supersedes
+        }
+        findings = [
+            builder.finding(split, origin, detail, sizes.get(origin, 0))
+            for (split, origin, kind, detail), builder in self._builders.items()
+            if (split, kind) not in superseded
         ]
-        return sorted(found, key=lambda finding: finding.severity != ERROR)
+        return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
 
 @dataclasses.dataclass
-class _Note:
-    check: Check
-    places: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+class _FindingBuilder:
+    check: CorpusCheck
+    examples: list[tuple[int, str]] = dataclasses.field(default_factory=list)  # (number, excerpt)
     count: int = 0
 
-    def finding(self, split: str, origin: Origin, detail: str, size: int) -> Finding:
+    def finding(self, split: str, origin: LineOrigin, detail: str, size: int) -> Finding:
         check = self.check
         side = f" ({origin.language})" if origin.language else ""
-        fix = {"text": "; --fix mends it", "pair": "; --fix leaves such pairs out of the training split"}.get(
-            check.mends
-        )
-        said = detail or ("" if check.once else f"{self.count:,}" + (f" of {size:,}" if size else ""))
+        fixes = {"text": "; --fix repairs it", "pair": "; --fix removes such pairs from the training split"}
+        fix = fixes.get(check.fix, "") if origin.first_number else ""  # a corpus without files is not repaired
+        extent = detail or ("" if check.single else f"{self.count:,}" + (f" of {size:,}" if size else ""))
         return Finding(
             kind=check.name,
             severity=check.severity,
             split=split,
             file=origin.name,
-            lines=tuple(place for place, _ in self.places),
+            lines=tuple(number for number, _ in self.examples),
             count=self.count,
-            message=f"{check.meaning}{side}" + (f": {said}" if said else ""),
-            remedy=check.remedy + (fix if fix and origin.first else ""),  # what has no files is not mended
-            excerpts=tuple(excerpt for _, excerpt in self.places),
+            message=f"{check.message}{side}" + (f": {extent}" if extent else ""),
+            remedy=check.remedy + fix,
+            excerpts=tuple(excerpt for _, excerpt in self.examples),
         )

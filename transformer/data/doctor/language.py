@@ -1,20 +1,20 @@
-"""Whether a line is in the language it should be in: function words decide at once, a classifier where they do not.
+"""Detects lines in a wrong language: by function words, and by a classifier for lines that these do not decide.
 
-Short sentences mislead a classifier, and every language lends words to the others. Hence a line is in a wrong language
-only where two things agree: it has none of its own language's function words, and either several of the other's or
-a classifier's firm word.
+A classifier is unreliable on short sentences, and every language has loan words. A line therefore counts as wrong only
+if it has no function word of its own language and either several of the other language or a confident classification.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+# Unknown, the language of the side, the language of its translations, any other language.
 UNKNOWN, OWN, OTHER, THIRD = range(4)
 
-# In lower case and without accents, as `Lines.words` are. No word is in both lists.
-_WORDS = {
+# Lower-case and without accents, as in `LineBlock.words`. No word is in both lists.
+_FUNCTION_WORDS = {
     "fr": frozenset(
         b"""le la les des du un une et est sont etait ete etre avec dans pour qui que quoi dont ce cette ces ne pas il
         elle ils elles nous vous je lui leur leurs mais aux au sa ses mes notre votre qu l ai ont avait sous chez entre
@@ -26,37 +26,38 @@ _WORDS = {
         should into than then its two three""".split()
     ),
 }
-# Of these, what German, Spanish, Italian, Dutch and Portuguese do not have: one such word, and a line passes.
-_OWN = {
-    "fr": _WORDS["fr"] - frozenset(b"le la les des du un et que il ne je sa ses au l ai entre".split()),
-    "en": _WORDS["en"] - frozenset(b"is was were be for her we my in to at had who so no do will can then".split()),
+# Without the words that German, Spanish, Italian, Dutch or Portuguese also have: one such word decides for a language.
+_UNIQUE_WORDS = {
+    "fr": _FUNCTION_WORDS["fr"] - frozenset(b"le la les des du un et que il ne je sa ses au l ai entre".split()),
+    "en": _FUNCTION_WORDS["en"]
+    - frozenset(b"is was were be for her we my in to at had who so no do will can then".split()),
 }
-_FEWEST_OTHER = 2  # unlike function words of the other language
-_FEWEST_WORDS, _FEWEST_LETTERS = 5, 25  # below, a classifier guesses
-_FIRM = 0.9  # its confidence
-# Those that web crawls mix up with French and English; "zxx" is what is no language.
+_MIN_OTHER_WORDS = 2  # different function words of the other language
+_MIN_WORDS, _MIN_LETTERS = 5, 25  # length from which the classifier is reliable
+_MIN_CONFIDENCE = 0.9
+# Languages that occur next to French and English in web crawls; "zxx" is no language.
 _LANGUAGES = "ar ca cs da de el en es fi fr hu it ja la nl no pl pt ro ru sv tr uk zh zxx".split()
 
 
-def of_words(lines: Sequence[Sequence[bytes]], code: str, other: str) -> np.ndarray:
-    """Each line's language by its function words: OWN, which is `code`, OTHER or UNKNOWN."""
-    own, any_own, others = _OWN[code], _WORDS[code], _WORDS[other]
-    found = np.full(len(lines), OWN, np.uint8)
+def by_function_words(lines: Sequence[Sequence[bytes]], language: str, other_language: str) -> np.ndarray:
+    """Returns the language of each line by its function words: OWN, OTHER or UNKNOWN."""
+    unique, own, other = _UNIQUE_WORDS[language], _FUNCTION_WORDS[language], _FUNCTION_WORDS[other_language]
+    languages = np.full(len(lines), OWN, np.uint8)
     for index, words in enumerate(lines):
-        if own.isdisjoint(words):
-            foreign = any_own.isdisjoint(words) and len(others.intersection(words)) >= _FEWEST_OTHER
-            found[index] = OTHER if foreign else UNKNOWN
-    return found
+        if unique.isdisjoint(words):
+            is_other = own.isdisjoint(words) and len(other.intersection(words)) >= _MIN_OTHER_WORDS
+            languages[index] = OTHER if is_other else UNKNOWN
+    return languages
 
 
-def classified(lines: Sequence[str], found: np.ndarray, code: str, other: str) -> Iterator[tuple[int, int]]:
-    """(line, language) of the UNKNOWN lines that the classifier firmly finds to be OTHER or THIRD."""
-    for index in np.flatnonzero(found == UNKNOWN).tolist():
+def classify_unknown(lines: Sequence[str], languages: np.ndarray, language: str, other_language: str) -> None:
+    """Sets UNKNOWN elements of `languages` to OTHER or THIRD where the classifier is confident."""
+    for index in np.flatnonzero(languages == UNKNOWN).tolist():
         line = lines[index]
-        if len(line.split()) >= _FEWEST_WORDS and sum(map(str.isalpha, line)) >= _FEWEST_LETTERS:
-            guess, confidence = _classifier().classify(line)
-            if guess not in (code, "zxx") and confidence >= _FIRM:
-                yield index, OTHER if guess == other else THIRD
+        if len(line.split()) >= _MIN_WORDS and sum(map(str.isalpha, line)) >= _MIN_LETTERS:
+            code, confidence = _classifier().classify(line)
+            if code not in (language, "zxx") and confidence >= _MIN_CONFIDENCE:
+                languages[index] = OTHER if code == other_language else THIRD
 
 
 @functools.cache

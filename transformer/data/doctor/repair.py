@@ -1,7 +1,7 @@
-"""Cleaned copies of parallel files: what can be mended is mended, and what is no translation is left out.
+"""Writes repaired copies of parallel files: repairs what can be repaired, and omits pairs that are not translations.
 
-The originals are read, never written. Pairs are left out of the training split alone: a held-out split from which
-somebody has taken sentences gives scores that nobody else's can be compared with.
+The originals are only read. Pairs are omitted only from the training split: a held-out split without some of its
+sentences gives scores that cannot be compared with other work.
 """
 
 import collections
@@ -17,28 +17,28 @@ from typing import IO, Any, cast
 import numpy as np
 
 from transformer.data.doctor import checks, file_checks, language
-from transformer.data.doctor.character_checks import mended
-from transformer.data.doctor.examine import Origins
-from transformer.data.doctor.findings import ERROR, Check, Finding
-from transformer.data.doctor.line_features import Block, Lines
-from transformer.data.doctor.split import Split
+from transformer.data.doctor.character_checks import repaired_line
+from transformer.data.doctor.examine import SplitOrigins
+from transformer.data.doctor.findings import ERROR, CorpusCheck, Finding
+from transformer.data.doctor.line_features import LineBlock, PairBlock
+from transformer.data.doctor.split_features import SplitFeatures
 from transformer.spec import DataSpec
 
-# What French and English text has beyond ASCII. Other characters say that a line was not Windows-1252.
+# Characters of French and English text. Any other character shows that a line is not Windows-1252.
 _FRENCH = re.compile("[\x00-\x7fàâäæçèéêëîïôöœùûüÿÀÂÄÆÇÈÉÊËÎÏÔÖŒÙÛÜŸ«»‘’“”–—…€°\xa0]*")
 
 
 @dataclasses.dataclass
-class Copy:
-    """What became of a split.
+class CorpusCopy:
+    """The result of copying a split. The fields are the keys of the JSON output.
 
     Attributes:
-      split: its name.
+      split: name of the split.
       files: the copies.
-      read: pairs.
-      written: pairs.
-      changed: lines that are not as they were.
-      left_out: kind of fault → pairs.
+      read: number of pairs read.
+      written: number of pairs written.
+      changed: number of lines that differ from the original.
+      left_out: kind of fault → number of omitted pairs.
       refused: why there are no copies; "" if there are.
     """
 
@@ -50,142 +50,145 @@ class Copy:
     left_out: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     refused: str = ""
 
-    def record(self) -> dict[str, Any]:
-        """As JSON has it."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns the result as a JSON object."""
         return {**vars(self), "left_out": dict(self.left_out)}
 
-    def text(self) -> str:
-        """One line for a person."""
+    def summary(self) -> str:
+        """Returns one line of text."""
         if self.refused:
-            return f"{self.split}: no copy: {self.refused}"
+            return f"{self.split}: not copied: {self.refused}"
         reasons = ", ".join(f"{kind} {count:,}" for kind, count in self.left_out.items())
         return (
             f"{self.split}: {self.read:,} pairs read, {self.written:,} written to {' and '.join(self.files)}; "
-            f"{self.changed:,} lines changed; left out: {reasons or 'none'}"
+            f"{self.changed:,} lines changed; pairs removed: {reasons or 'none'}"
         )
 
 
-def check(spec: DataSpec, folder: pathlib.Path) -> None:
-    """Raises ValueError unless copies of this corpus can be written into this folder."""
+def check_fixable(spec: DataSpec, folder: pathlib.Path) -> None:
+    """Raises ValueError unless copies of this corpus can be written to this folder."""
     if spec.source != "files":
-        raise ValueError(f"--fix mends parallel text files alone; data.source is {spec.source}")
+        raise ValueError(f"--fix repairs only parallel text files; data.source is {spec.source}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"--fix: {folder} exists and is not an empty folder; name another one")
+        raise ValueError(f"--fix: {folder} exists and is not an empty folder; choose another one")
 
 
-def write(spec: DataSpec, splits: Sequence[str], findings: Sequence[Finding], folder: pathlib.Path) -> list[Copy]:
-    """Writes copies of the files of `splits` into a folder, under their names.
+def write_copies(
+    spec: DataSpec, splits: Sequence[str], findings: Sequence[Finding], folder: pathlib.Path
+) -> list[CorpusCopy]:
+    """Writes copies of the files of `splits` to a folder, under the same names.
 
     Args:
-      spec: the corpus, of files.
-      splits: which; pairs that others of them have are left out of the training split.
-      findings: of an examination of these splits; one with an error that cannot be mended is not copied.
-      folder: where; it is made.
+      spec: a corpus of files.
+      splits: the splits. Pairs of the other splits are removed from the training split.
+      findings: findings of an examination of these splits. A split with an error that cannot be repaired is not copied.
+      folder: the new folder.
 
     Raises:
-      ValueError: see `check`.
+      ValueError: see `check_fixable`.
     """
-    check(spec, folder)
-    mendable = {kind.name for kind in checks.TABLES if kind.mends}
-    unmendable = {f.split: f for f in findings if f.severity == ERROR and f.kind not in mendable}
+    check_fixable(spec, folder)
+    fixable = {check.name for check in checks.TABLES if check.fix}
+    unfixable = {f.split: f for f in findings if f.severity == ERROR and f.kind not in fixable}
     held_out: list[np.ndarray] = []
     copies = {}
-    for name in sorted(splits, key=lambda name: name == spec.train_split):  # the held-out ones first
-        if name in unmendable:
-            copies[name] = Copy(name, refused=unmendable[name].headline())
+    for name in sorted(splits, key=lambda name: name == spec.train_split):  # the training split last
+        if name in unfixable:
+            copies[name] = CorpusCopy(name, refused=unfixable[name].headline())
         else:
-            copy = _Copying(spec, name, folder)
-            copies[name] = copy.run(np.concatenate([np.zeros(0, np.int64), *held_out]))
-            held_out.append(np.concatenate(copy.keys))
+            copier = _SplitCopier(spec, name, folder)
+            copies[name] = copier.copy(np.concatenate([np.zeros(0, np.int64), *held_out]))
+            held_out.append(np.concatenate(copier.hashes))
     return [copies[name] for name in splits]
 
 
-class _Copying:
+class _SplitCopier:
     """Copies one split.
 
     Attributes:
-      keys: of the pairs read, as `Split.pair_key`.
+      hashes: the hashes of the pairs of each block, as in `SplitFeatures.pair_hashes`.
     """
 
     def __init__(self, spec: DataSpec, name: str, folder: pathlib.Path) -> None:
         self._spec = spec
-        self._trained_on = name == spec.train_split
-        origins = Origins.of(spec, name)
-        self._heads = [file_checks.Head.of(pathlib.Path(origin.name)) for origin in (origins.source, origins.target)]
-        # Folders that a split or a language names are kept; what stands above them is the place of this corpus alone.
-        above = next(number for number, part in enumerate(pathlib.Path(spec.path).parts) if "{" in part)
-        self._copies = [folder.joinpath(*head.path.parts[above:]) for head in self._heads]
-        self._done = Copy(name, tuple(map(str, self._copies)))
-        self._seen: set[int] = set()
-        self.keys: list[np.ndarray] = []
+        self._is_training = name == spec.train_split
+        origins = SplitOrigins.from_spec(spec, name)
+        self._heads = [
+            file_checks.FileHead.read(pathlib.Path(origin.name)) for origin in (origins.source, origins.target)
+        ]
+        # Keeps the folders that depend on a split or a language; the folders above them are those of the original.
+        depth = next(number for number, part in enumerate(pathlib.Path(spec.path).parts) if "{" in part)
+        self._paths = [folder.joinpath(*head.path.parts[depth:]) for head in self._heads]
+        self._result = CorpusCopy(name, tuple(map(str, self._paths)))
+        self._written_hashes: set[int] = set()
+        self.hashes: list[np.ndarray] = []
 
-    def run(self, held_out: np.ndarray) -> Copy:
-        """Writes the copies, in the training split without the pairs whose keys are in `held_out`."""
-        with _writer(self._copies[0]) as source, _writer(self._copies[1]) as target:
-            for raws in zip(*map(file_checks.batches, self._heads), strict=True):
-                before = [_decoded(raw) for raw in raws]
-                after = [[None if line is None else mended(line) for line in side] for side in before]
-                left_out = self._left_out(after[0], after[1], held_out)
-                kept = [number for number in range(len(after[0])) if number not in left_out]
+    def copy(self, held_out: np.ndarray) -> CorpusCopy:
+        """Writes the copies; a training split without the pairs whose hashes are in `held_out`."""
+        with _writer(self._paths[0]) as source, _writer(self._paths[1]) as target:
+            for blocks in zip(*map(file_checks.read_blocks, self._heads), strict=True):
+                before = [_decoded(block) for block in blocks]
+                after = [[None if line is None else repaired_line(line) for line in side] for side in before]
+                omitted = self._omitted(after[0], after[1], held_out)
+                written = [index for index in range(len(after[0])) if index not in omitted]
                 for stream, old, new in zip((source, target), before, after, strict=True):
-                    stream.writelines(f"{new[number]}\n".encode() for number in kept)
-                    self._done.changed += sum(old[number] != new[number] for number in kept)
-                self._done.left_out.update(left_out.values())
-                self._done.read += len(after[0])
-                self._done.written += len(kept)
-        return self._done
+                    stream.writelines(f"{new[index]}\n".encode() for index in written)
+                    self._result.changed += sum(old[index] != new[index] for index in written)
+                self._result.left_out.update(omitted.values())
+                self._result.read += len(after[0])
+                self._result.written += len(written)
+        return self._result
 
-    def _left_out(
+    def _omitted(
         self, source: Sequence[str | None], target: Sequence[str | None], held_out: np.ndarray
     ) -> dict[int, str]:
-        """The pairs of a block that are not copied, each with the kind of its fault."""
-        found = {
-            number: "invalid-utf-8" for number, pair in enumerate(zip(source, target, strict=True)) if None in pair
+        """Returns index → kind of fault, for the pairs of a block that are not copied."""
+        omitted = {
+            index: "invalid-utf-8" for index, pair in enumerate(zip(source, target, strict=True)) if None in pair
         }
         codes = (self._spec.source_language, self._spec.target_language)
         sides = (
-            Lines([line or "" for line in source], 0, *codes),
-            Lines([line or "" for line in target], 0, *codes[::-1]),
+            LineBlock([line or "" for line in source], 0, *codes),
+            LineBlock([line or "" for line in target], 0, *codes[::-1]),
         )
-        keys = Split(sides[0].numbers, sides[1].numbers).pair_key
-        self.keys.append(keys)
-        if not self._trained_on:
-            return found
-        for lines in sides:
-            for check in _leaves_out(checks.LINES):
-                for number, _ in check.find(lines):
-                    found.setdefault(number, check.name)
-            for number, code in language.classified(lines.lines, lines.numbers.language, lines.code, lines.other):
-                lines.numbers.language[number] = code
-        pairs = Block(*sides)
-        for check in _leaves_out(checks.SIDES):
-            for number in itertools.chain(check.find(pairs, 0), check.find(pairs, 1)):
-                found.setdefault(number, check.name)
-        for check in _leaves_out(checks.PAIRS):
-            for number in check.find(pairs):
-                found.setdefault(number, check.name)
-        for number in np.flatnonzero(np.isin(keys, held_out) & (keys != 0)).tolist():
-            found.setdefault(number, "overlap")
-        for number, key in enumerate(keys.tolist()):
-            if number not in found and key:
-                if key in self._seen:
-                    found[number] = "duplicate"
-                self._seen.add(key)
-        return found
+        hashes = SplitFeatures(sides[0].features, sides[1].features).pair_hashes
+        self.hashes.append(hashes)
+        if not self._is_training:
+            return omitted
+        for block in sides:
+            for check in _omitting(checks.LINES):
+                for index, _ in check.find(block):
+                    omitted.setdefault(index, check.name)
+            language.classify_unknown(block.lines, block.features.languages, block.language, block.other_language)
+        pairs = PairBlock(*sides)
+        for check in _omitting(checks.SIDES):
+            for index in itertools.chain(check.find(pairs, 0), check.find(pairs, 1)):
+                omitted.setdefault(index, check.name)
+        for check in _omitting(checks.PAIRS):
+            for index in check.find(pairs):
+                omitted.setdefault(index, check.name)
+        for index in np.flatnonzero(np.isin(hashes, held_out) & (hashes != 0)).tolist():
+            omitted.setdefault(index, "overlap")
+        for index, pair_hash in enumerate(hashes.tolist()):
+            if index not in omitted and pair_hash:
+                if pair_hash in self._written_hashes:
+                    omitted[index] = "duplicate"
+                self._written_hashes.add(pair_hash)
+        return omitted
 
 
-def _leaves_out(table: Iterable[Check]) -> list[Check]:
-    return [check for check in table if check.mends == "pair"]
+def _omitting(table: Iterable[CorpusCheck]) -> list[CorpusCheck]:
+    return [check for check in table if check.fix == "pair"]
 
 
-def _decoded(raw: file_checks.Raw) -> list[str | None]:
-    """The lines; one that is not UTF-8 is read as Windows-1252 if that gives plain French, else it is None."""
-    if not any(True for _ in file_checks.not_utf8(raw)):
-        return list(raw.decoded())
-    return [_guessed(line) for line in raw.lines]
+def _decoded(block: file_checks.RawBlock) -> list[str | None]:
+    """Returns the lines; one that is not UTF-8 is decoded as Windows-1252, or None if that is not plain French."""
+    if not any(True for _ in file_checks.not_utf8(block)):
+        return list(block.decoded())
+    return [_decoded_line(line) for line in block.lines]
 
 
-def _guessed(line: bytes) -> str | None:
+def _decoded_line(line: bytes) -> str | None:
     line = line.removesuffix(b"\n").removesuffix(b"\r")
     try:
         return line.decode("utf-8").removeprefix("\ufeff")
@@ -197,10 +200,10 @@ def _guessed(line: bytes) -> str | None:
 @contextlib.contextmanager
 def _writer(path: pathlib.Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:  # never over a file that is there
+    with path.open("xb") as file:  # never overwrites a file
         if path.suffix == ".gz":
-            # Without a time in it, so that the same corpus gives the same bytes.
-            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-                yield cast(IO[bytes], packed)
+            # Without a time stamp, so that the same corpus gives the same bytes.
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
+                yield cast(IO[bytes], compressed)
         else:
             yield file

@@ -1,7 +1,7 @@
 """French conjugation: present, imperfect and future in six persons, and the past participle.
 
-Persons are counted je, tu, il, nous, vous, ils (0 to 5). Regular verbs in -er, -ir (finir) and -re (vendre) follow the
-rules below, with the spelling changes of manger, commencer, acheter, jeter, espérer and nettoyer; the others have a row
+The persons 0 to 5 are je, tu, il, nous, vous, ils. Regular verbs in -er, -ir (finir) and -re (vendre) follow the rules
+below, with the spelling changes of manger, commencer, acheter, jeter, espérer and nettoyer. The other verbs have a row
 in `IRREGULAR`.
 """
 
@@ -65,7 +65,7 @@ IRREGULAR = {
     "vouloir": "veux veux veut voulons voulez veulent|voulu|voudr",
 }
 
-# Only these two stand in the subjunctive here ("bien qu'il soit malade", "bien qu'elle ait peur").
+# The only verbs that occur in the subjunctive ("bien qu'il soit malade", "bien qu'elle ait peur").
 SUBJUNCTIVE: dict[str, SixForms] = {
     "être": ("sois", "sois", "soit", "soyons", "soyez", "soient"),
     "avoir": ("aie", "aies", "ait", "ayons", "ayez", "aient"),
@@ -83,10 +83,10 @@ class Conjugation(NamedTuple):
 
 
 def conjugate(infinitive: str) -> Conjugation:
-    """Returns the forms of a verb given without its reflexive pronoun.
+    """Returns the forms of a verb, which is given without a reflexive pronoun.
 
     Raises:
-        ValueError: if the verb is not in -er, -ir or -re and has no row in `IRREGULAR`.
+        ValueError: the verb is not in -er, -ir or -re and has no row in `IRREGULAR`.
     """
     if infinitive in IRREGULAR:
         present_text, participle, future_stem = IRREGULAR[infinitive].split("|")

@@ -1,4 +1,4 @@
-"""The corpus: pair `index` of a split, drawn and realised."""
+"""The corpus: samples and realises pair `index` of a split."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Callable
 
 from transformer.data.grammar.generation import actions, compound, questions, reasons, scripts, states
 from transformer.data.grammar.generation.tenses import in_sequence
-from transformer.data.grammar.nodes import Sentence
-from transformer.data.grammar.sampling import SPLITS, Stream, belongs
-from transformer.data.grammar.sentences import Example, realise
+from transformer.data.grammar.nodes import Derivation
+from transformer.data.grammar.sampling import SPLITS, RandomStream, in_split
+from transformer.data.grammar.sentences import AnnotatedPair, realise
 
-# No sentence has fewer words than SHORTEST, and none of train, validation or test more than LONGEST_TRAINED,
-# punctuation not counted; every sentence of "long" has more in both languages, and at most LONGEST.
-SHORTEST = 3
-LONGEST_TRAINED = 20
-LONGEST = 40
+# Lengths in words, without punctuation. Sentences have at least MIN_WORDS; those of train, validation and test have at
+# most MAX_WORDS. Sentences of "long" have more in both languages, and at most MAX_WORDS_LONG.
+MIN_WORDS = 3
+MAX_WORDS = 20
+MAX_WORDS_LONG = 40
 
 PHENOMENA = (
-    "adjective-placement",  # an adjective beside its noun; French puts it before or after, English before
-    "agreement-gender",  # an adjective or participle stands in a feminine form that differs from the masculine
+    "adjective-placement",  # an attributive adjective; French puts it before or after the noun, English before
+    "agreement-gender",  # an adjective or participle has a feminine form that differs from the masculine
     "agreement-number",  # a plural noun phrase
     "comparison",  # plus ... que, more ... than
     "contraction",  # a preposition and an article in one word: au, aux, du, des
     "coordination",  # et, mais, ou, donc
-    "coreference",  # a third-person pronoun whose antecedent stands in the sentence, and decides il or elle, it or she
+    "coreference",  # a third-person pronoun with its antecedent in the sentence, which decides il or elle, it or she
     "elision",  # a word that lost its vowel: l', d', qu', n', s', j', m'
     "future",
     "infinitive",  # after vouloir, pouvoir, essayer de, pour, ...
@@ -43,10 +43,10 @@ PHENOMENA = (
     "subordinate-clause",  # parce que, si, quand, bien que, pendant que, que
 )
 
-Rule = Callable[[Stream], Sentence | None]
+SamplingRule = Callable[[RandomStream], Derivation | None]
 
-# rule: how often it is drawn
-WEIGHTS: dict[Rule, int] = {
+# rule → relative frequency
+RULE_WEIGHTS: dict[SamplingRule, int] = {
     actions.action: 20,
     states.description: 7,
     states.location: 4,
@@ -81,62 +81,62 @@ WEIGHTS: dict[Rule, int] = {
     questions.to_whom: 1,
     questions.which: 2,
 }
-RULES: tuple[Rule, ...] = tuple(rule for rule, weight in WEIGHTS.items() for _ in range(weight))
+RULES: tuple[SamplingRule, ...] = tuple(rule for rule, weight in RULE_WEIGHTS.items() for _ in range(weight))
 
-# How many noun phrases in a hundred carry a relative clause, outside "long".
-NESTING = 11
+# Percentage of noun phrases with a relative clause, outside "long".
+RELATIVE_PERCENT = 11
 
 
-def generate(split: str, index: int, seed: int = 0) -> Example:
-    """Returns one sentence pair; the same for the same arguments, whatever was generated before.
+def generate(split: str, index: int, seed: int = 0) -> AnnotatedPair:
+    """Returns one sentence pair, as a pure function of the arguments.
 
     Args:
-        split: one of `SPLITS`. "long" holds longer sentences than the others, to test length generalisation.
-        index: which pair of the split, from 0 without end.
-        seed: another seed gives another corpus over the same division into splits.
+        split: one of `SPLITS`. "long" has longer sentences than the other splits, to test length generalisation.
+        index: index of the pair, from 0; there is no upper limit.
+        seed: each seed gives another corpus with the same division into splits.
 
     Raises:
-        ValueError: if the split is unknown or the index negative.
+        ValueError: the split is unknown, or the index is negative.
     """
     return derive(split, index, seed)[1]
 
 
-def derive(split: str, index: int, seed: int = 0) -> tuple[Sentence, Example]:
-    """Returns what `generate` returns, and the derivation that it says; raises what that raises."""
+def derive(split: str, index: int, seed: int = 0) -> tuple[Derivation, AnnotatedPair]:
+    """Returns the derivation and the pair of `generate`, and raises the same errors."""
     if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: one of {', '.join(SPLITS)}")
+        raise ValueError(f"unknown split {split!r}; it must be one of {', '.join(SPLITS)}")
     if index < 0:
-        raise ValueError(f"index {index} is negative: pairs are counted from 0")
-    # index() takes numpy's integers, whose own arithmetic would overflow, and refuses floats.
-    rng = Stream(operator.index(seed), SPLITS.index(split), operator.index(index))
-    return _long(rng) if split == "long" else _short(rng, split)
+        raise ValueError(f"index {index} is negative; the first pair has index 0")
+    # index() converts NumPy integers, whose arithmetic would overflow, and rejects floats.
+    rng = RandomStream(operator.index(seed), SPLITS.index(split), operator.index(index))
+    return _sample_long(rng) if split == "long" else _sample_short(rng, split)
 
 
-def draw(rng: Stream, split: str) -> Sentence:
-    """Returns a derivation whose content belongs to the split; its length is not looked at."""
+def sample_derivation(rng: RandomStream, split: str) -> Derivation:
+    """Samples a derivation with content of the split, of any length."""
     while True:
-        rng.nesting = NESTING
+        rng.relative_percent = RELATIVE_PERCENT
         derivation = rng.choice(RULES)(rng)
-        if derivation is not None and belongs(split, derivation):
-            return in_sequence(derivation) if rng.relatives else derivation
+        if derivation is not None and in_split(split, derivation):
+            return in_sequence(derivation) if rng.relative_clauses else derivation
 
 
-def _short(rng: Stream, split: str) -> tuple[Sentence, Example]:
+def _sample_short(rng: RandomStream, split: str) -> tuple[Derivation, AnnotatedPair]:
     while True:
-        derivation = draw(rng, split)
+        derivation = sample_derivation(rng, split)
         example = realise(derivation)
         counts = word_counts(example)
-        if min(counts) >= SHORTEST and max(counts) <= LONGEST_TRAINED:
+        if min(counts) >= MIN_WORDS and max(counts) <= MAX_WORDS:
             return derivation, example
 
 
-def _long(rng: Stream) -> tuple[Sentence, Example]:
+def _sample_long(rng: RandomStream) -> tuple[Derivation, AnnotatedPair]:
     while True:
         derivation = in_sequence(compound.long(rng))
         example = realise(derivation)
         counts = word_counts(example)
-        if min(counts) > LONGEST_TRAINED and max(counts) <= LONGEST:
-            return derivation, Example(
+        if min(counts) > MAX_WORDS and max(counts) <= MAX_WORDS_LONG:
+            return derivation, AnnotatedPair(
                 example.french,
                 example.english,
                 example.alignment,
@@ -146,10 +146,10 @@ def _long(rng: Stream) -> tuple[Sentence, Example]:
             )
 
 
-def word_counts(example: Example) -> tuple[int, int]:
+def word_counts(example: AnnotatedPair) -> tuple[int, int]:
     """Returns the number of words, French and English, without punctuation."""
     return _words(example.french_words), _words(example.english_words)
 
 
 def _words(words: tuple[str, ...]) -> int:
-    return len(words) - words.count(",") - 1  # the last word is the final mark
+    return len(words) - words.count(",") - 1  # the last word is the final punctuation mark

@@ -1,6 +1,6 @@
 """English inflection: plurals, verb forms and the indefinite article.
 
-Regular forms follow the spelling rules below; every irregular word of the lexicon has a row in a table here.
+Regular forms follow the spelling rules below. Every irregular word of the lexicon has a row in a table of this file.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ IRREGULAR_PAST = {
     "write": "wrote",
 }
 
-# Adjectives compared in -er; the others take "more".
+# Adjectives with a comparative in -er; the others take "more".
 COMPARATIVES = {
     "big": "bigger",
     "brave": "braver",
@@ -103,7 +103,7 @@ COMPARATIVES = {
 # Verbs whose last consonant is doubled before -ing and -ed.
 DOUBLED = frozenset({"cut", "forget", "get", "prefer", "put", "run", "stop", "swim", "win"})
 
-# Words whose first letter and first sound disagree about "a" or "an".
+# Words whose first letter would give the wrong choice of "a" or "an".
 CONSONANT_SOUND = ("uni", "use", "eu", "one")
 SILENT_H = ("hon", "hour", "heir")
 
@@ -111,7 +111,7 @@ VOWELS = frozenset("aeiou")
 
 
 def add_s(word: str) -> str:
-    """Returns the regular plural of a noun, which is also the third person of a verb."""
+    """Returns the regular plural of a noun, or the third person of a verb."""
     if word.endswith(("s", "x", "z", "ch", "sh")) or word in ("go", "do", "hero", "potato", "tomato"):
         return word + "es"
     if word.endswith("y") and word[-2] not in VOWELS:
@@ -147,7 +147,7 @@ def present_participle(base: str) -> str:
 
 
 def indefinite_article(next_word: str) -> str:
-    """Returns "a" or "an" for the word that follows it."""
+    """Returns "a" or "an" for the next word."""
     word = next_word.lower()
     if word.startswith(CONSONANT_SOUND):
         return "a"

@@ -1,7 +1,7 @@
 """French inflection and sandhi: agreement of nouns and adjectives, elision, contraction.
 
-Four forms of a word that agrees are kept in one order everywhere: masculine singular, feminine singular, masculine
-plural, feminine plural; so the index of a form is ``feminine + 2 * plural``.
+The four forms of a word that agrees always have the order masculine singular, feminine singular, masculine plural,
+feminine plural, so that the index of a form is ``feminine + 2 * plural``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ FourForms = tuple[str, str, str, str]
 
 VOWELS = frozenset("aeiouyàâéèêëîïôùûœæ")
 
-# Words that begin with a written h before which nothing elides (h aspiré).
+# Words with an h aspiré, before which nothing elides.
 ASPIRATED = frozenset(
     "hache haches hamster hamsters haricot haricots harpe harpes haut haute hautes hauts hérisson hérissons héros "
     "hibou hiboux homard homards hollande hurle hurlent hurlait hurlaient hurlé hurler hurlera hurleront".split()
@@ -39,7 +39,7 @@ IRREGULAR_FEMININE = {
     "vieux": "vieille",
 }
 
-# The masculine singular that stands before a vowel: "un bel arbre".
+# The masculine singular before a vowel: "un bel arbre".
 BEFORE_VOWEL = {"beau": "bel", "nouveau": "nouvel", "vieux": "vieil"}
 
 INVARIABLE = frozenset({"marron"})
@@ -48,7 +48,7 @@ _elides: dict[str, bool] = {}
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Tells whether the word before this one elides ("l'homme", but "le héros")."""
+    """Returns whether the word before this one elides ("l'homme", but "le héros")."""
     known = _elides.get(word)
     if known is None:
         lower = word.lower()
@@ -58,7 +58,7 @@ def starts_with_vowel(word: str) -> bool:
 
 
 def elided(word: str, next_word: str) -> str:
-    """Returns `word` as it stands before `next_word`: "le" or "l'", "si" or "s'"."""
+    """Returns the form of `word` before `next_word`: "le" or "l'", "si" or "s'"."""
     if word in ELIDING:
         return word[:-1] + "'" if starts_with_vowel(next_word) else word
     if word == "si" and next_word in ("il", "ils"):
@@ -99,6 +99,6 @@ def feminine(word: str) -> str:
 
 
 def four_forms(word: str) -> FourForms:
-    """Returns the four agreeing forms of an adjective or participle given in the masculine singular."""
+    """Returns the four agreeing forms of an adjective or participle from its masculine singular."""
     fem = feminine(word)
     return word, fem, pluralize(word), pluralize(fem)

@@ -1,15 +1,15 @@
-"""Derivations: what a sentence says, before it is said in either language.
+"""Derivations: the language-independent trees of sentences.
 
-A derivation is a tree of these tuples over lexicon entries. It fixes everything that both languages share (who did
-what, when, how many) and nothing that only one of them has; `sentences.realise` turns it into a pair of aligned texts.
+A derivation is a tree of these tuples over lexical entries. It holds everything that both languages share (who did
+what, when, how many) and nothing that only one of them has. `sentences.realise` converts it to a pair of aligned texts.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from transformer.data.grammar.agreement import THEY, Features
-from transformer.data.grammar.lexicon.entries import Adjective, Fixed, Noun, Property, Verb
+from transformer.data.grammar.agreement import THEY, AgreementFeatures
+from transformer.data.grammar.lexicon.entries import Adjective, Noun, Property, UninflectedPhrase, Verb
 
 
 class NounPhrase(NamedTuple):
@@ -19,13 +19,13 @@ class NounPhrase(NamedTuple):
     determiner: str = "the"
     plural: bool = False
     adjective: Adjective | None = None
-    possessor: NounPhrase | None = None  # "Marie's book"; takes the determiner's place
+    possessor: NounPhrase | None = None  # "Marie's book"; replaces the determiner
     complement: NounPhrase | None = None  # "the door of the house"
-    relative: Relative | None = None
+    relative: RelativeClause | None = None
 
 
-class Couple(NamedTuple):
-    """Two noun phrases joined: "Marie and Paul"; plural."""
+class CoordinatedNounPhrase(NamedTuple):
+    """Two coordinated noun phrases, which are plural: "Marie and Paul"."""
 
     first: NounPhrase
     second: NounPhrase
@@ -33,30 +33,30 @@ class Couple(NamedTuple):
 
 
 class Pronoun(NamedTuple):
-    """A personal pronoun; `bound` says that its antecedent stands in the same sentence."""
+    """A personal pronoun; `bound` if its antecedent is in the same sentence."""
 
-    features: Features
+    features: AgreementFeatures
     bound: bool = False
 
 
-Nominal = NounPhrase | Couple | Pronoun
+Nominal = NounPhrase | CoordinatedNounPhrase | Pronoun
 
 
-class Relative(NamedTuple):
-    """A relative clause: in a "subject" one the clause has no subject, in an "object" one its act has no object."""
+class RelativeClause(NamedTuple):
+    """A relative clause; `role` is the missing part of the clause: "subject", "object" or "place"."""
 
     role: str
     clause: Clause
 
 
-class Place(NamedTuple):
+class PlacePhrase(NamedTuple):
     """A preposition and the noun phrase after it."""
 
-    preposition: Fixed
+    preposition: UninflectedPhrase
     nominal: NounPhrase
 
 
-class Act(NamedTuple):
+class VerbPhrase(NamedTuple):
     """A verb with its objects."""
 
     verb: Verb
@@ -64,90 +64,99 @@ class Act(NamedTuple):
     recipient: NounPhrase | Pronoun | None = None
 
 
-class Be(NamedTuple):
-    """être or avoir with an adjective or state; degree is a key of lexicon.DEGREES or ""."""
+class CopularPredicate(NamedTuple):
+    """être or avoir with an adjective or stative phrase; `degree` is a key of lexicon.DEGREES or ""."""
 
     property: Property
     degree: str = ""
 
 
-class Occupation(NamedTuple):
+class OccupationPredicate(NamedTuple):
     """être with a profession: "Marie est médecin"."""
 
     noun: Noun
 
 
-class Located(NamedTuple):
+class LocativePredicate(NamedTuple):
     """être with a place."""
 
-    place: Place
+    place: PlacePhrase
 
 
-class Existence(NamedTuple):
-    """What there is ("il y a"): a noun phrase and a place; the clause's subject is the dummy pronoun."""
+class ExistentialPredicate(NamedTuple):
+    """A noun phrase that exists in a place ("il y a"); the subject of the clause is the dummy pronoun."""
 
     nominal: NounPhrase
-    place: Place
+    place: PlacePhrase
 
 
-class Comparison(NamedTuple):
+class ComparativePredicate(NamedTuple):
     """être plus ... que."""
 
     adjective: Adjective
     standard: NounPhrase
 
 
-class Control(NamedTuple):
+class ControlPredicate(NamedTuple):
     """A verb with an infinitive: "veut lire le livre"."""
 
     verb: Verb
-    act: Act
+    act: VerbPhrase
 
 
-class Report(NamedTuple):
+class ReportPredicate(NamedTuple):
     """A verb with a that-clause: "pense que ..."."""
 
     verb: Verb
     clause: Clause
 
 
-Predicate = Act | Be | Occupation | Located | Existence | Comparison | Control | Report
+Predicate = (
+    VerbPhrase
+    | CopularPredicate
+    | OccupationPredicate
+    | LocativePredicate
+    | ExistentialPredicate
+    | ComparativePredicate
+    | ControlPredicate
+    | ReportPredicate
+)
 
 
-class Adjunct(NamedTuple):
+class InfinitiveAdjunct(NamedTuple):
     """An infinitive after a preposition, "to do", "without doing" or "before doing" in lexicon.PREPOSITIONS."""
 
-    preposition: Fixed
-    act: Act
+    preposition: UninflectedPhrase
+    act: VerbPhrase
 
 
 class Clause(NamedTuple):
-    """A subject, a predicate and adverbials; tense is a key of clauses.TENSES, negation "", "not" or "never"."""
+    """A subject, a predicate and adverbials; tense is a key of verb_group.TENSES, negation is "", "not" or "never"."""
 
     subject: Nominal | None
     predicate: Predicate
     tense: str = "present"
     negation: str = ""
-    frequency: Fixed | None = None
-    manner: Fixed | None = None
-    place: Place | None = None
-    time: Fixed | None = None
+    frequency: UninflectedPhrase | None = None
+    manner: UninflectedPhrase | None = None
+    place: PlacePhrase | None = None
+    time: UninflectedPhrase | None = None
     time_first: bool = False
-    adjunct: Adjunct | None = None
+    adjunct: InfinitiveAdjunct | None = None
 
 
-class Joined(NamedTuple):
-    """Two sentences joined by "and", "but", "or" or "so"; the second may lack its subject and take the first one's."""
+class Coordination(NamedTuple):
+    """Two sentences with "and", "but", "or" or "so" between; the second may share the subject of the first."""
 
-    first: Sentence
+    first: Derivation
     conjunction: str
-    second: Sentence
+    second: Derivation
 
 
-class Subordinated(NamedTuple):
-    """A main sentence with a subordinate clause, before it when `fronted`."""
+class Subordination(NamedTuple):
+    """A main sentence with a subordinate clause, which precedes it if `fronted`."""
 
-    main: Sentence
+    main: Derivation
     conjunction: str
     subordinate: Clause
     fronted: bool = False
@@ -161,21 +170,21 @@ class Question(NamedTuple):
     focus: NounPhrase | None = None
 
 
-Sentence = Clause | Joined | Subordinated | Question
+Derivation = Clause | Coordination | Subordination | Question
 
 
-def features(nominal: Nominal) -> Features:
-    """Returns what agrees with a noun phrase; a couple is masculine unless both are feminine."""
+def features(nominal: Nominal) -> AgreementFeatures:
+    """Returns the agreement features of a noun phrase; two are masculine unless both are feminine."""
     if isinstance(nominal, NounPhrase):
         return nominal.noun.features[nominal.plural]
     if isinstance(nominal, Pronoun):
         return nominal.features
     feminine = nominal.first.noun.feminine and nominal.second.noun.feminine
-    return Features(THEY, 2 + feminine, nominal.first.noun.human)
+    return AgreementFeatures(THEY, 2 + feminine, nominal.first.noun.human)
 
 
 def pronoun_for(nominal: Nominal) -> Pronoun:
-    """Returns the pronoun whose antecedent is this noun phrase; a pronoun stands for itself."""
+    """Returns the pronoun whose antecedent is this noun phrase, or the pronoun itself."""
     if isinstance(nominal, Pronoun):
         return nominal
     return Pronoun(features(nominal), bound=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from transformer.data.grammar.agreement import Features
-from transformer.data.grammar.draft import Draft, Phrase, Tokens, merge
+from transformer.data.grammar.agreement import AgreementFeatures
+from transformer.data.grammar.draft import AlignedPhrase, RealisationContext, Tokens, merge_anchors
 from transformer.data.grammar.english import indefinite_article
 from transformer.data.grammar.french import CONTRACTIONS, FourForms, starts_with_vowel
 from transformer.data.grammar.lexicon import CONJUNCTIONS
-from transformer.data.grammar.lexicon.entries import Adjective, Fixed
-from transformer.data.grammar.nodes import Couple, NounPhrase, Place
+from transformer.data.grammar.lexicon.entries import Adjective, UninflectedPhrase
+from transformer.data.grammar.nodes import CoordinatedNounPhrase, NounPhrase, PlacePhrase
 
 
 def _same(word: str) -> FourForms:
@@ -37,7 +37,7 @@ DETERMINERS: dict[str, tuple[FourForms, str, str]] = {
     "how many": (_same("combien de"), "how many", "how many"),
 }
 
-# "own": the possessive of the clause's subject, by its person, with the English form for a masculine, feminine or thing
+# "own": the possessive of the clause's subject, by person; English chooses his, her or its for the others.
 OWN_FRENCH: dict[int, FourForms] = {
     0: ("mon", "ma", "mes", "mes"),
     2: ("son", "sa", "ses", "ses"),
@@ -51,28 +51,35 @@ OWN_ENGLISH = {0: "my", 3: "our", 4: "your", 5: "their"}
 BEFORE_VOWEL = {"ma": "mon", "sa": "son", "ce": "cet"}
 
 
-def nominal(draft: Draft, node: NounPhrase | Couple, owner: Features | None = None, negated: bool = False) -> Phrase:
-    """Returns the words of a noun phrase or of two joined ones.
+def nominal(
+    context: RealisationContext,
+    node: NounPhrase | CoordinatedNounPhrase,
+    owner: AgreementFeatures | None = None,
+    negated: bool = False,
+) -> AlignedPhrase:
+    """Returns the words of a noun phrase or of two coordinated ones.
 
     Args:
-        draft: the realisation in progress.
-        node: what to say; a pronoun is the business of its clause.
-        owner: the subject that the determiner "own" refers to.
+        context: the realisation in progress.
+        node: the noun phrase; clauses realise pronouns.
+        owner: agreement features of the subject that the determiner "own" refers to.
         negated: whether it is the direct object of a negated verb ("pas de pain").
     """
     if isinstance(node, NounPhrase):
-        return noun_phrase(draft, node, owner, negated)
-    draft.tags.add("coordination")
-    french, english = noun_phrase(draft, node.first, owner, negated)
-    joint_french, joint_english = draft.fixed(CONJUNCTIONS[node.conjunction])
-    second_french, second_english = noun_phrase(draft, node.second, owner, negated)
+        return noun_phrase(context, node, owner, negated)
+    context.tags.add("coordination")
+    french, english = noun_phrase(context, node.first, owner, negated)
+    joint_french, joint_english = context.uninflected(CONJUNCTIONS[node.conjunction])
+    second_french, second_english = noun_phrase(context, node.second, owner, negated)
     return french + joint_french + second_french, english + joint_english + second_english
 
 
-def noun_phrase(draft: Draft, node: NounPhrase, owner: Features | None, negated: bool) -> Phrase:
+def noun_phrase(
+    context: RealisationContext, node: NounPhrase, owner: AgreementFeatures | None, negated: bool
+) -> AlignedPhrase:
     """Returns the words of a noun phrase: determiner, adjective, noun, complements, relative clause."""
     noun, plural, adjective = node.noun, node.plural, node.adjective
-    anchor = draft.fresh()
+    anchor = context.new_anchor()
     french: Tokens = [(noun.french[plural], anchor)]
     english: Tokens = [(noun.english[plural], anchor)]
     if noun.name:
@@ -80,33 +87,35 @@ def noun_phrase(draft: Draft, node: NounPhrase, owner: Features | None, negated:
             french.insert(0, (noun.article, 0))
     else:
         if plural:
-            draft.tags.add("agreement-number")
+            context.tags.add("agreement-number")
         if adjective is not None:
-            _modify(draft, adjective, noun.feminine + 2 * plural, french, english)
+            _add_adjective(context, adjective, noun.feminine + 2 * plural, french, english)
         if node.possessor is not None:
-            french, english = _possessed(draft, node, node.possessor, french, english)
+            french, english = _with_possessor(context, node, node.possessor, french, english)
         else:
-            french, english = _determined(draft, node, french, english, owner, negated)
+            french, english = _with_determiner(context, node, french, english, owner, negated)
     if node.complement is not None:
-        of = draft.fresh()
-        inner_french, inner_english = noun_phrase(draft, node.complement, None, False)
-        french += attach(draft, [("de", of)], inner_french)
+        of = context.new_anchor()
+        inner_french, inner_english = noun_phrase(context, node.complement, None, False)
+        french += attach_preposition(context, [("de", of)], inner_french)
         english.append(("of", of))
         english += inner_english
     if node.relative is not None:
-        clause_french, clause_english = draft.relative(draft, node)
+        clause_french, clause_english = context.realise_relative(context, node)
         french += clause_french
         english += clause_english
     return french, english
 
 
-def _modify(draft: Draft, adjective: Adjective, gender_number: int, french: Tokens, english: Tokens) -> None:
-    """Puts an adjective beside the noun that the two lists hold."""
-    anchor = draft.fresh()
+def _add_adjective(
+    context: RealisationContext, adjective: Adjective, gender_number: int, french: Tokens, english: Tokens
+) -> None:
+    """Adds an attributive adjective to the noun in the two lists."""
+    anchor = context.new_anchor()
     words = adjective.forms[gender_number]
-    draft.tags.add("adjective-placement")
+    context.tags.add("adjective-placement")
     if gender_number & 1 and words != adjective.forms[gender_number - 1]:
-        draft.tags.add("agreement-gender")
+        context.tags.add("agreement-gender")
     english.insert(0, (adjective.english, anchor))
     if not adjective.prenominal:
         french += [(word, anchor) for word in words]
@@ -116,25 +125,32 @@ def _modify(draft: Draft, adjective: Adjective, gender_number: int, french: Toke
         french.insert(0, (words[0], anchor))
 
 
-def _determined(
-    draft: Draft, node: NounPhrase, french: Tokens, english: Tokens, owner: Features | None, negated: bool
-) -> Phrase:
-    """Returns the phrase with its determiner before it."""
+def _with_determiner(
+    context: RealisationContext,
+    node: NounPhrase,
+    french: Tokens,
+    english: Tokens,
+    owner: AgreementFeatures | None,
+    negated: bool,
+) -> AlignedPhrase:
+    """Returns the phrase with its determiner."""
     noun, plural, determiner = node.noun, node.plural, node.determiner
     gender_number = noun.feminine + 2 * plural
-    anchor = draft.fresh()
+    anchor = context.new_anchor()
     if determiner == "own":
-        draft.tags.add("possessive")
+        context.tags.add("possessive")
         if owner is None:
             raise ValueError(f'the determiner "own" of {noun.lemma!r} needs a subject to refer to')
-        form = OWN_FRENCH[owner.slot][gender_number]
-        word = OWN_ENGLISH.get(owner.slot) or (("his", "her")[owner.gender_number & 1] if owner.human else "its")
+        form = OWN_FRENCH[owner.person][gender_number]
+        word = OWN_ENGLISH.get(owner.person) or (("his", "her")[owner.gender_number & 1] if owner.human else "its")
     elif determiner in ("a", "some") and (noun.mass or determiner == "some"):
-        draft.tags.add("partitive")
+        context.tags.add("partitive")
         english.insert(0, ("any" if negated else "some", anchor))
         if negated:
             return [("de", anchor), *french], english
-        return attach(draft, [("de", anchor)], [(("le", "la")[noun.feminine], anchor), *french], tag=False), english
+        return attach_preposition(
+            context, [("de", anchor)], [(("le", "la")[noun.feminine], anchor), *french], tag=False
+        ), english
     else:
         forms, singular, many = DETERMINERS[determiner]
         form, word = forms[gender_number], many if plural else singular
@@ -147,7 +163,7 @@ def _determined(
         elif determiner == "generic":
             return [(form, 0), *french], english
         elif determiner in ("my", "our", "your"):
-            draft.tags.add("possessive")
+            context.tags.add("possessive")
     if form in BEFORE_VOWEL and starts_with_vowel(french[0][0]):
         form = BEFORE_VOWEL[form]
     if word == "a":
@@ -157,41 +173,48 @@ def _determined(
     return [(form, anchor), *french], [(word, anchor), *english]
 
 
-def _possessed(draft: Draft, node: NounPhrase, possessor: NounPhrase, french: Tokens, english: Tokens) -> Phrase:
-    """Returns "le livre de Marie", "Marie's book"; the possessor's last English word answers for "le" and "de"."""
-    draft.tags.add("possessive")
-    article, of = draft.fresh(), draft.fresh()
+def _with_possessor(
+    context: RealisationContext, node: NounPhrase, possessor: NounPhrase, french: Tokens, english: Tokens
+) -> AlignedPhrase:
+    """Returns "le livre de Marie", "Marie's book"; the possessor's last English word is aligned with "le" and "de"."""
+    context.tags.add("possessive")
+    article, of = context.new_anchor(), context.new_anchor()
     form = DETERMINERS["the"][0][node.noun.feminine + 2 * node.plural]
-    owner_french, owner_english = noun_phrase(draft, possessor, None, False)
+    owner_french, owner_english = noun_phrase(context, possessor, None, False)
     word, anchor = owner_english[-1]
-    owner_english[-1] = (word + "'s", merge(merge(anchor, of), article))
-    return [(form, article), *french, *attach(draft, [("de", of)], owner_french)], owner_english + english
+    owner_english[-1] = (word + "'s", merge_anchors(merge_anchors(anchor, of), article))
+    return [(form, article), *french, *attach_preposition(context, [("de", of)], owner_french)], owner_english + english
 
 
-def attach(draft: Draft, preposition: Tokens, french: Tokens, tag: bool = True) -> Tokens:
-    """Returns a French preposition before a phrase, contracted with its article where it must be ("du", "aux")."""
+def attach_preposition(context: RealisationContext, preposition: Tokens, french: Tokens, tag: bool = True) -> Tokens:
+    """Returns a French preposition before a phrase, contracted with its article if necessary ("du", "aux")."""
     word, anchor = preposition[-1]
     article, article_anchor = french[0]
     contracted = CONTRACTIONS.get((word, article))
     if contracted is None or (article == "le" and starts_with_vowel(french[1][0])):
         return preposition + french
     if tag:
-        draft.tags.add("contraction")
-    return [*preposition[:-1], (contracted, merge(anchor, article_anchor)), *french[1:]]
+        context.tags.add("contraction")
+    return [*preposition[:-1], (contracted, merge_anchors(anchor, article_anchor)), *french[1:]]
 
 
-def prepositional(draft: Draft, preposition: Fixed, node: NounPhrase, owner: Features | None = None) -> Phrase:
+def prepositional(
+    context: RealisationContext,
+    preposition: UninflectedPhrase,
+    node: NounPhrase,
+    owner: AgreementFeatures | None = None,
+) -> AlignedPhrase:
     """Returns a preposition with the noun phrase after it."""
-    french, english = draft.fixed(preposition)
-    if node.noun.where is not None and node.noun.name:  # "en France", "au Canada": the preposition has the article
-        anchor = draft.fresh()
+    french, english = context.uninflected(preposition)
+    if node.noun.location is not None and node.noun.name:  # "au Canada": the preposition contains the article
+        anchor = context.new_anchor()
         if french[-1][0] in ("au", "aux", "du"):
-            draft.tags.add("contraction")
+            context.tags.add("contraction")
         return [*french, (node.noun.french[0], anchor)], [*english, (node.noun.english[0], anchor)]
-    inner_french, inner_english = noun_phrase(draft, node, owner, False)
-    return attach(draft, french, inner_french), english + inner_english
+    inner_french, inner_english = noun_phrase(context, node, owner, False)
+    return attach_preposition(context, french, inner_french), english + inner_english
 
 
-def place(draft: Draft, node: Place, owner: Features) -> Phrase:
+def place_phrase(context: RealisationContext, node: PlacePhrase, owner: AgreementFeatures) -> AlignedPhrase:
     """Returns the words of a place."""
-    return prepositional(draft, node.preposition, node.nominal, owner)
+    return prepositional(context, node.preposition, node.nominal, owner)

@@ -1,27 +1,27 @@
-"""Predicates: what follows the subject, in both languages, without the finite verb of the clause."""
+"""Predicates in both languages: everything after the subject, without the finite verb of the clause."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from transformer.data.grammar.agreement import HE, THEY, Features
-from transformer.data.grammar.draft import Draft, Phrase, Token, Tokens
+from transformer.data.grammar.agreement import HE, THEY, AgreementFeatures
+from transformer.data.grammar.draft import AlignedPhrase, RealisationContext, Token, Tokens
 from transformer.data.grammar.english import COMPARATIVES, indefinite_article
 from transformer.data.grammar.lexicon import COPULA_AVOIR, COPULA_ETRE, DEGREES
 from transformer.data.grammar.lexicon.entries import Adjective, Verb
 from transformer.data.grammar.nodes import (
-    Act,
-    Be,
-    Comparison,
-    Control,
-    Existence,
-    Located,
+    ComparativePredicate,
+    ControlPredicate,
+    CopularPredicate,
+    ExistentialPredicate,
+    LocativePredicate,
     Nominal,
     NounPhrase,
-    Occupation,
+    OccupationPredicate,
     Pronoun,
+    VerbPhrase,
 )
-from transformer.data.grammar.phrases import attach, nominal, place
+from transformer.data.grammar.phrases import attach_preposition, nominal, place_phrase
 from transformer.data.grammar.verb_group import MODALS, REFLEXIVE
 
 SUBJECT_FRENCH = (("je",) * 4, (), ("il", "elle"), ("nous",) * 4, ("vous",) * 4, ("", "", "ils", "elles"))
@@ -30,171 +30,208 @@ DIRECT_FRENCH = (("me",) * 4, (), ("le", "la"), ("nous",) * 4, ("vous",) * 4, ("
 INDIRECT_FRENCH = ("me", "", "lui", "nous", "vous", "leur")
 OBJECT_ENGLISH = {0: "me", 3: "us", 4: "you", 5: "them"}
 
-# A predicate without a clause inside it.
-Simple = Act | Be | Occupation | Located | Existence | Comparison | Control
+# A predicate without a clause in it.
+SimplePredicate = (
+    VerbPhrase
+    | CopularPredicate
+    | OccupationPredicate
+    | LocativePredicate
+    | ExistentialPredicate
+    | ComparativePredicate
+    | ControlPredicate
+)
 
 
-class Core(NamedTuple):
+class PredicateCore(NamedTuple):
     """A predicate without its finite verb."""
 
     verb: Verb
     clitics: Tokens  # French pronouns before the verb
-    preceding: int | None  # gender and number of a direct object that stands before the verb
+    preceding_object: int | None  # gender and number of a direct object before the verb
     french: Tokens
     english: Tokens
 
 
-def subject_pronoun(draft: Draft, pronoun: Pronoun) -> Phrase:
+def subject_pronoun(context: RealisationContext, pronoun: Pronoun) -> AlignedPhrase:
     """Returns the pronoun as a subject."""
-    anchor = draft.fresh()
-    slot, gender_number, human = pronoun.features
+    anchor = context.new_anchor()
+    person, gender_number, human = pronoun.features
     if pronoun.bound:
-        draft.tags.add("coreference")
-    english = SUBJECT_ENGLISH.get(slot) or (("he", "she")[gender_number & 1] if human else "it")
-    return [(SUBJECT_FRENCH[slot][gender_number], anchor)], [(english, anchor)]
+        context.tags.add("coreference")
+    english = SUBJECT_ENGLISH.get(person) or (("he", "she")[gender_number & 1] if human else "it")
+    return [(SUBJECT_FRENCH[person][gender_number], anchor)], [(english, anchor)]
 
 
-def _object_pronoun(draft: Draft, pronoun: Pronoun, to: int) -> tuple[Token, Token]:
-    """Returns the French clitic and the English pronoun; `to` is the anchor of the "à" that "lui" includes, or 0."""
-    anchor = draft.fresh()
-    slot, gender_number, human = pronoun.features
-    draft.tags.add("object-pronoun")
+def _object_pronoun(context: RealisationContext, pronoun: Pronoun, to: int) -> tuple[Token, Token]:
+    """Returns the French clitic and the English pronoun; `to` is the anchor of the "à" in "lui", or 0."""
+    anchor = context.new_anchor()
+    person, gender_number, human = pronoun.features
+    context.tags.add("object-pronoun")
     if pronoun.bound:
-        draft.tags.add("coreference")
-    english = OBJECT_ENGLISH.get(slot) or (("him", "her")[gender_number & 1] if human else "it")
+        context.tags.add("coreference")
+    english = OBJECT_ENGLISH.get(person) or (("him", "her")[gender_number & 1] if human else "it")
     if to:
-        return (INDIRECT_FRENCH[slot], (anchor, to)), (english, anchor)
-    return (DIRECT_FRENCH[slot][gender_number], anchor), (english, anchor)
+        return (INDIRECT_FRENCH[person], (anchor, to)), (english, anchor)
+    return (DIRECT_FRENCH[person][gender_number], anchor), (english, anchor)
 
 
-def _act(draft: Draft, act: Act, verb_anchor: int, who: Features, negated: bool) -> Core:
-    """Returns the objects of a verb: French pronouns apart, everything else in the order it is said."""
+def _act(
+    context: RealisationContext, act: VerbPhrase, verb_anchor: int, subject_features: AgreementFeatures, negated: bool
+) -> PredicateCore:
+    """Returns the objects of a verb: French clitics separately, all other words in their order."""
     verb = act.verb
     extra_anchor = preposition_anchor = verb_anchor
     if verb.copular:  # "a peur de" = "is afraid of"
-        extra_anchor, preposition_anchor = draft.fresh(), draft.fresh()
+        extra_anchor, preposition_anchor = context.new_anchor(), context.new_anchor()
     elif verb.particle and verb.french_preposition:
-        preposition_anchor = draft.fresh()
-    french: Tokens = [(verb.extra, extra_anchor)] if verb.extra else []
+        preposition_anchor = context.new_anchor()
+    french: Tokens = [(verb.bare_noun, extra_anchor)] if verb.bare_noun else []
     english: Tokens = [(word, preposition_anchor) for word in verb.particle]
     if verb.copular:
         english[0] = (verb.particle[0], extra_anchor)
-    inner = Core(verb, [], None, french, english)
+    inner = PredicateCore(verb, [], None, french, english)
     if act.object is not None:
-        inner = _with_object(draft, inner, act.object, preposition_anchor, who, negated)
-    return inner if act.recipient is None else _with_recipient(draft, inner, act.recipient, who)
+        inner = _with_object(context, inner, act.object, preposition_anchor, subject_features, negated)
+    return inner if act.recipient is None else _with_recipient(context, inner, act.recipient, subject_features)
 
 
 def _with_object(
-    draft: Draft, inner: Core, node: Nominal, preposition_anchor: int, who: Features, negated: bool
-) -> Core:
+    context: RealisationContext,
+    inner: PredicateCore,
+    node: Nominal,
+    preposition_anchor: int,
+    subject_features: AgreementFeatures,
+    negated: bool,
+) -> PredicateCore:
     """Returns the predicate with its object, direct or after "à" or "de"."""
     preposition = inner.verb.french_preposition
     if isinstance(node, Pronoun):
         indirect = preposition == "à"
-        clitic, word = _object_pronoun(draft, node, preposition_anchor if indirect else 0)
-        preceding = None if indirect else node.features.gender_number
-        return inner._replace(clitics=[clitic], preceding=preceding, english=[*inner.english, word])
-    french, english = nominal(draft, node, who, negated and not preposition)
+        clitic, word = _object_pronoun(context, node, preposition_anchor if indirect else 0)
+        preceding_object = None if indirect else node.features.gender_number
+        return inner._replace(clitics=[clitic], preceding_object=preceding_object, english=[*inner.english, word])
+    french, english = nominal(context, node, subject_features, negated and not preposition)
     if preposition:
-        french = attach(draft, [(preposition, preposition_anchor)], french)
+        french = attach_preposition(context, [(preposition, preposition_anchor)], french)
     return inner._replace(french=inner.french + french, english=inner.english + english)
 
 
-def _with_recipient(draft: Draft, inner: Core, node: NounPhrase | Pronoun, who: Features) -> Core:
-    """Returns the predicate with the person something is given to."""
-    to = draft.fresh()
+def _with_recipient(
+    context: RealisationContext, inner: PredicateCore, node: NounPhrase | Pronoun, subject_features: AgreementFeatures
+) -> PredicateCore:
+    """Returns the predicate with its recipient."""
+    to = context.new_anchor()
     if isinstance(node, Pronoun):
-        clitic, word = _object_pronoun(draft, node, to)
+        clitic, word = _object_pronoun(context, node, to)
         # me, nous, vous before le, la, les; these before lui, leur
-        clitics = [*inner.clitics, clitic] if node.features.slot in (HE, THEY) else [clitic, *inner.clitics]
+        clitics = [*inner.clitics, clitic] if node.features.person in (HE, THEY) else [clitic, *inner.clitics]
         return inner._replace(clitics=clitics, english=[*inner.english, ("to", to), word])
-    french, english = nominal(draft, node, who)
-    french = attach(draft, [("à", to)], french)
+    french, english = nominal(context, node, subject_features)
+    french = attach_preposition(context, [("à", to)], french)
     return inner._replace(french=inner.french + french, english=[*inner.english, ("to", to), *english])
 
 
-def infinitive(draft: Draft, act: Act, who: Features, to: int | None, doing: bool = False) -> Phrase:
+def infinitive(
+    context: RealisationContext,
+    act: VerbPhrase,
+    subject_features: AgreementFeatures,
+    to: int | None,
+    doing: bool = False,
+) -> AlignedPhrase:
     """Returns an infinitive with its objects.
 
     Args:
-        draft: the realisation in progress.
-        act: what is done.
-        who: the features of the one who does it, for a reflexive pronoun or a possessive.
-        to: the anchor of the English "to" before the verb, 0 for the verb's own, None for a bare infinitive.
-        doing: whether English has the form in -ing.
+        context: the realisation in progress.
+        act: the verb and its objects.
+        subject_features: of the understood subject, for a reflexive pronoun or a possessive.
+        to: the anchor of the English "to" before the verb, 0 for the anchor of the verb, None for a bare infinitive.
+        doing: whether English uses the form in -ing.
     """
-    anchor = draft.fresh()
-    draft.tags.add("infinitive")
+    anchor = context.new_anchor()
+    context.tags.add("infinitive")
     verb = act.verb
-    inner = _act(draft, act, anchor, who, False)
-    french: Tokens = [(REFLEXIVE[who.slot], anchor)] if verb.reflexive else []
+    inner = _act(context, act, anchor, subject_features, False)
+    french: Tokens = [(REFLEXIVE[subject_features.person], anchor)] if verb.reflexive else []
     english: Tokens = [] if to is None else [("to", to or anchor)]
     french += [*inner.clitics, (verb.french.infinitive, anchor), *inner.french]
-    english += [(verb.participle if doing else verb.base, anchor), *inner.english]
+    english += [(verb.present_participle if doing else verb.base, anchor), *inner.english]
     return french, english
 
 
-def core(draft: Draft, node: Simple, anchor: int, who: Features, negated: bool) -> Core:
-    """Returns everything of a predicate but its finite verb, whose anchor is given."""
-    if isinstance(node, Act):
-        return _act(draft, node, anchor, who, negated)
-    if isinstance(node, Be):
-        return _be(draft, node, who)
-    if isinstance(node, Control):
-        return _control(draft, node, anchor, who)
-    if isinstance(node, Located):
-        return Core(COPULA_ETRE, [], None, *place(draft, node.place, who))
-    if isinstance(node, Existence):
-        french, english = nominal(draft, node.nominal, None, negated)
-        place_french, place_english = place(draft, node.place, who)
-        return Core(COPULA_AVOIR, [("y", anchor)], None, french + place_french, english + place_english)
-    if isinstance(node, Comparison):
-        return _comparison(draft, node, who)
-    said = draft.fresh()
+def predicate_core(
+    context: RealisationContext, node: SimplePredicate, anchor: int, subject_features: AgreementFeatures, negated: bool
+) -> PredicateCore:
+    """Returns a predicate without its finite verb, which has the given anchor."""
+    if isinstance(node, VerbPhrase):
+        return _act(context, node, anchor, subject_features, negated)
+    if isinstance(node, CopularPredicate):
+        return _be(context, node, subject_features)
+    if isinstance(node, ControlPredicate):
+        return _control(context, node, anchor, subject_features)
+    if isinstance(node, LocativePredicate):
+        return PredicateCore(COPULA_ETRE, [], None, *place_phrase(context, node.place, subject_features))
+    if isinstance(node, ExistentialPredicate):
+        french, english = nominal(context, node.nominal, None, negated)
+        place_french, place_english = place_phrase(context, node.place, subject_features)
+        return PredicateCore(COPULA_AVOIR, [("y", anchor)], None, french + place_french, english + place_english)
+    if isinstance(node, ComparativePredicate):
+        return _comparison(context, node, subject_features)
+    word_anchor = context.new_anchor()
     job = node.noun.english[0]
-    return Core(COPULA_ETRE, [], None, [(node.noun.french[0], said)], [(indefinite_article(job), said), (job, said)])
+    return PredicateCore(
+        COPULA_ETRE,
+        [],
+        None,
+        [(node.noun.french[0], word_anchor)],
+        [(indefinite_article(job), word_anchor), (job, word_anchor)],
+    )
 
 
-def _be(draft: Draft, node: Be, who: Features) -> Core:
+def _be(context: RealisationContext, node: CopularPredicate, subject_features: AgreementFeatures) -> PredicateCore:
     """Returns "très fatiguée", "peur", "en colère"."""
-    french, english = draft.fixed(DEGREES[node.degree]) if node.degree else ([], [])
-    said = draft.fresh()
+    french, english = context.uninflected(DEGREES[node.degree]) if node.degree else ([], [])
+    word_anchor = context.new_anchor()
     if isinstance(node.property, Adjective):
-        french += _agreeing(draft, node.property, who, said)
-        return Core(COPULA_ETRE, [], None, french, [*english, (node.property.english, said)])
-    french += [(word, said) for word in node.property.french]
-    english += [(word, said) for word in node.property.english]
-    return Core(COPULA_AVOIR if node.property.avoir else COPULA_ETRE, [], None, french, english)
+        french += _agreeing(context, node.property, subject_features, word_anchor)
+        return PredicateCore(COPULA_ETRE, [], None, french, [*english, (node.property.english, word_anchor)])
+    french += [(word, word_anchor) for word in node.property.french]
+    english += [(word, word_anchor) for word in node.property.english]
+    return PredicateCore(COPULA_AVOIR if node.property.with_avoir else COPULA_ETRE, [], None, french, english)
 
 
-def _agreeing(draft: Draft, adjective: Adjective, who: Features, anchor: int) -> Tokens:
+def _agreeing(
+    context: RealisationContext, adjective: Adjective, subject_features: AgreementFeatures, anchor: int
+) -> Tokens:
     """Returns a French adjective that agrees with the subject."""
-    words = adjective.forms[who.gender_number]
-    if who.gender_number & 1 and words != adjective.forms[who.gender_number - 1]:
-        draft.tags.add("agreement-gender")
+    words = adjective.forms[subject_features.gender_number]
+    if subject_features.gender_number & 1 and words != adjective.forms[subject_features.gender_number - 1]:
+        context.tags.add("agreement-gender")
     return [(word, anchor) for word in words]
 
 
-def _control(draft: Draft, node: Control, anchor: int, who: Features) -> Core:
+def _control(
+    context: RealisationContext, node: ControlPredicate, anchor: int, subject_features: AgreementFeatures
+) -> PredicateCore:
     """Returns the infinitive after "vouloir", "essayer de", ... and the particles between."""
     verb = node.verb
-    to = None if verb.base in MODALS else draft.fresh() if verb.french_preposition else 0
-    french, english = infinitive(draft, node.act, who, to)
+    to = None if verb.base in MODALS else context.new_anchor() if verb.french_preposition else 0
+    french, english = infinitive(context, node.act, subject_features, to)
     if verb.french_preposition:
         french = [(verb.french_preposition, to or anchor), *french]
-    if verb.extra:
-        french = [(verb.extra, anchor), *french]
-    return Core(verb, [], None, french, english)
+    if verb.bare_noun:
+        french = [(verb.bare_noun, anchor), *french]
+    return PredicateCore(verb, [], None, french, english)
 
 
-def _comparison(draft: Draft, node: Comparison, who: Features) -> Core:
+def _comparison(
+    context: RealisationContext, node: ComparativePredicate, subject_features: AgreementFeatures
+) -> PredicateCore:
     """Returns "plus grand que Paul", "taller than Paul"."""
-    draft.tags.add("comparison")
-    more, said, than = draft.fresh(), draft.fresh(), draft.fresh()
-    french, english = nominal(draft, node.standard, who)
+    context.tags.add("comparison")
+    more, word_anchor, than = context.new_anchor(), context.new_anchor(), context.new_anchor()
+    french, english = nominal(context, node.standard, subject_features)
     short = COMPARATIVES.get(node.adjective.english)
-    words: Tokens = [(short, (more, said))] if short else [("more", more), (node.adjective.english, said)]
-    adjective = _agreeing(draft, node.adjective, who, said)
+    words: Tokens = [(short, (more, word_anchor))] if short else [("more", more), (node.adjective.english, word_anchor)]
+    adjective = _agreeing(context, node.adjective, subject_features, word_anchor)
     french = [("plus", more), *adjective, ("que", than), *french]
-    return Core(COPULA_ETRE, [], None, french, [*words, ("than", than), *english])
+    return PredicateCore(COPULA_ETRE, [], None, french, [*words, ("than", than), *english])

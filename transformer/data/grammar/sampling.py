@@ -1,12 +1,11 @@
-"""Randomness without state, and the rule that keeps the splits apart.
+"""Stateless random numbers, and the division into splits.
 
-A `Stream` is a counter-based generator (SplitMix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
-generators") started from (seed, split, index), so that pair `index` of a split needs no pair before it.
+A `RandomStream` is a counter-based generator (SplitMix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom
+number generators") with the key (seed, split, index), so that pair `index` of a split needs no pair before it.
 
-Which split a sentence may belong to is a hash of its content: the multiset of its lexical entries, in any order and in
-any inflection. Entries that share a surface form in either language share a weight (see lexicon/weights.py), so the
-French text alone determines the content, and so does the English text: two sentences with one text cannot fall into two
-splits.
+The split of a sentence is a hash of its content: the multiset of its lexical entries, in any order and inflection.
+Entries that share a surface form in either language share a weight (see lexicon/weights.py). The text in either
+language therefore determines the content, and two sentences with one text cannot be in two splits.
 """
 
 from __future__ import annotations
@@ -14,104 +13,121 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from transformer.data.grammar.lexicon.entries import Entry
+from transformer.data.grammar.lexicon.entries import LexicalEntry
 from transformer.data.grammar.nodes import (
-    Act,
-    Adjunct,
-    Be,
     Clause,
-    Comparison,
-    Control,
-    Couple,
-    Existence,
-    Joined,
-    Located,
+    ComparativePredicate,
+    ControlPredicate,
+    CoordinatedNounPhrase,
+    Coordination,
+    CopularPredicate,
+    ExistentialPredicate,
+    InfinitiveAdjunct,
+    LocativePredicate,
     NounPhrase,
-    Occupation,
-    Place,
+    OccupationPredicate,
+    PlacePhrase,
     Question,
-    Relative,
-    Report,
-    Subordinated,
+    RelativeClause,
+    ReportPredicate,
+    Subordination,
+    VerbPhrase,
 )
 
 T = TypeVar("T")
 
 SPLITS = ("train", "validation", "test", "long")
 
-# Splits by content, in thousandths: train [0, 900), validation [900, 950), test [950, 1000). "long" is apart by length.
-RANGES = {"train": (0, 900), "validation": (900, 950), "test": (950, 1000)}
+# Splits by content hash, in thousandths; "long" differs by its length.
+SPLIT_RANGES = {"train": (0, 900), "validation": (900, 950), "test": (950, 1000)}
 
 MASK = 0xFFFFFFFFFFFFFFFF
-GOLDEN = 0x9E3779B97F4A7C15
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15
 
 
-def mix(z: int) -> int:
+def mix64(z: int) -> int:
     """Returns SplitMix64's finaliser of a 64-bit integer."""
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
     return z ^ (z >> 31)
 
 
-class Stream:
-    """A stream of random choices that depends on its key alone."""
+class RandomStream:
+    """A stream of random choices that depends only on its key."""
 
-    __slots__ = ("nesting", "relatives", "state")
+    __slots__ = ("relative_clauses", "relative_percent", "state")
 
-    def __init__(self, *key: int, nesting: int = 0) -> None:
+    def __init__(self, *key: int, relative_percent: int = 0) -> None:
         """Starts the stream.
 
         Args:
-            key: integers that name the stream; any size, negative too.
-            nesting: how many noun phrases in a hundred carry a relative clause (read by the drawing rules).
+            key: integers of any size and sign.
+            relative_percent: percentage of noun phrases with a relative clause, for the generation rules.
         """
         state = 0
         for part in key:
-            state = mix((state ^ (part & MASK)) + GOLDEN & MASK)
+            state = mix64((state ^ (part & MASK)) + GOLDEN_GAMMA & MASK)
         self.state = state
-        self.nesting = nesting
-        self.relatives = 0  # relative clauses drawn so far
+        self.relative_percent = relative_percent
+        self.relative_clauses = 0  # relative clauses so far
 
-    def below(self, n: int) -> int:
+    def randbelow(self, n: int) -> int:
         """Returns an integer from 0 to n - 1; the bias for small n is below 2**-40."""
-        self.state = z = (self.state + GOLDEN) & MASK
+        self.state = z = (self.state + GOLDEN_GAMMA) & MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
         return ((z ^ (z >> 31)) * n) >> 64
 
     def chance(self, percent: int) -> bool:
-        """Returns True that many times in a hundred."""
-        return self.below(100) < percent
+        """Returns True with this probability in percent."""
+        return self.randbelow(100) < percent
 
     def choice(self, items: Sequence[T]) -> T:
         """Returns one of the items."""
-        self.state = z = (self.state + GOLDEN) & MASK  # as in below(), which is most of the cost of drawing
+        self.state = z = (self.state + GOLDEN_GAMMA) & MASK  # randbelow() inlined: it dominates the cost
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
         return items[((z ^ (z >> 31)) * len(items)) >> 64]
 
 
-# Exact types, because this is the inner loop of drawing; a pronoun is a node without content.
-ENTRIES = frozenset(Entry.__subclasses__())
-NODES = frozenset(
-    {Act, Adjunct, Be, Clause, Comparison, Control, Couple, Existence, Joined, Located, NounPhrase, Occupation, Place}
-    | {Question, Relative, Report, Subordinated}
+# Exact types, because this is the inner loop of sampling. A pronoun is a node without content.
+ENTRY_TYPES = frozenset(LexicalEntry.__subclasses__())
+NODE_TYPES = frozenset(
+    {
+        VerbPhrase,
+        InfinitiveAdjunct,
+        CopularPredicate,
+        Clause,
+        ComparativePredicate,
+        ControlPredicate,
+        CoordinatedNounPhrase,
+        ExistentialPredicate,
+        Coordination,
+        LocativePredicate,
+        NounPhrase,
+        OccupationPredicate,
+        PlacePhrase,
+        Question,
+        RelativeClause,
+        ReportPredicate,
+        Subordination,
+    }
 )
 
 
-def content(node: tuple[object, ...]) -> int:
+def content_weight(node: tuple[object, ...]) -> int:
     """Returns the sum of the weights of the entries in a derivation; a pronoun adds nothing."""
     total = 0
     for part in node:
         kind = type(part)
-        if kind in NODES:
-            total += content(part)  # pyright: ignore[reportArgumentType]
-        elif kind in ENTRIES:
+        if kind in NODE_TYPES:
+            total += content_weight(part)  # pyright: ignore[reportArgumentType]
+        elif kind in ENTRY_TYPES:
             total += part.weight  # pyright: ignore[reportAttributeAccessIssue]
     return total
 
 
-def belongs(split: str, derivation: tuple[object, ...]) -> bool:
-    """Tells whether the content of a derivation falls into the range of a split."""
-    low, high = RANGES[split]
-    return low <= mix(content(derivation) & MASK) % 1000 < high
+def in_split(split: str, derivation: tuple[object, ...]) -> bool:
+    """Returns whether the content of a derivation belongs to a split."""
+    low, high = SPLIT_RANGES[split]
+    return low <= mix64(content_weight(derivation) & MASK) % 1000 < high

@@ -1,4 +1,4 @@
-"""Verb groups: which French form stands for which English one, one to one.
+"""Verb groups: the one-to-one correspondence between French and English forms.
 
 | tense               | French, event or activity | French, state | English, activity   | English, others  |
 |---------------------|---------------------------|---------------|---------------------|------------------|
@@ -26,7 +26,7 @@ from transformer.data.grammar.lexicon.entries import Verb
 
 
 class Tense(NamedTuple):
-    """The French and the English form of a tense, and the tag it earns."""
+    """The French and the English form of a tense, and its tag."""
 
     french: str
     english: str
@@ -59,45 +59,45 @@ MODALS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
 }
 
 
-def french_group(verb: Verb, tense: str, slot: int, gender_number: int) -> tuple[str, str]:
-    """Returns the finite form and the participle ("" in a simple tense); the participle agrees as told."""
+def french_group(verb: Verb, tense: str, person: int, gender_number: int) -> tuple[str, str]:
+    """Returns the finite form and the participle ("" in a simple tense); the participle has this gender and number."""
     forms = verb.french
     if tense == "present":
-        return forms.present[slot], ""
+        return forms.present[person], ""
     if tense == "future":
-        return forms.future[slot], ""
+        return forms.future[person], ""
     if tense == "subjunctive":
-        return SUBJUNCTIVE[forms.infinitive][slot], ""
-    if tense == "imperfect" or verb.aspect == "s":
-        return forms.imperfect[slot], ""
-    auxiliary = AUXILIARY_ETRE if verb.etre else AUXILIARY_AVOIR
-    return auxiliary[slot], forms.participle[gender_number]
+        return SUBJUNCTIVE[forms.infinitive][person], ""
+    if tense == "imperfect" or verb.aspect == "state":
+        return forms.imperfect[person], ""
+    auxiliary = AUXILIARY_ETRE if verb.with_etre else AUXILIARY_AVOIR
+    return auxiliary[person], forms.participle[gender_number]
 
 
-def english_group(verb: Verb, tense: str, slot: int, habit: bool, support: bool) -> tuple[str, tuple[str, ...]]:
+def english_group(verb: Verb, tense: str, person: int, habit: bool, support: bool) -> tuple[str, tuple[str, ...]]:
     """Returns the auxiliary ("" if none) and the main words.
 
     Args:
         verb: the verb.
         tense: an English tense of `TENSES`.
-        slot: the person of the subject.
-        habit: whether an activity is habitual, so that its present is simple.
-        support: whether an auxiliary is needed, for "not" or a question, so that "ate" becomes "did eat".
+        person: the person of the subject.
+        habit: whether an activity is habitual and has the simple present.
+        support: whether "not" or a question needs an auxiliary: "did eat" instead of "ate".
     """
     if verb.copular:
         if tense == "future":
             return "will", ("be",)
-        return (BE_PAST if tense.startswith("past") else BE_PRESENT)[slot], ()
+        return (BE_PAST if tense.startswith("past") else BE_PRESENT)[person], ()
     if verb.base in MODALS:
         auxiliary, words = MODALS[verb.base][tense.removeprefix("simple ").removesuffix(" progressive")]
         return ("did", ("have", "to")) if support and not auxiliary else (auxiliary, words)
     if tense == "future":
         return "will", (verb.base,)
-    if verb.aspect == "a" and not habit and tense in ("present", "past progressive"):
-        return (BE_PAST if tense.startswith("past") else BE_PRESENT)[slot], (verb.participle,)
+    if verb.aspect == "activity" and not habit and tense in ("present", "past progressive"):
+        return (BE_PAST if tense.startswith("past") else BE_PRESENT)[person], (verb.present_participle,)
     if tense.startswith("past"):
         return ("did", (verb.base,)) if support else ("", (verb.past,))
-    third = slot == HE
+    third = person == HE
     if support:
         return "does" if third else "do", (verb.base,)
-    return "", (verb.third if third else verb.base,)
+    return "", (verb.third_person if third else verb.base,)

@@ -1,1 +1,1 @@
-"""Where sentence pairs come from: text files, TFDS, Multi30k and the generated corpus."""
+"""Sources of sentence pairs: text files, TFDS, Multi30k and the generated corpus."""

@@ -1,7 +1,7 @@
 """Multi30k, English and French, as a TensorFlow Datasets builder that needs no TensorFlow.
 
-Descriptions of photographs and their human translations: Elliott et al. 2016 and 2017, task 1 of the WMT multimodal
-shared task. Importing this module registers it, after which `tfds.data_source("multi30k", split="train")` works.
+Captions of photographs and their human translations: Elliott et al. 2016 and 2017, task 1 of the WMT multimodal shared
+task. Importing this module registers the builder, after which `tfds.data_source("multi30k", split="train")` works.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from transformer.data.sources.network import unreachable
+from transformer.data.sources.network import connection_error
 from transformer.data.sources.text_files import read_lines
 
 LANGUAGES = ("en", "fr")
@@ -33,36 +33,38 @@ SHA256 = {
 }
 
 
-def files_of(split: str) -> tuple[str, ...]:
-    """The public names of a split's two files."""
+def file_names(split: str) -> tuple[str, ...]:
+    """Returns the public names of the two files of a split."""
     return tuple(f"{split}.{language}.gz" for language in LANGUAGES)
 
 
-def advice(splits: tuple[str, ...]) -> str:
-    """What a user does to have `splits` without a download."""
-    which = (
-        " and ".join(files_of(splits[0])) if len(splits) == 1 else f"the .en.gz and .fr.gz files of {', '.join(splits)}"
+def download_instructions(splits: tuple[str, ...]) -> str:
+    """Returns the instructions for using `splits` without a download."""
+    names = (
+        " and ".join(file_names(splits[0]))
+        if len(splits) == 1
+        else f"the .en.gz and .fr.gz files of {', '.join(splits)}"
     )
-    return f"put {which} from {URL} into a folder and name it in data.raw_directory"
+    return f"put {names} from {URL} into a folder and name it in data.raw_directory"
 
 
 def available_splits(folder: pathlib.Path) -> tuple[str, ...]:
-    """The splits of which `folder` has both files; raises FileNotFoundError when it has one of the two."""
-    found = []
+    """Returns the splits with both files in `folder`; raises FileNotFoundError if one of the two is missing."""
+    splits = []
     for split in SPLITS:
-        present = [(folder / name).exists() for name in files_of(split)]
+        present = [(folder / name).exists() for name in file_names(split)]
         if all(present):
-            found.append(split)
+            splits.append(split)
         elif any(present):
-            missing = files_of(split)[present.index(False)]
+            missing = file_names(split)[present.index(False)]
             raise FileNotFoundError(
                 f"{folder / missing}: no such file, and multi30k's split {split!r} needs it; get it from {URL}"
             )
-    return tuple(found)
+    return tuple(splits)
 
 
-def verify(path: pathlib.Path, name: str) -> None:
-    """Raises ValueError unless `path` holds the bytes of the public file `name`."""
+def verify_file(path: pathlib.Path, name: str) -> None:
+    """Raises ValueError unless `path` has the SHA-256 of the public file `name`."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != SHA256[name]:
         raise ValueError(
@@ -71,19 +73,19 @@ def verify(path: pathlib.Path, name: str) -> None:
 
 
 class Multi30k(tfds.core.GeneratorBasedBuilder):
-    """Multi30k task 1, raw text, in the files' order.
+    """Multi30k task 1, raw text, in the order of the files.
 
-    Reads the files of TFDS's manual directory if it holds any, and then has just the splits found there; otherwise
-    downloads all. Every file must have its published SHA-256.
+    If TFDS's manual directory holds files, reads these and has only their splits; otherwise downloads all splits. Every
+    file must have its published SHA-256.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "Task 1, raw, of github.com/multi30k/dataset."}
-    url_infos = None  # instead of TFDS's checksum file: every file is verified here, a local one too
+    url_infos = None  # no checksum file of TFDS: this module verifies every file, local files included
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Optional, for machines without a network: SPLIT.en.gz and SPLIT.fr.gz from {URL}."
 
     def __init__(self, *, file_format: Any = None, **kwargs: Any) -> None:
-        # TFDS's own default is tfrecord, which it cannot write without TensorFlow.
+        # The default of TFDS is tfrecord, which needs TensorFlow.
         super().__init__(file_format=file_format or "array_record", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -94,24 +96,24 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("fr", "en"),
             homepage="https://github.com/multi30k/dataset",
             citation="Elliott, Frank, Sima'an, Specia: Multi30K: Multilingual English-German Image Descriptions. 2016.",
-            disable_shuffling=True,  # test sets are scored against references line by line
+            disable_shuffling=True,  # test sets are scored line by line
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         folder = _manual_directory(dl_manager)
         splits = available_splits(folder) if folder else ()
         if folder and splits:
-            files = {name: folder / name for split in splits for name in files_of(split)}
+            files = {name: folder / name for split in splits for name in file_names(split)}
         else:
             splits = SPLITS
-            if reason := unreachable(f"{URL}/{files_of(SPLITS[0])[0]}"):
-                raise ValueError(f"cannot download multi30k from {URL} ({reason}): {advice(SPLITS)}")
-            urls = {name: f"{URL}/{name}" for split in splits for name in files_of(split)}
-            downloaded: Any = dl_manager.download(urls)  # annotated as one path; it has the structure of its argument
+            if reason := connection_error(f"{URL}/{file_names(SPLITS[0])[0]}"):
+                raise ValueError(f"cannot download multi30k from {URL} ({reason}): {download_instructions(SPLITS)}")
+            urls = {name: f"{URL}/{name}" for split in splits for name in file_names(split)}
+            downloaded: Any = dl_manager.download(urls)  # annotated as a path, but has the structure of the argument
             files = {name: pathlib.Path(path) for name, path in downloaded.items()}
         for name, path in files.items():
-            verify(path, name)
-        return {split: self._generate_examples([files[name] for name in files_of(split)]) for split in splits}
+            verify_file(path, name)
+        return {split: self._generate_examples([files[name] for name in file_names(split)]) for split in splits}
 
     def _generate_examples(self, paths: list[pathlib.Path]) -> Iterator[tuple[int, dict[str, str]]]:
         sides = [read_lines(path) for path in paths]
@@ -120,7 +122,7 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
 
 
 def _manual_directory(dl_manager: tfds.download.DownloadManager) -> pathlib.Path | None:
-    """TFDS's manual directory, or None if there is none or it is empty, which TFDS reports as a failed assertion."""
+    """Returns TFDS's manual directory, or None if it is missing or empty, for which TFDS raises AssertionError."""
     try:
         return pathlib.Path(dl_manager.manual_dir)
     except AssertionError:

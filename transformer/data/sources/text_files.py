@@ -1,4 +1,4 @@
-"""Text files, one sentence a line, plain or gzip-compressed, read strictly."""
+"""Reads text files with one sentence per line, plain or gzip-compressed, and rejects damaged ones."""
 
 import contextlib
 import gzip
@@ -10,66 +10,66 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from transformer import atomic_file
+
 GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_PIECE = 1 << 22  # bytes looked through at a time
-_BLOCK = 4096  # lines read at a time, by those who ask for some
+_PIECE = 1 << 22  # bytes scanned at a time
+_BLOCK = 4096  # lines that `LazyLines` reads at a time
 
 
 def read_lines(path: str | pathlib.Path) -> list[str]:
-    r"""The lines of a UTF-8 file. Only \n ends a line; a \r before it belongs to the line's end.
+    r"""Reads the lines of a UTF-8 file. Lines end with \n or \r\n.
 
-    Not `str.splitlines`: that also breaks at U+2028, U+0085 and others, which occur inside sentences of web corpora,
-    and one such break shifts every later pair of a parallel corpus. A byte order mark at the start is left out.
+    This is not `str.splitlines`, which also breaks at U+2028, U+0085 and others. These occur inside sentences of web
+    corpora, and one such break shifts all later pairs of a parallel corpus. A byte order mark at the start is removed.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the file is empty, is no complete gzip file, or has a line (which is named) that is not UTF-8.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is empty, is not a complete gzip file, or has a line (which is named) that is not UTF-8.
     """
     return _decoded(b"".join(_pieces(pathlib.Path(path))).removeprefix(BYTE_ORDER_MARK), path, 0)
 
 
 class LazyLines:
-    """The lines of a file as `read_lines` gives them, but read when asked for; can be pickled.
+    """The lines of a file, as from `read_lines`, but read on access; can be pickled.
 
-    Knows where every 4096th line begins. Of a gzip file, what stands before a line is decompressed to find it, so lines
-    should be asked for in ascending order.
+    Holds an index of the start of every 4096th line. To find a line of a gzip file, everything before it is
+    decompressed, so lines should be read in ascending order.
 
     Args:
-      path: the file, which is looked through once.
-      kept: a file to keep the places in; if it has them, of this file as it is now, nothing is looked through.
+      path: the file, which is scanned once.
+      index_path: a file for the index. If it holds the index of the unchanged file, the file is not scanned.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the file is empty, or is no complete gzip file.
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is empty, or is not a complete gzip file.
     """
 
-    def __init__(self, path: str | pathlib.Path, kept: pathlib.Path | None = None) -> None:
+    def __init__(self, path: str | pathlib.Path, index_path: pathlib.Path | None = None) -> None:
         self._path = pathlib.Path(path)
         self._file: BinaryIO | None = None
         stamp = _stamp(self._path)
-        if kept is not None and kept.exists() and np.load(kept)[:2].tolist() == stamp:
-            self._size, *self._starts = np.load(kept)[2:].tolist()
+        if index_path is not None and index_path.exists() and np.load(index_path)[:2].tolist() == stamp:
+            self._size, *self._starts = np.load(index_path)[2:].tolist()
             return
-        self._size, self._starts = _places(self._path)
-        if kept is not None:
-            temporary = kept.with_name(f"{kept.name}.tmp")
-            with contextlib.suppress(OSError):  # where none may write, the file is looked through each time
-                with temporary.open("wb") as file:
-                    np.save(file, np.array([*stamp, self._size, *self._starts]))
-                temporary.replace(kept)
+        self._size, self._starts = _index(self._path)
+        if index_path is not None:
+            # Without permission to write, the file is scanned each time.
+            with contextlib.suppress(OSError), atomic_file.writer(index_path) as file:
+                np.save(file, np.array([*stamp, self._size, *self._starts]))
 
     def __len__(self) -> int:
         return self._size
 
-    def at(self, indices: Sequence[int]) -> list[str]:
-        """The lines at `indices`, none of which is negative; raises ValueError for a line that is not UTF-8."""
-        found = []
+    def take(self, indices: Sequence[int]) -> list[str]:
+        """Returns the lines at `indices`, which are not negative; raises ValueError for a line that is not UTF-8."""
+        lines = []
         for number, group in itertools.groupby(indices, lambda index: index // _BLOCK):
-            lines = self._block(number)
-            found += [lines[index % _BLOCK] for index in group]
-        return found
+            block = self._block(number)
+            lines += [block[index % _BLOCK] for index in group]
+        return lines
 
     def _block(self, number: int) -> list[str]:
         if self._file is None:
@@ -87,7 +87,7 @@ class LazyLines:
 
 
 def _stamp(path: pathlib.Path) -> list[int]:
-    """Size and time of the last change; raises FileNotFoundError or ValueError when there is no such file."""
+    """Returns size and modification time; raises FileNotFoundError or ValueError if `path` is not a file."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     if not path.is_file():
@@ -97,7 +97,7 @@ def _stamp(path: pathlib.Path) -> list[int]:
 
 
 def _opened(path: pathlib.Path) -> BinaryIO:
-    """The file, decompressed if it is a gzip file."""
+    """Opens a file, decompressed if it is a gzip file."""
     file = path.open("rb")
     head = file.read(len(GZIP))
     file.seek(0)
@@ -108,7 +108,7 @@ def _opened(path: pathlib.Path) -> BinaryIO:
 
 
 def _pieces(path: pathlib.Path) -> Iterator[bytes]:
-    """The content of the file, decompressed, from its beginning to its end."""
+    """Yields the decompressed content of the file."""
     if not _stamp(path)[0]:
         raise ValueError(f"{path}: the file is empty")
     with _opened(path) as file:
@@ -123,26 +123,26 @@ def _pieces(path: pathlib.Path) -> Iterator[bytes]:
             raise ValueError(f"{path}: not a complete gzip file ({error})") from error
 
 
-def _places(path: pathlib.Path) -> tuple[int, list[int]]:
-    """How many lines there are, where every 4096th begins, and last where the file ends."""
+def _index(path: pathlib.Path) -> tuple[int, list[int]]:
+    """Returns the number of lines, and the positions of every 4096th line and of the end of the file."""
     lines, position, last = 0, 0, b""
     starts: list[int] = []
     for piece in _pieces(path):
         if not position:
             starts.append(len(BYTE_ORDER_MARK) if piece.startswith(BYTE_ORDER_MARK) else 0)
         ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == ord("\n"))
-        # The line after newline j, counted from 0 in the whole file, is line j + 1.
+        # The line after newline j, counted from 0 in the complete file, is line j + 1.
         starts += (position + ends[-(lines + 1) % _BLOCK :: _BLOCK] + 1).tolist()
         lines, position, last = lines + len(ends), position + len(piece), piece[-1:]
     if last != b"\n" and position > starts[0]:
         lines += 1
     elif lines % _BLOCK == 0:
-        starts.pop()  # a final newline ends the last line and starts none
+        starts.pop()  # a final newline ends the last line and starts no other
     return lines, [*starts, position]
 
 
 def _decoded(data: bytes, path: str | pathlib.Path, first: int) -> list[str]:
-    """The lines of `data`, which begins with line `first` of the file at `path`, counted from 0."""
+    """Decodes the lines of `data`, which starts with line `first` of the file at `path`, counted from 0."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -152,6 +152,6 @@ def _decoded(data: bytes, path: str | pathlib.Path, first: int) -> list[str]:
             f"{path}:{line}: not UTF-8: byte {data[error.start]:#04x} at byte {column} of the line"
         ) from error
     lines = text.split("\n")
-    if lines[-1] == "":  # a final newline ends the last line and starts none
+    if lines[-1] == "":  # a final newline ends the last line and starts no other
         lines.pop()
     return [line.removesuffix("\r") for line in lines]

@@ -1,4 +1,4 @@
-"""Corpora of TensorFlow Datasets, read as `tfds.data_source` does, from array_record files, without TensorFlow."""
+"""Corpora of TensorFlow Datasets, read from array_record files like `tfds.data_source`, without TensorFlow."""
 
 import contextlib
 import fcntl
@@ -13,22 +13,22 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-from transformer.data.fingerprint import excerpt
-from transformer.data.pairs import LazyPairs, Pair, first
+from transformer.data.fingerprint import sample_fingerprint
+from transformer.data.pairs import LazyPairs, Pair, first_pairs
 from transformer.data.sources import multi30k
-from transformer.data.sources.network import unreachable
+from transformer.data.sources.network import connection_error
 from transformer.spec import DataSpec
 
-_NAMES_SHOWN = 8  # in a message
-# The public files call it val, most of TFDS and this project's default call it validation.
+_NAMES_SHOWN = 8  # file names in an error message
+# The public files are named val; most of TFDS and the default of this codebase use validation.
 _MULTI30K_ALIASES = {"validation": "val"}
 
 
 class TfdsCorpus:
-    """A TFDS dataset with the features "fr" and "en", downloaded and prepared when its first split is asked for."""
+    """A TFDS dataset with the features "fr" and "en", downloaded and prepared on first access to a split."""
 
     def __init__(self, spec: DataSpec) -> None:
-        """Finds the dataset's builder; raises ValueError naming data.name when there is none of this language pair."""
+        """Finds the builder; raises ValueError naming data.name if there is none for this language pair."""
         self._spec = spec
         self._builder = _builder(spec)
         languages = [str(name) for name in cast(Any, self._builder.info.features or ())]
@@ -39,13 +39,13 @@ class TfdsCorpus:
             )
 
     def split(self, name: str) -> Sequence[Pair]:
-        """The pairs of a split; one of TFDS's slices, such as "train[:1%]", is a split too."""
-        pairs = self.lazily(name)
-        # Decoding a record takes 60 µs, and training visits each pair twice; this dataset is small enough to keep.
+        """Returns the pairs of a split, or of a TFDS slice such as "train[:1%]"."""
+        pairs = self.lazy_split(name)
+        # Decoding a record takes 60 µs, and training reads each pair twice; this dataset fits into memory.
         return list(pairs) if self._is_multi30k else pairs
 
-    def lazily(self, name: str, places: pathlib.Path | None = None) -> LazyPairs:
-        """The same pairs, made when asked for."""
+    def lazy_split(self, name: str, cache: pathlib.Path | None = None) -> LazyPairs:
+        """Returns the same pairs as a lazy sequence."""
         base, bracket, part = name.partition("[")
         if self._is_multi30k:
             base = _MULTI30K_ALIASES.get(base, base)
@@ -53,38 +53,38 @@ class TfdsCorpus:
                 raise ValueError(f"multi30k has no split {base!r}; it has {', '.join(multi30k.SPLITS)}")
         if not self._is_ready(base):
             with _one_at_a_time(pathlib.Path(self._builder.data_path)):
-                self._builder = _builder(self._spec)  # another process may have prepared it meanwhile
+                self._builder = _builder(self._spec)  # another process may have prepared it in the meantime
                 if not self._is_ready(base):
                     self._prepare(base)
         self._check_split(base)
         records = _Records(self._spec, base + bracket + part, self._builder)
-        pairs = first(
+        pairs = first_pairs(
             LazyPairs(len(records), records), self._spec.train_pairs if name == self._spec.train_split else None, name
         )
         return cast(LazyPairs, pairs)
 
-    def identity(self, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
-        """The dataset's name and version, and what some of its pairs are."""
-        pairs = self.lazily(name)
-        return {"source": "tfds", "name": self._builder.info.full_name, **excerpt(pairs, self._spec)}
+    def fingerprint(self, name: str, previous: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the dataset's name and version, and the hash of a sample of its pairs."""
+        pairs = self.lazy_split(name)
+        return {"source": "tfds", "name": self._builder.info.full_name, **sample_fingerprint(pairs, self._spec)}
 
     @property
     def _is_multi30k(self) -> bool:
         return isinstance(self._builder, multi30k.Multi30k)
 
     def _is_ready(self, split: str) -> bool:
-        """Whether nothing needs to be prepared; multi30k, unlike others, may have been prepared without some split."""
+        """Returns whether the split is prepared; multi30k, unlike others, may be prepared without some splits."""
         prepared = pathlib.Path(self._builder.data_path).exists()
         return prepared and (split in self._builder.info.splits or not self._is_multi30k)
 
     def _check_split(self, split: str) -> None:
         known = self._builder.info.splits
         if split not in known:
-            hint = f": {multi30k.advice((split,))}" if self._is_multi30k else ""
+            hint = f": {multi30k.download_instructions((split,))}" if self._is_multi30k else ""
             raise ValueError(f"{self._builder.info.full_name} has no split {split!r}; it has {', '.join(known)}{hint}")
 
     def _prepare(self, split: str) -> None:
-        """Downloads and converts the dataset; raises ValueError or FileNotFoundError that says what to do."""
+        """Downloads and converts the dataset; raises ValueError or FileNotFoundError with a remedy."""
         raw = pathlib.Path(self._spec.raw_directory) if self._spec.raw_directory else None
         if raw and not raw.is_dir():
             raise FileNotFoundError(f"data.raw_directory: {raw}: no such folder")
@@ -95,10 +95,10 @@ class TfdsCorpus:
         try:
             if self._is_multi30k:
                 _check_multi30k(raw, split, prepared)
-                tfds.disable_progress_bar()  # it takes a second
+                tfds.disable_progress_bar()  # preparation takes a second
             else:
                 _check_network(self._builder, raw)
-            with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; a program's output is its own
+            with contextlib.redirect_stdout(sys.stderr):  # TFDS prints to stdout, which belongs to the program
                 self._builder.download_and_prepare(download_config=config)
         except ImportError as error:
             raise ValueError(
@@ -113,7 +113,7 @@ class TfdsCorpus:
 
 
 class _Records:
-    """Makes pairs of the records of a split; when it is pickled, another process opens the dataset for itself."""
+    """Reads pairs from the records of a split; when unpickled, another process opens the dataset itself."""
 
     def __init__(self, spec: DataSpec, split: str, builder: Any) -> None:
         self._spec, self._split = spec, split
@@ -140,37 +140,37 @@ def _records(spec: DataSpec, split: str) -> _Records:
 
 
 def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
-    where = {"data_dir": spec.directory or None, "file_format": "array_record"}
+    options = {"data_dir": spec.directory or None, "file_format": "array_record"}
     if re.fullmatch(r"multi30k(:\d.*)?", spec.name):
-        return multi30k.Multi30k(**where)
+        return multi30k.Multi30k(**options)
     import tensorflow_datasets.translate  # noqa: F401  (registers the WMT builders)
 
     try:
-        return tfds.builder(spec.name, **where)
-    except DatasetNotFoundError as error:  # whose text lists every dataset there is
+        return tfds.builder(spec.name, **options)
+    except DatasetNotFoundError as error:  # its message lists all datasets
         raise ValueError(
             f"data.name: TFDS has no dataset {spec.name!r}; it has, for example, multi30k and wmt14_translate/fr-en"
         ) from error
     except (ValueError, ImportError) as error:
         if "File format is already set" in str(error):
             raise ValueError(
-                f"data.directory: {spec.name} is prepared there in a format other than array_record, which cannot be "
-                "read without TensorFlow; name another folder"
+                f"data.directory: {spec.name} is prepared there in a format other than array_record, which needs "
+                "TensorFlow to read; name another folder"
             ) from error
         raise ValueError(f"data.name: TFDS cannot open {spec.name!r}: {_one_line(error)}") from error
 
 
 def _check_multi30k(raw: pathlib.Path | None, split: str, prepared: list[str]) -> None:
-    """Raises when `raw`, if given, has not the files of `split` and of what is prepared already, which is made anew."""
+    """Raises if `raw` is given and lacks files of `split` or of a prepared split, which is prepared again."""
     if raw is None:
         return
-    found = multi30k.available_splits(raw)
-    if split not in found:
-        names = " and ".join(multi30k.files_of(split))
+    available = multi30k.available_splits(raw)
+    if split not in available:
+        names = " and ".join(multi30k.file_names(split))
         raise FileNotFoundError(
             f"data.raw_directory: {raw} has no files of split {split!r}: put {names} from {multi30k.URL} there"
         )
-    if lost := [name for name in prepared if name not in found]:
+    if lost := [name for name in prepared if name not in available]:
         raise ValueError(
             f"data.raw_directory: {raw} has no files of {', '.join(lost)}, which is prepared already; "
             "put the files of all splits into one folder, or name another data.directory"
@@ -178,7 +178,7 @@ def _check_multi30k(raw: pathlib.Path | None, split: str, prepared: list[str]) -
 
 
 def _check_network(builder: tfds.core.DatasetBuilder, raw: pathlib.Path | None) -> None:
-    """Raises ValueError when a file must be downloaded and its server does not answer (TFDS tries for minutes)."""
+    """Raises ValueError if a file must be downloaded and its server does not answer (TFDS retries for minutes)."""
     downloads = pathlib.Path(builder.data_dir_root) / "downloads"
     cached = {url for info in downloads.glob("*.INFO") for url in json.loads(info.read_text()).get("urls", ())}
     missing = {
@@ -187,7 +187,7 @@ def _check_network(builder: tfds.core.DatasetBuilder, raw: pathlib.Path | None) 
         if url not in cached and not ((raw or downloads / "manual") / name).exists()
     }
     url = next(iter(missing), None)
-    if url and (reason := unreachable(url)):
+    if url and (reason := connection_error(url)):
         names = list(missing.values())
         more = f" and {len(names) - _NAMES_SHOWN} more files" if len(names) > _NAMES_SHOWN else ""
         raise ValueError(
@@ -197,12 +197,12 @@ def _check_network(builder: tfds.core.DatasetBuilder, raw: pathlib.Path | None) 
 
 
 def _downloads_of(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
-    """URL → file name of what a builder downloads, as far as one can know without running it."""
+    """Returns URL → file name of a builder's downloads, as far as is known without running it."""
     names = {url: info.filename or url for url, info in (builder.url_infos or {}).items()}
     subsets = getattr(builder, "subsets", None)
     if subsets is None:
         return names
-    # A WMT builder's checksums are those of all its language pairs; which files belong to one, its tables say.
+    # The checksums of a WMT builder cover all language pairs; its tables list the files of one pair.
     from tensorflow_datasets.translate.wmt import DATASET_MAP
 
     language = cast(Any, builder.builder_config).language_pair[0]
@@ -212,7 +212,7 @@ def _downloads_of(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _one_at_a_time(data_path: pathlib.Path) -> Iterator[None]:
-    """Lets one process of this machine at a time prepare a dataset: TFDS fails when two finish the same one."""
+    """Lets one process of a machine at a time prepare a dataset: TFDS fails if two finish the same one."""
     folder = data_path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Marian's tokens: a SentencePiece model for each language, and one table from pieces to ids for both."""
+"""Marian's tokenizer: a SentencePiece model for each language, and one table from pieces to ids for both."""
 
 import functools
 import io
@@ -14,21 +14,21 @@ from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import UNK
 
 _FILES = ("source.spm", "target.spm", "vocab.json")
-_MAGIC = b"PK"  # with which a zip archive begins, and no SentencePiece model
+_MAGIC = b"PK"  # the first bytes of a zip archive; no SentencePiece model starts with them
 
 
 class MarianTokenizer(Tokenizer):
-    """Source text to ids by one SentencePiece model, target text by another; a piece without an id is UNK.
+    """Encodes source text with one SentencePiece model and target text with another; a piece without an id is UNK.
 
-    Ids 0 to 3 are PAD, BOS, EOS and UNK. A language code in front, ">>fra<< text", is a token, if there is one. Text is
-    normalised as these models say: it need not come back as it was.
+    Ids 0 to 3 are PAD, BOS, EOS and UNK. A leading language code, ">>fra<< text", is a token if the table has it. The
+    models normalise the text, so decoding may not restore it exactly.
     """
 
     def __init__(self, model: bytes, side: str = "source") -> None:
-        """From an archive as `pack` makes it; `side`, "source" or "target", is what it encodes.
+        """Loads an archive written by `pack`, to encode text of `side`, "source" or "target".
 
         Raises:
-          ValueError: it is no such archive.
+          ValueError: `model` is not such an archive.
         """
         self._model, self._side = model, side
         try:
@@ -43,11 +43,13 @@ class MarianTokenizer(Tokenizer):
 
     @classmethod
     def pack(cls, source: bytes, target: bytes, ids: Mapping[str, int]) -> Self:
-        """The tokenizer of two serialised SentencePiece models and a table from pieces to our ids."""
+        """Creates a tokenizer from two serialised SentencePiece models and a table from pieces to ids."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in zip(_FILES, (source, target, json.dumps(ids, ensure_ascii=False)), strict=True):
-                archive.writestr(zipfile.ZipInfo(name), content)  # without the time: equal files, equal fingerprint
+                archive.writestr(
+                    zipfile.ZipInfo(name), content
+                )  # without the time, so that equal content has an equal fingerprint
         return cls(buffer.getvalue())
 
     def __reduce__(self) -> tuple[type[Self], tuple[bytes, str]]:  # type: ignore[override]
@@ -55,12 +57,12 @@ class MarianTokenizer(Tokenizer):
 
     @property
     def models(self) -> tuple[bytes, bytes]:
-        """The SentencePiece models of source and target, serialised."""
+        """The serialised SentencePiece models of source and target."""
         return self._models
 
     @property
-    def of_target(self) -> Tokenizer:
-        """The same vocabulary, encoding target text."""
+    def for_target(self) -> Tokenizer:
+        """The tokenizer of target text, with the same vocabulary."""
         return self._of_target
 
     @functools.cached_property
@@ -69,42 +71,44 @@ class MarianTokenizer(Tokenizer):
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids; some may have no piece."""
+        """The number of ids; some may have no piece."""
         return max(self._ids.values()) + 1
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`, without BOS and EOS."""
+        """Returns the ids of `text`, without BOS and EOS."""
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str], threads: int = -1) -> list[list[int]]:
-        """`encode` of each text, by a number of threads, or on all cores."""
-        parts = [self._code(text) for text in texts]
-        found = self._processor.encode([rest for _, rest in parts], out_type=str, num_threads=threads)
+        """Encodes each text, with `threads` threads (-1: one per core)."""
+        split_texts = [self._split_code(text) for text in texts]
+        texts_pieces = self._processor.encode([rest for _, rest in split_texts], out_type=str, num_threads=threads)
         return [
             [self._ids.get(piece, UNK) for piece in (*code, *pieces)]
-            for (code, _), pieces in zip(parts, found, strict=True)
+            for (code, _), pieces in zip(split_texts, texts_pieces, strict=True)
         ]
 
-    def _code(self, text: str) -> tuple[tuple[str, ...], str]:
-        """A language code in front of a text, and the rest."""
+    def _split_code(self, text: str) -> tuple[tuple[str, ...], str]:
+        """Splits a text into a leading language code and the rest."""
         end = text.find("<<") + 2
         if text.startswith(">>") and end > 2 and text[:end] in self._ids:
             return (text[:end],), text[end:]
         return (), text
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
-        # PAD, BOS and EOS come before UNK.
-        kept = ["⁇" if token == UNK else self._pieces.get(token, "") for token in self._up_to_eos(ids) if token >= UNK]
-        return self._decoder.decode_pieces(kept).replace("▁", " ").strip()
+        """Returns the text of `ids` up to the first EOS, without PAD and BOS; raises ValueError for an invalid id."""
+        # The ids of PAD, BOS and EOS are less than UNK.
+        pieces = [
+            "⁇" if token == UNK else self._pieces.get(token, "") for token in self._up_to_eos(ids) if token >= UNK
+        ]
+        return self._decoder.decode_pieces(pieces).replace("▁", " ").strip()
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """The piece of every id, special symbols included, for labels and tables."""
+        """Returns the piece of every id, special symbols included, for labels and tables."""
         return [self._pieces.get(int(token), "") for token in ids]
 
 
 def load_tokenizer(path: str | pathlib.Path) -> Tokenizer:
-    """Reads what either kind of tokenizer wrote; raises FileNotFoundError or ValueError naming the path."""
+    """Reads a tokenizer of either class; raises FileNotFoundError or ValueError naming the path."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such tokenizer model")

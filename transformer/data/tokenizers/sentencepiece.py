@@ -15,14 +15,15 @@ from typing import Any, Self, cast
 
 import sentencepiece
 
-from transformer.data.pairs import Pair, sampled
-from transformer.data.tokenizers.normalization import rules
+from transformer import atomic_file
+from transformer.data.pairs import Pair, sample
+from transformer.data.tokenizers.normalization import rule_tables
 from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
 
-_QUIET = 2  # SentencePiece's log level "errors only"; its progress report is of no use to a user
-_LONGEST_SENTENCE = 1 << 20  # bytes; SentencePiece leaves longer ones out of its training without a word
-# The model file records the number of threads, and the unigram trainer sums its counts thread by thread: a number taken
-# from the machine would give another model on another machine.
+_QUIET = 2  # SentencePiece's log level "errors only"
+_LONGEST_SENTENCE = 1 << 20  # bytes; SentencePiece silently ignores longer sentences in training
+# The model file records the number of threads, and the unigram trainer sums its counts by thread: with the number of
+# cores, the model would depend on the machine.
 _THREADS = 16
 _ERRORS = (
     (
@@ -39,7 +40,7 @@ _ERRORS = (
 
 @contextlib.contextmanager
 def _rules(uncased: bool) -> Iterator[dict[str, Any]]:
-    """SentencePiece's arguments for how text is normalised, as long as the files that they name are needed."""
+    """Yields SentencePiece's normalization arguments; the files that they name exist within the context."""
     if not uncased:
         yield {"normalization_rule_name": "identity"}
         return
@@ -47,36 +48,36 @@ def _rules(uncased: bool) -> Iterator[dict[str, Any]]:
         files = {
             f"{when}_rule_tsv": pathlib.Path(folder) / f"{when}.tsv" for when in ("normalization", "denormalization")
         }
-        for file, table in zip(files.values(), rules(), strict=True):
+        for file, table in zip(files.values(), rule_tables(), strict=True):
             file.write_text(table, encoding="ascii")
         yield {"normalization_rule_name": "uncased"} | {name: str(file) for name, file in files.items()}
 
 
 def _without_paths(model: bytes) -> bytes:
-    """A serialised model without the names of the files that its rules were read from: they differ each time."""
-    from sentencepiece import sentencepiece_model_pb2  # lazily: nothing else here needs protobuf
+    """Returns a serialised model without the names of its rule files, which differ each time."""
+    from sentencepiece import sentencepiece_model_pb2  # a late import: nothing else in this file needs protobuf
 
-    found = cast(Any, sentencepiece_model_pb2).ModelProto.FromString(model)  # a class that is made when it is imported
-    for rules_of in (found.normalizer_spec, found.denormalizer_spec):
-        rules_of.ClearField("normalization_rule_tsv")
-    return found.SerializeToString(deterministic=True)
+    proto = cast(Any, sentencepiece_model_pb2).ModelProto.FromString(model)  # a class created at import
+    for normalizer in (proto.normalizer_spec, proto.denormalizer_spec):
+        normalizer.ClearField("normalization_rule_tsv")
+    return proto.SerializeToString(deterministic=True)
 
 
 class Tokenizer:
     """Text to token ids and back; ids 0 to 3 are PAD, BOS, EOS and UNK.
 
-    Text is not normalised (no Unicode composition, no case folding, spaces kept, a double one too), so that
-    `decode(encode(text)) == text` for text of characters that the training text contains. Any other character becomes
-    UNK and comes back as "⁇". U+2581 "▁", SentencePiece's own sign for a space, comes back as a space. A vocabulary
-    that was learnt `uncased` has rules of its own (uncased.py): text comes back in lower case.
+    Text is not normalised: no Unicode composition, no case folding, and all spaces are kept. Therefore
+    `decode(encode(text)) == text` for text whose characters occur in the training text. Other characters become UNK and
+    are decoded as "⁇". U+2581 "▁", SentencePiece's symbol for a space, is decoded as a space. A vocabulary trained with
+    `uncased` has normalization rules (normalization.py): text is decoded in lower case.
     """
 
     def __init__(self, model: bytes) -> None:
-        """From a serialised SentencePiece model; raises ValueError if it is none, or has other special ids."""
+        """Loads a serialised SentencePiece model; raises ValueError if it is invalid or has other special ids."""
         self._model = model
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
-            self._processor.LoadFromSerializedProto(model)  # unlike the constructor it also refuses an empty one
+            self._processor.LoadFromSerializedProto(model)  # unlike the constructor, this also rejects an empty model
         except RuntimeError as error:
             raise ValueError("not a SentencePiece model") from error
         special = tuple(getattr(self._processor, f"{name}_id")() for name in ("pad", "bos", "eos", "unk"))
@@ -84,13 +85,13 @@ class Tokenizer:
             raise ValueError(f"ids of pad, bos, eos and unk are {special}, not {(PAD, BOS, EOS, UNK)}")
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int, model_type: str, uncased: bool = False) -> Self:
-        """A vocabulary of `vocab_size` pieces, special symbols included, learnt from `texts`; deterministic.
+    def train_from_texts(cls, texts: Iterable[str], vocab_size: int, model_type: str, uncased: bool = False) -> Self:
+        """Trains a vocabulary of `vocab_size` pieces, special symbols included.
 
-        It does not depend on their order. A character outside of them is UNK.
+        The result is deterministic and does not depend on the order of `texts`.
 
         Raises:
-          ValueError: the texts support no vocabulary of this size (the message says which they do), or are all empty.
+          ValueError: the texts do not support this vocabulary size (the message gives the limit), or all are empty.
         """
         model = io.BytesIO()
         try:
@@ -123,14 +124,14 @@ class Tokenizer:
         return cls(_without_paths(model.getvalue()) if uncased else model.getvalue())
 
     @classmethod
-    def learnt(cls, pairs: Sequence[Pair], spec: DataSpec) -> Self:
-        """The vocabulary of a training split, the same in both directions; raises what `train` raises."""
-        texts = (text for pair in sampled(pairs, max(1, spec.vocab_sentences // 2)) for text in pair)
-        return cls.train(texts, spec.vocab_size, spec.tokenizer, spec.uncased)
+    def train(cls, pairs: Sequence[Pair], spec: DataSpec) -> Self:
+        """Trains the vocabulary of a training split, the same in both directions; raises as `train_from_texts`."""
+        texts = (text for pair in sample(pairs, max(1, spec.vocab_sentences // 2)) for text in pair)
+        return cls.train_from_texts(texts, spec.vocab_size, spec.tokenizer, spec.uncased)
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> Self:
-        """Reads what `save` wrote; raises FileNotFoundError or ValueError naming the path."""
+        """Reads a model that `save` wrote; raises FileNotFoundError or ValueError naming the path."""
         path = pathlib.Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such tokenizer model")
@@ -140,29 +141,25 @@ class Tokenizer:
             raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Writes the model; SentencePiece's own programs read it too."""
-        # Under another name first: a file that was cut off would be taken for the run's vocabulary.
-        path = pathlib.Path(path)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(self._model)
-        temporary.replace(path)
+        """Writes the model atomically, in SentencePiece's format."""
+        atomic_file.write(pathlib.Path(path), self._model)
 
     def __reduce__(self) -> tuple[type[Self], tuple[bytes]]:
         return type(self), (self._model,)
 
     @property
     def models(self) -> tuple[bytes, bytes]:
-        """The SentencePiece models of source and target, serialised: one and the same."""
+        """The serialised SentencePiece models of source and target, which are the same."""
         return self._model, self._model
 
     @property
-    def of_target(self) -> "Tokenizer":
-        """What encodes the target side: itself."""
+    def for_target(self) -> "Tokenizer":
+        """The tokenizer of target text: the same object."""
         return self
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces, the four special symbols included."""
+        """The number of pieces, the four special symbols included."""
         return self._processor.get_piece_size()
 
     @property
@@ -171,31 +168,31 @@ class Tokenizer:
         return hashlib.sha256(self._model).hexdigest()
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`, without BOS and EOS."""
+        """Returns the ids of `text`, without BOS and EOS."""
         return self._processor.encode(text)
 
     def encode_batch(self, texts: Sequence[str], threads: int = -1) -> list[list[int]]:
-        """`encode` of each text, by a number of threads, or on all cores."""
+        """Encodes each text, with `threads` threads (-1: one per core)."""
         return self._processor.encode(list(texts), num_threads=threads)
 
-    def spelled(self, words: Sequence[str]) -> list[str]:
-        """Each word as its pieces spell it: what is left of it after the vocabulary's rules, such as `uncased`."""
+    def normalize(self, words: Sequence[str]) -> list[str]:
+        """Returns each word after the vocabulary's normalization, as its pieces spell it."""
         return [self._processor.normalize(word).replace("▁", " ").strip() for word in words]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids` up to the first EOS, PAD and BOS left out; raises ValueError for an id out of range."""
-        return self._processor.decode(self._up_to_eos(ids))  # which drops PAD and BOS itself
+        """Returns the text of `ids` up to the first EOS, without PAD and BOS; raises ValueError for an invalid id."""
+        return self._processor.decode(self._up_to_eos(ids))  # decode drops PAD and BOS
 
     def _up_to_eos(self, ids: Iterable[int]) -> list[int]:
-        kept, size = [], self.vocab_size
+        up_to_eos, size = [], self.vocab_size
         for token in map(int, ids):
             if token == EOS:
                 break
             if not 0 <= token < size:
                 raise ValueError(f"token id {token} is not in [0, {size})")
-            kept.append(token)
-        return kept
+            up_to_eos.append(token)
+        return up_to_eos
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """The piece of every id, special symbols included, for labels and tables."""
+        """Returns the piece of every id, special symbols included, for labels and tables."""
         return [self._processor.id_to_piece(int(token)) for token in ids]

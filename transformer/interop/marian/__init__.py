@@ -1,1 +1,1 @@
-"""Hugging Face's MarianMTModel, the form of the OPUS-MT models: settings, parameters, and the folder of both."""
+"""Hugging Face's MarianMTModel, the format of the OPUS-MT models: settings, parameters and folder."""

@@ -1,4 +1,4 @@
-"""The folder of a Marian model, as `transformers` reads and writes it."""
+"""Reads and writes the folder of a Marian model in the format of `transformers`."""
 
 import json
 import pathlib
@@ -13,15 +13,15 @@ from transformer.spec import DecodeSpec, ModelSpec
 _WEIGHTS = "model.safetensors"
 
 
-class Found(NamedTuple):
+class MarianModel(NamedTuple):
     """A Marian model.
 
     Attributes:
-      settings: what `ModelSpec` has to say, by name.
-      arrays: its parameters, by Marian's names.
-      row_V: which of its token ids each of ours is: `parameters.rows`.
-      pieces: of our ids.
-      source_model: SentencePiece's model of the source language, serialised.
+      settings: fields of `ModelSpec` by name.
+      arrays: parameters by Marian's names.
+      row_V: Marian's token id of each of our ids; see `parameters.token_map`.
+      pieces: by our ids.
+      source_model: serialised SentencePiece model of the source language.
       target_model: of the target language.
     """
 
@@ -43,23 +43,23 @@ def write(
     sentencepiece: tuple[bytes, bytes],
     languages: tuple[str, str],
 ) -> None:
-    """Writes a model into a folder that is there.
+    """Writes a model to an existing folder.
 
     Args:
       path: the folder.
-      params: by name, parts joined by dots.
-      model: settings of the model, which `settings.refuse` has let pass.
+      params: flat parameters; `safetensors.flatten`.
+      model: settings of the model that pass `settings.check_expressible`.
       decode: settings of the search.
-      length: symbols of the longest sentence that is to be expected.
+      length: expected maximum number of tokens of a sentence.
       pieces: of the vocabulary, by id.
       sentencepiece: serialised SentencePiece models of source and target language.
-      languages: codes of both.
+      languages: codes of source and target language.
     """
-    from safetensors.numpy import save  # here, where the extra is needed
+    from safetensors.numpy import save  # local: an optional dependency
 
     texts = {
-        "config.json": settings.config(model, len(pieces), length),
-        "generation_config.json": settings.generation(decode, length),
+        "config.json": settings.model_config(model, len(pieces), length),
+        "generation_config.json": settings.generation_config(decode, length),
         "tokenizer_config.json": settings.tokenizer_config(*languages, length),
         "vocab.json": {piece: token for token, piece in enumerate(pieces)},
     }
@@ -68,46 +68,47 @@ def write(
         (path / name).write_text(text + "\n", encoding="utf-8")
     for name, serialised in zip(("source.spm", "target.spm"), sentencepiece, strict=True):
         (path / name).write_bytes(serialised)
-    (path / _WEIGHTS).write_bytes(save(parameters.exported(params, model), metadata={"format": "pt"}))
+    (path / _WEIGHTS).write_bytes(save(parameters.to_marian(params, model), metadata={"format": "pt"}))
 
 
-def read(path: pathlib.Path) -> Found:
+def read(path: pathlib.Path) -> MarianModel:
     """Reads a model.
 
     Raises:
       FileNotFoundError: a file is missing.
-      ValueError: what is there is no Marian model, or one that no settings express.
+      ValueError: the folder does not hold a Marian model, or holds one that no settings express.
     """
     from safetensors.numpy import load_file
 
-    config, vocabulary = (_json(path / name) for name in ("config.json", "vocab.json"))
+    config, vocabulary = (_read_json(path / name) for name in ("config.json", "vocab.json"))
     try:
-        wanted = settings.needed(config)
-        row_V, pieces = _vocabulary(config, vocabulary)
+        model_settings = settings.model_settings(config)
+        row_V, pieces = _token_map(config, vocabulary)
     except ValueError as error:
         raise ValueError(f"{path / 'config.json'}: {error}") from error
     if (path / "target_vocab.json").exists():
         raise ValueError(f"{path}: has a target_vocab.json; this project has one vocabulary for both languages")
     _require(path / _WEIGHTS)
     arrays = load_file(path / _WEIGHTS)
-    wanted["output_bias"] = bool(np.any(arrays.get(parameters.BIAS, 0))) or -1 in row_V
+    model_settings["output_bias"] = bool(np.any(arrays.get(parameters.BIAS, 0))) or -1 in row_V
     spm = [_require(path / name).read_bytes() for name in ("source.spm", "target.spm")]
-    return Found(wanted, arrays, row_V, pieces, *spm)
+    return MarianModel(model_settings, arrays, row_V, pieces, *spm)
 
 
-def _vocabulary(config: Mapping[str, Any], token_of: Mapping[str, int]) -> tuple[np.ndarray, list[str]]:
+def _token_map(config: Mapping[str, Any], token_of: Mapping[str, int]) -> tuple[np.ndarray, list[str]]:
+    """Returns row_V and the pieces by our ids; a token that Marian does not have gets a placeholder."""
     size = config.get("vocab_size", 0)
     ids = {name: config.get(f"{name}_token_id", -1) for name in ("pad", "decoder_start", "eos")}
     ids["unk"] = token_of.get("<unk>", -1)
     for name, token in ids.items():
         if not 0 <= token < size:
-            raise ValueError(f"the id of {name} is {token}, which is none of {size} tokens")
-    row_V = parameters.rows(size, ids["pad"], ids["decoder_start"], ids["eos"], ids["unk"])
+            raise ValueError(f"the id of {name} is {token}, outside the vocabulary of {size} tokens")
+    row_V = parameters.token_map(size, ids["pad"], ids["decoder_start"], ids["eos"], ids["unk"])
     piece_of = {token: piece for piece, token in token_of.items()}
     return row_V, [piece_of.get(int(row), f"<none{token}>") for token, row in enumerate(row_V)]
 
 
-def _json(path: pathlib.Path) -> dict[str, Any]:
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
         return json.loads(_require(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -118,7 +119,7 @@ def _require(path: pathlib.Path) -> pathlib.Path:
     if not path.is_file():
         older = path.with_name("pytorch_model.bin")
         hint = (
-            "; transformers makes it of pytorch_model.bin: MarianMTModel.from_pretrained(DIR).save_pretrained(DIR)"
+            "; transformers converts pytorch_model.bin: MarianMTModel.from_pretrained(DIR).save_pretrained(DIR)"
             if path.name == _WEIGHTS and older.exists()
             else ""
         )

@@ -1,8 +1,8 @@
-"""Which parameter of Marian is which of ours, and in what order its numbers stand.
+"""Converts parameters between Marian's names, layout and channel order and ours.
 
-Marian's matrices are the transposes of ours. Its sinusoids have all sines first and then all cosines, where ours follow
-the paper and interleave them: so a vector of Marian's width is one of ours in another order, and every parameter with
-an axis of the model's width has that axis reordered. All else stays, and so do the logits.
+Marian's matrices are the transposes of ours. Its sinusoids are all sines and then all cosines; ours interleave them, as
+in the paper. So the channels of a vector of width D are permuted, and the conversion permutes every axis of width D.
+Everything else is equal, and so are the logits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ import numpy as np
 
 from transformer.spec import BOS, EOS, PAD, UNK, ModelSpec
 
-Arrays = dict[str, np.ndarray]  # by name; of ours, the parts of the name joined by dots
+Arrays = dict[str, np.ndarray]  # by name; our names are paths with dots
 
 BIAS = "final_logits_bias"
-# A word that Marian does not have: no output is one, and the loss with label smoothing stays finite.
-_NEVER = -100.0
+# Output bias of a token that Marian does not have: it is never an output, and label smoothing keeps a finite loss.
+_ABSENT_BIAS = -100.0
 
 _LINEAR = {"q_proj": "to_query", "k_proj": "to_key", "v_proj": "to_value", "out_proj": "to_output"}
 _ATTENTION = {"self_attn": "self_attention", "encoder_attn": "cross_attention"}
@@ -29,12 +29,12 @@ _UNTIED = (
 
 
 class Pairing(NamedTuple):
-    """One parameter under both names.
+    """The two names of a parameter.
 
     Attributes:
       theirs: its name in Marian.
-      ours: its name here.
-      axes: of ours; D is the model's width, in Marian's order there; V is the vocabulary.
+      ours: its name in this codebase.
+      axes: of our array; D is the model's width, whose channels Marian permutes; V is the vocabulary.
     """
 
     theirs: str
@@ -43,9 +43,9 @@ class Pairing(NamedTuple):
 
 
 def pairings(spec: ModelSpec) -> Iterator[Pairing]:
-    """All parameters of a model that Marian can express, the output's biases left out."""
+    """Yields all parameters of a model that Marian can express, except the output's biases."""
     for theirs, ours in _TIED if spec.tie_embeddings else _UNTIED:
-        # With biases, the output is a table and its biases.
+        # An output with biases is a module with a table and biases.
         biased = spec.output_bias and ours.startswith("output.")
         yield Pairing(theirs, ours.replace("output.", "output.embedding.") if biased else ours, "VD")
     stacks = (("encoder", spec.encoder_layers, 1), ("decoder", spec.decoder_layers, 2))
@@ -57,9 +57,9 @@ def pairings(spec: ModelSpec) -> Iterator[Pairing]:
 
 def _layer(attentions: int) -> Iterator[tuple[str, str, str]]:
     for theirs, ours in list(_ATTENTION.items())[:attentions]:
-        for projection, own in _LINEAR.items():
-            axes = "HD" if own == "to_output" else "DH"
-            yield from _linear(f"{theirs}.{projection}", f"{ours}.{own}", axes)
+        for their_linear, our_linear in _LINEAR.items():
+            axes = "HD" if our_linear == "to_output" else "DH"
+            yield from _linear(f"{theirs}.{their_linear}", f"{ours}.{our_linear}", axes)
         yield from _norm(f"{theirs}_layer_norm", f"{ours}_sublayer.norm")
     yield from _linear("fc1", "feed_forward.inner", "DF")
     yield from _linear("fc2", "feed_forward.outer", "FD")
@@ -76,29 +76,29 @@ def _norm(theirs: str, ours: str) -> Iterator[tuple[str, str, str]]:
     yield f"{theirs}.bias", f"{ours}.bias_D", "D"
 
 
-def order(d_model: int) -> np.ndarray:
-    """Where each of Marian's channels stands among ours: first the even ones, sines, then the odd ones, cosines."""
+def channel_order(d_model: int) -> np.ndarray:
+    """Returns the index of each Marian channel among ours: first the even ones, sines, then the odd ones, cosines."""
     return np.concatenate([np.arange(0, d_model, 2), np.arange(1, d_model, 2)])
 
 
 def sinusoids(positions: int, d_model: int) -> np.ndarray:
-    """Marian's table of positions, float32."""
+    """Returns Marian's position table, float32 [positions, D]."""
     channel = np.arange(d_model)
     angle = np.arange(positions)[:, None] / 10000.0 ** ((channel - channel % 2) / d_model)[None, :]
-    return np.where(channel % 2 == 0, np.sin(angle), np.cos(angle))[:, order(d_model)].astype(np.float32)
+    return np.where(channel % 2 == 0, np.sin(angle), np.cos(angle))[:, channel_order(d_model)].astype(np.float32)
 
 
 def _is_matrix(pairing: Pairing) -> bool:
     return pairing.ours.endswith(".kernel")
 
 
-def exported(params: Mapping[str, np.ndarray], spec: ModelSpec) -> Arrays:
-    """Our parameters, by name, as Marian's, float32 by name.
+def to_marian(params: Mapping[str, np.ndarray], spec: ModelSpec) -> Arrays:
+    """Converts our flat parameters to Marian's, float32 by name.
 
-    The caller has made sure by `settings.refuse` that there is such a model. Token ids stay what they are.
+    `spec` must pass `settings.check_expressible`. Token ids do not change.
     """
     theirs: Arrays = {}
-    width = order(spec.d_model)
+    width = channel_order(spec.d_model)
     for pairing in pairings(spec):
         array = np.asarray(params[pairing.ours], np.float32)
         if "D" in pairing.axes:
@@ -110,20 +110,20 @@ def exported(params: Mapping[str, np.ndarray], spec: ModelSpec) -> Arrays:
     return theirs
 
 
-def imported(theirs: Mapping[str, np.ndarray], spec: ModelSpec, row_V: np.ndarray) -> dict[str, Any]:
-    """Marian's parameters as ours: a nested dict.
+def from_marian(theirs: Mapping[str, np.ndarray], spec: ModelSpec, row_V: np.ndarray) -> dict[str, Any]:
+    """Converts Marian's parameters to ours, a nested dict.
 
     Args:
-      theirs: by name.
-      spec: the settings of the model, and whether its output has biases.
-      row_V: as `rows` gives it.
+      theirs: Marian's parameters by name.
+      spec: settings of the model; `output_bias` tells whether its output has biases.
+      row_V: from `token_map`.
 
     Raises:
-      ValueError: a parameter is missing, has another shape, or is one that is not known; the message names it.
+      ValueError: a parameter is missing, has another shape, or is unknown; the message names it.
     """
     ours: Arrays = {}
     unused = dict(theirs)
-    width = np.argsort(order(spec.d_model))
+    width = np.argsort(channel_order(spec.d_model))
     for pairing in pairings(spec):
         if pairing.theirs not in theirs:
             raise ValueError(f"parameter {pairing.theirs} is missing")
@@ -137,42 +137,42 @@ def imported(theirs: Mapping[str, np.ndarray], spec: ModelSpec, row_V: np.ndarra
         ours[pairing.ours] = _rows(array, row_V, 0.0) if "V" in pairing.axes else np.ascontiguousarray(array)
     bias_V = np.asarray(unused.pop(BIAS, np.zeros(row_V.max() + 1)), np.float32).reshape(-1)
     if spec.output_bias:
-        ours["output.bias_V"] = _rows(bias_V, row_V, _NEVER)
-    _refuse_others(unused, theirs, spec)
+        ours["output.bias_V"] = _rows(bias_V, row_V, _ABSENT_BIAS)
+    _check_unused(unused, theirs, spec)
     return _nested(ours)
 
 
 def _check_sizes(pairing: Pairing, array: np.ndarray, spec: ModelSpec) -> None:
     sizes = {"D": spec.d_model, "F": spec.d_ff, "H": spec.d_model}
-    for axis, found in zip(pairing.axes, array.shape, strict=True):
-        if found != sizes.get(axis, found):
-            raise ValueError(f"parameter {pairing.theirs} has an axis of {found} numbers, not {sizes[axis]}")
+    for axis, size in zip(pairing.axes, array.shape, strict=True):
+        if size != sizes.get(axis, size):
+            raise ValueError(f"parameter {pairing.theirs} has an axis of size {size}, not {sizes[axis]}")
 
 
 def _rows(array: np.ndarray, row_V: np.ndarray, absent: float) -> np.ndarray:
-    """The rows of a table in our order; a row that is not there has the number `absent` throughout."""
-    found = array[np.maximum(row_V, 0)].copy()
-    found[row_V < 0] = absent
-    return found
+    """Returns the rows of a table in our order; a row that Marian does not have is filled with `absent`."""
+    rows = array[np.maximum(row_V, 0)].copy()
+    rows[row_V < 0] = absent
+    return rows
 
 
-def _refuse_others(unused: Arrays, theirs: Mapping[str, np.ndarray], spec: ModelSpec) -> None:
-    """Refuses what no pairing names, but for copies of shared embeddings and for the usual table of positions."""
+def _check_unused(unused: Arrays, theirs: Mapping[str, np.ndarray], spec: ModelSpec) -> None:
+    """Raises ValueError for parameters without a pairing, except copies of shared embeddings and sinusoids."""
     for name, array in unused.items():
         if name.endswith(".embed_positions.weight"):
             if not np.allclose(array, sinusoids(*array.shape), atol=1e-3):
-                raise ValueError(f"parameter {name}: these positions are no sinusoids; no setting expresses them")
+                raise ValueError(f"parameter {name}: these positions are not sinusoids; no setting expresses them")
         elif not (spec.tie_embeddings and name in dict(_UNTIED)):
             raise ValueError(f"parameter {name}: no setting of this project expresses it")
         elif not np.array_equal(array, theirs["model.shared.weight"]):
-            raise ValueError(f"parameter {name} differs from model.shared.weight, which config.json says it is")
+            raise ValueError(f"parameter {name} differs from model.shared.weight, although config.json shares them")
 
 
-def rows(vocabulary: int, pad: int, start: int, eos: int, unk: int) -> np.ndarray:
-    """Which of Marian's token ids each of our ids is; -1: none.
+def token_map(vocabulary: int, pad: int, start: int, eos: int, unk: int) -> np.ndarray:
+    """Returns row_V, Marian's token id of each of our ids; -1 if Marian has no such token.
 
-    PAD, BOS, EOS and UNK come first, all other tokens after them in Marian's order. Its models usually start with their
-    padding symbol: that one is our BOS then, and our PAD is a token that Marian does not have.
+    PAD, BOS, EOS and UNK come first, then all other tokens in Marian's order. Marian models usually start decoding with
+    their padding symbol. That symbol becomes our BOS, and our PAD is a token that Marian does not have.
     """
     special = {PAD: pad if pad != start else -1, BOS: start, EOS: eos, UNK: unk}
     first = [special[token] for token in sorted(special)]
@@ -183,8 +183,8 @@ def _nested(arrays: Arrays) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, array in arrays.items():
         *parents, last = name.split(".")
-        place = tree
+        parent = tree
         for part in parents:
-            place = place.setdefault(part, {})
-        place[last] = array
+            parent = parent.setdefault(part, {})
+        parent[last] = array
     return tree

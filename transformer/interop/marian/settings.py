@@ -1,16 +1,17 @@
-"""Settings that Marian can express, as its config.json and generation_config.json say them."""
+"""Converts settings to and from Marian's config.json, generation_config.json and tokenizer_config.json."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from transformer.spec import BOS, EOS, PAD, DecodeSpec, ModelSpec
 
-# All that a Marian model can be.
+# Settings that all Marian models share.
 FIXED: dict[str, Any] = {
     "architecture": "transformer",
     "norm": "post",
     "norm_kind": "layer",
     "positions": "sinusoid",
+    "score": "dot",
     "score_scale": "sqrt_d_k",
     "cross_score": "dot",
     "weights": "softmax",
@@ -20,19 +21,19 @@ FIXED: dict[str, Any] = {
     "no_residual": "",
     "feed_forward": True,
 }
-# Its activation functions, and ours; "silu" is another name of swish.
+# Marian's activation functions and ours; "silu" is another name of swish.
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "swish", "silu": "swish"}
 
-# At a length n, ((5 + n) / 6)^α grows as n^(α · n / (5 + n)) does: here at n = 20, some 15 words.
+# At length n, ((5 + n) / 6)^α grows like n^(α · n / (5 + n)). This is n / (5 + n) for n = 20, about 15 words.
 _PENALTY = 20 / (5 + 20)
 
 
 def inexpressible(spec: ModelSpec) -> list[str]:
-    """The settings that no Marian model has, each with its value and what it would have to be."""
+    """Returns the settings that no Marian model can have, each with its value and the value that Marian needs."""
     problems = [
         f"model.{name}={getattr(spec, name)!r} (Marian: {only!r})"
         for name, only in FIXED.items()
-        if getattr(spec, name) != only
+        if getattr(spec, name) not in (only, *_derived(name))
     ]
     if spec.decoder_positions not in (None, "sinusoid"):
         problems.append(f"model.decoder_positions={spec.decoder_positions!r} (Marian: 'sinusoid')")
@@ -44,19 +45,19 @@ def inexpressible(spec: ModelSpec) -> list[str]:
     return problems
 
 
-def refuse(spec: ModelSpec) -> None:
-    """Raises ValueError naming every setting that no Marian model has."""
+def check_expressible(spec: ModelSpec) -> None:
+    """Raises ValueError naming every setting that no Marian model can have."""
     if problems := inexpressible(spec):
-        raise ValueError(f"no Marian model has {', '.join(problems)}; --format=safetensors writes any model")
+        raise ValueError(f"Marian cannot express {', '.join(problems)}; --format=safetensors writes any model")
 
 
-def config(spec: ModelSpec, vocab_size: int, length: int) -> dict[str, Any]:
-    """What config.json says of a model.
+def model_config(spec: ModelSpec, vocab_size: int, length: int) -> dict[str, Any]:
+    """Returns the content of config.json for a model.
 
     Args:
-      spec: its settings.
-      vocab_size: words, special symbols included; ids are ours.
-      length: of the longest sentence that is to be expected, special symbols included.
+      spec: settings of the model.
+      vocab_size: number of tokens, special symbols included; ids are ours.
+      length: expected maximum number of tokens of a sentence, special symbols included.
     """
     return {
         "architectures": ["MarianMTModel"],
@@ -90,12 +91,12 @@ def config(spec: ModelSpec, vocab_size: int, length: int) -> dict[str, Any]:
 
 
 def length_penalty(alpha: float) -> float:
-    """The exponent of a hypothesis's length that comes closest to ((5 + length) / 6)^alpha; 0 for 0."""
+    """Returns the exponent of the length whose power is closest to ((5 + length) / 6)^alpha; 0 for 0."""
     return round(alpha * _PENALTY, 4)
 
 
-def generation(decode: DecodeSpec, length: int) -> dict[str, Any]:
-    """What generation_config.json says of a search: the beam, and outputs of at most `length` symbols, BOS included."""
+def generation_config(decode: DecodeSpec, length: int) -> dict[str, Any]:
+    """Returns generation_config.json for a search whose outputs have at most `length` tokens, BOS included."""
     return {
         "num_beams": decode.beam_size if decode.method == "beam" else 1,
         "length_penalty": length_penalty(decode.length_penalty),
@@ -111,7 +112,7 @@ def generation(decode: DecodeSpec, length: int) -> dict[str, Any]:
 
 
 def tokenizer_config(source_language: str, target_language: str, length: int) -> dict[str, Any]:
-    """What tokenizer_config.json says: BOS is a special symbol too, to be left out of text."""
+    """Returns tokenizer_config.json; BOS is a special symbol, which is not part of decoded text."""
     return {
         "tokenizer_class": "MarianTokenizer",
         "source_lang": source_language,
@@ -126,26 +127,26 @@ def tokenizer_config(source_language: str, target_language: str, length: int) ->
     }
 
 
-def needed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The model settings that a Marian's config.json stands for.
+def model_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of `ModelSpec` for the config.json of a Marian model.
 
     Raises:
-      ValueError: it is no Marian model, or one that no settings express; the message names the entry.
+      ValueError: it is not a Marian model, or no settings express it; the message names the entry.
     """
     if config.get("model_type") != "marian":
         raise ValueError(f"model_type is {config.get('model_type')!r}, not 'marian'")
     for entry in ("attention_heads", "ffn_dim"):
-        both = [config.get(f"{stack}_{entry}") for stack in ("encoder", "decoder")]
-        if both[0] != both[1]:
-            raise ValueError(f"encoder_{entry} is {both[0]} and decoder_{entry} {both[1]}; this project has one")
+        encoder, decoder = (config.get(f"{stack}_{entry}") for stack in ("encoder", "decoder"))
+        if encoder != decoder:
+            raise ValueError(f"encoder_{entry} is {encoder} and decoder_{entry} {decoder}; this project has one value")
     for entry in ("normalize_before", "normalize_embedding", "add_final_layer_norm"):
         if config.get(entry):
-            raise ValueError(f"{entry} is true; no setting of this project expresses it as Marian means it")
+            raise ValueError(f"{entry} is true; no setting of this project has the same meaning")
     if config.get("decoder_vocab_size") not in (None, config.get("vocab_size")):
         raise ValueError("vocab_size and decoder_vocab_size differ; this project has one vocabulary for both languages")
     activation = config.get("activation_function")
     if activation not in ACTIVATIONS:
-        raise ValueError(f"activation_function is {activation!r}, none of {', '.join(ACTIVATIONS)}")
+        raise ValueError(f"activation_function is {activation!r}, not one of {', '.join(ACTIVATIONS)}")
     try:
         return FIXED | {
             "d_model": config["d_model"],
@@ -161,13 +162,13 @@ def needed(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"has no {error.args[0]}") from error
 
 
-def differing(spec: ModelSpec, wanted: Mapping[str, Any]) -> list[str]:
-    """The settings of `spec` that are not what a Marian model needs them to be, by name."""
+def differing_settings(spec: ModelSpec, wanted: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the settings of `spec` that differ from those of a Marian model."""
     wanted = dict(wanted) | {"decoder_positions": "sinusoid"}
     wanted |= dict.fromkeys(("d_k", "d_v"), wanted["d_model"] // wanted["heads"])
-    # What is derived is what it has to be.
+    # None stands for the derived value, which is always the one that Marian needs.
     return [name for name, value in wanted.items() if getattr(spec, name) not in (value, *_derived(name))]
 
 
 def _derived(name: str) -> tuple[None, ...]:
-    return (None,) if name in ("decoder_positions", "d_k", "d_v") else ()
+    return (None,) if name in ("decoder_positions", "cross_score", "d_k", "d_v") else ()

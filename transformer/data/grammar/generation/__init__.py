@@ -1,1 +1,1 @@
-"""Drawing derivations at random: which sentences there are, and how often. Everything comes from one `Stream`."""
+"""Samples derivations from one `RandomStream`: which sentences occur, and how often."""

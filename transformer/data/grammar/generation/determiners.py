@@ -1,15 +1,15 @@
-"""Drawing determiners: which go with a noun, how often, and which a negation or a habit rules out."""
+"""Samples determiners by noun, and replaces those that a negation or a habit excludes."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-from transformer.data.grammar.agreement import HE, Features
+from transformer.data.grammar.agreement import HE, AgreementFeatures
 from transformer.data.grammar.lexicon.entries import Noun, Verb
 from transformer.data.grammar.nodes import Nominal, NounPhrase
-from transformer.data.grammar.sampling import Stream
+from transformer.data.grammar.sampling import RandomStream
 
-# A noun phrase, a couple or a pronoun: what goes in comes out, with another determiner or as it was.
+# The type of the argument and of the result.
 N = TypeVar("N", bound=Nominal)
 
 Choices = tuple[tuple[str, bool], ...]  # determiner, plural
@@ -41,28 +41,30 @@ PAIR_DETERMINERS = _weighted("the 40 p, a 20 p, own 30 p, this 10 p")
 PLACE_DETERMINERS = _weighted("the 58 s, a 22 s, this 14 s, the 6 p")
 
 SINGLE_VERBS = frozenset({"wear", "drive", "ask", "win", "play music", "sign", "rent", "belong to"})
-# Determiners that do not go well with a negation, a habit or a property of the noun.
+# Determiners that are odd with a negation, a habit or a property of the noun.
 VAGUE = frozenset("a some several few many every two three four five ten".split())
 COUNTED = frozenset("food portable kitchenware animal plant youth furniture readable clothing".split())
 ONE_ONLY = frozenset("father mother grandfather grandmother king queen".split())
 
 
-def for_object(verb: Verb, noun: Noun, who: Features) -> Choices:
+def object_determiners(verb: Verb, noun: Noun, subject_features: AgreementFeatures) -> Choices:
     """Returns the determiners that the object of a verb can have."""
     if verb.french_preposition == "de":
         return DE_DETERMINERS
     if verb.lemma in SINGLE_VERBS:
-        # One does not wear one glove, nor several people one coat.
+        # Nobody wears one glove, and several people do not wear one coat.
         return (
-            PAIR_DETERMINERS if "pair" in noun.kinds or (verb.lemma == "wear" and who.slot > HE) else SINGLE_DETERMINERS
+            PAIR_DETERMINERS
+            if "pair" in noun.kinds or (verb.lemma == "wear" and subject_features.person > HE)
+            else SINGLE_DETERMINERS
         )
     if COUNTED.isdisjoint(noun.kinds) and not noun.human:
         return PLACE_DETERMINERS
     return OBJECT_DETERMINERS
 
 
-def determiner(rng: Stream, noun: Noun, choices: Choices, owner: bool) -> tuple[str, bool]:
-    """Draws a determiner and a number for a noun; `owner` tells whether "own" has a subject to refer to."""
+def sample_determiner(rng: RandomStream, noun: Noun, choices: Choices, owner: bool) -> tuple[str, bool]:
+    """Samples a determiner and a number for a noun; `owner`: whether "own" has a subject to refer to."""
     kinds = noun.kinds
     if noun.mass:
         return rng.choice(MASS_DETERMINERS)
@@ -77,18 +79,18 @@ def determiner(rng: Stream, noun: Noun, choices: Choices, owner: bool) -> tuple[
     elif owner and chosen in ("the", "a") and "own" in kinds and rng.chance(18):
         chosen = "own"
     if "plenty" in kinds and chosen in ("the", "a", "own", "this") and rng.chance(95 if "pair" in kinds else 70):
-        plural = True  # one eats cherries and wears shoes
+        plural = True  # cherries and shoes usually occur in the plural
     return chosen, plural
 
 
-def none(phrase: NounPhrase) -> NounPhrase:
-    """Returns the object of a negation, in the plural if French could not tell ("pas de souris" = "not any mice")."""
+def negated_object(phrase: NounPhrase) -> NounPhrase:
+    """Returns a negated object, in the plural if its French forms are equal ("pas de souris" = "not any mice")."""
     noun = phrase.noun
     return phrase._replace(plural=phrase.plural or (not noun.mass and noun.french[0] == noun.french[1]))
 
 
-def habitual(nominal: Nominal, verb: Verb) -> Nominal:
-    """Returns the noun phrase as the object of a habit: "writes letters every day", not "writes the letter"."""
+def make_habitual(nominal: Nominal, verb: Verb) -> Nominal:
+    """Returns a noun phrase as the object of a habit: "writes letters every day", not "writes the letter"."""
     if isinstance(nominal, NounPhrase) and nominal.determiner in ("the", "this") and not nominal.possessor:
         noun = nominal.noun
         if not (noun.mass or noun.name or noun.human or COUNTED.isdisjoint(noun.kinds) or verb.lemma in SINGLE_VERBS):
@@ -96,8 +98,8 @@ def habitual(nominal: Nominal, verb: Verb) -> Nominal:
     return nominal
 
 
-def definite(nominal: N) -> N:
-    """Returns the noun phrase with "the" for a vague determiner: "the boys did not", not "several boys did not"."""
+def make_definite(nominal: N) -> N:
+    """Returns a noun phrase with "the" instead of a vague determiner ("the boys did not" for "several boys")."""
     if isinstance(nominal, NounPhrase) and nominal.determiner in VAGUE:
         return nominal._replace(determiner="the", plural=nominal.plural and not nominal.noun.mass)
     return nominal

@@ -1,43 +1,53 @@
-"""Drawing noun phrases: subjects, objects, persons, and their adjectives, possessors and relative clauses."""
+"""Samples noun phrases: subjects, objects, persons, and their adjectives, possessors and relative clauses."""
 
 from __future__ import annotations
 
-from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, Features
+from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, AgreementFeatures
 from transformer.data.grammar.generation import adverbials, frames
-from transformer.data.grammar.generation.determiners import SUBJECT_DETERMINERS, Choices, determiner, for_object
+from transformer.data.grammar.generation.determiners import (
+    SUBJECT_DETERMINERS,
+    Choices,
+    object_determiners,
+    sample_determiner,
+)
 from transformer.data.grammar.generation.frames import Frame
 from transformer.data.grammar.lexicon.entries import Noun, Verb
-from transformer.data.grammar.lexicon.plausibility import TELLING
-from transformer.data.grammar.nodes import Act, Clause, Couple, Nominal, NounPhrase, Pronoun, Relative, features
-from transformer.data.grammar.sampling import Stream
+from transformer.data.grammar.lexicon.plausibility import OBJECT_ADJECTIVES
+from transformer.data.grammar.nodes import (
+    Clause,
+    CoordinatedNounPhrase,
+    Nominal,
+    NounPhrase,
+    Pronoun,
+    RelativeClause,
+    VerbPhrase,
+    features,
+)
+from transformer.data.grammar.sampling import RandomStream
 
-TELLING_VERBS = {
-    adjective: frozenset(verbs.replace("_", " ") for verbs in text.split())
-    for adjective, text in (line.strip().split(" : ") for line in TELLING.strip().splitlines())
-}
 GENERIC_KINDS = frozenset("food animal movie book song bloom".split())
-# One does not buy or borrow what is one's own.
+# Nobody buys or borrows what they own.
 NOT_OWN_VERBS = frozenset("buy choose steal order discover borrow rent want meet catch count win".split())
 
-YOU_ALL = Pronoun(Features(YOU, 2, True))
+YOU_ALL = Pronoun(AgreementFeatures(YOU, 2, True))
 SUBJECT_PRONOUNS = (
-    *(Pronoun(Features(ME, 0, True)),) * 3,
-    *(Pronoun(Features(HE, 0, True)),) * 3,
-    *(Pronoun(Features(HE, 1, True)),) * 3,
-    *(Pronoun(Features(WE, 2, True)),) * 2,
+    *(Pronoun(AgreementFeatures(ME, 0, True)),) * 3,
+    *(Pronoun(AgreementFeatures(HE, 0, True)),) * 3,
+    *(Pronoun(AgreementFeatures(HE, 1, True)),) * 3,
+    *(Pronoun(AgreementFeatures(WE, 2, True)),) * 2,
     *(YOU_ALL,) * 2,
-    *(Pronoun(Features(THEY, 2, True)),) * 2,
+    *(Pronoun(AgreementFeatures(THEY, 2, True)),) * 2,
 )
 OBJECT_PRONOUNS = (
-    Pronoun(Features(ME, 0, True)),
-    Pronoun(Features(WE, 2, True)),
-    Pronoun(Features(YOU, 2, True)),
-    Pronoun(Features(THEY, 2, True)),
+    Pronoun(AgreementFeatures(ME, 0, True)),
+    Pronoun(AgreementFeatures(WE, 2, True)),
+    Pronoun(AgreementFeatures(YOU, 2, True)),
+    Pronoun(AgreementFeatures(THEY, 2, True)),
 )
 
 
-def possessor(rng: Stream) -> NounPhrase:
-    """Draws the owner of something: a name, a relative or anybody."""
+def possessor(rng: RandomStream) -> NounPhrase:
+    """Samples a possessor: a name, a relative or another person."""
     if rng.chance(50):
         return NounPhrase(rng.choice(frames.NAMES))
     if rng.chance(50):
@@ -46,31 +56,31 @@ def possessor(rng: Stream) -> NounPhrase:
 
 
 def noun_phrase(
-    rng: Stream, noun: Noun, choices: Choices, owner: bool = False, bare: bool = False, verb: str = ""
+    rng: RandomStream, noun: Noun, choices: Choices, owner: bool = False, bare: bool = False, verb: str = ""
 ) -> NounPhrase:
-    """Draws a noun phrase around a noun.
+    """Samples a noun phrase with a given noun.
 
     Args:
-        rng: the stream of choices.
+        rng: the random stream.
         noun: the noun.
-        choices: the determiners to choose from, if the noun does not ask for its own.
+        choices: the possible determiners, unless the noun is a mass or kinship noun.
         owner: whether "own" has a subject to refer to.
-        bare: no adjective, possessor or relative clause.
-        verb: the verb it is the object of, which some adjectives do not go with.
+        bare: without adjective, possessor and relative clause.
+        verb: lemma of the verb whose object it is, which excludes some adjectives.
     """
     if noun.name:
         return NounPhrase(noun)
-    chosen, plural = determiner(rng, noun, choices, owner)
+    chosen, plural = sample_determiner(rng, noun, choices, owner)
     kinds = noun.kinds
     if bare:
         return NounPhrase(noun, chosen, plural)
-    if rng.nesting and "kin" not in kinds and chosen != "own" and rng.chance(rng.nesting):
-        found = relative(rng, noun, verb)
-        if found is not None:
-            return NounPhrase(noun, chosen, plural, relative=found)
+    if rng.relative_percent and "kin" not in kinds and chosen != "own" and rng.chance(rng.relative_percent):
+        relative = relative_clause(rng, noun, verb)
+        if relative is not None:
+            return NounPhrase(noun, chosen, plural, relative=relative)
     if noun.adjectives and rng.chance(26):
         adjective = rng.choice(noun.adjectives)
-        if adjective.lemma not in TELLING_VERBS or (verb and verb in TELLING_VERBS[adjective.lemma]):
+        if adjective.lemma not in OBJECT_ADJECTIVES or verb in OBJECT_ADJECTIVES[adjective.lemma]:
             return NounPhrase(noun, chosen, plural, adjective)
     if chosen == "the" and not plural:
         if "own" in kinds and rng.chance(14):
@@ -80,32 +90,32 @@ def noun_phrase(
     return NounPhrase(noun, chosen, plural)
 
 
-def subject(rng: Stream, frame: Frame, pronouns: bool = True) -> Nominal:
-    """Draws the subject of an action."""
+def subject(rng: RandomStream, frame: Frame, pronouns: bool = True) -> Nominal:
+    """Samples the subject of an action."""
     if frame.people:
-        roll = rng.below(100)
+        roll = rng.randbelow(100)
         if roll < 24:
             return NounPhrase(rng.choice(frames.NAMES))
         if pronouns and roll < 42:
             return rng.choice(SUBJECT_PRONOUNS)
         if roll < 47:
-            return couple(rng)
+            return two_people(rng)
     return noun_phrase(rng, rng.choice(frame.subjects), SUBJECT_DETERMINERS, verb=frame.verb.lemma)
 
 
-def couple(rng: Stream) -> Couple:
-    """Draws two persons."""
+def two_people(rng: RandomStream) -> CoordinatedNounPhrase:
+    """Samples two persons."""
     first = NounPhrase(rng.choice(frames.NAMES))
     if rng.chance(50):
         second = NounPhrase(rng.choice(frames.NAMES))
         if second != first:
-            return Couple(first, second)
-    return Couple(first, NounPhrase(rng.choice(frames.KIN), rng.choice(("my", "our", "your"))))
+            return CoordinatedNounPhrase(first, second)
+    return CoordinatedNounPhrase(first, NounPhrase(rng.choice(frames.KIN), rng.choice(("my", "our", "your"))))
 
 
-def person(rng: Stream, owner: bool = False) -> NounPhrase:
-    """Draws a person: a name, a relative or anybody."""
-    roll = rng.below(100)
+def person(rng: RandomStream, owner: bool = False) -> NounPhrase:
+    """Samples a person: a name, a relative or another person."""
+    roll = rng.randbelow(100)
     if roll < 40:
         return NounPhrase(rng.choice(frames.NAMES))
     if roll < 60:
@@ -113,10 +123,10 @@ def person(rng: Stream, owner: bool = False) -> NounPhrase:
     return noun_phrase(rng, rng.choice(frames.ADULTS), (("the", False), ("the", False), ("the", True)), owner)
 
 
-def direct_object(rng: Stream, verb: Verb, noun: Noun, who: Features) -> NounPhrase:
-    """Draws the object of a verb around a noun."""
-    owner = who.human and verb.lemma not in NOT_OWN_VERBS
-    if noun.lemma in ("dress", "skirt") and not who.gender_number & 1:
+def direct_object(rng: RandomStream, verb: Verb, noun: Noun, subject_features: AgreementFeatures) -> NounPhrase:
+    """Samples the object of a verb with a given noun."""
+    owner = subject_features.human and verb.lemma not in NOT_OWN_VERBS
+    if noun.lemma in ("dress", "skirt") and not subject_features.gender_number & 1:
         owner = False
     if verb.lemma in frames.GENERIC:
         if noun.mass or "plenty" in noun.kinds or (not GENERIC_KINDS.isdisjoint(noun.kinds) and rng.chance(60)):
@@ -124,80 +134,82 @@ def direct_object(rng: Stream, verb: Verb, noun: Noun, who: Features) -> NounPhr
         return noun_phrase(rng, noun, (("the", False), ("this", False), ("own", False)), owner)
     if verb.lemma == "play music":
         return NounPhrase(noun)
-    return noun_phrase(rng, noun, for_object(verb, noun, who), owner, verb=verb.lemma)
+    return noun_phrase(rng, noun, object_determiners(verb, noun, subject_features), owner, verb=verb.lemma)
 
 
-def other_noun(rng: Stream, nouns: tuple[Noun, ...], taken: Nominal) -> Noun:
-    """Draws a noun that is not the one of another phrase (nobody helps himself here)."""
+def different_noun(rng: RandomStream, nouns: tuple[Noun, ...], taken: Nominal) -> Noun:
+    """Samples a noun that differs from that of another phrase, because reflexive objects do not occur."""
     noun = rng.choice(nouns)
     if isinstance(taken, NounPhrase) and taken.noun is noun:
-        noun = nouns[(nouns.index(noun) + 1 + rng.below(max(1, len(nouns) - 1))) % len(nouns)]
+        noun = nouns[(nouns.index(noun) + 1 + rng.randbelow(max(1, len(nouns) - 1))) % len(nouns)]
     return noun
 
 
-def relative(rng: Stream, noun: Noun, verb: str = "") -> Relative | None:
-    """Draws a relative clause for a noun, or None where the lexicon has none to offer.
+def relative_clause(rng: RandomStream, noun: Noun, verb: str = "") -> RelativeClause | None:
+    """Samples a relative clause for a noun, or None if the lexicon has no frame for it.
 
-    The verb of the main clause is not used again ("closed the window that Paul closed").
+    The verb differs from that of the main clause (not "closed the window that Paul closed").
     """
-    nesting, rng.nesting = rng.nesting, rng.nesting // 4
-    roll = rng.below(100)
-    if noun.where is not None and roll < 50:
-        found = _place_relative(rng, noun)
+    relative_percent, rng.relative_percent = rng.relative_percent, rng.relative_percent // 4
+    roll = rng.randbelow(100)
+    if noun.location is not None and roll < 50:
+        relative = _place_relative(rng, noun)
     else:
-        found = _object_relative(rng, noun) if roll >= 50 else None
-        found = found or _subject_relative(rng, noun)
-    rng.nesting = nesting
-    rng.relatives += found is not None
-    again = found is not None and isinstance(found.clause.predicate, Act) and found.clause.predicate.verb.lemma == verb
-    return None if again else found
+        relative = _object_relative(rng, noun) if roll >= 50 else None
+        relative = relative or _subject_relative(rng, noun)
+    rng.relative_percent = relative_percent
+    rng.relative_clauses += relative is not None
+    predicate = relative.clause.predicate if relative else None
+    return None if isinstance(predicate, VerbPhrase) and predicate.verb.lemma == verb else relative
 
 
-def _subject_relative(rng: Stream, noun: Noun) -> Relative | None:
-    found = frames.SUBJECT_OF.get(noun)
-    if found is None:
+def _subject_relative(rng: RandomStream, noun: Noun) -> RelativeClause | None:
+    possible = frames.SUBJECT_OF.get(noun)
+    if possible is None:
         return None
-    frame = rng.choice(found)
+    frame = rng.choice(possible)
     verb = frame.verb
     tense = rng.choice(RELATIVE_TENSES[verb.aspect])
-    act = Act(verb)
+    predicate = VerbPhrase(verb)
     if frame.objects:
-        who = Features(HE, noun.feminine, noun.human)
-        act = Act(verb, direct_object(rng, verb, other_noun(rng, frame.objects, NounPhrase(noun)), who))
-    place = adverbials.place(rng, verb, noun.human) if verb.places and rng.chance(30) else None
-    return Relative("subject", Clause(None, act, tense, place=place))
+        subject_features = AgreementFeatures(HE, noun.feminine, noun.human)
+        object_noun = different_noun(rng, frame.objects, NounPhrase(noun))
+        predicate = VerbPhrase(verb, direct_object(rng, verb, object_noun, subject_features))
+    place = adverbials.likely_place(rng, verb, noun.human) if verb.places and rng.chance(30) else None
+    return RelativeClause("subject", Clause(None, predicate, tense, place=place))
 
 
-def _object_relative(rng: Stream, noun: Noun) -> Relative | None:
-    found = frames.OBJECT_OF.get(noun)
-    if found is None:
+def _object_relative(rng: RandomStream, noun: Noun) -> RelativeClause | None:
+    possible = frames.OBJECT_OF.get(noun)
+    if possible is None:
         return None
-    frame = rng.choice(found)
-    rng.nesting = 0  # "the king that the lady that she invited followed" is grammar, but nobody says it
-    who = subject(rng, frame)
-    if isinstance(who, NounPhrase) and who.noun is noun:
+    frame = rng.choice(possible)
+    rng.relative_percent = 0  # "the king that the lady that she invited followed" is grammatical but unnatural
+    subject_phrase = subject(rng, frame)
+    if isinstance(subject_phrase, NounPhrase) and subject_phrase.noun is noun:
         return None
     tense = rng.choice(RELATIVE_TENSES[frame.verb.aspect])
-    return Relative("object", Clause(who, Act(frame.verb), tense))
+    return RelativeClause("object", Clause(subject_phrase, VerbPhrase(frame.verb), tense))
 
 
-def _place_relative(rng: Stream, noun: Noun) -> Relative | None:
-    """Draws "where Marie lives", "where the children were playing"."""
-    found = frames.PLACE_OF.get(noun)
-    if found is None:
+def _place_relative(rng: RandomStream, noun: Noun) -> RelativeClause | None:
+    """Samples "where Marie lives", "where the children were playing"."""
+    possible = frames.PLACE_OF.get(noun)
+    if possible is None:
         return None
-    frame = rng.choice(found)
-    rng.nesting = 0
-    who = subject(rng, frame)
-    act = Act(frame.verb)
+    frame = rng.choice(possible)
+    rng.relative_percent = 0
+    subject_phrase = subject(rng, frame)
+    predicate = VerbPhrase(frame.verb)
     if frame.objects:
-        act = Act(frame.verb, direct_object(rng, frame.verb, other_noun(rng, frame.objects, who), features(who)))
-    return Relative("place", Clause(who, act, rng.choice(RELATIVE_TENSES[frame.verb.aspect])))
+        object_noun = different_noun(rng, frame.objects, subject_phrase)
+        predicate = VerbPhrase(frame.verb, direct_object(rng, frame.verb, object_noun, features(subject_phrase)))
+    return RelativeClause("place", Clause(subject_phrase, predicate, rng.choice(RELATIVE_TENSES[frame.verb.aspect])))
 
 
 RELATIVE_TENSES = {
-    "a": ("present", "past", "past"),
-    "e": ("past",),
-    "s": ("present", "past"),
-    "p": ("present", "past", "past"),
+    "activity": ("present", "past", "past"),
+    "event": ("past",),
+    "state": ("present", "past"),
+    "perception": ("present", "past", "past"),
 }

@@ -1,10 +1,9 @@
-"""Drawing sentences about why: because, so, although, if, when; a pronoun is about the one whom the reason fits."""
+"""Samples sentences with a reason (because, so, although, if, when), whose pronoun has one possible antecedent."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from transformer.data.grammar import lexicon
 from transformer.data.grammar.agreement import THEY
 from transformer.data.grammar.generation import determiners, frames, noun_phrases
 from transformer.data.grammar.generation.frames import Frame
@@ -12,262 +11,247 @@ from transformer.data.grammar.generation.states import TRANSIENT, UNGRADED
 from transformer.data.grammar.lexicon.entries import Noun, Property
 from transformer.data.grammar.lexicon.plausibility import REASONS
 from transformer.data.grammar.nodes import (
-    Act,
-    Be,
     Clause,
-    Joined,
+    Coordination,
+    CopularPredicate,
+    Derivation,
     Nominal,
     NounPhrase,
-    Sentence,
-    Subordinated,
+    Subordination,
+    VerbPhrase,
     features,
     pronoun_for,
 )
-from transformer.data.grammar.sampling import Stream
+from transformer.data.grammar.sampling import RandomStream
 
 
 class Reason(NamedTuple):
-    """Why one does something or does not: a property of the subject or of the object, which all of `nouns` can have."""
+    """A reason for or against an action: a property of the subject or object, which all `nouns` can have."""
 
     frame: Frame
     negated: bool
     of_object: bool
     property: Property
-    too: bool
+    excessive: bool
     nouns: tuple[Noun, ...]
 
 
-def _properties(text: str) -> list[tuple[Property, bool]]:
-    found: list[tuple[Property, bool]] = []
-    for word in text.split():
-        lemma = word.rstrip("*").replace("_", " ")
-        # "cold" and "hot" are states of persons and qualities of things
-        for table in (lexicon.STATES, lexicon.ADJECTIVES):
-            if lemma in table:
-                found.append((table[lemma], word.endswith("*")))
-        if not any(lemma in table for table in (lexicon.STATES, lexicon.ADJECTIVES)):
-            raise ValueError(f"the reason {lemma!r} is no adjective or state")
-    return found
-
-
-def _read_reasons() -> tuple[tuple[tuple[Reason, ...], ...], ...]:
-    """Returns the reasons of each verb, apart for subject and object, so that verbs are drawn evenly."""
+def _reason_groups() -> tuple[tuple[tuple[Reason, ...], ...], ...]:
+    """Returns rule → role (subject or object) → reasons, so that each rule is sampled equally often."""
     groups: list[tuple[tuple[Reason, ...], ...]] = []
-    for line in REASONS.strip().splitlines():
-        lemma, polarity, text = (part.strip() for part in (line + " ").split(" : "))
-        lemma, _, wanted = lemma.rstrip("]").partition(" [")
-        kinds = lexicon.expand(wanted)
-        of_subject, _, of_object = text.partition(">")
+    for rule in REASONS:
         roles: list[tuple[Reason, ...]] = []
-        for is_object, words in ((False, of_subject), (True, of_object)):
+        for of_object, properties in ((False, rule.of_subject), (True, rule.of_object)):
             reasons = []
             for frame in frames.ALL:
-                if frame.verb.lemma != lemma:
+                if frame.verb.lemma != rule.verb:
                     continue
-                if wanted:
-                    things = tuple(noun for noun in frame.objects if not kinds.isdisjoint(noun.kinds))
-                    frame = frame._replace(objects=things)
-                    if not things:
+                if rule.objects:
+                    objects = tuple(noun for noun in frame.objects if not rule.objects.isdisjoint(noun.kinds))
+                    frame = frame._replace(objects=objects)
+                    if not objects:
                         continue
-                for prop, too in _properties(words):
-                    nouns = frame.objects if is_object else frame.subjects
+                for prop, excessive in properties:
+                    nouns = frame.objects if of_object else frame.subjects
                     fitting = tuple(noun for noun in nouns if prop in noun.predicates)
                     if fitting:
-                        reasons.append(Reason(frame, polarity == "not", is_object, prop, too, fitting))
+                        reasons.append(Reason(frame, rule.negated, of_object, prop, excessive, fitting))
             if reasons:
                 roles.append(tuple(reasons))
         groups.append(tuple(roles))
     return tuple(groups)
 
 
-REASON_GROUPS = _read_reasons()
+REASON_GROUPS = _reason_groups()
 
 
 class Scene(NamedTuple):
-    """An action with the reason for it, as noun phrases still to be arranged in a sentence."""
+    """An action with its reason, before it is arranged in a sentence."""
 
     reason: Reason
-    who: Nominal
-    thing: NounPhrase | None
+    subject: Nominal
+    object_phrase: NounPhrase | None
 
     @property
     def target(self) -> Nominal:
         """The noun phrase that the reason is about."""
-        return self.thing if self.reason.of_object and self.thing is not None else self.who
+        return self.object_phrase if self.reason.of_object and self.object_phrase is not None else self.subject
 
 
-def scene(rng: Stream) -> Scene | None:
-    """Draws an action and a reason, or None where a reader could not tell whom the reason is about."""
+def sample_scene(rng: RandomStream) -> Scene | None:
+    """Samples an action and a reason, or None if the antecedent of the reason would be ambiguous."""
     reason = rng.choice(rng.choice(rng.choice(REASON_GROUPS)))
     frame = reason.frame
     if reason.of_object:
-        who = noun_phrases.subject(rng, frame)
+        subject = noun_phrases.subject(rng, frame)
         noun = rng.choice(reason.nouns)
-        if isinstance(who, NounPhrase) and who.noun is noun:
+        if isinstance(subject, NounPhrase) and subject.noun is noun:
             return None
-        thing = noun_phrases.direct_object(rng, frame.verb, noun, features(who))
+        object_phrase = noun_phrases.direct_object(rng, frame.verb, noun, features(subject))
     else:
-        who = _fitting_subject(rng, reason)
-        thing = None
+        subject = _fitting_subject(rng, reason)
+        object_phrase = None
         if frame.objects:
-            noun = noun_phrases.other_noun(rng, frame.objects, who)
-            thing = noun_phrases.direct_object(rng, frame.verb, noun, features(who))
-    if thing is not None:
-        # The reason says what the adjective would; and what is not done is done to something known.
-        thing = thing._replace(adjective=None)
-        if reason.negated and thing.determiner in determiners.VAGUE:
-            thing = thing._replace(determiner="the")
+            noun = noun_phrases.different_noun(rng, frame.objects, subject)
+            object_phrase = noun_phrases.direct_object(rng, frame.verb, noun, features(subject))
+    if object_phrase is not None:
+        # The reason replaces the adjective, and a negated action has a definite object.
+        object_phrase = object_phrase._replace(adjective=None)
+        if reason.negated and object_phrase.determiner in determiners.VAGUE:
+            object_phrase = object_phrase._replace(determiner="the")
     if reason.negated:
-        who = determiners.definite(who)
-    found = Scene(reason, who, thing)
-    return None if _ambiguous(found) else found
+        subject = determiners.make_definite(subject)
+    scene = Scene(reason, subject, object_phrase)
+    return None if _is_ambiguous(scene) else scene
 
 
-def _fitting_subject(rng: Stream, reason: Reason) -> Nominal:
+def _fitting_subject(rng: RandomStream, reason: Reason) -> Nominal:
     if reason.frame.people and any(reason.property in name.predicates for name in frames.NAMES[:1]) and rng.chance(40):
         if rng.chance(30):
             return rng.choice(noun_phrases.SUBJECT_PRONOUNS)
         return NounPhrase(rng.choice(frames.NAMES))
-    who = noun_phrases.noun_phrase(rng, rng.choice(reason.nouns), determiners.SUBJECT_DETERMINERS)
-    return who._replace(adjective=None)
+    subject = noun_phrases.noun_phrase(rng, rng.choice(reason.nouns), determiners.SUBJECT_DETERMINERS)
+    return subject._replace(adjective=None)
 
 
-def _ambiguous(found: Scene) -> bool:
-    """Tells whether the reason could be about the other participant, for a reader of either language."""
-    if found.thing is None:
+def _is_ambiguous(scene: Scene) -> bool:
+    """Returns whether the reason could be about the other participant, in either language."""
+    if scene.object_phrase is None:
         return False
-    other = found.who if found.reason.of_object else found.thing
-    if isinstance(other, NounPhrase) and found.reason.property not in other.noun.predicates:
+    other = scene.subject if scene.reason.of_object else scene.object_phrase
+    if isinstance(other, NounPhrase) and scene.reason.property not in other.noun.predicates:
         return False
-    one, two = features(found.target), features(other)
-    if one.slot != two.slot:
+    target, participant = features(scene.target), features(other)
+    if target.person != participant.person:
         return False
-    french_differs = one.gender_number != two.gender_number
-    english_differs = one.slot != THEY and (one.human != two.human or (one.human and french_differs))
+    french_differs = target.gender_number != participant.gender_number
+    english_differs = target.person != THEY and (target.human != participant.human or (target.human and french_differs))
     return not (french_differs and english_differs)
 
 
-def _be(rng: Stream, reason: Reason, plain: bool = False) -> Be:
+def _be(rng: RandomStream, reason: Reason, plain: bool = False) -> CopularPredicate:
     if reason.property.lemma in UNGRADED:
-        return Be(reason.property)
-    if reason.too and not plain:
-        return Be(reason.property, "too" if reason.of_object or rng.chance(60) else "")
-    return Be(reason.property, "very" if rng.chance(30) else "")
+        return CopularPredicate(reason.property)
+    if reason.excessive and not plain:
+        return CopularPredicate(reason.property, "too" if reason.of_object or rng.chance(60) else "")
+    return CopularPredicate(reason.property, "very" if rng.chance(30) else "")
 
 
-def _tenses(rng: Stream, reason: Reason) -> tuple[str, str]:
+def _tenses(rng: RandomStream, reason: Reason) -> tuple[str, str]:
     """Returns the tense of the action and that of the reason."""
     aspect = reason.frame.verb.aspect
-    roll = rng.below(100)
-    if aspect == "s":
+    roll = rng.randbelow(100)
+    if aspect == "state":
         return ("present", "present") if roll < 65 else ("past", "past")
     if roll < 58:
         return "past", "past"
-    if roll < 78 or aspect == "e":
+    if roll < 78 or aspect == "event":
         return "future", "present"
     return "present", "present"
 
 
-def because(rng: Stream) -> Sentence | None:
-    """Draws "The chicken did not cross the road because it was too wide"."""
-    found = scene(rng)
-    if found is None:
+def because(rng: RandomStream) -> Derivation | None:
+    """Samples "The chicken did not cross the road because it was too wide"."""
+    scene = sample_scene(rng)
+    if scene is None:
         return None
-    main_tense, tense = _tenses(rng, found.reason)
-    main = _main(found, main_tense, found.reason.negated)
-    return Subordinated(main, "because", Clause(pronoun_for(found.target), _be(rng, found.reason), tense))
+    main_tense, tense = _tenses(rng, scene.reason)
+    main = _main(scene, main_tense, scene.reason.negated)
+    return Subordination(main, "because", Clause(pronoun_for(scene.target), _be(rng, scene.reason), tense))
 
 
-def _main(found: Scene, tense: str, negated: bool) -> Clause:
-    return Clause(found.who, Act(found.reason.frame.verb, found.thing), tense, "not" if negated else "")
+def _main(scene: Scene, tense: str, negated: bool) -> Clause:
+    return Clause(
+        scene.subject, VerbPhrase(scene.reason.frame.verb, scene.object_phrase), tense, "not" if negated else ""
+    )
 
 
-def _main_with_pronoun(found: Scene, tense: str, negated: bool) -> Clause | None:
-    """Returns the action with a pronoun where the reason has already named the participant."""
-    verb = found.reason.frame.verb
-    if not found.reason.of_object:
-        return _main(found._replace(who=pronoun_for(found.who)), tense, negated)
-    if verb.french_preposition or verb.extra:
+def _main_with_pronoun(scene: Scene, tense: str, negated: bool) -> Clause | None:
+    """Returns the action with a pronoun for the participant that the reason has named."""
+    verb = scene.reason.frame.verb
+    if not scene.reason.of_object:
+        return _main(scene._replace(subject=pronoun_for(scene.subject)), tense, negated)
+    if verb.french_preposition or verb.bare_noun:
         return None
-    who = found.who
-    who = determiners.definite(who)
-    return Clause(who, Act(verb, pronoun_for(found.target)), tense, "not" if negated else "")
+    subject = scene.subject
+    subject = determiners.make_definite(subject)
+    return Clause(subject, VerbPhrase(verb, pronoun_for(scene.target)), tense, "not" if negated else "")
 
 
-def _named(found: Scene) -> Nominal:
-    """Returns the phrase that opens a sentence about a property; "some bread was dry" would be odd."""
-    target = found.target
+def _named(scene: Scene) -> Nominal:
+    """Returns the subject of a sentence about a property, with a definite determiner ("some bread was dry" is odd)."""
+    target = scene.target
     if isinstance(target, NounPhrase) and target.determiner in determiners.VAGUE | {"generic"}:
         return target._replace(determiner="the")
-    if isinstance(target, NounPhrase) and target.determiner == "own" and not found.reason.of_object:
+    if isinstance(target, NounPhrase) and target.determiner == "own" and not scene.reason.of_object:
         return target
     if isinstance(target, NounPhrase) and target.determiner == "own":
         return target._replace(determiner="my")
     return target
 
 
-def so(rng: Stream) -> Sentence | None:
-    """Draws "The book was too long, so Marie did not read it"."""
-    found = scene(rng)
-    if found is None:
+def so(rng: RandomStream) -> Derivation | None:
+    """Samples "The book was too long, so Marie did not read it"."""
+    scene = sample_scene(rng)
+    if scene is None:
         return None
-    main_tense, tense = _tenses(rng, found.reason)
-    main = _main_with_pronoun(found, main_tense, found.reason.negated)
+    main_tense, tense = _tenses(rng, scene.reason)
+    main = _main_with_pronoun(scene, main_tense, scene.reason.negated)
     if main is None:
         return None
-    return Joined(Clause(_named(found), _be(rng, found.reason), tense), "so", main)
+    return Coordination(Clause(_named(scene), _be(rng, scene.reason), tense), "so", main)
 
 
-def if_clause(rng: Stream) -> Sentence | None:
-    """Draws "If the book is too long, Marie will not read it", in either order."""
-    found = scene(rng)
-    if found is None or found.reason.frame.verb.aspect == "s" or not (found.reason.of_object or _passing(found)):
+def if_clause(rng: RandomStream) -> Derivation | None:
+    """Samples "If the book is too long, Marie will not read it", in either order."""
+    scene = sample_scene(rng)
+    if scene is None or scene.reason.frame.verb.aspect == "state" or not (scene.reason.of_object or _passing(scene)):
         return None
-    negated = found.reason.negated
+    negated = scene.reason.negated
     if rng.chance(50):
-        main = _main_with_pronoun(found, "future", negated)
+        main = _main_with_pronoun(scene, "future", negated)
         if main is None:
             return None
-        return Subordinated(main, "if", Clause(_named(found), _be(rng, found.reason), "condition"), fronted=True)
-    main = _main(found, "future", negated)
-    return Subordinated(main, "if", Clause(pronoun_for(found.target), _be(rng, found.reason), "condition"))
+        return Subordination(main, "if", Clause(_named(scene), _be(rng, scene.reason), "condition"), fronted=True)
+    main = _main(scene, "future", negated)
+    return Subordination(main, "if", Clause(pronoun_for(scene.target), _be(rng, scene.reason), "condition"))
 
 
-def _passing(found: Scene) -> bool:
-    """Tells whether one can be so today and otherwise tomorrow."""
-    return found.reason.property.lemma in TRANSIENT
+def _passing(scene: Scene) -> bool:
+    """Returns whether the property is temporary."""
+    return scene.reason.property.lemma in TRANSIENT
 
 
-def although(rng: Stream) -> Sentence | None:
-    """Draws "Marie read the book although it was very long": what one would expect, denied."""
-    found = scene(rng)
-    if found is None or found.reason.frame.verb.aspect == "s":
+def although(rng: RandomStream) -> Derivation | None:
+    """Samples "Marie read the book although it was very long", the contrary of what the reason suggests."""
+    scene = sample_scene(rng)
+    if scene is None or scene.reason.frame.verb.aspect == "state":
         return None
-    main_tense, tense = _tenses(rng, found.reason)
+    main_tense, tense = _tenses(rng, scene.reason)
     if main_tense == "future":
         return None
-    if not found.reason.negated:  # what follows denies the action
-        thing = found.thing
-        if thing is not None and thing.determiner in determiners.VAGUE - {"a", "some"}:
-            thing = thing._replace(determiner="the")
-        found = found._replace(who=determiners.definite(found.who), thing=thing)
-    main = _main(found, main_tense, not found.reason.negated)
-    subordinate = Clause(pronoun_for(found.target), _be(rng, found.reason, plain=True), f"concession, {tense}")
-    return Subordinated(main, "although", subordinate)
+    if not scene.reason.negated:  # the main clause negates the action
+        object_phrase = scene.object_phrase
+        if object_phrase is not None and object_phrase.determiner in determiners.VAGUE - {"a", "some"}:
+            object_phrase = object_phrase._replace(determiner="the")
+        scene = scene._replace(subject=determiners.make_definite(scene.subject), object_phrase=object_phrase)
+    main = _main(scene, main_tense, not scene.reason.negated)
+    subordinate = Clause(pronoun_for(scene.target), _be(rng, scene.reason, plain=True), f"concession, {tense}")
+    return Subordination(main, "although", subordinate)
 
 
-def habit(rng: Stream) -> Sentence | None:
-    """Draws "When the baby is hungry, it cries"; the subject is the one who is something."""
-    found = scene(rng)
-    if found is None or found.reason.of_object or found.reason.frame.verb.aspect == "s" or not _passing(found):
+def habit(rng: RandomStream) -> Derivation | None:
+    """Samples "When the baby is hungry, it cries", with the property of the subject as the reason."""
+    scene = sample_scene(rng)
+    if scene is None or scene.reason.of_object or scene.reason.frame.verb.aspect == "state" or not _passing(scene):
         return None
-    negated = found.reason.negated
-    thing = found.thing
-    if thing is not None and thing.determiner in determiners.VAGUE - {"a", "some"}:
-        thing = thing._replace(determiner="the")
-    found = found._replace(who=determiners.definite(found.who), thing=thing)
-    be = _be(rng, found.reason, plain=True)
+    negated = scene.reason.negated
+    object_phrase = scene.object_phrase
+    if object_phrase is not None and object_phrase.determiner in determiners.VAGUE - {"a", "some"}:
+        object_phrase = object_phrase._replace(determiner="the")
+    scene = scene._replace(subject=determiners.make_definite(scene.subject), object_phrase=object_phrase)
+    be = _be(rng, scene.reason, plain=True)
     if rng.chance(60):
-        main = _main(found._replace(who=pronoun_for(found.who)), "habit", negated)
-        return Subordinated(main, "when", Clause(found.who, be, "present"), fronted=True)
-    return Subordinated(_main(found, "habit", negated), "when", Clause(pronoun_for(found.who), be, "present"))
+        main = _main(scene._replace(subject=pronoun_for(scene.subject)), "habit", negated)
+        return Subordination(main, "when", Clause(scene.subject, be, "present"), fronted=True)
+    return Subordination(_main(scene, "habit", negated), "when", Clause(pronoun_for(scene.subject), be, "present"))

@@ -1,214 +1,244 @@
-"""Drawing what goes together: what one does next, before, without or in order to do something else."""
+"""Samples sequences of actions: what somebody does next, before, without or in order to do something else."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from transformer.data.grammar import lexicon
 from transformer.data.grammar.agreement import HE, THEY
 from transformer.data.grammar.generation import actions, adverbials, determiners, frames, noun_phrases
 from transformer.data.grammar.generation.frames import Frame
 from transformer.data.grammar.lexicon.entries import Noun, Verb
-from transformer.data.grammar.lexicon.plausibility import FOLLOWS, HEEDLESS, PURPOSES, TOGETHER, WITHOUT
+from transformer.data.grammar.lexicon.plausibility import (
+    ACTION_SEQUENCES,
+    FOLLOW_UPS,
+    NEGLECTED,
+    OMISSIONS,
+    PURPOSES,
+    ActionPattern,
+)
 from transformer.data.grammar.nodes import (
-    Act,
-    Adjunct,
     Clause,
-    Couple,
-    Joined,
+    CoordinatedNounPhrase,
+    Coordination,
+    Derivation,
+    InfinitiveAdjunct,
     Nominal,
     NounPhrase,
-    Place,
+    PlacePhrase,
     Pronoun,
-    Sentence,
+    VerbPhrase,
     features,
     pronoun_for,
 )
-from transformer.data.grammar.sampling import Stream
+from transformer.data.grammar.sampling import RandomStream
 
 
-def _read_follows() -> tuple[tuple[Frame, Verb, bool, tuple[Noun, ...]], ...]:
-    """Returns (first action, what follows, whether it is said not to, the objects both can have)."""
-    found = []
-    for line in FOLLOWS.strip().splitlines():
-        first, *rest = (part.strip() for part in line.split(" : "))
-        first_frames = [f for f in frames.DIRECT if f.verb.lemma == first and f.people]
-        for negated, text in enumerate(rest):
-            for lemma in text.replace("look for", "look_for").split():
-                verb = lexicon.TRANSITIVE.get(lemma) or lexicon.TRANSITIVE[lemma.replace("_", " ")]
-                objects = {noun for subjects, things in verb.frames if len(subjects) > 30 for noun in things}
-                for f in first_frames:
-                    both = tuple(noun for noun in f.objects if noun in objects)
-                    if both:
-                        found.append((f, verb, bool(negated), both))
-    return tuple(found)
+class FollowUp(NamedTuple):
+    """An action, another one on the same object, whether the second does not happen, and the possible objects."""
+
+    first: Frame
+    verb: Verb
+    negated: bool
+    objects: tuple[Noun, ...]
 
 
-FOLLOW_UPS = _read_follows()
+def _follow_ups() -> tuple[FollowUp, ...]:
+    follow_ups = []
+    for rule in FOLLOW_UPS:
+        first_frames = [f for f in frames.DIRECT if f.verb.lemma == rule.verb and f.people]
+        for negated, verbs in ((False, rule.following), (True, rule.omitted)):
+            for verb in verbs:
+                possible = {noun for subjects, objects in verb.frames if len(subjects) > 30 for noun in objects}
+                for first in first_frames:
+                    shared = tuple(noun for noun in first.objects if noun in possible)
+                    if shared:
+                        follow_ups.append(FollowUp(first, verb, negated, shared))
+    return tuple(follow_ups)
 
 
-def follow_up(rng: Stream) -> Sentence:
-    """Draws "Marie bought a book and she read it", "..., but she did not read it", "..., but Paul did not read it"."""
-    first, verb, negated, nouns = rng.choice(FOLLOW_UPS)
-    rng.nesting //= 2
-    who = noun_phrases.subject(rng, first)
-    thing = noun_phrases.direct_object(rng, first.verb, noun_phrases.other_noun(rng, nouns, who), features(who))
+FOLLOW_UP_ACTIONS = _follow_ups()
+
+
+def follow_up(rng: RandomStream) -> Derivation:
+    """Samples "Marie bought a book and she read it", "..., but she did not read it", "..., but Paul did not ..."."""
+    first, verb, negated, nouns = rng.choice(FOLLOW_UP_ACTIONS)
+    rng.relative_percent //= 2
+    subject = noun_phrases.subject(rng, first)
+    object_phrase = noun_phrases.direct_object(
+        rng, first.verb, noun_phrases.different_noun(rng, nouns, subject), features(subject)
+    )
     tense = "past" if rng.chance(75) else "future"
-    opening = Clause(who, Act(first.verb, thing), tense)
+    opening = Clause(subject, VerbPhrase(first.verb, object_phrase), tense)
     if rng.chance(20):
-        opening = opening._replace(time=adverbials.time(rng, first.verb, tense), time_first=True)
-    roll = rng.below(100)
-    again: Nominal | None = pronoun_for(who)
+        opening = opening._replace(time=adverbials.time_phrase(rng, first.verb, tense), time_first=True)
+    roll = rng.randbelow(100)
+    second_subject: Nominal | None = pronoun_for(subject)
     if negated and roll < 40:
-        again = NounPhrase(noun_phrases.other_noun(rng, frames.NAMES, who))
-    elif not negated and roll < 35 and not isinstance(who, Pronoun) and thing.relative is None:
-        again = None
-    second = Clause(again, Act(verb, pronoun_for(thing)), tense, "not" if negated else "")
-    return Joined(opening, "but" if negated else "and", second)
+        second_subject = NounPhrase(noun_phrases.different_noun(rng, frames.NAMES, subject))
+    elif not negated and roll < 35 and not isinstance(subject, Pronoun) and object_phrase.relative is None:
+        second_subject = None
+    second = Clause(second_subject, VerbPhrase(verb, pronoun_for(object_phrase)), tense, "not" if negated else "")
+    return Coordination(opening, "but" if negated else "and", second)
 
 
-def _frame(text: str) -> Frame:
-    """Returns the frame of "verb > objects" for any grown or young person."""
-    lemma, _, objects = (part.strip() for part in text.partition(">"))
-    verb = lexicon.INTRANSITIVE.get(lemma) or lexicon.TRANSITIVE[lemma]
-    return frames.frame(verb, frames.ADULTS, lexicon.nouns_of(objects))
+def _frame(pattern: ActionPattern) -> Frame:
+    """Returns the frame of an action for any person."""
+    return frames.make_frame(pattern.verb, frames.ADULTS, pattern.objects)
 
 
-def _read_purposes() -> tuple[tuple[Noun, Frame], ...]:
-    found = []
-    for line in PURPOSES.strip().splitlines():
-        places, acts = (part.strip() for part in line.split(" : "))
-        for item in acts.split(","):
-            found += [(lexicon.noun(lemma), _frame(item)) for lemma in places.split()]
-    return tuple(pair for pair in found if pair[0].goal is not None)
-
-
-ERRANDS = _read_purposes()
+ERRANDS = tuple(
+    (place, _frame(pattern))
+    for places, patterns in PURPOSES
+    for pattern in patterns
+    for place in places
+    if place.destination is not None
+)
 
 
 TO_DO, WITHOUT_DOING, BEFORE_DOING = (lexicon.PREPOSITIONS[p] for p in ("to do", "without doing", "before doing"))
 
 
-def errand(rng: Stream) -> Clause:
-    """Draws "Paul went to the market to buy some bread"."""
+def errand(rng: RandomStream) -> Clause:
+    """Samples "Paul went to the market to buy some bread"."""
     place, frame = rng.choice(ERRANDS)
-    who = noun_phrases.subject(rng, frame)
+    subject = noun_phrases.subject(rng, frame)
     tense = adverbials.verb_tense(rng, actions.GO)
-    clause = actions.adorned(rng, Clause(who, Act(actions.GO), tense, "not" if rng.chance(8) else ""))
+    clause = actions.with_adverbials(
+        rng, Clause(subject, VerbPhrase(actions.GO), tense, "not" if rng.chance(8) else "")
+    )
     clause = clause._replace(time_first=clause.time is not None)
-    thing = None
+    object_phrase = None
     if frame.objects:
-        thing = noun_phrases.direct_object(rng, frame.verb, rng.choice(frame.objects), features(who))
+        object_phrase = noun_phrases.direct_object(rng, frame.verb, rng.choice(frame.objects), features(subject))
     return clause._replace(
-        place=Place(place.goal or actions.TO, NounPhrase(place)), adjunct=Adjunct(TO_DO, Act(frame.verb, thing))
+        place=PlacePhrase(place.destination or actions.TO, NounPhrase(place)),
+        adjunct=InfinitiveAdjunct(TO_DO, VerbPhrase(frame.verb, object_phrase)),
     )
 
 
-def shared_subject(rng: Stream) -> Sentence:
-    """Draws "Marie opened the window and called her mother", "The children are singing and dancing"."""
-    one, two = together(rng)
-    rng.nesting = 0  # a verb after a relative clause would seem to belong to it
-    both = one.verb.aspect == two.verb.aspect == "a"
-    tense = ("past", "past", "future", "future", "present")[rng.below(5 if both else 4)]
-    who = noun_phrases.subject(rng, one)
-    if isinstance(who, Pronoun) and who.features.slot not in (HE, THEY):
-        who = NounPhrase(rng.choice(frames.NAMES))  # French repeats "je"
-    done = actions.act(rng, one, who)
-    first = Clause(who, done, tense)
+def shared_subject(rng: RandomStream) -> Derivation:
+    """Samples "Marie opened the window and called her mother", "The children are singing and dancing"."""
+    first, second = consecutive_actions(rng)
+    rng.relative_percent = 0  # the second verb would seem to belong to a relative clause
+    activities = first.verb.aspect == second.verb.aspect == "activity"
+    tense = ("past", "past", "future", "future", "present")[rng.randbelow(5 if activities else 4)]
+    subject = noun_phrases.subject(rng, first)
+    if isinstance(subject, Pronoun) and subject.features.person not in (HE, THEY):
+        subject = NounPhrase(rng.choice(frames.NAMES))  # French repeats "je"
+    predicate = actions.verb_phrase(rng, first, subject)
+    clause = Clause(subject, predicate, tense)
     if rng.chance(25):
-        first = first._replace(time=adverbials.time(rng, one.verb, tense), time_first=True)
-    return Joined(first, "and", Clause(None, actions.act(rng, two, who, besides=done.object), tense))
+        clause = clause._replace(time=adverbials.time_phrase(rng, first.verb, tense), time_first=True)
+    shared = actions.verb_phrase(rng, second, subject, exclude=predicate.object)
+    return Coordination(clause, "and", Clause(None, shared, tense))
 
 
-def _read_together() -> tuple[tuple[Frame, ...], ...]:
-    return tuple(tuple(_frame(item) for item in line.split(",")) for line in TOGETHER.strip().splitlines())
+SEQUENCE_FRAMES = tuple(tuple(map(_frame, patterns)) for patterns in ACTION_SEQUENCES)
 
 
-TOGETHER_FRAMES = _read_together()
+def consecutive_actions(rng: RandomStream) -> tuple[Frame, Frame]:
+    """Samples two consecutive actions of a sequence."""
+    sequence = rng.choice(SEQUENCE_FRAMES)
+    k = rng.randbelow(len(sequence) - 1)
+    return sequence[k], sequence[k + 1]
 
 
-def together(rng: Stream) -> tuple[Frame, Frame]:
-    """Draws two actions that go together, in their order."""
-    acts = rng.choice(TOGETHER_FRAMES)
-    k = rng.below(len(acts) - 1)
-    return acts[k], acts[k + 1]
-
-
-def before(rng: Stream) -> Clause:
-    """Draws "Marie washed the shirts before ironing the skirts"."""
-    one, two = together(rng)
-    while not two.objects:
-        one, two = together(rng)
-    rng.nesting = 0
-    who = noun_phrases.subject(rng, one)
+def before(rng: RandomStream) -> Clause:
+    """Samples "Marie washed the shirts before ironing the skirts"."""
+    first, second = consecutive_actions(rng)
+    while not second.objects:
+        first, second = consecutive_actions(rng)
+    rng.relative_percent = 0
+    subject = noun_phrases.subject(rng, first)
     tense = "past" if rng.chance(65) else "future"
-    time = adverbials.time(rng, one.verb, tense) if rng.chance(25) else None
-    done = actions.act(rng, one, who)
-    adjunct = Adjunct(BEFORE_DOING, actions.act(rng, two, who, besides=done.object))
-    return Clause(who, done, tense, time=time, time_first=time is not None, adjunct=adjunct)
+    time = adverbials.time_phrase(rng, first.verb, tense) if rng.chance(25) else None
+    predicate = actions.verb_phrase(rng, first, subject)
+    adjunct = InfinitiveAdjunct(BEFORE_DOING, actions.verb_phrase(rng, second, subject, exclude=predicate.object))
+    return Clause(subject, predicate, tense, time=time, time_first=time is not None, adjunct=adjunct)
 
 
-def without(rng: Stream) -> Clause:
-    """Draws "Paul signed the letter without reading it", "We left without closing the door"."""
-    rng.nesting = 0
+def without(rng: RandomStream) -> Clause:
+    """Samples "Paul signed the letter without reading it", "We left without closing the door"."""
+    rng.relative_percent = 0
     tense = "past" if rng.chance(70) else "future"
     if rng.chance(40):
-        one, two = rng.choice(HEEDLESS_ACTS)
-        who = noun_phrases.subject(rng, one)
-        undone = actions.act(rng, two, who, definite=True)
-        return Clause(who, actions.act(rng, one, who), tense, adjunct=Adjunct(WITHOUT_DOING, undone))
-    first, verb, nouns = rng.choice(OMISSIONS)
-    who = noun_phrases.subject(rng, first)
-    thing = noun_phrases.direct_object(rng, first.verb, noun_phrases.other_noun(rng, nouns, who), features(who))
-    return Clause(who, Act(first.verb, thing), tense, adjunct=Adjunct(WITHOUT_DOING, Act(verb, pronoun_for(thing))))
+        first, second = rng.choice(NEGLECTED_ACTIONS)
+        subject = noun_phrases.subject(rng, first)
+        omitted = actions.verb_phrase(rng, second, subject, definite=True)
+        return Clause(
+            subject,
+            actions.verb_phrase(rng, first, subject),
+            tense,
+            adjunct=InfinitiveAdjunct(WITHOUT_DOING, omitted),
+        )
+    first, verb, nouns = rng.choice(OMITTED_ACTIONS)
+    subject = noun_phrases.subject(rng, first)
+    object_phrase = noun_phrases.direct_object(
+        rng, first.verb, noun_phrases.different_noun(rng, nouns, subject), features(subject)
+    )
+    return Clause(
+        subject,
+        VerbPhrase(first.verb, object_phrase),
+        tense,
+        adjunct=InfinitiveAdjunct(WITHOUT_DOING, VerbPhrase(verb, pronoun_for(object_phrase))),
+    )
 
 
-def _read_omissions() -> tuple[tuple[Frame, Verb, tuple[Noun, ...]], ...]:
-    found = []
-    for line in WITHOUT.strip().splitlines():
-        first, rest = (part.strip() for part in line.split(" : "))
-        for f in frames.DIRECT:
-            if f.verb.lemma == first and f.people:
-                for verb in (lexicon.TRANSITIVE[lemma] for lemma in rest.split()):
-                    both = tuple(noun for noun in f.objects if any(noun in things for _, things in verb.frames))
-                    if both:
-                        found.append((f, verb, both))
-    return tuple(found)
+def _omitted_actions() -> tuple[tuple[Frame, Verb, tuple[Noun, ...]], ...]:
+    """Returns (action, action omitted before it, objects that both can have)."""
+    omitted = []
+    for lemma, verbs in OMISSIONS:
+        for first in frames.DIRECT:
+            if first.verb.lemma == lemma and first.people:
+                for verb in verbs:
+                    shared = tuple(n for n in first.objects if any(n in objects for _, objects in verb.frames))
+                    if shared:
+                        omitted.append((first, verb, shared))
+    return tuple(omitted)
 
 
-OMISSIONS = _read_omissions()
-HEEDLESS_ACTS = tuple(
-    (_frame(first), _frame(item))
-    for first, rest in (line.split(" : ") for line in HEEDLESS.strip().splitlines())
-    for item in rest.split(",")
+OMITTED_ACTIONS = _omitted_actions()
+NEGLECTED_ACTIONS = tuple(
+    (_frame(action), _frame(neglected)) for action, patterns in NEGLECTED for neglected in patterns
 )
 
 
-def and_then(rng: Stream) -> Sentence:
-    """Draws two actions of two people in one tense, joined by "and"."""
-    one, two = together(rng)
-    who, other = two_subjects(rng, one, two)
-    tense = ("past", "future", "present")[rng.below(3 if one.verb.aspect == two.verb.aspect == "a" else 2)]
-    first, second = Clause(who, actions.act(rng, one, who), tense), Clause(other, actions.act(rng, two, other), tense)
-    return Joined(first, "and too", second)
+def and_then(rng: RandomStream) -> Derivation:
+    """Samples two actions of two people in one tense, joined by "and"."""
+    first, second = consecutive_actions(rng)
+    subject, second_subject = distinct_subjects(rng, first, second)
+    tense = ("past", "future", "present")[
+        rng.randbelow(3 if first.verb.aspect == second.verb.aspect == "activity" else 2)
+    ]
+    first, second = (
+        Clause(subject, actions.verb_phrase(rng, first, subject), tense),
+        Clause(second_subject, actions.verb_phrase(rng, second, second_subject), tense),
+    )
+    return Coordination(first, "and too", second)
 
 
-def two_subjects(rng: Stream, one: Frame, two: Frame) -> tuple[Nominal, Nominal]:
-    """Draws two subjects that are not the same and not two third-person pronouns."""
-    who, other = noun_phrases.subject(rng, one), noun_phrases.subject(rng, two, pronouns=False)
-    if isinstance(who, Pronoun) and who.features.slot in (2, 5):
-        who = NounPhrase(rng.choice(frames.NAMES))
-    if not _nouns(who).isdisjoint(_nouns(other)):
-        taken = _nouns(who)
-        other = NounPhrase(rng.choice([name for name in frames.NAMES if name not in taken]))
-    return _single_out(who), _single_out(other)
+def distinct_subjects(rng: RandomStream, first: Frame, second: Frame) -> tuple[Nominal, Nominal]:
+    """Samples two different subjects, of which at most one is a third-person pronoun."""
+    subject, second_subject = (
+        noun_phrases.subject(rng, first),
+        noun_phrases.subject(rng, second, pronouns=False),
+    )
+    if isinstance(subject, Pronoun) and subject.features.person in (2, 5):
+        subject = NounPhrase(rng.choice(frames.NAMES))
+    if not _nouns(subject).isdisjoint(_nouns(second_subject)):
+        taken = _nouns(subject)
+        second_subject = NounPhrase(rng.choice([name for name in frames.NAMES if name not in taken]))
+    return _single_out(subject), _single_out(second_subject)
 
 
 def _single_out(nominal: Nominal) -> Nominal:
-    """Returns the subject without "every", which two clauses do not go well with."""
+    """Returns the subject without "every", which is odd in two clauses."""
     every = isinstance(nominal, NounPhrase) and nominal.determiner == "every"
-    return determiners.definite(nominal) if every else nominal
+    return determiners.make_definite(nominal) if every else nominal
 
 
 def _nouns(nominal: Nominal) -> set[Noun]:
-    if isinstance(nominal, Couple):
+    if isinstance(nominal, CoordinatedNounPhrase):
         return {nominal.first.noun, nominal.second.noun}
     return {nominal.noun} if isinstance(nominal, NounPhrase) else set()

@@ -1,129 +1,184 @@
-"""The lexicon: the data tables of this package as entries, looked up by English lemma.
+"""The lexicon: the .tsv tables of this folder as entries, looked up by English lemma. README.md explains the tables.
 
-Two English verbs of one name carry a label: TRANSITIVE["forget"] takes an object, CONTROL["forget to"] an infinitive.
+Two English verbs with one name carry a label: TRANSITIVE["forget"] takes an object, CONTROL["forget to"] an infinitive.
 """
 
 from __future__ import annotations
 
-from transformer.data.grammar.lexicon import adjectives as adjective_data
-from transformer.data.grammar.lexicon import fixed as fixed_data
-from transformer.data.grammar.lexicon import nouns as noun_data
 from transformer.data.grammar.lexicon import reading
-from transformer.data.grammar.lexicon import verbs as verb_data
-from transformer.data.grammar.lexicon.entries import Adjective, Entry, Fixed, Noun, State, Verb
-from transformer.data.grammar.lexicon.weights import assign, grammar_words
-
-PREPOSITIONS = reading.fixed_table(fixed_data.PREPOSITIONS)
-CONJUNCTIONS = reading.fixed_table(fixed_data.CONJUNCTIONS)
-DEGREES = reading.fixed_table(fixed_data.DEGREES)
-FREQUENCIES = reading.fixed_table(fixed_data.FREQUENCY)
-PAST_TIMES = reading.fixed_table(fixed_data.PAST_TIMES)
-FUTURE_TIMES = reading.fixed_table(fixed_data.FUTURE_TIMES)
-PRESENT_TIMES = reading.fixed_table(fixed_data.PRESENT_TIMES)
-HABIT_TIMES = reading.fixed_table(fixed_data.HABIT_TIMES, frozenset({"habit"}))
+from transformer.data.grammar.lexicon.entries import (
+    Adjective,
+    LexicalEntry,
+    Noun,
+    StativePhrase,
+    UninflectedPhrase,
+    Verb,
+)
+from transformer.data.grammar.lexicon.tables import Row, comma_separated, one_of, read_table
+from transformer.data.grammar.lexicon.weights import assign_weights, grammar_words
 
 NOUNS: dict[str, Noun] = {
     entry.lemma: entry
-    for group, text in noun_data.NOUNS.items()
-    for entry in (reading.noun(item, group) for item in reading.items(text))
+    for entry in read_table(
+        "nouns.tsv",
+        ("english", "english_plural", "french", "gender", "kinds", "location", "destination"),
+        reading.noun,
+        optional=("english_plural", "location", "destination"),
+        key=("english",),
+    )
 }
-NAMES: dict[str, Noun] = {entry.lemma: entry for entry in map(reading.name, reading.items(noun_data.NAMES))}
-REGIONS: dict[str, Noun] = {entry.lemma: entry for entry in map(reading.region, reading.items(noun_data.REGIONS))}
-_COMMON = (*NOUNS.values(), *REGIONS.values())
-KINDS = frozenset().union(*(entry.kinds for entry in _COMMON))
+NAMES: dict[str, Noun] = {
+    entry.lemma: entry for entry in read_table("names.tsv", ("name", "gender"), reading.name, key=("name",))
+}
+REGIONS: dict[str, Noun] = {
+    entry.lemma: entry
+    for entry in read_table(
+        "regions.tsv",
+        ("english", "french", "in_or_to", "from", "article"),
+        reading.region,
+        optional=("article",),
+        key=("english",),
+    )
+}
+_COMMON_NOUNS = (*NOUNS.values(), *REGIONS.values())
+KINDS = frozenset().union(*(entry.kinds for entry in _COMMON_NOUNS))
+ALIASES: dict[str, str] = dict(
+    read_table("kind_aliases.tsv", ("alias", "kinds"), lambda row: (row["alias"], row["kinds"]), key=("alias",))
+)
 
 
-def expand(text: str) -> frozenset[str]:
+def parse_kinds(text: str) -> frozenset[str]:
     """Returns the kinds and lemmas in a list of kinds, lemmas and aliases.
 
     Raises:
-        ValueError: if a word of the list is none of these, so that a typing error in a table cannot pass.
+        ValueError: a word of the list is none of these.
     """
     kinds: set[str] = set()
     for word in text.split():
-        for kind in verb_data.ALIASES.get(word, word).split():
+        for kind in ALIASES.get(word, word).split():
             if kind not in KINDS:
                 raise ValueError(f"no noun has the kind or lemma {kind!r}")
             kinds.add(kind)
     return frozenset(kinds)
 
 
-def nouns_of(text: str) -> tuple[Noun, ...]:
-    """Returns the nouns that a list of kinds, aliases and lemmas names, in the order of the lexicon; no names.
+def select_nouns(text: str) -> tuple[Noun, ...]:
+    """Returns the nouns that have a kind, alias or lemma of a list, in the order of the lexicon; no names.
 
-    A word after a minus sign takes nouns out again: "people -guest".
+    A word after a minus sign excludes nouns: "people -guest".
     """
     words = text.split()
-    kinds = expand(" ".join(word for word in words if word[0] != "-"))
-    without = expand(" ".join(word[1:] for word in words if word[0] == "-"))
-    return tuple(n for n in _COMMON if not kinds.isdisjoint(n.kinds) and without.isdisjoint(n.kinds))
+    kinds = parse_kinds(" ".join(word for word in words if word[0] != "-"))
+    excluded = parse_kinds(" ".join(word[1:] for word in words if word[0] == "-"))
+    return tuple(n for n in _COMMON_NOUNS if not kinds.isdisjoint(n.kinds) and excluded.isdisjoint(n.kinds))
 
 
-def noun(lemma: str) -> Noun:
+def find_noun(lemma: str) -> Noun:
     """Returns a noun, name, city or country by its English lemma."""
     return NOUNS.get(lemma) or NAMES.get(lemma) or REGIONS[lemma]
 
 
-def _verbs(text: str) -> dict[str, Verb]:
-    return {entry.lemma: entry for entry in (reading.verb(fields, nouns_of) for fields in reading.lines(text))}
+ADJECTIVES: dict[str, Adjective] = {}
+STATES: dict[str, StativePhrase] = {}
 
 
-ADJECTIVES: dict[str, Adjective] = {
-    entry.lemma: entry for entry in (reading.adjective(f, expand) for f in reading.lines(adjective_data.ADJECTIVES))
-}
-STATES: dict[str, State] = {
-    entry.lemma: entry for entry in (reading.state(f, expand) for f in reading.lines(adjective_data.STATES))
-}
-INTRANSITIVE = _verbs(verb_data.INTRANSITIVE)
-TRANSITIVE = _verbs(verb_data.TRANSITIVE)
-DITRANSITIVE = _verbs(verb_data.DITRANSITIVE)
-CONTROL = _verbs(verb_data.CONTROL)
-REPORT = _verbs(verb_data.REPORT)
-MOTION = _verbs(verb_data.MOTION)
-WEATHER = _verbs(verb_data.WEATHER)
-VERB_TABLES = (INTRANSITIVE, TRANSITIVE, DITRANSITIVE, CONTROL, REPORT, MOTION, WEATHER)
-COPULA_ETRE, COPULA_AVOIR = _verbs("be [so] = être : s : people\nbe [having] = avoir : s : people").values()
+def _read_properties() -> None:
+    """Reads adjectives and stative phrases, and gives every noun those that fit it."""
+    excluded: dict[str, tuple[Noun, ...]] = {}
+
+    def adjective(row: Row) -> Adjective:
+        excluded[row["english"]] = select_nouns(row["not_attributive_with"])
+        return reading.adjective(row, parse_kinds)
+
+    columns = ("english", "french", "position", "fits", "not_attributive_with")
+    for entry in read_table("adjectives.tsv", columns, adjective, ("not_attributive_with",), ("english",)):
+        ADJECTIVES[entry.lemma] = entry
+    for entry in read_table(
+        "states.tsv",
+        ("english", "auxiliary", "french", "fits"),
+        lambda row: reading.stative_phrase(row, parse_kinds),
+        key=("english",),
+    ):
+        STATES[entry.lemma] = entry
+    for noun in (*_COMMON_NOUNS, *NAMES.values()):
+        fitting = [a for a in ADJECTIVES.values() if not a.kinds.isdisjoint(noun.kinds)]
+        states = [s for s in STATES.values() if not s.kinds.isdisjoint(noun.kinds)]
+        noun.adjectives = tuple(a for a in fitting if a.attributive and noun not in excluded[a.lemma])
+        noun.predicates = (*(a for a in fitting if a.predicative), *states)
 
 
-def _fit_adjectives() -> None:
-    """Gives every noun the adjectives and states that fit it."""
-    excluded = {lemma: nouns_of(nouns) for lemma, nouns in adjective_data.NOT_BESIDE.items()}
-    for entry in (*_COMMON, *NAMES.values()):
-        fitting = [a for a in ADJECTIVES.values() if not a.kinds.isdisjoint(entry.kinds)]
-        states = [s for s in STATES.values() if not s.kinds.isdisjoint(entry.kinds)]
-        entry.adjectives = tuple(a for a in fitting if a.attributive and entry not in excluded.get(a.lemma, ()))
-        entry.predicates = (*(a for a in fitting if a.predicative), *states)
+_read_properties()
 
-
-def _read_manners() -> dict[str, Fixed]:
-    """Returns the adverbs of manner, and gives each to the verbs it goes with."""
-    manners: dict[str, Fixed] = {}
-    for item in reading.items(fixed_data.MANNER):
-        pair, verbs = item.split(" : ")
-        manner = reading.fixed(pair)
-        manners[manner.lemma] = manner
-        for word in verbs.split():
-            lemma = word.replace("_", " ")
-            verb = INTRANSITIVE.get(lemma) or TRANSITIVE[lemma]
-            verb.manners += (manner,)
-    return manners
-
-
-_fit_adjectives()
-MANNERS = _read_manners()
-UNINFLECTED: tuple[Fixed, ...] = tuple(
-    entry
-    for table in [
-        *(PREPOSITIONS, CONJUNCTIONS, DEGREES, FREQUENCIES, MANNERS),
-        *(PAST_TIMES, FUTURE_TIMES, PRESENT_TIMES, HABIT_TIMES),
-    ]
-    for entry in table.values()
+VERB_CLASSES = (
+    *("intransitive", "transitive", "ditransitive", "control"),
+    *("report", "motion", "weather", "copula"),
 )
-CONTENT: tuple[Entry, ...] = (
-    *_COMMON,
+
+
+def _read_verbs() -> dict[str, dict[str, Verb]]:
+    tables: dict[str, dict[str, Verb]] = {name: {} for name in VERB_CLASSES}
+
+    def verb(row: Row) -> Verb:
+        entry = reading.verb(row, select_nouns)
+        return tables[one_of(row, "class", VERB_CLASSES)].setdefault(entry.lemma, entry)
+
+    columns = ("class", "english", "label", "french", "aspect", "frames", "places")
+    read_table("verbs.tsv", columns, verb, ("label", "frames", "places"), key=("class", "english", "label"))
+    return tables
+
+
+_VERBS = _read_verbs()
+INTRANSITIVE, TRANSITIVE, DITRANSITIVE, CONTROL, REPORT, MOTION, WEATHER = VERB_TABLES = tuple(
+    _VERBS[name] for name in VERB_CLASSES if name != "copula"
+)
+COPULA_ETRE, COPULA_AVOIR = _VERBS["copula"]["be so"], _VERBS["copula"]["be having"]
+
+
+def action_verb(lemma: str) -> Verb:
+    """Returns an intransitive or transitive verb by its English lemma.
+
+    Raises:
+        ValueError: there is no such verb.
+    """
+    verb = INTRANSITIVE.get(lemma) or TRANSITIVE.get(lemma)
+    if verb is None:
+        raise ValueError(f"no intransitive or transitive verb {lemma!r}")
+    return verb
+
+
+UNINFLECTED_CLASSES = (
+    *("preposition", "conjunction", "degree", "frequency", "manner"),
+    *("past time", "future time", "present time", "habit time"),
+)
+
+
+def _read_uninflected() -> dict[str, dict[str, UninflectedPhrase]]:
+    """Reads the uninflected phrases, and gives each adverb of manner to the verbs of its row."""
+    tables: dict[str, dict[str, UninflectedPhrase]] = {name: {} for name in UNINFLECTED_CLASSES}
+
+    def phrase(row: Row) -> UninflectedPhrase:
+        name = one_of(row, "class", UNINFLECTED_CLASSES)
+        kinds = frozenset({"habit"}) if name == "habit time" else frozenset()
+        entry = reading.uninflected(row["english"], row["french"], row["label"], row["links"], kinds)
+        for lemma in comma_separated(row["verbs"]):
+            action_verb(lemma).manners += (entry,)
+        return tables[name].setdefault(entry.lemma, entry)
+
+    columns = ("class", "english", "label", "french", "links", "verbs")
+    read_table("uninflected.tsv", columns, phrase, ("label", "links", "verbs"), key=("class", "english", "label"))
+    return tables
+
+
+_UNINFLECTED = _read_uninflected()
+PREPOSITIONS, CONJUNCTIONS, DEGREES, FREQUENCIES, MANNERS, PAST_TIMES, FUTURE_TIMES, PRESENT_TIMES, HABIT_TIMES = (
+    _UNINFLECTED[name] for name in UNINFLECTED_CLASSES
+)
+UNINFLECTED: tuple[UninflectedPhrase, ...] = tuple(entry for table in _UNINFLECTED.values() for entry in table.values())
+CONTENT: tuple[LexicalEntry, ...] = (
+    *_COMMON_NOUNS,
     *NAMES.values(),
     *ADJECTIVES.values(),
     *STATES.values(),
     *(verb for table in VERB_TABLES for verb in table.values()),
 )
-assign(CONTENT, grammar_words(CONTENT, UNINFLECTED))
+assign_weights(CONTENT, grammar_words(CONTENT, UNINFLECTED))

@@ -1,32 +1,33 @@
-"""The kinds of lexicon entry, each a pair of lemmas with the forms that the rules need.
+"""The kinds of lexical entry, each a pair of lemmas with the forms that the rules need.
 
-`weight` is the share of an entry in the content hash that decides the split (see sampling.py); it is 0 for words of the
-grammar, such as prepositions and modals. `french_key` and `english_key` are the surface forms that give the entry away.
+`weight` is the share of an entry in the content hash that decides the split (see sampling.py). It is 0 for function
+words, such as prepositions and modals. `french_forms` and `english_forms` are the surface forms that identify the entry
+in a text.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from transformer.data.grammar.agreement import HE, THEY, Features
+from transformer.data.grammar.agreement import HE, THEY, AgreementFeatures
 from transformer.data.grammar.conjugation import Conjugation
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class LexicalEntry:
     """A concept: one English and one French lemma. Compared and hashed by identity."""
 
     lemma: str
     french_lemma: str
     kinds: frozenset[str]
-    french_key: frozenset[str]
-    english_key: frozenset[str]
+    french_forms: frozenset[str]
+    english_forms: frozenset[str]
     weight: int = field(default=0, init=False)
 
 
 @dataclass(slots=True, eq=False)
-class Noun(Entry):
-    """A noun, name, city or country; words are tuples because some are more than one ("salle de bains")."""
+class Noun(LexicalEntry):
+    """A noun, name, city or country; French and English hold the singular and the plural."""
 
     english: tuple[str, str]
     french: tuple[str, str]
@@ -34,25 +35,25 @@ class Noun(Entry):
     human: bool
     mass: bool
     name: bool
-    where: Fixed | None = None  # the preposition of the place one is in
-    goal: Fixed | None = None  # ... of the place one goes to
-    origin: Fixed | None = None  # ... of the place one comes back from
-    article: str = ""  # French article of a country, which English leaves out
+    location: UninflectedPhrase | None = None  # preposition of the place where somebody is
+    destination: UninflectedPhrase | None = None  # preposition of the place where somebody goes
+    origin: UninflectedPhrase | None = None  # preposition of the place that somebody returns from
+    article: str = ""  # French article of a country, which English omits
     adjectives: tuple[Adjective, ...] = ()
     predicates: tuple[Property, ...] = ()
-    features: tuple[Features, Features] = field(init=False)  # singular, plural
+    features: tuple[AgreementFeatures, AgreementFeatures] = field(init=False)  # singular, plural
 
     def __post_init__(self) -> None:
-        """Works out what agrees with the noun."""
+        """Computes the agreement features of the noun."""
         self.features = (
-            Features(HE, self.feminine, self.human),
-            Features(THEY, 2 + self.feminine, self.human),
+            AgreementFeatures(HE, self.feminine, self.human),
+            AgreementFeatures(THEY, 2 + self.feminine, self.human),
         )
 
 
 @dataclass(slots=True, eq=False)
-class Adjective(Entry):
-    """An adjective; `prenominal` is its place in French, `forms` are ordered as in french.py."""
+class Adjective(LexicalEntry):
+    """An adjective; `prenominal` is its position in French, `forms` has the order of french.py."""
 
     english: str
     forms: tuple[tuple[str, ...], ...]
@@ -63,43 +64,43 @@ class Adjective(Entry):
 
 
 @dataclass(slots=True, eq=False)
-class State(Entry):
-    """A predicate with a bare noun or a fixed phrase: "avoir faim", "être en colère"."""
+class StativePhrase(LexicalEntry):
+    """A predicate with a bare noun or an invariable phrase: "avoir faim", "être en colère"."""
 
-    avoir: bool
+    with_avoir: bool
     french: tuple[str, ...]
     english: tuple[str, ...]
 
 
-Property = Adjective | State
+Property = Adjective | StativePhrase
 
 
 @dataclass(slots=True, eq=False)
-class Fixed(Entry):
-    """An uninflected phrase: its words with anchors that count from 1, and how many anchors it takes."""
+class UninflectedPhrase(LexicalEntry):
+    """An uninflected phrase: its words with anchors that count from 1, and the number of its anchors."""
 
     french: tuple[tuple[str, int | tuple[int, ...]], ...]
     english: tuple[tuple[str, int | tuple[int, ...]], ...]
-    span: int
-    linked: bool  # word by word; otherwise all words share one anchor
+    num_anchors: int
+    linked: bool  # aligned word by word; otherwise all words share one anchor
 
 
 @dataclass(slots=True, eq=False)
-class Verb(Entry):
+class Verb(LexicalEntry):
     """A verb with its frames: pairs of possible subjects and objects."""
 
     french: Conjugation
-    etre: bool  # compound tenses with être
+    with_etre: bool  # compound tenses with être
     reflexive: bool
-    extra: str  # a bare noun after the French verb: "besoin" of "avoir besoin de"
+    bare_noun: str  # a bare noun after the French verb: "besoin" of "avoir besoin de"
     french_preposition: str
     base: str
-    third: str
+    third_person: str
     past: str
-    participle: str
+    present_participle: str
     particle: tuple[str, ...]
     copular: bool  # the English verb is "be"
-    aspect: str
+    aspect: str  # a member of reading.ASPECTS
     frames: tuple[tuple[tuple[Noun, ...], tuple[Noun, ...]], ...] = ()
     places: tuple[Noun, ...] = ()
-    manners: tuple[Fixed, ...] = ()
+    manners: tuple[UninflectedPhrase, ...] = ()

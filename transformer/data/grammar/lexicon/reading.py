@@ -1,223 +1,210 @@
-"""Reading the data tables: one function for each kind of line."""
+"""Converts the rows of the lexicon's tables to entries: one function for each kind of row (see README.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from transformer.data.grammar import english, french
 from transformer.data.grammar.conjugation import conjugate
-from transformer.data.grammar.lexicon.entries import Adjective, Fixed, Noun, State, Verb
+from transformer.data.grammar.lexicon.entries import Adjective, Noun, StativePhrase, UninflectedPhrase, Verb
+from transformer.data.grammar.lexicon.tables import Row, one_of
 
 ETRE_VERBS = frozenset("aller arriver partir tomber revenir rester entrer retourner".split())
+GENDERS = ("m", "f")
+POSITIONS = ("before", "after", "only before", "only predicate")
+ASPECTS = ("activity", "perception", "event", "state")
 
-# A list of kinds, aliases and lemmas, as words → as kinds and lemmas, or → as the nouns it names.
-Expand = Callable[[str], frozenset[str]]
-NounsOf = Callable[[str], tuple[Noun, ...]]
-
-
-def items(text: str) -> Iterator[str]:
-    """Yields the stripped, non-empty entries of a table separated by semicolons."""
-    for item in text.split(";"):
-        stripped = " ".join(item.split())
-        if stripped:
-            yield stripped
+# Converts a list of kinds, lemmas and aliases: to kinds and lemmas, or to the nouns that have them.
+ParseKinds = Callable[[str], frozenset[str]]
+SelectNouns = Callable[[str], tuple[Noun, ...]]
 
 
-def lines(text: str) -> Iterator[list[str]]:
-    """Yields the fields of each line of a table: separated by a colon between spaces."""
-    for line in text.splitlines():
-        if line.strip():
-            yield [part.strip() for part in f" {line} ".split(" : ")]
-
-
-def fixed(item: str, kinds: frozenset[str] = frozenset()) -> Fixed:
-    """Reads "english [label] = french : links"."""
-    pair, _, links_text = item.partition(" : ")
-    left, right = pair.split(" = ")
-    english_words = left.partition(" [")[0].split()
-    french_words = right.split()
-    links = [(int(f), int(e)) for f, e in (link.split("-") for link in links_text.split())]
+def uninflected(
+    english_text: str, french_text: str, label: str = "", links: str = "", kinds: frozenset[str] = frozenset()
+) -> UninflectedPhrase:
+    """Returns an uninflected phrase; `links` aligns its words ("0-1 1-0"), "" aligns all words with each other."""
+    english_words, french_words = english_text.split(), french_text.split()
+    pairs = [_link(link, len(french_words), len(english_words)) for link in links.split()]
 
     def anchors(side: int, position: int) -> int | tuple[int, ...]:
-        if not links:
+        if not pairs:
             return 1
-        return tuple(k + 1 for k, link in enumerate(links) if link[side] == position)
+        return tuple(k + 1 for k, pair in enumerate(pairs) if pair[side] == position)
 
-    return Fixed(
-        lemma=left.replace("[", "").replace("]", ""),
-        french_lemma=right,
+    return UninflectedPhrase(
+        lemma=f"{english_text} {label}".strip(),
+        french_lemma=french_text,
         kinds=kinds,
-        french_key=frozenset(french_words),
-        english_key=frozenset(english_words),
+        french_forms=frozenset(french_words),
+        english_forms=frozenset(english_words),
         french=tuple((word, anchors(0, i)) for i, word in enumerate(french_words)),
         english=tuple((word, anchors(1, i)) for i, word in enumerate(english_words)),
-        span=len(links) or 1,
-        linked=bool(links),
+        num_anchors=len(pairs) or 1,
+        linked=bool(pairs),
     )
 
 
-def fixed_table(text: str, kinds: frozenset[str] = frozenset()) -> dict[str, Fixed]:
-    """Reads uninflected phrases separated by semicolons."""
-    return {entry.lemma: entry for entry in (fixed(item, kinds) for item in items(text))}
+def _link(text: str, num_french: int, num_english: int) -> tuple[int, int]:
+    french_index, separator, english_index = text.partition("-")
+    if not (separator and french_index.isdecimal() and english_index.isdecimal()):
+        raise ValueError(f"the link {text!r} must be FRENCH-ENGLISH, two word indices from 0")
+    link = int(french_index), int(english_index)
+    if link[0] >= num_french or link[1] >= num_english:
+        raise ValueError(f"the link {text!r} is out of range: {num_french} French and {num_english} English words")
+    return link
 
 
-def noun(item: str, group: str) -> Noun:
-    """Reads "english[/plural]=french gender [+kind ...]"; `group` holds the kinds shared with its neighbours."""
-    head, *more = item.split(" +")
-    left, right = head.split("=")
-    singular, _, plural = left.partition("/")
-    french_singular, gender = right.split()
-    kinds = frozenset([*group.split(), *more])
-    forms = singular, plural or english.add_s(singular)
+def noun(row: Row) -> Noun:
+    """Returns the noun of a row of nouns.tsv."""
+    singular, french_singular = row["english"], row["french"]
+    forms = singular, row["english_plural"] or english.add_s(singular)
     french_forms = french_singular, french.pluralize(french_singular)
-    places: dict[str, Fixed] = {}
-    for kind in kinds:
-        role, _, pair = kind.partition(":")
-        if pair:
-            there, here = pair.split("=")
-            places[role] = fixed(f"{here} = {there}")
+    kinds = frozenset(row["kinds"].split())
     return Noun(
         lemma=singular,
         french_lemma=french_singular,
         kinds=kinds | {singular},
-        french_key=frozenset(french_forms),
-        english_key=frozenset(forms),
+        french_forms=frozenset(french_forms),
+        english_forms=frozenset(forms),
         english=forms,
         french=french_forms,
-        feminine=int(gender == "f"),
+        feminine=_feminine(row),
         human="person" in kinds,
         mass="mass" in kinds,
         name=False,
-        where=places.get("loc"),
-        goal=places.get("dest"),
+        location=_preposition(row, "location"),
+        destination=_preposition(row, "destination"),
     )
 
 
-def name(item: str) -> Noun:
-    """Reads "Marie f"."""
-    word, gender = item.split()
-    key = frozenset({word})
+def _feminine(row: Row) -> int:
+    return GENDERS.index(one_of(row, "gender", GENDERS))
+
+
+def _preposition(row: Row, column: str) -> UninflectedPhrase | None:
+    if not row[column]:
+        return None
+    english_text, separator, french_text = row[column].partition(" = ")
+    if not separator:
+        raise ValueError(f'the column {column!r} is {row[column]!r}; it must be "ENGLISH = FRENCH", as in "in = dans"')
+    return uninflected(english_text, french_text)
+
+
+def name(row: Row) -> Noun:
+    """Returns the name of a row of names.tsv, which is the same in both languages."""
+    word = row["name"]
+    forms = frozenset({word})
     return Noun(
         lemma=word,
         french_lemma=word,
         kinds=frozenset({"person", "grown", "name", word}),
-        french_key=key,
-        english_key=key,
+        french_forms=forms,
+        english_forms=forms,
         english=(word, word),
         french=(word, word),
-        feminine=int(gender == "f"),
+        feminine=_feminine(row),
         human=True,
         mass=False,
         name=True,
     )
 
 
-def region(item: str) -> Noun:
-    """Reads "english=french|where one is or goes|where one comes back from|article"."""
-    lemma, rest = item.split("=")
-    word, into, origin, article = rest.split("|")
+def region(row: Row) -> Noun:
+    """Returns the city or country of a row of regions.tsv."""
+    lemma, word = row["english"], row["french"]
     return Noun(
         lemma=lemma,
         french_lemma=word,
         kinds=frozenset({"region", lemma}),
-        french_key=frozenset({word}),
-        english_key=frozenset({lemma}),
+        french_forms=frozenset({word}),
+        english_forms=frozenset({lemma}),
         english=(lemma, lemma),
         french=(word, word),
-        feminine=int(article == "la"),
+        feminine=int(row["article"] == "la"),
         human=False,
         mass=False,
         name=True,
-        where=fixed(f"in = {into}"),
-        goal=fixed(f"to = {into}"),
-        origin=fixed(f"from = {origin}"),
-        article=article,
+        location=uninflected("in", row["in_or_to"]),
+        destination=uninflected("to", row["in_or_to"]),
+        origin=uninflected("from", row["from"]),
+        article=row["article"],
     )
 
 
-def adjective(fields: list[str], expand: Expand) -> Adjective:
-    """Reads "english = french position", "what it fits"; "_" joins the words of a phrase that does not agree."""
-    pair, fits = fields
-    lemma, right = pair.split(" = ")
-    french_lemma, position = right.split()
+def adjective(row: Row, parse_kinds: ParseKinds) -> Adjective:
+    """Returns the adjective of a row of adjectives.tsv; a phrase of several French words does not agree."""
+    lemma, french_lemma = row["english"], row["french"]
+    position = one_of(row, "position", POSITIONS)
     before_vowel = french.BEFORE_VOWEL.get(french_lemma, "")
-    if "_" in french_lemma:
-        forms: tuple[tuple[str, ...], ...] = (tuple(french_lemma.split("_")),) * 4
+    if " " in french_lemma:
+        forms: tuple[tuple[str, ...], ...] = (tuple(french_lemma.split()),) * 4
     else:
         forms = tuple((form,) for form in french.four_forms(french_lemma))
     return Adjective(
         lemma=lemma,
         french_lemma=french_lemma,
-        kinds=expand(fits),
-        french_key=frozenset(words[-1] for words in forms) | ({before_vowel} - {""}),
-        english_key=frozenset({lemma, english.COMPARATIVES.get(lemma, lemma)}),
+        kinds=parse_kinds(row["fits"]),
+        french_forms=frozenset(words[-1] for words in forms) | ({before_vowel} - {""}),
+        english_forms=frozenset({lemma, english.COMPARATIVES.get(lemma, lemma)}),
         english=lemma,
         forms=forms,
         before_vowel=before_vowel,
-        prenominal=position in ("pre", "beside"),
-        attributive=position != "pred",
-        predicative=position != "beside",
+        prenominal=position in ("before", "only before"),
+        attributive=position != "only predicate",
+        predicative=position != "only before",
     )
 
 
-def state(fields: list[str], expand: Expand) -> State:
-    """Reads "english = avoir noun" or "english = être phrase", "whom it fits"."""
-    pair, fits = fields
-    lemma, right = pair.split(" = ")
-    head, *words = right.split()
-    english_words = tuple(lemma.split())
-    return State(
-        lemma=lemma,
-        french_lemma=right,
-        kinds=expand(fits),
-        french_key=frozenset(words[-1:]),
-        english_key=frozenset(english_words[-1:]),
-        avoir=head == "avoir",
-        french=tuple(words),
+def stative_phrase(row: Row, parse_kinds: ParseKinds) -> StativePhrase:
+    """Returns the predicate of a row of states.tsv."""
+    auxiliary = one_of(row, "auxiliary", ("avoir", "être"))
+    english_words, french_words = tuple(row["english"].split()), tuple(row["french"].split())
+    return StativePhrase(
+        lemma=row["english"],
+        french_lemma=f"{auxiliary} {row['french']}",
+        kinds=parse_kinds(row["fits"]),
+        french_forms=frozenset(french_words[-1:]),
+        english_forms=frozenset(english_words[-1:]),
+        with_avoir=auxiliary == "avoir",
+        french=french_words,
         english=english_words,
     )
 
 
-def verb(fields: list[str], nouns_of: NounsOf) -> Verb:
-    """Reads "english [label] particle = french preposition", aspect, "frames @ places"; see verbs.py."""
-    pair, aspect, rest = fields
-    left, right = pair.split(" = ")
-    labels = [word.strip("[]") for word in left.split() if word.startswith("[")]
-    base, *particle = [word for word in left.split() if not word.startswith("[")]
-    french_words = right.removeprefix("se ").split()
+def verb(row: Row, select_nouns: SelectNouns) -> Verb:
+    """Returns the verb of a row of verbs.tsv."""
+    base, *particle = row["english"].split()
+    french_words = row["french"].removeprefix("se ").split()
     infinitive = french_words[0].removeprefix("s'")
-    reflexive = right.startswith(("se ", "s'"))
-    extra = french_words[1] if infinitive == "avoir" and len(french_words) > 1 else ""
-    preposition = "".join(french_words[1 + bool(extra) :])
+    reflexive = row["french"].startswith(("se ", "s'"))
+    bare_noun = french_words[1] if infinitive == "avoir" and len(french_words) > 1 else ""
     forms = conjugate(infinitive)
+    french_forms = {infinitive, *forms.present, *forms.imperfect, *forms.future, *forms.participle}
     english_forms = base, english.third_person(base), english.past(base), english.present_participle(base)
     copular = base == "be"
-    frames, _, places = rest.partition("@")
     return Verb(
-        lemma=" ".join([base, *(labels or particle)]),
-        french_lemma=right,
+        lemma=" ".join([base, *([row["label"]] if row["label"] else particle)]),
+        french_lemma=row["french"],
         kinds=frozenset(),
-        french_key=frozenset({extra})
-        if extra
-        else frozenset({infinitive, *forms.present, *forms.imperfect, *forms.future, *forms.participle}),
-        english_key=frozenset(particle[:1] if copular else english_forms),
+        french_forms=frozenset({bare_noun} if bare_noun else french_forms),
+        english_forms=frozenset(particle[:1] if copular else english_forms),
         french=forms,
-        etre=infinitive in ETRE_VERBS or reflexive,
+        with_etre=infinitive in ETRE_VERBS or reflexive,
         reflexive=reflexive,
-        extra=extra,
-        french_preposition=preposition,
+        bare_noun=bare_noun,
+        french_preposition="".join(french_words[1 + bool(bare_noun) :]),
         base=base,
-        third=english_forms[1],
+        third_person=english_forms[1],
         past=english_forms[2],
-        participle=english_forms[3],
+        present_participle=english_forms[3],
         particle=tuple(particle),
         copular=copular,
-        aspect=aspect,
-        frames=tuple(_frame(frame, nouns_of) for frame in frames.split("|")),
-        places=nouns_of(places),
+        aspect=one_of(row, "aspect", ASPECTS),
+        frames=tuple(_frame(frame, select_nouns) for frame in row["frames"].split("|")),
+        places=select_nouns(row["places"]),
     )
 
 
-def _frame(text: str, nouns_of: NounsOf) -> tuple[tuple[Noun, ...], tuple[Noun, ...]]:
+def _frame(text: str, select_nouns: SelectNouns) -> tuple[tuple[Noun, ...], tuple[Noun, ...]]:
     subjects, _, objects = text.partition(">")
-    return () if subjects.strip() == "weather" else nouns_of(subjects), nouns_of(objects)
+    return select_nouns(subjects), select_nouns(objects)
