@@ -45,9 +45,7 @@ def get_config() -> ConfigDict:
     model.d_state = placeholder(int)  # recurrent models: hidden units per layer; None: d_model
     model.d_maxout = placeholder(int)  # rnnsearch: units of the maxout layer; None: d_model
     model.reverse_source = False  # seq2seq: reverse the source; Sutskever et al. 2014
-    model.init_range = placeholder(
-        float
-    )  # recurrent models: uniform initialisation in ± this; None: Glorot, orthogonal
+    model.init_range = placeholder(float)  # recurrent models: uniform in ± this; None: Glorot, orthogonal
     model.dropout_embedding = 0.1  # dropout on embedding plus position; Section 5.4
     model.dropout_sublayer = 0.1  # dropout on each sub-layer's output, before the residual addition; Section 5.4
     model.dropout_attention = 0.0  # dropout on attention weights; not in the paper

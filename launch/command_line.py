@@ -63,8 +63,8 @@ def _job_path(argument: str, copied: bool) -> str:
     path, colon, config_argument = argument.partition(":")
     resolved = pathlib.Path(path).resolve()
     if resolved.is_relative_to(ROOT):
-        return f"{resolved.relative_to(ROOT)}{colon}{config_argument}"
-    if copied:
+        resolved = resolved.relative_to(ROOT)
+    elif copied:
         raise ValueError(f"--config: {path} does not lie in {ROOT}, and only that folder is copied")
     return f"{resolved}{colon}{config_argument}"
 
@@ -72,13 +72,14 @@ def _job_path(argument: str, copied: bool) -> str:
 def check_workdir(path: str) -> None:
     """Raises ValueError for a URL: training writes its workdir through the file system."""
     if "://" in path:
-        raise ValueError(
-            f"--workdir={path}: not a folder; mount the bucket or file share on the hosts, and give its mount path"
-        )
+        remedy = "mount the bucket or file share on the hosts, and give its mount path"
+        raise ValueError(f"--workdir={path}: not a folder; {remedy}")
 
 
-def train_command(python: str, config: Sequence[str], workdir: str, *overrides: str) -> list[str]:
-    """Returns the command line that trains or resumes a run."""
+def train_command(python: str, config: Sequence[str], workdir: str, distributed: bool = False) -> list[str]:
+    """Returns the command line that trains or resumes a run, in several processes unless `config` says otherwise."""
+    overridden = any(argument.startswith("--config.parallel.distributed=") for argument in config)
+    overrides = ["--config.parallel.distributed=on"] if distributed and not overridden else []
     return [python, "-m", "experiments.train", *config, *overrides, f"--workdir={workdir}"]
 
 
@@ -89,8 +90,3 @@ def wait_for_leases(workdir: str) -> str:
     minutes, during which training would refuse to start.
     """
     return f"if ls {shlex.quote(workdir)}/lock.* >/dev/null 2>&1; then sleep {LEASE_EXPIRY}; fi"
-
-
-def is_overridden(arguments: Sequence[str], key: str) -> bool:
-    """Returns whether a config key is among the overrides."""
-    return any(argument.startswith(f"--config.{key}=") for argument in arguments)

@@ -47,10 +47,8 @@ def create_command(args: cli.Args) -> list[str]:
     if not workdir.startswith("/"):
         raise ValueError(f"--workdir={workdir}: a container's disk is lost with it; give a path in attached storage")
     config = command_line.config_arguments(args.config, copied=True)
-    distributed = accelerator.multi_host and not command_line.is_overridden(config, "parallel.distributed")
-    overrides = ["--config.parallel.distributed=on"] if distributed else []
     wait = command_line.wait_for_leases(workdir)
-    train = command_line.train_command("python", config, workdir, *overrides)
+    train = command_line.train_command("python", config, workdir, distributed=accelerator.multi_host)
     return [
         *_workload_command(args, "create"),
         f"--tpu-type={accelerator}",

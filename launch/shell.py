@@ -33,15 +33,11 @@ class Shell:
           FileNotFoundError: the program is not installed.
           CommandError: the command exited with a status other than 0, or ran longer than `timeout` seconds.
         """
-        program = command[0] if self.dry_run else _resolve(command[0])
+        if not self.dry_run:
+            _resolve(command[0])
         self._print_command(command)
         if not self.dry_run:
-            try:
-                result = subprocess.run([program, *command[1:]], stdin=subprocess.DEVNULL, check=False, timeout=timeout)
-            except subprocess.TimeoutExpired as error:
-                raise CommandError(f"timed out after {timeout:.0f} seconds: {_shorten(command)}") from error
-            if result.returncode:
-                raise CommandError(f"exited with status {result.returncode}: {_shorten(command)}")
+            _execute(command, timeout, capture=False)
 
     def capture(self, *command: str, timeout: float = 300.0) -> str:
         """Returns the output of a command line that only reads state; "" in a dry run, which prints the command.
@@ -54,20 +50,7 @@ class Shell:
         if self.dry_run:
             self._print_command(command)
             return ""
-        try:
-            result = subprocess.run(
-                [_resolve(command[0]), *command[1:]],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise CommandError(f"timed out after {timeout:.0f} seconds: {_shorten(command)}") from error
-        if result.returncode:
-            raise CommandError(f"exited with status {result.returncode}: {_shorten(command)}: {result.stderr.strip()}")
-        return result.stdout
+        return _execute(command, timeout, capture=True)
 
     def report(self, text: str) -> None:
         """Prints a message; in a dry run as a shell comment, so that the complete output can be pasted into a shell."""
@@ -80,11 +63,23 @@ class Shell:
             print(f"+ {shlex.join(command)}", file=sys.stderr, flush=True)
 
 
+def _execute(command: tuple[str, ...], timeout: float | None, capture: bool) -> str:
+    """Runs a command line; returns its output, "" unless it is captured, in which case errors include its stderr."""
+    line, null = [_resolve(command[0]), *command[1:]], subprocess.DEVNULL
+    try:
+        result = subprocess.run(line, stdin=null, capture_output=capture, text=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(f"timed out after {timeout:.0f} seconds: {_shorten(command)}") from error
+    if result.returncode:
+        stderr = f": {result.stderr.strip()}" if capture else ""
+        raise CommandError(f"exited with status {result.returncode}: {_shorten(command)}{stderr}")
+    return result.stdout or ""
+
+
 def _resolve(program: str) -> str:
-    path = shutil.which(program)
-    if path is None:
-        raise FileNotFoundError(f"{program} is not on PATH; {_INSTALL_HINTS.get(program, 'install it')}")
-    return path
+    if path := shutil.which(program):
+        return path
+    raise FileNotFoundError(f"{program} is not on PATH; {_INSTALL_HINTS.get(program, 'install it')}")
 
 
 def _shorten(command: tuple[str, ...], longest: int = 160) -> str:

@@ -12,7 +12,6 @@ import pathlib
 import re
 import shlex
 import sys
-from collections.abc import Sequence
 
 from absl import flags
 from ml_collections import config_flags
@@ -21,6 +20,7 @@ from experiments.runtime import cli
 from launch import command_line
 from launch.shell import Shell
 
+REQUIRED = {"train": ("config", "workdir"), "sweep": ("config", "sweep", "workdir")}
 _UNQUOTED = re.compile(r"[A-Za-z0-9:./_%=,+@-]+")  # valid value of an #SBATCH line, which no shell unquotes
 
 
@@ -62,10 +62,9 @@ def batch_script(args: cli.Args, subcommand: str) -> str:
         # Leases that a killed process held on the run, or on cells of the sweep, must expire first.
         f'if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then sleep {command_line.LEASE_EXPIRY}; fi',
     ]
-    gpus, multi_host = args.gpus, subcommand == "train" and args.nodes > 1
-    if multi_host and gpus:
+    if subcommand == "train" and args.nodes > 1 and args.gpus:
         # By default, JAX takes one GPU for each process, and each node runs one process.
-        body.append(f"export JAX_LOCAL_DEVICE_IDS={','.join(map(str, range(gpus)))}")
+        body.append(f"export JAX_LOCAL_DEVICE_IDS={','.join(map(str, range(args.gpus)))}")
     body += [args.prepare] if args.prepare else []
     body += [
         "trap 'signalled=1' TERM",
@@ -94,10 +93,8 @@ def _directives(args: cli.Args, subcommand: str, workdir: pathlib.Path) -> list[
         # processes itself, and a process that gets a second signal exits at once.
         "--signal=TERM@60",
     ]
-    options += [f"--gpus-per-node={args.gpus}"] if args.gpus else []
-    options += [f"--mem={args.memory}"] if args.memory else []
-    options += [f"--partition={args.partition}"] if args.partition else []
-    options += [f"--account={args.account}"] if args.account else []
+    optional = {"gpus-per-node": args.gpus, "mem": args.memory, "partition": args.partition, "account": args.account}
+    options += [f"--{name}={value}" for name, value in optional.items() if value]
     options += [f"--array=0-{args.tasks - 1}"] if subcommand == "sweep" else []
     options += args.sbatch
     for option in options:
@@ -123,27 +120,21 @@ def _job_folder(workdir: pathlib.Path) -> pathlib.Path:
     return workdir.with_name(f"{workdir.name}.slurm")
 
 
-def submit(shell: Shell, script: str, workdir: pathlib.Path, subcommand: str) -> None:
-    """Writes the batch script and submits it with sbatch."""
-    path = _job_folder(workdir) / f"{subcommand}.sbatch"
-    if shell.dry_run:
-        print(script)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(script, encoding="utf-8")
-    shell.run("sbatch", str(path))
-
-
 def main(subcommand: str, args: cli.Args) -> None:
     """Writes the batch script and submits it."""
     with cli.runtime_errors(), cli.user_errors():
-        required: Sequence[str] = ("config", "workdir") if subcommand == "train" else ("config", "sweep", "workdir")
-        command_line.require_flags(args, required, subcommand)
+        command_line.require_flags(args, REQUIRED[subcommand], subcommand)
         command_line.check_workdir(args.workdir)
         script = batch_script(args, subcommand)
-        submit(Shell(args.dry_run), script, pathlib.Path(args.workdir).resolve(), subcommand)
+        path = _job_folder(pathlib.Path(args.workdir).resolve()) / f"{subcommand}.sbatch"
+        if args.dry_run:
+            print(script)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(script, encoding="utf-8")
+        Shell(args.dry_run).run("sbatch", str(path))
 
 
 if __name__ == "__main__":
-    chosen = command_line.pop_subcommand(("train", "sweep"))
+    chosen = command_line.pop_subcommand(tuple(REQUIRED))
     cli.run(define, lambda args: main(chosen, args))

@@ -24,6 +24,12 @@ from launch.shell import Shell
 from launch.supervisor import supervise, wait_until_ready
 from launch.tpu_vm import Accelerator, TpuVm
 
+# Each subcommand and the flags that it needs besides --name and --zone.
+REQUIRED = {
+    "create": ("accelerator",), "setup": (), "run": ("accelerator", "config", "workdir"), "logs": (),
+    "fetch": ("workdir",), "delete": (),
+}  # fmt: skip
+
 
 def define() -> None:
     """Defines the flags."""
@@ -48,58 +54,6 @@ def define() -> None:
     boolean("dry_run", False, "print the gcloud command lines and run none")
 
 
-def create(args: cli.Args, tpu: TpuVm) -> None:
-    """Requests a slice."""
-    tpu.create()
-    chips = Accelerator.parse(args.accelerator).chips
-    tpu.shell.report(f"{tpu.name}: {chips} chips, which cost money from when they are ready until `delete`")
-
-
-def setup(args: cli.Args, tpu: TpuVm) -> None:
-    """Copies and installs the code once the slice is ready."""
-    wait_until_ready(tpu, args.poll)
-    tpu.setup(args.prepare)
-
-
-def run(args: cli.Args, tpu: TpuVm) -> None:
-    """Starts training on all hosts; with --restart, supervises it until it finishes."""
-    command = _training_line(args)
-    if not args.restart:
-        tpu.start(command)
-        tpu.shell.report(f"{tpu.name}: training started; `logs` shows its progress, `delete` stops it and its cost")
-    elif tpu.shell.dry_run:
-        _print_supervision(args, tpu, lambda: tpu.start(command))
-    else:
-        supervise(tpu, lambda: tpu.start(command), args.prepare, args.poll, args.delete_at_end)
-
-
-def logs(args: cli.Args, tpu: TpuVm) -> None:
-    """Prints the last lines of one host's log."""
-    tpu.logs(args.worker, args.lines, args.follow)
-
-
-def fetch(args: cli.Args, tpu: TpuVm) -> None:
-    """Copies the workdir to this machine."""
-    command_line.check_workdir(args.workdir)
-    tpu.fetch(args.workdir, args.to)
-
-
-def delete(args: cli.Args, tpu: TpuVm) -> None:
-    """Deletes the slice."""
-    tpu.delete()
-
-
-# Each subcommand and the flags that it needs besides --name and --zone.
-SUBCOMMANDS: dict[str, tuple[Callable[[cli.Args, TpuVm], None], tuple[str, ...]]] = {
-    "create": (create, ("accelerator",)),
-    "setup": (setup, ()),
-    "run": (run, ("accelerator", "config", "workdir")),
-    "logs": (logs, ()),
-    "fetch": (fetch, ("workdir",)),
-    "delete": (delete, ()),
-}
-
-
 def _training_line(args: cli.Args) -> str:
     """Returns the shell line that each host runs.
 
@@ -113,9 +67,7 @@ def _training_line(args: cli.Args) -> str:
         raise ValueError(f"--workdir={workdir}: {why}; give the absolute path of a mounted bucket or file share")
     config = command_line.config_arguments(args.config, copied=True)
     # JAX finds the other processes through the metadata that Cloud TPU gives each host.
-    distributed = accelerator.multi_host and not command_line.is_overridden(config, "parallel.distributed")
-    overrides = ["--config.parallel.distributed=on"] if distributed else []
-    train = command_line.train_command(".venv/bin/python", config, workdir, *overrides)
+    train = command_line.train_command(".venv/bin/python", config, workdir, distributed=accelerator.multi_host)
     return f"{command_line.wait_for_leases(workdir)}; {shlex.join(train)}"
 
 
@@ -135,20 +87,51 @@ def _print_supervision(args: cli.Args, tpu: TpuVm, start: Callable[[], None]) ->
         tpu.delete()
 
 
+def _run(args: cli.Args, tpu: TpuVm) -> None:
+    """Starts training on all hosts; with --restart, supervises it until it finishes."""
+    line = _training_line(args)
+    if not args.restart:
+        tpu.start(line)
+        tpu.shell.report(f"{tpu.name}: training started; `logs` shows its progress, `delete` stops it and its cost")
+    elif tpu.shell.dry_run:
+        _print_supervision(args, tpu, lambda: tpu.start(line))
+    else:
+        supervise(tpu, lambda: tpu.start(line), args.prepare, args.poll, args.delete_at_end)
+
+
+def _execute(subcommand: str, args: cli.Args, tpu: TpuVm) -> None:
+    match subcommand:
+        case "create":
+            tpu.create()
+            chips = Accelerator.parse(args.accelerator).chips
+            tpu.shell.report(f"{tpu.name}: {chips} chips, which cost money from when they are ready until `delete`")
+        case "setup":
+            wait_until_ready(tpu, args.poll)
+            tpu.setup(args.prepare)
+        case "run":
+            _run(args, tpu)
+        case "logs":
+            tpu.logs(args.worker, args.lines, args.follow)
+        case "fetch":
+            command_line.check_workdir(args.workdir)
+            tpu.fetch(args.workdir, args.to)
+        case "delete":
+            tpu.delete()
+
+
 def main(subcommand: str, args: cli.Args) -> None:
     """Runs a subcommand."""
-    action, required = SUBCOMMANDS[subcommand]
     with cli.runtime_errors(), cli.user_errors():
-        command_line.require_flags(args, ("name", "zone", *required), subcommand)
+        command_line.require_flags(args, ("name", "zone", *REQUIRED[subcommand]), subcommand)
         accelerator = Accelerator.parse(args.accelerator) if args.accelerator else None
         runtime = args.runtime_version or ""
         if accelerator and not runtime and (subcommand == "create" or args.restart):
             runtime = accelerator.runtime_version()
         location = [f"--zone={args.zone}"] + ([f"--project={args.project}"] if args.project else [])
-        shell = Shell(args.dry_run)
-        action(args, TpuVm(shell, args.name, location, accelerator, runtime, args.spot, args.queued))
+        tpu = TpuVm(Shell(args.dry_run), args.name, location, accelerator, runtime, args.spot, args.queued)
+        _execute(subcommand, args, tpu)
 
 
 if __name__ == "__main__":
-    chosen = command_line.pop_subcommand(tuple(SUBCOMMANDS))
+    chosen = command_line.pop_subcommand(tuple(REQUIRED))
     cli.run(define, lambda args: main(chosen, args))

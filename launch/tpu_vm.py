@@ -4,12 +4,13 @@ A slice has one or more hosts, which gcloud calls workers. Each worker runs a sh
 connection. Its log, its exit status and the lock that shows that it is alive are files in the worker's home.
 """
 
+import dataclasses
 import re
 import shlex
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -47,12 +48,7 @@ class NotFoundError(CommandError):
 
 
 class Accelerator(NamedTuple):
-    """An accelerator type.
-
-    Attributes:
-      generation: "v5litepod", "v4" and so on.
-      size: the number in the name.
-    """
+    """An accelerator type: its generation, such as "v5litepod" or "v4", and the number in its name."""
 
     generation: str
     size: int
@@ -93,10 +89,11 @@ class Accelerator(NamedTuple):
         return RUNTIME_VERSIONS[self.generation]
 
 
+@dataclasses.dataclass(frozen=True)
 class TpuVm:
     """A slice that exists or will be created.
 
-    Args:
+    Attributes:
       shell: runs the command lines.
       name: name of the slice and of its queued resource.
       location: flags of every command line: zone and project.
@@ -106,40 +103,32 @@ class TpuVm:
       queued: request a queued resource, which waits for capacity.
     """
 
-    def __init__(
-        self,
-        shell: Shell,
-        name: str,
-        location: Sequence[str],
-        accelerator: Accelerator | None = None,
-        runtime_version: str = "",
-        spot: bool = False,
-        queued: bool = False,
-    ) -> None:
-        self.shell, self.name = shell, name
-        self._location = tuple(location)
-        self._accelerator, self._runtime_version = accelerator, runtime_version
-        self._spot, self._queued = spot, queued
+    shell: Shell
+    name: str
+    location: Sequence[str]
+    accelerator: Accelerator | None = None
+    runtime_version: str = ""
+    spot: bool = False
+    queued: bool = False
 
     def _node_command(self, *words: str) -> tuple[str, ...]:
-        return ("gcloud", "compute", "tpus", "tpu-vm", *words, *self._location)
+        return ("gcloud", "compute", "tpus", "tpu-vm", *words, *self.location)
 
     def _queue_command(self, *words: str) -> tuple[str, ...]:
-        return ("gcloud", "compute", "tpus", "queued-resources", *words, *self._location)
+        return ("gcloud", "compute", "tpus", "queued-resources", *words, *self.location)
 
     def create(self) -> None:
         """Requests the slice, which costs money from when it is ready."""
-        spot = ("--spot",) if self._spot else ()
-        kind = f"--accelerator-type={self._accelerator}"
-        if self._queued:
-            options = (f"--node-id={self.name}", kind, f"--runtime-version={self._runtime_version}", *spot)
+        kind, spot = f"--accelerator-type={self.accelerator}", ("--spot",) if self.spot else ()
+        if self.queued:
+            options = (f"--node-id={self.name}", kind, f"--runtime-version={self.runtime_version}", *spot)
             self.shell.run(*self._queue_command("create", self.name), *options)
         else:
-            self.shell.run(*self._node_command("create", self.name), kind, f"--version={self._runtime_version}", *spot)
+            self.shell.run(*self._node_command("create", self.name), kind, f"--version={self.runtime_version}", *spot)
 
     def delete(self) -> None:
         """Deletes the slice and its disks, which stops all costs."""
-        if self._queued:
+        if self.queued:
             self.shell.run(*self._queue_command("delete", self.name), "--quiet", "--force")
         else:
             self.shell.run(*self._node_command("delete", self.name), "--quiet")
@@ -152,7 +141,7 @@ class TpuVm:
           CommandError: gcloud failed.
         """
         try:
-            if self._queued:
+            if self.queued:
                 describe = self._queue_command("describe", self.name)
                 state = self.shell.capture(*describe, "--format=value(state.state)").strip()
                 if state != "ACTIVE" and not self.shell.dry_run:
@@ -202,8 +191,7 @@ class TpuVm:
         A status is "running", an exit status, "lost" (killed before it could write an exit status) or "none" (never
         started).
         """
-        output = self.shell.capture(*self._ssh("all", _PRINT_STATUS))
-        return re.findall(r"train-status (\w+)", output)
+        return re.findall(r"train-status (\w+)", self.shell.capture(*self._ssh("all", _PRINT_STATUS)))
 
     def logs(self, worker: str, lines: int, follow: bool) -> None:
         """Prints the last lines of a worker's log."""
@@ -259,24 +247,15 @@ def pack_repository(path: Path) -> None:
     Raises:
       ValueError: the code does not lie in a git repository.
     """
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if listing.returncode:
         raise ValueError(f"{ROOT}: not a git repository, and git lists the files to copy")
     with tarfile.open(path, "w:gz") as archive:
-        for name in _existing(listing.stdout.split("\0")):
-            archive.add(ROOT / name, name)
+        for name in listing.stdout.split("\0"):
+            if name and (ROOT / name).exists():  # git also lists tracked files that were deleted from the working tree
+                archive.add(ROOT / name, name)
         content = f"{commit()}\n".encode()
         entry = tarfile.TarInfo(".commit")
         entry.size = len(content)
         archive.addfile(entry, BytesIO(content))
-
-
-def _existing(names: Iterable[str]) -> Iterable[str]:
-    """Yields the files that exist; git also lists tracked files that were deleted from the working tree."""
-    return (name for name in names if name and (ROOT / name).exists())

@@ -104,17 +104,13 @@ def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def environment() -> dict[str, str]:
-    """With this interpreter as `python`, and the modules of the folder in which a command runs."""
+    """This process's environment, with its interpreter as `python` and the modules of the current folder."""
     path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
     return os.environ | {"PATH": path, "PYTHONPATH": "."}
 
 
 def run(commands: str, where: pathlib.Path, seconds: float) -> subprocess.CompletedProcess[str]:
     """Runs a block; a server that it starts (experiments.serve) goes on beside the blocks after it."""
-    environment = os.environ | {
-        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": ".",
-    }
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
         cwd=where, env=environment(), capture_output=True, text=True, timeout=seconds, check=False,
@@ -123,10 +119,6 @@ def run(commands: str, where: pathlib.Path, seconds: float) -> subprocess.Comple
 
 def serve(command: str, where: pathlib.Path) -> subprocess.Popen[str]:
     """Starts a server, and waits until it answers on the port that the page uses."""
-    environment = os.environ | {
-        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": ".",
-    }
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"], cwd=where, env=environment(), stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,

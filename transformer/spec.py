@@ -11,6 +11,7 @@ from typing import Any, Self
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids that tokenizers, models and decoding share
 LANGUAGES = ("fr", "en")
 DTYPES = ("float32", "bfloat16")  # of matmuls
+MIN_TEMPERATURE = 1e-6  # of sampling; float32 logits divided by less than 1e-8 reach the limit of search scores
 SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
 
 
@@ -278,6 +279,11 @@ class DecodeSpec(Section):
     def __post_init__(self) -> None:
         _one_of("decode.method", self.method, ("beam", "greedy", "sample"))
         _positive("decode", self, "beam_size", "max_extra_length", "batch_size", "temperature")
+        _require(
+            self.method != "sample" or self.temperature >= MIN_TEMPERATURE,
+            f"decode.temperature (--temperature): {self.temperature} is less than {MIN_TEMPERATURE}, where every draw "
+            "is the most probable token; set decode.method=greedy (--method=greedy)",
+        )
         _require(self.length_penalty >= 0, f"decode.length_penalty: {self.length_penalty} is negative")
         _require(self.top_k >= 0, f"decode.top_k: {self.top_k} is negative")
         _require(0 < self.top_p <= 1, f"decode.top_p: {self.top_p} is not in (0, 1]")

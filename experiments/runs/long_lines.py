@@ -51,9 +51,9 @@ class LongLineTranslator:
         ]
 
     def _split(self, line: str, number: int) -> list[str]:
-        # Every token, except the one for a space, has at least one character.
-        if not self._limit or len(line) < self._limit:
+        if not self._limit:
             return [line]
+        # The number of characters is no bound: normalization may turn one into several, each of which may be a token.
         parts = sentence_split.split_text(line, self._limit, lambda text: len(self._tokenizer.encode(text)))
         if len(parts) > 1:
             count = len(self._tokenizer.encode(line))

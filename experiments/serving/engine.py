@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.serving.programs import Programs, SearchRow
 from transformer.data.tokenizers.sentencepiece import Tokenizer
-from transformer.decoding.translate import decode_hypotheses
+from transformer.decoding.translate import NOT_FINITE, decode_hypotheses
 
 # Decoding steps between two progress reports of a search, with and without a client that streams.
 _LIVE_STEPS, _QUIET_STEPS = 2, 16
@@ -168,7 +168,8 @@ class Engine:
             for index, job in list(waiting.items()):
                 if done_B[index]:
                     tokens_NT, scores_N = (np.asarray(array)[index, : job.n_best] for array in result[:2])
-                    job.notify(Done(decode_hypotheses(tokens_NT, scores_N, self._programs.tokenizer)))
+                    hypotheses = decode_hypotheses(tokens_NT, scores_N, self._programs.tokenizer)
+                    job.notify(Done(hypotheses) if hypotheses else Failed(NOT_FINITE))
                     del waiting[index]
                 elif job.live and not job.cancelled:
                     best_BT = np.asarray(progress.best_so_far_BT) if best_BT is None else best_BT

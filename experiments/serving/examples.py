@@ -20,17 +20,17 @@ class Examples(NamedTuple):
 
 
 def choose_examples(spec: DataSpec) -> Examples:
-    """Returns the first short sentences of the run's validation split.
+    """Returns the first short sentences of the run's test split.
 
-    The test split is not read: only `experiments.evaluate` does that. A corpus that is missing or faulty yields no
+    A reader wants sentences that the model has not seen; nothing is scored. A corpus that is missing or faulty yields no
     examples: a run's folder also works on a machine without its corpus.
     """
     try:
-        pairs = open_corpus(spec).lazy_split(spec.validation_split)[:_SCANNED]
+        pairs = open_corpus(spec).lazy_split(spec.test_split)[:_SCANNED]
     except (ImportError, OSError, ValueError):
         return Examples()
     chosen: dict[str, Pair] = {}
     for pair in pairs:
         if _MIN_WORDS <= len(pair.source.split()) <= _MAX_WORDS and len(chosen) < _COUNT:
             chosen.setdefault(pair.source, pair)
-    return Examples(spec.validation_split, list(chosen.values()))
+    return Examples(spec.test_split, list(chosen.values()))

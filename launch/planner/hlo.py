@@ -7,11 +7,12 @@ within on-chip memory. This analysis counts a loop body once per iteration, and 
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 _BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "bf16": 2}  # of other types, the digits in the name are the bits
 _ARRAY = re.compile(r"\b(pred|bf16|[suf]\d+|f8\w+|c64|c128)\[([\d,]*)\](?:\{([^}]*)\})?")
-_INSTRUCTION = re.compile(r"\s*(ROOT )?%([\w.\-]+) = (.*)")
+_INSTRUCTION = re.compile(r"\s*(ROOT )?%([\w.\-]+) = (.*?) ([\w\-]+)\((.*)")  # root, name, shape, opcode, the rest
 _COMPUTATION = re.compile(r"(ENTRY )?%([\w.\-]+) \(.*\) -> .* \{$")
 _BRANCHES = ("branch_computations", "true_computation", "false_computation")
 _CALLED = re.compile(rf"(calls|to_apply|body|condition|{'|'.join(_BRANCHES)})=\{{?(%[^,}}\s]+(?:, ?%[^,}}\s]+)*)")
@@ -26,27 +27,21 @@ _FREE = {
 _FREE_CALLS = ("ConcatBitcast", "AssumeGatherIndicesInBound", "AllocateBuffer")
 
 
-@dataclasses.dataclass(frozen=True)
-class HloArray:
-    """One array of an instruction's output.
-
-    Attributes:
-      size: bytes.
-      hbm: whether the array lies in HBM.
-    """
+class HloArray(NamedTuple):
+    """One array of an instruction's output: its bytes, and whether it lies in HBM."""
 
     size: float
     hbm: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Instruction:
-    """An HLO instruction."""
+    """An HLO instruction; `number` is the number of a parameter or the value of a constant, and -1 for others."""
 
-    name: str
     opcode: str
     arrays: tuple[HloArray, ...]
-    operands: tuple[str, ...]
+    operands: tuple["Instruction", ...]
+    number: int
     attributes: str
     root: bool
 
@@ -57,19 +52,14 @@ class Instruction:
 
     def called(self, *roles: str) -> list[str]:
         """Returns the computations that the instruction calls in these roles."""
-        return [
-            name.strip().lstrip("%")
-            for role, names in _CALLED.findall(self.attributes)
-            if role in roles
-            for name in names.split(",")
-        ]
+        matches = [names for role, names in _CALLED.findall(self.attributes) if role in roles]
+        return [name.strip().lstrip("%") for names in matches for name in names.split(",")]
 
 
-Computation = dict[str, Instruction]
+Computation = list[Instruction]
 
 
-@dataclasses.dataclass(frozen=True)
-class Collective:
+class Collective(NamedTuple):
     """A collective operation.
 
     Attributes:
@@ -100,7 +90,7 @@ class Traffic:
     def add(self, other: "Traffic", count: int = 1) -> None:
         """Adds the traffic of `count` executions of another program."""
         self.hbm += count * other.hbm
-        self.collectives += [dataclasses.replace(each, count=count * each.count) for each in other.collectives]
+        self.collectives += [each._replace(count=count * each.count) for each in other.collectives]
 
 
 class HloProgram:
@@ -120,16 +110,19 @@ class HloProgram:
         self._parse(text)
 
     def _parse(self, text: str) -> None:
-        current: Computation = {}
+        current: Computation = []
+        defined: dict[str, Instruction] = {}  # instructions of the current computation; operands precede their users
         for line in text.splitlines():
             if header := _COMPUTATION.match(line):
-                current = self._computations.setdefault(header[2], {})
+                current, defined = self._computations.setdefault(header[2], []), {}
                 self._entry = header[2] if header[1] else self._entry
             elif match := _INSTRUCTION.match(line):
-                shape, opcode, rest = _split_instruction(match[3])
-                operands, attributes = _split_operands(rest)
-                names = tuple(re.findall(r"%([\w.\-]+)", operands))
-                current[match[2]] = Instruction(match[2], opcode, _arrays(shape), names, attributes, bool(match[1]))
+                root, name, shape, opcode, rest = match.groups()
+                arguments, attributes = _split_operands(rest)
+                operands = tuple(defined[each] for each in re.findall(r"%([\w.\-]+)", arguments) if each in defined)
+                number = int(arguments) if arguments.isdigit() else -1
+                defined[name] = Instruction(opcode, _arrays(shape), operands, number, attributes, bool(root))
+                current.append(defined[name])
 
     def traffic(self) -> Traffic:
         """Returns the traffic of one execution."""
@@ -150,22 +143,18 @@ class HloProgram:
 
     def _open_loops(self) -> Iterator[Instruction]:
         for computation in self._computations.values():
-            for instruction in computation.values():
-                if instruction.opcode == "while" and self._trip_count(instruction) is None:
-                    yield instruction
+            loops = (instruction for instruction in computation if instruction.opcode == "while")
+            yield from (loop for loop in loops if self._trip_count(loop) is None)
 
     def _trip_count(self, loop: Instruction) -> int | None:
         """Returns the trip count of a loop that counts from 0 to a constant; None for any other loop."""
-        condition = self._computations[loop.called("condition")[0]]
-        root = next(instruction for instruction in condition.values() if instruction.root)
-        limits = [condition[name] for name in root.operands if condition[name].opcode == "constant"]
-        if root.opcode == "compare" and "direction=LT" in root.attributes and limits:
-            return _number(limits[0])
-        return None
+        root = _root(self._computations[loop.called("condition")[0]])
+        limits = [operand.number for operand in root.operands if operand.opcode == "constant"]
+        return limits[0] if limits and root.opcode == "compare" and "direction=LT" in root.attributes else None
 
     def _computation_traffic(self, name: str) -> Traffic:
-        traffic, computation = Traffic(), self._computations[name]
-        for instruction in computation.values():
+        traffic = Traffic()
+        for instruction in self._computations[name]:
             opcode = instruction.opcode
             if opcode == "while":
                 for called in instruction.called("body", "condition"):
@@ -177,33 +166,25 @@ class HloProgram:
                 for called in instruction.called("calls", "to_apply"):
                     traffic.add(self._computation_traffic(called))
             else:
-                traffic.collectives += self._collectives(instruction, computation)
-                traffic.hbm += self._hbm_traffic(instruction, computation)
+                traffic.collectives += self._collectives(instruction)
+                traffic.hbm += self._hbm_traffic(instruction)
         return traffic
 
-    def _collectives(self, instruction: Instruction, computation: Computation) -> list[Collective]:
-        kind = instruction.opcode.removesuffix("-start")
+    def _collectives(self, instruction: Instruction) -> list[Collective]:
         if instruction.opcode == "fusion":
             # XLA for TPU writes reduce-scatter, and collectives that overlap with arithmetic, as fusions around them.
-            collectives = []
+            collectives: list[Collective] = []
             for name in instruction.called("calls"):
-                fused = self._computations[name]
-                for inner in fused.values():
-                    collectives += self._collectives(inner, fused)
+                collectives += [each for inner in self._computations[name] for each in self._collectives(inner)]
                 if name.startswith("all-reduce-scatter"):
-                    collectives = [dataclasses.replace(each, kind="reduce-scatter") for each in collectives]
+                    collectives = [each._replace(kind="reduce-scatter") for each in collectives]
             return collectives
+        kind = instruction.opcode.removesuffix("-start")
         if kind not in COLLECTIVES:
             return []
-        sent = sum(computation[name].size for name in instruction.operands if name in computation)
-        size = max(sent, self._result_size(instruction)) if kind == "all-gather" else sent
+        sent = sum(operand.size for operand in instruction.operands)
+        size = max(sent, _result_size(instruction)) if kind == "all-gather" else sent
         return [Collective(kind, size, self._group_size(instruction), 1)]
-
-    def _result_size(self, instruction: Instruction) -> float:
-        """Returns the bytes of a collective's result; the output of a "-start" instruction lists its operands first."""
-        if not instruction.opcode.endswith("-start"):
-            return instruction.size
-        return sum(array.size for array in instruction.arrays[len(instruction.operands) :])
 
     def _group_size(self, instruction: Instruction) -> int:
         match = _GROUPS.search(instruction.attributes)
@@ -212,83 +193,73 @@ class HloProgram:
         size = int(match[3]) if match[3] else len([number for number in match[1].split(",") if number])
         return size or self._devices
 
-    def _hbm_traffic(self, instruction: Instruction, computation: Computation) -> float:
+    def _hbm_traffic(self, instruction: Instruction) -> float:
         """Returns the bytes that an instruction reads from HBM and writes to it."""
-        opcode = instruction.opcode
+        opcode, operands = instruction.opcode, instruction.operands
         if opcode in _FREE or opcode.endswith("-done") or any(name in instruction.attributes for name in _FREE_CALLS):
             return 0.0
-        operands = [computation[name] for name in instruction.operands if name in computation]
         if opcode in ("copy-start", "slice-start"):  # outputs: (to, from, …), and ((from), to, …)
             to = instruction.arrays[0 if opcode == "copy-start" else len(operands)]
             return to.size * (to.hbm + any(array.hbm for operand in operands for array in operand.arrays))
-        fused = [self._computations[name] for name in instruction.called("calls")] if opcode == "fusion" else []
-        partial = _partial_reads(fused[0]) if fused else _partial_reads({instruction.name: instruction})
+        body, inputs, roots = [instruction], operands, (instruction,)
+        if opcode == "fusion":
+            body = self._computations[instruction.called("calls")[0]]
+            inputs = sorted((each for each in body if each.opcode == "parameter"), key=lambda each: each.number)
+            root = _root(body)
+            roots = root.operands if root.opcode == "tuple" else (root,)
+        partial = _partial_reads(body)
         read = sum(
-            min(array.size, partial.get(index, partial.get(operand.name, array.size)))
-            for index, operand in enumerate(operands)
+            min(array.size, partial.get(read_as, array.size))
+            for operand, read_as in zip(operands, inputs, strict=True)
             for array in operand.arrays
             if array.hbm
         )
         written = sum(array.size for array in instruction.arrays if array.hbm)
-        return read + min(written, _fusion_written(fused[0]) if fused else _written({**computation}, instruction))
+        return read + min(written, sum(map(_written, roots)))
 
 
-def _partial_reads(computation: Computation) -> dict[int | str, float]:
-    """Returns the bytes that are read of operands that are read only in part, by parameter number or by name."""
-    numbers = {each.name: _number(each) for each in computation.values() if each.opcode == "parameter"}
-    read_completely: set[str] = set()
-    partial: dict[str, float] = {}
-    for instruction in computation.values():
-        for index, name in enumerate(instruction.operands):
+def _root(computation: Computation) -> Instruction:
+    return next(instruction for instruction in computation if instruction.root)
+
+
+def _result_size(collective: Instruction) -> float:
+    """Returns the bytes of a collective's result; the output of a "-start" instruction lists its operands first."""
+    arrays = (
+        collective.arrays[len(collective.operands) :] if collective.opcode.endswith("-start") else collective.arrays
+    )
+    return sum(array.size for array in arrays)
+
+
+def _partial_reads(instructions: Sequence[Instruction]) -> dict[Instruction, float]:
+    """Returns the bytes that instructions read of the operands that they read only in part."""
+    read_completely: set[Instruction] = set()
+    partial: dict[Instruction, float] = {}
+    for instruction in instructions:
+        for index, operand in enumerate(instruction.operands):
             if instruction.opcode in ("dynamic-slice", "gather", "slice") and index == 0:
-                partial[name] = partial.get(name, 0.0) + instruction.size
+                partial[operand] = partial.get(operand, 0.0) + instruction.size
             elif instruction.opcode in ("dynamic-update-slice", "scatter") and index == 0:
-                partial[name] = partial.get(name, 0.0)  # in place: only what is written is read
-            elif instruction.opcode != "parameter":
-                read_completely.add(name)
-    return {numbers.get(name, name): size for name, size in partial.items() if name not in read_completely}
+                partial.setdefault(operand, 0.0)  # in place: only what is written is read
+            else:
+                read_completely.add(operand)
+    return {operand: size for operand, size in partial.items() if operand not in read_completely}
 
 
-def _number(instruction: Instruction) -> int:
-    """Returns the number of a parameter, or the value of a constant."""
-    return int(instruction.attributes.split(")")[0]) if instruction.attributes[:1].isdigit() else -1
-
-
-def _fusion_written(fused: Computation) -> float:
-    """Returns the bytes that a fusion writes; of an array that is updated in place, only the update."""
-    root = next(instruction for instruction in fused.values() if instruction.root)
-    roots = [fused[name] for name in root.operands] if root.opcode == "tuple" else [root]
-    return sum(_written(fused, instruction) for instruction in roots)
-
-
-def _written(computation: Computation, instruction: Instruction) -> float:
-    while instruction.opcode in ("bitcast", "copy") and instruction.operands and instruction.operands[0] in computation:
-        instruction = computation[instruction.operands[0]]
+def _written(instruction: Instruction) -> float:
+    """Returns the bytes that an instruction writes; of an array that is updated in place, only the update."""
+    while instruction.opcode in ("bitcast", "copy") and instruction.operands:
+        instruction = instruction.operands[0]
     update = {"dynamic-update-slice": 1, "scatter": 2}.get(instruction.opcode)
-    if update is None or instruction.operands[update] not in computation:
-        return instruction.size
-    return computation[instruction.operands[update]].size
-
-
-def _split_instruction(text: str) -> tuple[str, str, str]:
-    """Returns an instruction's output shape, its opcode, and the text from its operands on."""
-    end = len(_split_operands(text[1:])[0]) + 1 if text.startswith("(") else 0
-    space = text.index(" ", end)
-    opcode, _, rest = text[space + 1 :].partition("(")
-    return text[:space], opcode, rest
+    return instruction.size if update is None else instruction.operands[update].size
 
 
 def _split_operands(text: str) -> tuple[str, str]:
-    """Returns the text before the bracket that closes the operands, and the text after it.
-
-    The number of a parameter, or the value of a constant, stands among the operands; it is kept before the attributes.
-    """
+    """Returns the text before the bracket that closes the operands, and the attributes after it."""
     depth = 1
     for index, character in enumerate(text):
         depth += {"(": 1, ")": -1}.get(character, 0)
         if not depth:
-            operands = text[:index]
-            return operands, (operands + ")" if operands.isdigit() else "") + text[index + 1 :]
+            return text[:index], text[index + 1 :]
     return text, ""
 
 

@@ -39,10 +39,10 @@ def damaged(corpus: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def test_errors_give_status_1_and_json_comes_last(damaged: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    done = doctor(*of_files(damaged), "--json", f"--fix={tmp_path}/clean")
-    assert done.returncode == 1, done.stderr
-    assert done.stderr == ""
-    report = json.loads(done.stdout.splitlines()[-1])
+    completed = doctor(*of_files(damaged), "--json", f"--fix={tmp_path}/clean")
+    assert completed.returncode == 1, completed.stderr
+    assert completed.stderr == ""
+    report = json.loads(completed.stdout.splitlines()[-1])
     assert report["pairs"] == {"train": 61, "validation": 7, "test": 4}
     assert report["errors"] == 1
     error, *warnings = report["findings"]
@@ -50,7 +50,7 @@ def test_errors_give_status_1_and_json_comes_last(damaged: pathlib.Path, tmp_pat
     (blank,) = (finding for finding in warnings if finding["kind"] == "blank-line")
     assert (blank["file"], blank["lines"], blank["count"]) == (f"{tmp_path}/train.en", [5], 1)
     assert report["warnings"] == len(warnings)
-    text = done.stdout.splitlines()
+    text = completed.stdout.splitlines()
     assert f"{tmp_path}/train.en:5: warning: lines of white space only: 1 of 61 [blank-line]" in text
     assert f"1 error, {len(warnings)} warnings" in text
     refused = {copy["split"]: copy["refused"] != "" for copy in report["copies"]}
@@ -59,11 +59,11 @@ def test_errors_give_status_1_and_json_comes_last(damaged: pathlib.Path, tmp_pat
 
 
 def test_warnings_give_status_0(damaged: pathlib.Path) -> None:
-    done = doctor(*of_files(damaged), "--splits=train", "--limit=1")
-    assert done.returncode == 0, done.stderr
-    assert "[blank-line]" in done.stdout
-    assert "validation" not in done.stdout
-    assert not done.stdout.rstrip().endswith("}")
+    completed = doctor(*of_files(damaged), "--splits=train", "--limit=1")
+    assert completed.returncode == 0, completed.stderr
+    assert "[blank-line]" in completed.stdout
+    assert "validation" not in completed.stdout
+    assert not completed.stdout.rstrip().endswith("}")
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_warnings_give_status_0(damaged: pathlib.Path) -> None:
         ([*of_files(ROOT / "{split}.{language}"), f"--fix={ROOT}"], "is not an empty folder"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(flags: list[str], message: str) -> None:
-    done = doctor(*flags)
-    assert done.returncode == 2, done.stdout
-    lines = done.stderr.splitlines()
+def test_user_errors_are_one_line_with_status_2(flags: list[str], message: str) -> None:
+    completed = doctor(*flags)
+    assert completed.returncode == 2, completed.stdout
+    lines = completed.stderr.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert message in lines[0]

@@ -16,15 +16,15 @@ def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.Complete
 
 
 def test_evaluate_prints_one_json_object_last(trained: pathlib.Path) -> None:
-    done = command("experiments.evaluate", f"--workdir={trained}", "--split=validation")
-    assert done.returncode == 0, done.stderr.decode()
-    scores = json.loads(done.stdout.decode().splitlines()[-1])
+    completed = command("experiments.evaluate", f"--workdir={trained}", "--split=validation")
+    assert completed.returncode == 0, completed.stderr.decode()
+    scores = json.loads(completed.stdout.decode().splitlines()[-1])
     assert {"bleu", "chrf", "bleu_paper", "signature", "sentences", "seconds"} <= scores.keys()
     assert scores["sentences"] == 7
     assert "tok:13a" in scores["signature"]
 
 
-def test_a_pair_of_files_scores_like_the_split_they_hold(
+def test_a_pair_of_files_scores_like_the_equal_split(
     trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     source = tmp_path / "renamed.gz"
@@ -40,10 +40,10 @@ def test_a_pair_of_files_scores_like_the_split_they_hold(
 @pytest.mark.slow
 def test_an_ensemble_of_a_run_and_itself_is_that_run(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
     paths = [str(trained), f"{trained}/."]
-    alone, both = (evaluate(paths[:count], "test", None, None, str(tmp_path / f"{count}.txt")) for count in (1, 2))
+    single, ensemble = (evaluate(paths[:count], "test", None, None, str(tmp_path / f"{count}.txt")) for count in (1, 2))
     assert (tmp_path / "1.txt").read_text() == (tmp_path / "2.txt").read_text() != ""
-    assert both["bleu"] == alone["bleu"]
-    assert list(both["checkpoints"]) == paths
+    assert ensemble["bleu"] == single["bleu"]
+    assert list(ensemble["checkpoints"]) == paths
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,19 @@ def test_an_ensemble_of_a_run_and_itself_is_that_run(trained: pathlib.Path, tmp_
         ("experiments.evaluate", ["--source=/nowhere.fr"], "must be given together"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(trained: pathlib.Path, module: str, flags: list[str], message: str) -> None:
-    done = command(module, f"--workdir={trained}", *flags)
-    assert done.returncode == 2
-    assert done.stdout == b""
-    lines = done.stderr.decode().splitlines()
+def test_user_errors_are_one_line_with_status_2(
+    trained: pathlib.Path, module: str, flags: list[str], message: str
+) -> None:
+    completed = command(module, f"--workdir={trained}", *flags)
+    assert completed.returncode == 2
+    assert completed.stdout == b""
+    lines = completed.stderr.decode().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert message in lines[0]
 
 
 def test_a_folder_without_a_run(tmp_path: pathlib.Path) -> None:
-    done = command("experiments.evaluate", f"--workdir={tmp_path}")
-    assert done.returncode == 2
-    assert "config.json is missing" in done.stderr.decode()
+    completed = command("experiments.evaluate", f"--workdir={tmp_path}")
+    assert completed.returncode == 2
+    assert "config.json is missing" in completed.stderr.decode()

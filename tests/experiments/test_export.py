@@ -42,7 +42,9 @@ def talker(small: Small, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Pa
 
 
 @pytest.fixture(scope="module")
-def here(talker: pathlib.Path, corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def expected_translations(
+    talker: pathlib.Path, corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """Each French sentence of the training split, with its translation by the run."""
     out = tmp_path_factory.mktemp("out") / "out.txt"
     evaluate([str(talker)], "train", None, None, str(out))
@@ -66,22 +68,26 @@ def command(module: str, *flags: str, **environment: str) -> subprocess.Complete
 def marian(talker: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     pytest.importorskip("safetensors", reason="needs the extra `interop`")
     folder = tmp_path_factory.mktemp("exported") / "marian"
-    done = command("experiments.export", f"--workdir={talker}", f"--output={folder}", "--format=marian")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{folder}: marian format, from checkpoint 250 of {talker}\n"
+    completed = command("experiments.export", f"--workdir={talker}", f"--output={folder}", "--format=marian")
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout == f"{folder}: marian format, from checkpoint 250 of {talker}\n"
     return folder
 
 
-def test_transformers_translates_alike(marian: pathlib.Path, here: dict[str, str]) -> None:
+def test_transformers_translates_equally(marian: pathlib.Path, expected_translations: dict[str, str]) -> None:
     transformers: Any = pytest.importorskip("transformers", reason="needs the extra `interop`")
     pytest.importorskip("torch", reason="needs the extra `parity`")
     model = transformers.MarianMTModel.from_pretrained(marian)
     tokenizer = transformers.MarianTokenizer.from_pretrained(marian)
-    batch = tokenizer(list(here), return_tensors="pt", padding=True)
-    assert tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True) == list(here.values())
+    batch = tokenizer(list(expected_translations), return_tensors="pt", padding=True)
+    assert tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True) == list(
+        expected_translations.values()
+    )
 
 
-def test_ctranslate2_translates_alike(talker: pathlib.Path, here: dict[str, str], tmp_path: pathlib.Path) -> None:
+def test_ctranslate2_translates_equally(
+    talker: pathlib.Path, expected_translations: dict[str, str], tmp_path: pathlib.Path
+) -> None:
     ctranslate2: Any = pytest.importorskip("ctranslate2", reason="needs the extra `ctranslate2`")
     sentencepiece: Any = pytest.importorskip("sentencepiece")
     assert export(str(talker), "ctranslate2", str(tmp_path / "new")) == [250]
@@ -90,8 +96,10 @@ def test_ctranslate2_translates_alike(talker: pathlib.Path, here: dict[str, str]
         for side in ("source", "target")
     )
     translator = ctranslate2.Translator(str(tmp_path / "new"), compute_type="float32", intra_threads=1)
-    found = translator.translate_batch(source.encode(list(here), out_type=str), beam_size=3, length_penalty=0)
-    assert [target.decode(each.hypotheses[0]) for each in found] == list(here.values())
+    found = translator.translate_batch(
+        source.encode(list(expected_translations), out_type=str), beam_size=3, length_penalty=0
+    )
+    assert [target.decode(each.hypotheses[0]) for each in found] == list(expected_translations.values())
 
 
 def test_safetensors_has_every_parameter_by_name(talker: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -105,18 +113,18 @@ def test_safetensors_has_every_parameter_by_name(talker: pathlib.Path, tmp_path:
     assert (tmp_path / "tokenizer.model").read_bytes() == (talker / "tokenizer.model").read_bytes()
 
 
-def test_what_cannot_be_written_is_refused_before_anything_is(talker: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_an_impossible_export_is_an_error_and_writes_nothing(talker: pathlib.Path, tmp_path: pathlib.Path) -> None:
     other, out = tmp_path / "other", tmp_path / "out"
     other.mkdir()
     config = json.loads((talker / "config.json").read_text())
     config["model"] |= {"score_scale": "none", "positions": "rotary"}
     (other / "config.json").write_text(json.dumps(config))
     for form in ("marian", "ctranslate2"):
-        done = command("experiments.export", f"--workdir={other}", f"--output={out}", f"--format={form}")
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1
-        assert "model.positions='rotary'" in done.stderr
-        assert "model.score_scale='none'" in done.stderr
+        completed = command("experiments.export", f"--workdir={other}", f"--output={out}", f"--format={form}")
+        assert completed.returncode == 2
+        assert completed.stderr.count("\n") == 1
+        assert "model.positions='rotary'" in completed.stderr
+        assert "model.score_scale='none'" in completed.stderr
     assert not out.exists()
     with pytest.raises(ValueError, match=re.escape(f"--output={talker}: exists and is not an empty folder")):
         export(str(talker), "safetensors", str(talker))
@@ -129,19 +137,19 @@ def begin(small: Small, marian: pathlib.Path, **changes: Any) -> Spec:
     return Spec.from_config(small(train__init_from=str(marian), train__average_checkpoints=1, **search, **changes))
 
 
-def test_a_run_begins_from_a_marian_model(
-    small: Small, marian: pathlib.Path, here: dict[str, str], tmp_path: pathlib.Path
+def test_a_run_starts_from_a_marian_model(
+    small: Small, marian: pathlib.Path, expected_translations: dict[str, str], tmp_path: pathlib.Path
 ) -> None:
     """Without an update it translates like the model."""
     still, out = tmp_path / "still", tmp_path / "out.txt"
     train_and_test(begin(small, marian, train__steps=0), str(still))
     evaluate([str(still)], "train", None, None, str(out))
-    assert out.read_text().splitlines() == list(here.values())
+    assert out.read_text().splitlines() == list(expected_translations.values())
     assert json.loads((still / "config.json").read_text())["train"]["init_from"] == str(marian)
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_from_a_marian_model(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_run_from_a_marian_model_continues(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Interrupted after three updates and continued, it equals an uninterrupted run, without the Marian folder."""
     cut, whole = tmp_path / "cut", tmp_path / "whole"
     gone = shutil.copytree(marian, tmp_path / "gone")
@@ -164,7 +172,9 @@ def events(workdir: pathlib.Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_of_other_settings_does_not_begin(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_other_settings_than_the_marian_model_s_are_an_error(
+    small: Small, marian: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     workdir = tmp_path / "run"
     message = r"model\.score_scale is 'sqrt_d_k' in.*, 'none' in.*; model\.heads is 3 in the folder, 2 in the config$"
     with pytest.raises(ValueError, match=message):
@@ -177,7 +187,7 @@ def test_a_run_of_other_settings_does_not_begin(small: Small, marian: pathlib.Pa
 
 
 @pytest.mark.slow
-def test_an_allowed_setting_takes_a_part_away(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_an_allowed_setting_removes_a_part(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
     ablated = begin(small, marian, model__score_scale="none", train__steps=0)
     train_and_test(ablated, str(tmp_path / "run"), ["model.score_scale"])
     assert np.isfinite(evaluate([str(tmp_path / "run")], "test", None, None, str(tmp_path / "out.txt"))["bleu"])

@@ -50,9 +50,10 @@ def test_it_exports_the_same_parameters(old_run: pathlib.Path, tmp_path: pathlib
 def test_it_continues_with_the_same_losses(old_run: pathlib.Path) -> None:
     from experiments.runs import trainer
     from experiments.runs.execute import open_run
+    from experiments.runs.workdir import fill_defaults
     from transformer.spec import Spec
 
-    config = json.loads((old_run / "config.json").read_text())
+    config = fill_defaults(json.loads((old_run / "config.json").read_text()))
     config["train"] |= {"steps": 64, "log_every": 1}
     config["evaluate"] |= {"sentences": 0}
     allowed = ["train.steps", "train.log_every", "evaluate.sentences"]

@@ -90,12 +90,12 @@ def check(data: DataSpec, folder: pathlib.Path) -> None:
                 assert (one == other).all()
 
 
-def test_batches_of_every_kind_of_corpus_are_those_in_memory(data, tmp_path, capfd):
+def test_prepared_batches_equal_those_in_memory(data, tmp_path, capfd):
     prepare.prepare(data, workers=2)
-    said = capfd.readouterr().out
+    output = capfd.readouterr().out
     pairs = len(open_corpus(data).split("train"))
-    assert f"tokenising: {pairs} of {pairs} pairs" in said
-    assert said.splitlines()[-1].startswith(f"{tmp_path}/prepared: ")
+    assert f"tokenising: {pairs} of {pairs} pairs" in output
+    assert output.splitlines()[-1].startswith(f"{tmp_path}/prepared: ")
     check(data, tmp_path)
     names = sorted(path.name for path in pathlib.Path(data.prepared).iterdir())
     assert [name for name in names if not name.startswith("lines.")] == [
@@ -109,7 +109,7 @@ def grammar(folder: pathlib.Path, **changes: Any) -> DataSpec:
     return dataclasses.replace(Spec.from_config(quickstart.get_config().to_dict()).data, **sizes | changes)
 
 
-def test_the_second_time_nothing_is_done(tmp_path, capsys, monkeypatch):
+def test_a_complete_folder_is_not_prepared_again(tmp_path, capsys, monkeypatch):
     data = grammar(tmp_path / "prepared", train_pairs=37)
     prepare.prepare(data, workers=1)
     expected = capsys.readouterr().out.splitlines()[-1]
@@ -122,7 +122,7 @@ def test_the_second_time_nothing_is_done(tmp_path, capsys, monkeypatch):
         prepare.prepare(data, workers=1, verify=True)
 
 
-def test_what_was_killed_goes_on(tmp_path, capfd):
+def test_a_killed_preparation_continues(tmp_path, capfd):
     data = grammar(tmp_path / "prepared")
     program = (
         "from experiments import prepare\nfrom tests_data import data\nprepare._SHARD = 37\nprepare.prepare(data, 2)"
@@ -149,14 +149,14 @@ def test_what_was_killed_goes_on(tmp_path, capfd):
     time.sleep(0.3)
     assert 5 <= len(there) < 55
     assert made() == there
-    with pytest.raises(ValueError, match="it was begun"):
+    with pytest.raises(ValueError, match="preparation was interrupted"):
         PreparedFolder.from_spec(data, open_corpus(data))
     prepare.prepare(data, workers=2)
     assert f"\n{37 * len(there):,} of 2,003 pairs were tokenised before" in capfd.readouterr().out
     check(data, tmp_path)
 
 
-def test_a_process_that_dies_is_told(tmp_path, monkeypatch):
+def test_the_death_of_a_process_is_reported(tmp_path, monkeypatch):
     data = grammar(tmp_path / "prepared", train_pairs=40)
     monkeypatch.setattr(prepare, "_init_worker", _end)
     with pytest.raises(ChildProcessError, match="a process that tokenises has died"):
@@ -173,7 +173,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_mistakes_are_one_line(tmp_path):
+def test_user_errors_are_one_line(tmp_path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "notes.txt").write_text("mine")
     here = "--config=configs/quickstart.py"
@@ -182,15 +182,15 @@ def test_mistakes_are_one_line(tmp_path):
         ([here], "data.prepared is empty: name a folder"),
         ([here, f"--config.data.prepared={tmp_path}/used"], "holds other files"),
     ):
-        done = command(*arguments)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith("error: ")
-        assert message in done.stderr
-        assert done.stderr.count("\n") == 1
+        completed = command(*arguments)
+        assert (completed.returncode, completed.stdout) == (2, "")
+        assert completed.stderr.startswith("error: ")
+        assert message in completed.stderr
+        assert completed.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / "used").iterdir()] == ["notes.txt"]
 
 
-def test_one_process_at_a_time(tmp_path):
+def test_two_processes_cannot_prepare_one_folder(tmp_path):
     data = grammar(tmp_path / "prepared")
     lock = leases.acquire(tmp_path / "prepared", "lock", 60)
     assert lock is not None
@@ -198,7 +198,7 @@ def test_one_process_at_a_time(tmp_path):
         prepare.prepare(data, workers=1)
 
 
-def test_a_run_with_another_vocabulary_is_refused(tmp_path):
+def test_another_vocabulary_than_the_run_s_is_an_error(tmp_path):
     data = grammar(tmp_path / "prepared", train_pairs=37)
     prepare.prepare(data, workers=1)
     Tokenizer.train_from_texts(["un deux trois"], 17, "bpe").save(tmp_path / "tokenizer.model")
@@ -207,7 +207,7 @@ def test_a_run_with_another_vocabulary_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_may_go_on_with_a_prepared_corpus(small, tmp_path):
+def test_a_run_continues_with_a_prepared_corpus(small, tmp_path):
     from experiments.runs.execute import train_and_test
     from transformer.training import metrics
 

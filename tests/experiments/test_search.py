@@ -27,7 +27,7 @@ SPACES = sorted(path for path in (ROOT / "configs/search_spaces").glob("[!_]*.py
 
 @pytest.mark.parametrize("path", SPACES, ids=[path.stem for path in SPACES])
 @pytest.mark.parametrize("base", [quickstart, multi30k], ids=["quickstart", "multi30k"])
-def test_what_a_shipped_space_draws_makes_sense(path: pathlib.Path, base: Any) -> None:
+def test_shipped_spaces_draw_valid_settings(path: pathlib.Path, base: Any) -> None:
     suggest = cli.load_module("--space", str(path), "suggest").suggest
     config = base.get_config().to_dict()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -40,9 +40,7 @@ def test_what_a_shipped_space_draws_makes_sense(path: pathlib.Path, base: Any) -
 
 
 @pytest.mark.slow
-def test_a_search_trains_what_it_draws_gives_up_what_is_hopeless_and_goes_on(
-    tmp_path: pathlib.Path, small: Small
-) -> None:
+def test_a_search_trains_prunes_and_continues(tmp_path: pathlib.Path, small: Small) -> None:
     """The first trials learn, except one that fails without stopping the search; the last two do not learn."""
     settings = small(train__steps=6, evaluate__every=2, train__adam_epsilon=1e-3)
     config, space = tmp_path / "config.py", tmp_path / "space.py"

@@ -15,19 +15,19 @@ import pytest
 from experiments.serve import _listen
 
 
-def test_a_port_that_is_taken_is_one_line() -> None:
+def test_a_port_in_use_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ValueError, match=rf"--host=127\.0\.0\.1 --port={port}: .*; choose another, or --port=0"):
             _listen("127.0.0.1", port)
 
 
-def test_a_machine_that_is_not_this_one_is_one_line() -> None:
+def test_the_address_of_another_machine_is_one_line() -> None:
     with pytest.raises(ValueError, match=r"--host=192\.0\.2\.1 --port=0: "):
         _listen("192.0.2.1", 0)
 
 
-def test_to_be_open_to_all_is_warned_of(capsys) -> None:
+def test_an_open_address_gives_a_warning(capsys) -> None:
     with _listen("127.0.0.1", 0):
         assert capsys.readouterr().err == ""
     with _listen("0.0.0.0", 0):
@@ -56,7 +56,7 @@ def serving(trained: pathlib.Path) -> Iterator[tuple[subprocess.Popen[str], http
             started.kill()
 
 
-def ended(started: subprocess.Popen[str], number: int) -> int:
+def stop(started: subprocess.Popen[str], number: int) -> int:
     """Sends a signal to a server; returns its exit status, and checks that it prints the reason without a traceback."""
     started.send_signal(number)
     _, error = started.communicate(timeout=60)
@@ -65,12 +65,12 @@ def ended(started: subprocess.Popen[str], number: int) -> int:
     return started.returncode
 
 
-def test_serve_begins_at_once_and_ends_with_a_signal(trained: pathlib.Path) -> None:
+def test_serve_starts_at_once_and_stops_at_a_signal(trained: pathlib.Path) -> None:
     with serving(trained) as (started, connection):
         connection.request("GET", "/health")
         health = json.loads(connection.getresponse().read())
         assert (health["run"], health["max_tokens"]) == (trained.name, 22)
-        assert ended(started, signal.SIGTERM) == 143
+        assert stop(started, signal.SIGTERM) == 143
 
 
 @pytest.mark.slow
@@ -82,8 +82,8 @@ def test_serve_answers_what_translate_prints(trained: pathlib.Path) -> None:
         assert connection.getresponse().read().startswith(b'{"error"')  # without its content's type
         headers = {"content-type": "application/json"}
         connection.request("POST", "/translate", json.dumps({"text": "\n".join(lines)}), headers)
-        found = json.loads(connection.getresponse().read())
-        assert ended(started, signal.SIGINT) == 130
-    assert found["text"] + "\n" == printed.stdout.decode()
-    assert len(found["warnings"]) == 1
+        answer = json.loads(connection.getresponse().read())
+        assert stop(started, signal.SIGINT) == 130
+    assert answer["text"] + "\n" == printed.stdout.decode()
+    assert len(answer["warnings"]) == 1
     assert b"line 3 has" in printed.stderr

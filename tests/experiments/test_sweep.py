@@ -85,9 +85,7 @@ def test_a_sweep_and_its_report_in_any_folder(base: Config, tmp_path: pathlib.Pa
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_cut_off_leaves_no_process_and_no_claim(
-    base: Config, small: Small, tmp_path: pathlib.Path
-) -> None:
+def test_a_stopped_sweep_leaves_no_process_and_no_lease(base: Config, small: Small, tmp_path: pathlib.Path) -> None:
     config, sweep = tmp_path / "config.py", tmp_path / "variants.py"
     settings = small(train__steps=100_000, evaluate__every=100_000, checkpoint__every=100_000, train__log_every=1)
     config.write_text(
@@ -101,21 +99,21 @@ def test_a_sweep_that_is_cut_off_leaves_no_process_and_no_claim(
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.1)
-    (held,) = (folder / "claims").iterdir()
-    worker = json.loads(held.read_text())["pid"]
+    (lease_file,) = (folder / "claims").iterdir()
+    worker = json.loads(lease_file.read_text())["pid"]
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
-    shown = subprocess.run(
+    status_run = subprocess.run(
         [*command, f"--workdir={folder}", "--seeds=1", "--dry_run"], cwd=ROOT, capture_output=True, text=True
     )
-    assert shown.returncode == 0
-    assert shown.stdout.startswith("base-0: ")
-    assert "running on" not in shown.stdout
+    assert status_run.returncode == 0
+    assert status_run.stdout.startswith("base-0: ")
+    assert "running on" not in status_run.stdout
 
 
-def test_population_s_size() -> None:
+def test_population_size() -> None:
     assert [population_size(text) for text in ("auto", "off", "1", "16")] == [0, 1, 1, 16]
     for text in ("0", "-1", "many", ""):
         with pytest.raises(ValueError, match="neither auto nor off nor a number"):

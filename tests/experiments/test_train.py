@@ -50,12 +50,12 @@ def test_events_are_in_order_and_the_test_split_is_opened_last(trained: pathlib.
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_run_that_was_cut_off_continues_bit_for_bit(
+def test_an_interrupted_run_continues_bit_for_bit(
     small: Small, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
 ) -> None:
     spec = Spec.from_config(small(train__ema_decay=0.9, train__accumulate=accumulate, evaluate__sentences=0))
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    trainer.train([Run.open(spec, str(whole), (), clock=lambda: 0.0)])
+    uninterrupted, parts = tmp_path / "whole", tmp_path / "parts"
+    trainer.train([Run.open(spec, str(uninterrupted), (), clock=lambda: 0.0)])
 
     cut = Run.open(spec, str(parts), (), clock=lambda: 0.0)
     log = Run._log
@@ -76,12 +76,12 @@ def test_a_run_that_was_cut_off_continues_bit_for_bit(
     trainer.train([Run.open(spec, str(parts), (), clock=lambda: 0.0)])
 
     for one, other in zip(
-        jax.tree.leaves(last_state(whole, spec)), jax.tree.leaves(last_state(parts, spec)), strict=True
+        jax.tree.leaves(last_state(uninterrupted, spec)), jax.tree.leaves(last_state(parts, spec)), strict=True
     ):
         np.testing.assert_array_equal(one, other)
     logged = [
         [{name: value for name, value in event.items() if name not in TIMES} for event in metrics.read(run)]
-        for run in (whole, parts)
+        for run in (uninterrupted, parts)
     ]
     assert logged[0] == logged[1]
 

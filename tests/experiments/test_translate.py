@@ -17,35 +17,35 @@ def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.Complete
 
 
 @pytest.mark.parametrize("module", ["translate", "evaluate", "serve"])
-def test_numbers_that_do_not_exist_are_refused(trained: pathlib.Path, module: str) -> None:
-    done = command(f"experiments.{module}", f"--workdir={trained}", "--dtype=float8")
-    assert done.returncode == 2
-    assert done.stderr.decode().strip().startswith("error: flag --dtype=float8: value should be one of")
+def test_an_unknown_dtype_is_an_error(trained: pathlib.Path, module: str) -> None:
+    completed = command(f"experiments.{module}", f"--workdir={trained}", "--dtype=float8")
+    assert completed.returncode == 2
+    assert completed.stderr.decode().strip().startswith("error: flag --dtype=float8: value should be one of")
 
 
-def test_runs_of_unlike_vocabularies_do_not_translate_together(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    other = shutil.copytree(trained, tmp_path / "other")
-    Tokenizer.train_from_texts(["un deux trois quatre"] * 3, 20, "bpe").save(other / "tokenizer.model")
-    done = command("experiments.translate", f"--workdir={trained},{other}")
-    assert done.returncode == 2
-    assert f"{other}: tokenizer.model is " in done.stderr.decode()
+def test_runs_with_different_vocabularies_are_no_ensemble(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    reversed_lines = shutil.copytree(trained, tmp_path / "other")
+    Tokenizer.train_from_texts(["un deux trois quatre"] * 3, 20, "bpe").save(reversed_lines / "tokenizer.model")
+    completed = command("experiments.translate", f"--workdir={trained},{reversed_lines}")
+    assert completed.returncode == 2
+    assert f"{reversed_lines}: tokenizer.model is " in completed.stderr.decode()
 
 
 @pytest.mark.slow
 def test_translate_keeps_order_blank_lines_and_does_not_depend_on_the_batch(trained: pathlib.Path) -> None:
     lines = ["Un deux.", "", "Sept six cinq quatre trois deux un.", "Trois."]
     stdin = "".join(line + "\n" for line in lines).encode()
-    whole = command("experiments.translate", f"--workdir={trained}", "--batch_size=5", stdin=stdin)
-    assert whole.returncode == 0, whole.stderr.decode()
-    out = whole.stdout.decode().split("\n")
+    forwards = command("experiments.translate", f"--workdir={trained}", "--batch_size=5", stdin=stdin)
+    assert forwards.returncode == 0, forwards.stderr.decode()
+    out = forwards.stdout.decode().split("\n")
     assert len(out) == len(lines) + 1
     assert out[1] == ""
     backwards = "".join(line + "\n" for line in reversed(lines)).encode()
-    other = command("experiments.translate", f"--workdir={trained}", "--batch_size=2", stdin=backwards)
-    assert other.stdout.decode().split("\n")[:-1] == out[:-1][::-1]
+    reversed_lines = command("experiments.translate", f"--workdir={trained}", "--batch_size=2", stdin=backwards)
+    assert reversed_lines.stdout.decode().split("\n")[:-1] == out[:-1][::-1]
 
 
-def test_translate_in_a_pipe_does_not_wait_for_the_end_of_its_input(trained: pathlib.Path) -> None:
+def test_translate_in_a_pipe_answers_line_by_line(trained: pathlib.Path) -> None:
     """Line by line; a long line in parts, with a warning; it exits without a message when its output is closed."""
     started = subprocess.Popen(
         [sys.executable, "-m", "experiments.translate", f"--workdir={trained}", "--max_length=11"],
@@ -66,8 +66,8 @@ def test_translate_in_a_pipe_does_not_wait_for_the_end_of_its_input(trained: pat
 
     first, second, blank = answers("Un deux.\nTrois.\n\n")
     assert blank == b"\n"
-    (both,) = answers("Un deux. Trois.\n")
-    assert both.split() == first.split() + second.split()
+    (joined,) = answers("Un deux. Trois.\n")
+    assert joined.split() == first.split() + second.split()
     started.stdout.close()
     started.stdin.write(b"Un.\n")
     started.stdin.flush()
@@ -81,7 +81,7 @@ def test_translate_in_a_pipe_does_not_wait_for_the_end_of_its_input(trained: pat
 
 
 @pytest.mark.slow
-def test_translate_at_a_terminal(trained: pathlib.Path) -> None:
+def test_translate_in_a_terminal(trained: pathlib.Path) -> None:
     master, slave = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "experiments.translate", f"--workdir={trained}"],
@@ -108,11 +108,13 @@ def test_translate_at_a_terminal(trained: pathlib.Path) -> None:
         ("experiments.translate", ["--method=sample", "--n_best=2"], "needs --method=beam"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(trained: pathlib.Path, module: str, flags: list[str], message: str) -> None:
-    done = command(module, f"--workdir={trained}", *flags)
-    assert done.returncode == 2
-    assert done.stdout == b""
-    lines = done.stderr.decode().splitlines()
+def test_user_errors_are_one_line_with_status_2(
+    trained: pathlib.Path, module: str, flags: list[str], message: str
+) -> None:
+    completed = command(module, f"--workdir={trained}", *flags)
+    assert completed.returncode == 2
+    assert completed.stdout == b""
+    lines = completed.stderr.decode().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert message in lines[0]

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.decoding.hypotheses import LOWEST, SearchResult, gather_beams, length_penalty, output_limits
+from transformer.decoding.hypotheses import LOWEST, SearchResult, exists, gather_beams, length_penalty, output_limits
 from transformer.decoding.search_loop import SearchLoop
 from transformer.models.interface import DecodeState, Seq2Seq
 from transformer.ops.topk import block_size
@@ -74,7 +74,7 @@ def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, steps: i
         finished = _update_finished(search, extensions, penalty)
         live, parent_BN = _update_live(search, extensions)
         state = state._replace(per_beam=gather_beams(state.per_beam, parent_BN))
-        best_B = jnp.where(_exists(live.scores_BN[:, 0]), live.scores_BN[:, 0] / penalty, LOWEST)
+        best_B = jnp.where(exists(live.scores_BN[:, 0]), live.scores_BN[:, 0] / penalty, LOWEST)
         done_B = search.done_B | (best_B <= finished.ranks_BN[:, -1])
         return _BeamState(search.step + 1, state, live, finished, done_B, search.limit_B)
 
@@ -93,10 +93,6 @@ def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, steps: i
         lambda search: search.finished,
         lambda search: search.live.tokens_BNT[:, 0],
     )
-
-
-def _exists(scores: jax.Array) -> jax.Array:
-    return scores > LOWEST / 2
 
 
 def _extend(logits_BNV: jax.Array, scores_BN: jax.Array, at_limit_B: jax.Array) -> _Extensions:
@@ -171,15 +167,16 @@ def _top_extensions(
 
 
 def _extended_scores(logits: jax.Array, scores_BG: jax.Array, normaliser_BG1: jax.Array) -> jax.Array:
-    """Scores of hypotheses after one more token with these logits."""
-    return scores_BG[..., None] + (logits - normaliser_BG1)
+    """Scores of hypotheses after one more token with these logits; -inf where a logit or their sum is NaN."""
+    scores = scores_BG[..., None] + (logits - normaliser_BG1)
+    return jnp.where(jnp.isnan(scores), -jnp.inf, scores)  # `top_k` would rank NaN first
 
 
 def _update_finished(search: _BeamState, extensions: _Extensions, penalty: jax.Array) -> SearchResult:
     """Returns the best of the finished hypotheses and those that end at this step, for sentences that are not done."""
     beams = search.finished.ranks_BN.shape[1]
     scores_BN, parent_BN = extensions.scores_BM[:, :beams], extensions.parent_BM[:, :beams]
-    ends_BN = (extensions.token_BM[:, :beams] == EOS) & _exists(scores_BN) & ~search.done_B[:, None]
+    ends_BN = (extensions.token_BM[:, :beams] == EOS) & exists(scores_BN) & ~search.done_B[:, None]
     tokens_BNT = gather_beams(search.live.tokens_BNT, parent_BN).at[:, :, search.step].set(EOS)
     ending = SearchResult(tokens_BNT, scores_BN, jnp.where(ends_BN, scores_BN / penalty, LOWEST))
     both = jax.tree.map(lambda old, new: jnp.concatenate([old, new], axis=1), search.finished, ending)

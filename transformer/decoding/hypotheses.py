@@ -13,8 +13,9 @@ LOWEST = -1e9  # stands for minus infinity: lower than every real score, and sum
 class SearchResult(NamedTuple):
     """The outputs of a search, best first along N.
 
-    N is `beam_size` for beam search and 1 for greedy search and sampling. An entry without a hypothesis (a source row
-    of padding, or fewer possible outputs than beams) is all `PAD` with score and rank `LOWEST`.
+    N is `beam_size` for beam search and 1 for greedy search and sampling. An entry without a hypothesis is all `PAD`
+    with score and rank `LOWEST`: of a source row of padding, of fewer possible outputs than beams, and where the
+    model's logits are NaN.
     """
 
     tokens_BNT: jax.Array  # int32, without BOS; a hypothesis ends with EOS, then PAD
@@ -46,6 +47,11 @@ def output_limits(
 def length_penalty(length: jax.Array, alpha: float) -> jax.Array:
     """((5 + length) / 6) ^ alpha, Eq. 14 of Wu et al. 2016; Section 6.1 uses alpha = 0.6. Length counts EOS."""
     return ((5.0 + length.astype(jnp.float32)) / 6.0) ** alpha
+
+
+def exists(scores: jax.Array) -> jax.Array:
+    """Returns whether these are scores of hypotheses: neither `LOWEST` nor NaN."""
+    return scores > LOWEST / 2
 
 
 def gather_beams(tree: Any, parent_BN: jax.Array) -> Any:

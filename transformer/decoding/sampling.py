@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.decoding.hypotheses import LOWEST, SearchResult, length_penalty, output_limits
+from transformer.decoding.hypotheses import LOWEST, SearchResult, exists, length_penalty, output_limits
 from transformer.decoding.search_loop import SearchLoop
 from transformer.models.interface import DecodeState, Seq2Seq
 from transformer.ops.topk import argmax, top_k
@@ -24,7 +24,6 @@ class _State(NamedTuple):
     scores_B: jax.Array
     done_B: jax.Array
     limit_B: jax.Array  # maximum number of tokens before EOS
-    nonempty_B: jax.Array  # bool, False where a source row is all padding
     per_sentence: Any  # per-sentence arguments of `ChooseToken`, leaves [B, ...]
 
 
@@ -128,7 +127,8 @@ def _single_hypothesis_search(
         token_B = choose(allowed_BV, search.step, search.per_sentence).astype(jnp.int32)
         token_B = jnp.where(search.step >= search.limit_B, EOS, token_B)
         chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
-        log_probability_B = jnp.maximum(chosen_B - jax.nn.logsumexp(logits_BV, axis=-1), LOWEST)
+        log_probability_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=-1)
+        log_probability_B = jnp.where(log_probability_B > LOWEST, log_probability_B, LOWEST)  # also where it is NaN
         return search._replace(
             step=search.step + 1,
             state=state,
@@ -147,14 +147,15 @@ def _single_hypothesis_search(
             scores_B=jnp.where(nonempty_B, 0.0, LOWEST),
             done_B=~nonempty_B,
             limit_B=limit_B,
-            nonempty_B=nonempty_B,
             per_sentence=per_sentence,
         )
 
     def result(search: _State) -> SearchResult:
-        length_B = jnp.sum(search.tokens_BT != PAD, axis=1)
-        ranks_B = search.scores_B / length_penalty(length_B, spec.length_penalty)
-        ranks_B = jnp.where(search.nonempty_B, ranks_B, LOWEST)
-        return SearchResult(search.tokens_BT[:, None], search.scores_B[:, None], ranks_B[:, None])
+        exists_B = exists(search.scores_B)
+        tokens_BT = jnp.where(exists_B[:, None], search.tokens_BT, PAD)
+        scores_B = jnp.where(exists_B, search.scores_B, LOWEST)
+        length_B = jnp.sum(tokens_BT != PAD, axis=1)
+        ranks_B = jnp.where(exists_B, scores_B / length_penalty(length_B, spec.length_penalty), LOWEST)
+        return SearchResult(tokens_BT[:, None], scores_B[:, None], ranks_B[:, None])
 
     return SearchLoop(initial_state, advance, max_steps, result, lambda search: search.tokens_BT)

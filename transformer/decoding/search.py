@@ -39,7 +39,8 @@ def search(
     The result for a sentence depends only on the sentence, the settings and the key: not on padding, on other rows, or
     on its position in the batch. An output has at most as many tokens as its source (neither counts EOS) plus
     `spec.max_extra_length`; at that length EOS is the only allowed token. So every output ends with EOS, and its score
-    is the log-probability that the model assigns to exactly these tokens, never renormalised.
+    is the log-probability that the model assigns to exactly these tokens, never renormalised. A hypothesis with NaN
+    logits has score LOWEST and no tokens.
 
     Args:
       model: encodes once and decodes step by step.

@@ -35,6 +35,7 @@ class Translation(NamedTuple):
     tokens: tuple[int, ...]  # with EOS, without BOS and PAD
 
 
+NOT_FINITE = "no translation, because the model's outputs are not finite; use parameters from before they diverged"
 EMPTY = Translation("", 0.0, ())  # of a line without text, which is not passed to the model
 
 
@@ -67,6 +68,7 @@ class Translator:
 
         Raises:
           ValueError: the search keeps fewer than `n_best` hypotheses, or `n_best` is not positive.
+          FloatingPointError: the model's outputs for a sentence are not finite.
         """
         if n_best < 1:
             raise ValueError(f"n_best: {n_best} is not positive")
@@ -88,6 +90,8 @@ class Translator:
                     translations[pending[position]] = best
                     unfinished += [] if best else [pending[position]]
             pending = sorted(unfinished)
+        if pending:  # the last pass searches up to the limit of length, where every hypothesis ends
+            raise FloatingPointError(f"sentence {pending[0] + 1}, {sentences[pending[0]]!r}: {NOT_FINITE}")
         return translations
 
 

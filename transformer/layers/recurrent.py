@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from transformer.layers.linear import Initializer, Linear
+from transformer.ops import matmul
 
 # Unrolled steps of the loop over time: a step of a small layer takes less time than the overhead of the loop.
 UNROLL = 4
@@ -74,7 +75,7 @@ class LSTMCell(nnx.Module):
 
     def __call__(self, gates: jax.Array, carry: LSTMCarry) -> LSTMCarry:
         """Computes one step. `gates` [..., G] is the projection of the inputs."""
-        total = (gates + carry.hidden @ self.recurrent_RG[...].astype(self.dtype)).astype(jnp.float32)
+        total = gates.astype(jnp.float32) + _project(carry.hidden, self.recurrent_RG[...].astype(self.dtype))
         input_gate, forget_gate, candidate, output_gate = jnp.split(total, self.gates, axis=-1)
         cell = jax.nn.sigmoid(forget_gate) * carry.cell + jax.nn.sigmoid(input_gate) * jnp.tanh(candidate)
         return LSTMCarry((jax.nn.sigmoid(output_gate) * jnp.tanh(cell)).astype(self.dtype), cell)
@@ -110,7 +111,7 @@ class GRUCell(nnx.Module):
         """Computes one step. `gates` [..., G] is the projection of the inputs."""
         split = 2 * self.size
         gates = gates.astype(jnp.float32)
-        hidden = (carry.hidden @ self.recurrent_RG[...].astype(self.dtype)).astype(jnp.float32)
+        hidden = _project(carry.hidden, self.recurrent_RG[...].astype(self.dtype))
         reset, update = jnp.split(jax.nn.sigmoid(gates[..., :split] + hidden[..., :split]), 2, axis=-1)
         bias = self.new_bias_R.reshape((1,) * (hidden.ndim - 1) + (-1,))
         candidate = jnp.tanh(gates[..., split:] + reset * (hidden[..., split:] + bias))
@@ -118,6 +119,12 @@ class GRUCell(nnx.Module):
 
 
 CELLS: dict[str, type[LSTMCell] | type[GRUCell]] = {"lstm": LSTMCell, "gru": GRUCell}
+
+
+def _project(hidden: jax.Array, kernel_RG: jax.Array) -> jax.Array:
+    """Returns U h [..., G] in float32: gates are sums, whose terms would lose digits in a 16-bit dtype."""
+    product = matmul.nn(hidden.reshape(-1, hidden.shape[-1]), kernel_RG, jnp.float32)
+    return product.reshape(*hidden.shape[:-1], kernel_RG.shape[1])
 
 
 def _square_blocks(initializer: Initializer, rngs: nnx.Rngs, size: int, count: int) -> jax.Array:

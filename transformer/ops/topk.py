@@ -13,7 +13,9 @@ _SIZES = range(16, 257)
 
 
 def top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """Computes `jax.lax.top_k` along the last axis, bit for bit. Of equal numbers, the lower index comes first.
+    """Computes `jax.lax.top_k` along the last axis. Of equal numbers, the lower index comes first.
+
+    -0.0 equals 0.0, and is returned as 0.0; `jax.lax.top_k` puts it after 0.0. NaN is larger than every number.
 
     Args:
       x: [..., numbers].
@@ -28,11 +30,11 @@ def top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
 
     def by_blocks(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         blocks = x.reshape(-1, x.shape[-1] // size, size)
-        _, chosen = jax.lax.top_k(jnp.max(blocks, axis=-1), count)
+        _, chosen = _top_k(jnp.max(blocks, axis=-1), count)
         chosen = jnp.sort(chosen, axis=-1)  # keeps the order of equal numbers
         first = jnp.arange(len(blocks))[:, None] * blocks.shape[1]
         candidates = blocks.reshape(-1, size)[first + chosen].reshape(len(blocks), -1)
-        largest, offset = jax.lax.top_k(candidates, count)
+        largest, offset = _top_k(candidates, count)
         index = jnp.take_along_axis(chosen, offset // size, axis=1) * size + offset % size
         shape = (*x.shape[:-1], count)
         return largest.reshape(shape), index.reshape(shape)
@@ -41,12 +43,13 @@ def top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    largest, index = jax.lax.top_k(x, count)  # returns a list, not a tuple
+    # `x + 0` does not do: XLA simplifies it to x.
+    largest, index = jax.lax.top_k(jnp.where(x == 0, 0, x), count)  # returns a list, not a tuple
     return largest, index
 
 
 def argmax(x: jax.Array) -> jax.Array:
-    """Computes `jnp.argmax` along the last axis, int32. Of equal numbers, the first wins."""
+    """Computes `jnp.argmax` along the last axis, int32. Of equal numbers, -0.0 and 0.0 included, the first wins."""
     return jax.lax.platform_dependent(
         x, cpu=lambda x: top_k(x, 1)[1][..., 0], default=lambda x: jnp.argmax(x, axis=-1).astype(jnp.int32)
     )

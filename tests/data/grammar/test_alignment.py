@@ -3,12 +3,12 @@
 import pytest
 
 from transformer.data.grammar import generate, lexicon
-from transformer.data.grammar.agreement import HE, AgreementFeatures
+from transformer.data.grammar.agreement import HE, Agreement
 from transformer.data.grammar.lexicon.weights import grammar_words
 from transformer.data.grammar.nodes import Clause, NounPhrase, PlacePhrase, Pronoun, Question, VerbPhrase
 from transformer.data.grammar.sentences import realise
 
-SHE = Pronoun(AgreementFeatures(HE, 1, True))
+SHE = Pronoun(Agreement(HE, 1, True))
 V = lexicon.TRANSITIVE
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from transformer.data.grammar import lexicon
-from transformer.data.grammar.agreement import HE, THEY, AgreementFeatures
+from transformer.data.grammar.agreement import HE, THEY, Agreement
 from transformer.data.grammar.corpus import RULES
 from transformer.data.grammar.generation import actions, determiners, frames, noun_phrases, questions, reasons, scripts
 from transformer.data.grammar.generation.tenses import in_sequence
 from transformer.data.grammar.nodes import (
+    NODE_TYPES,
     Clause,
     Coordination,
     CopularPredicate,
@@ -23,7 +24,7 @@ from transformer.data.grammar.nodes import (
     VerbPhrase,
     features,
 )
-from transformer.data.grammar.sampling import NODE_TYPES, RandomStream
+from transformer.data.grammar.sampling import RandomStream
 from transformer.data.grammar.sentences import realise
 
 
@@ -104,7 +105,7 @@ def test_objects_of_like_are_generic_in_the_plural():
     for verb in (lexicon.TRANSITIVE[lemma] for lemma in frames.GENERIC):
         for index in range(300):
             noun = RandomStream(3, index).choice(verb.frames[0][1])
-            node = noun_phrases.direct_object(RandomStream(4, index), verb, noun, AgreementFeatures(HE, 0, True))
+            node = noun_phrases.direct_object(RandomStream(4, index), verb, noun, Agreement(HE, 0, True))
             if not noun.name and (node.plural or noun.mass) and "kin" not in noun.kinds:
                 assert node.determiner in ("generic", "own")
             elif not noun.name:

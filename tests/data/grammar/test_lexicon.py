@@ -9,8 +9,8 @@ import pytest
 from transformer.data.grammar import lexicon
 from transformer.data.grammar.lexicon import plausibility, reading
 from transformer.data.grammar.lexicon.entries import LexicalEntry
-from transformer.data.grammar.lexicon.tables import comma_separated, one_of, parse_table
 from transformer.data.grammar.lexicon.weights import form_classes
+from transformer.data.grammar.tables import comma_separated, one_of, parse_table
 
 NOUNS = (*lexicon.NOUNS.values(), *lexicon.NAMES.values(), *lexicon.REGIONS.values())
 

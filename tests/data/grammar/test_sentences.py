@@ -3,7 +3,7 @@
 import pytest
 
 from transformer.data.grammar import PHENOMENA, lexicon
-from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, AgreementFeatures
+from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, Agreement
 from transformer.data.grammar.lexicon import ADJECTIVES, NOUNS, PREPOSITIONS, STATES, find_noun
 from transformer.data.grammar.nodes import (
     Clause,
@@ -28,13 +28,13 @@ from transformer.data.grammar.nodes import (
 )
 from transformer.data.grammar.sentences import realise
 
-I_ME = Pronoun(AgreementFeatures(ME, 0, True))
-HE_HIM = Pronoun(AgreementFeatures(HE, 0, True))
-SHE_HER = Pronoun(AgreementFeatures(HE, 1, True))
-WE_US = Pronoun(AgreementFeatures(WE, 2, True))
-YOU_ALL = Pronoun(AgreementFeatures(YOU, 2, True))
-THEY_ALL = Pronoun(AgreementFeatures(THEY, 2, True))
-IT_DUMMY = Pronoun(AgreementFeatures(HE, 0, False))
+I_ME = Pronoun(Agreement(ME, 0, True))
+HE_HIM = Pronoun(Agreement(HE, 0, True))
+SHE_HER = Pronoun(Agreement(HE, 1, True))
+WE_US = Pronoun(Agreement(WE, 2, True))
+YOU_ALL = Pronoun(Agreement(YOU, 2, True))
+THEY_ALL = Pronoun(Agreement(THEY, 2, True))
+IT_DUMMY = Pronoun(Agreement(HE, 0, False))
 
 
 def verb(lemma):

@@ -135,7 +135,7 @@ MID_WRITE, ANY_INSTANT = 4, 12
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_kill_9_costs_no_more_than_the_time_since_the_last_save(
+def test_kill_9_loses_only_the_updates_since_the_last_save(
     undisturbed: Training, tmp_path: pathlib.Path, fault: Fault, seed: int
 ) -> None:
     """A run that is killed dozens of times equals the undisturbed run, bit for bit."""
@@ -191,7 +191,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_steps_in_two_processes_are_those_of_one(
+def test_an_interrupted_run_makes_the_same_steps(
     small: Small, tmp_path: pathlib.Path, fault: Fault, system: str
 ) -> None:
     """With dropout, several shapes, accumulation and a moving average; interrupted in the middle of an epoch."""
@@ -208,7 +208,7 @@ def test_steps_in_two_processes_are_those_of_one(
     survived()
 
 
-def test_a_population_in_two_processes_is_that_of_one(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
+def test_an_interrupted_population_makes_the_same_steps(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
     """A population of two seeds with separate checkpoints; killed while the second one's is written."""
     survived = fault("cut into two processes: two seeds in one program")
     config = config_of(small, **EVERYTHING | {"train__accumulate": 1})
@@ -225,7 +225,7 @@ def test_a_population_in_two_processes_is_that_of_one(small: Small, tmp_path: pa
     survived()
 
 
-def test_a_run_goes_on_with_other_devices(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
+def test_a_run_continues_on_other_devices(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
     """The batches are equal, and so are the losses, except for the order of sums."""
     config = config_of(small, **EVERYTHING, data__tokens_per_batch=193)
     whole = Training(config, tmp_path / "whole")
@@ -268,7 +268,7 @@ DAMAGE: dict[str, Callable[[pathlib.Path], Any]] = {
 
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_damaged_checkpoint_is_passed_over(
+def test_a_damaged_checkpoint_is_skipped(
     small: Small, tmp_path: pathlib.Path, fault: Fault, undisturbed: Training, kind: str, count: int
 ) -> None:
     survived = fault(kind if count == 1 else f"{kind}, in the newest {count} checkpoints")
@@ -287,7 +287,9 @@ def test_a_damaged_checkpoint_is_passed_over(
     survived()
 
 
-def test_where_all_are_damaged_nothing_begins_anew(tmp_path: pathlib.Path, fault: Fault, undisturbed: Training) -> None:
+def test_with_all_checkpoints_damaged_the_run_does_not_restart(
+    tmp_path: pathlib.Path, fault: Fault, undisturbed: Training
+) -> None:
     survived = fault("all checkpoints damaged: refused, left as they are")
     training = Training(undisturbed.config, tmp_path / "run")
     shutil.copytree(undisturbed.path, training.path)
@@ -301,7 +303,7 @@ def test_where_all_are_damaged_nothing_begins_anew(tmp_path: pathlib.Path, fault
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("point", ["compile", "step", "evaluation", "save", "decoding"])
-def test_a_signal_saves_what_there_is(
+def test_a_signal_saves_the_state(
     small: Small, tmp_path: pathlib.Path, fault: Fault, number: signal.Signals, point: str
 ) -> None:
     survived = fault(f"{number.name} during {point}")
@@ -335,9 +337,7 @@ def limited(size: int) -> None:
     run.Run._log = faulty.before(run.Run._log, limit, lambda _, step, values: step >= 40)
 
 
-def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(
-    small: Small, tmp_path: pathlib.Path, fault: Fault
-) -> None:
+def test_a_full_disk_leaves_the_last_checkpoint_complete(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
     survived = fault("disk full during a save")
     training = Training(config_of(small, train__steps=100, checkpoint__every=20, model__d_model=48), tmp_path / "run")
     status = training.end(training.start(limited, 60_000))
@@ -349,7 +349,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(
     survived()
 
 
-def test_two_processes_on_one_folder(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
+def test_two_processes_in_one_folder(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
     survived = fault("a second process on the folder: refused")
     training = Training(config_of(small), tmp_path / "run")
     first = training.start()
@@ -386,7 +386,7 @@ def spoil_batches(first: int, last: int, rate_at_most: float) -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_gradients_that_are_not_finite(small: Small, tmp_path: pathlib.Path, fault: Fault, accumulate: int) -> None:
+def test_nonfinite_gradients(small: Small, tmp_path: pathlib.Path, fault: Fault, accumulate: int) -> None:
     changes = {"train__steps": 60, "checkpoint__every": 10, "train__accumulate": accumulate}
     survived = fault("a few updates without a finite gradient: skipped")
     few = Training(config_of(small, **changes), tmp_path / "few")

@@ -28,29 +28,29 @@ def warnings():
     return []
 
 
-def whole(limit, warnings) -> LongLineTranslator:
+def line_translator(limit, warnings) -> LongLineTranslator:
     words: Any = Words()
     return LongLineTranslator(words, words, limit, warnings.append)
 
 
-def test_a_line_in_parts_is_one_line_with_a_warning(warnings):
+def test_a_line_split_into_parts_gives_one_line_and_a_warning(warnings):
     lines = ["un deux", "", "un. Deux trois. Quatre cinq six sept.", " "]
-    found = whole(3, warnings).translate(lines, 2, first=5)
-    assert [[each.text for each in best] for best in found] == [
+    translations = line_translator(3, warnings).translate(lines, 2, first=5)
+    assert [[each.text for each in best] for best in translations] == [
         ["UN DEUX0", "UN DEUX1"],
         [""],
         ["UN. DEUX TROIS.0 QUATRE CINQ SIX0 SEPT.0", "UN. DEUX TROIS.1 QUATRE CINQ SIX1 SEPT.1"],
         [""],
     ]
-    assert found[2][1].score == -6.0
+    assert translations[2][1].score == -6.0
     (warning,) = warnings
     assert warning.startswith(
         "line 7 has 7 tokens, and the model was trained on at most 3: it is translated in 3 parts"
     )
 
 
-def test_without_a_limit_nothing_is_divided(warnings):
-    assert whole(0, warnings).translate(["un. Deux. Trois."])[0][0].text == "UN. DEUX. TROIS.0"
+def test_without_a_limit_no_line_is_split(warnings):
+    assert line_translator(0, warnings).translate(["un. Deux. Trois."])[0][0].text == "UN. DEUX. TROIS.0"
     assert warnings == []
 
 

@@ -29,7 +29,7 @@ def events(folder: pathlib.Path, split: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_it_goes_on_where_it_was_ended(packed: pathlib.Path, small: Small, tmp_path: pathlib.Path) -> None:
+def test_it_continues_after_an_interruption(packed: pathlib.Path, small: Small, tmp_path: pathlib.Path) -> None:
     for steps in (3, 6):
         train_and_test(Spec.from_config(small(**PACKED, train__steps=steps)), str(tmp_path / "again"), ["train.steps"])
     for split in ("train", "validation"):
@@ -40,16 +40,16 @@ def test_it_goes_on_where_it_was_ended(packed: pathlib.Path, small: Small, tmp_p
         np.testing.assert_array_equal(one, other)
 
 
-def test_it_is_evaluated_like_any_other(packed: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_it_can_be_evaluated(packed: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert evaluate([str(packed)], "test", None, None, str(tmp_path / "out.txt"), None)["sentences"] == 5
 
 
-def test_other_rows_are_another_corpus(packed: pathlib.Path, small: Small) -> None:
+def test_another_packed_width_is_another_corpus(packed: pathlib.Path, small: Small) -> None:
     with pytest.raises(ValueError, match="packed_width"):
         train_and_test(Spec.from_config(small(**PACKED | {"data__packed_width": 37, "train__steps": 9})), str(packed))
 
 
-def test_sentences_of_a_spoiled_update_are_kept_one_by_one(small: Small, tmp_path: pathlib.Path) -> None:
+def test_sentences_of_a_skipped_update_are_written_separately(small: Small, tmp_path: pathlib.Path) -> None:
     run = open_run(Spec.from_config(small(**PACKED)), str(tmp_path / "spoiled"))
     run._save_skipped_update(1)
     kept = json.loads((tmp_path / "spoiled" / "nonfinite" / "1.json").read_text(encoding="utf-8"))

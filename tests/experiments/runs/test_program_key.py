@@ -18,7 +18,7 @@ def kind(small: Small, **changes: Any) -> str:
     return program_key(Spec.from_config(small(**changes)))
 
 
-def test_every_number_of_the_step_may_differ_and_nothing_else(small: Small) -> None:
+def test_exactly_the_hyperparameters_may_differ(small: Small) -> None:
     """Changes every setting, one at a time."""
     config = small(train__learning_rate=0.1, train__clip_norm=1.0, train__ema_decay=0.5, train__optimizer="muon")
     base = Spec.from_config(config | {"train": config["train"] | {"weight_decay": 0.1}})
@@ -49,7 +49,7 @@ def test_every_number_of_the_step_may_differ_and_nothing_else(small: Small) -> N
         ),
     ],
 )
-def test_whether_there_is_something_is_part_of_the_program_and_how_much_is_not(
+def test_switches_belong_to_the_program_and_values_do_not(
     small: Small, changes: dict[str, Any], others: dict[str, Any]
 ) -> None:
     without = {"train__optimizer": "adamw"} if "train__optimizer" in changes else {}

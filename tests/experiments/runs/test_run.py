@@ -21,6 +21,6 @@ def test_the_test_split_need_not_exist_before_the_end(small: Small, tmp_path: pa
         run.finish(0.0)
 
 
-def test_a_vocabulary_larger_than_the_corpus_supports(small: Small, tmp_path: pathlib.Path) -> None:
+def test_a_vocabulary_too_large_for_the_corpus_is_an_error(small: Small, tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"data.vocab_size.*5000"):
         Run.open(Spec.from_config(small(data__vocab_size=5000)), str(tmp_path / "run"), (), clock=lambda: 0.0)

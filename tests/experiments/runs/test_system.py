@@ -16,7 +16,7 @@ from transformer.spec import Spec
 from transformer.training.parallel import MeshPartitioner
 
 
-def test_widths_are_multiples_of_what_is_asked_for(small: Callable[..., dict[str, Any]]) -> None:
+def test_widths_are_multiples_of_width_multiple(small: Callable[..., dict[str, Any]]) -> None:
     lengths = np.arange(2, 23)
     side = TokenizedSide(np.full(lengths.sum(), 5, np.uint16), np.concatenate([[0], np.cumsum(lengths)]))
     pairs = TokenizedPairs(side, side, np.arange(len(lengths)), dropped=0)
@@ -28,7 +28,7 @@ def test_widths_are_multiples_of_what_is_asked_for(small: Callable[..., dict[str
     assert found[1] == [(8, 8), (16, 16), (24, 24)] != found[0]
 
 
-def test_packed_rows_have_one_shape_and_a_model_that_keeps_them_apart(small: Callable[..., dict[str, Any]]) -> None:
+def test_packed_rows_have_one_shape_and_a_model_with_segment_masks(small: Callable[..., dict[str, Any]]) -> None:
     lengths = np.arange(2, 23)
     side = TokenizedSide(np.full(lengths.sum(), 5, np.uint16), np.concatenate([[0], np.cumsum(lengths)]))
     pairs = TokenizedPairs(side, side, np.arange(len(lengths)), dropped=0)
@@ -47,7 +47,7 @@ def test_packed_rows_have_one_shape_and_a_model_that_keeps_them_apart(small: Cal
 
 
 @pytest.mark.parametrize(("asked", "on_cpu", "found"), [(None, True, 512), (None, False, None), (3, True, 3)])
-def test_a_cpu_makes_few_logits_at_a_time(
+def test_on_a_cpu_few_logits_exist_at_a_time(
     small: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     asked: int | None,
@@ -61,7 +61,7 @@ def test_a_cpu_makes_few_logits_at_a_time(
 
 
 @pytest.mark.parametrize("asked", [None, "float32"])
-def test_muon_multiplies_as_the_model_does_unless_told_otherwise(
+def test_the_default_dtype_of_muon_is_that_of_the_model(
     small: Callable[..., dict[str, Any]], asked: str | None
 ) -> None:
     spec = Spec.from_config(small(model__dtype="bfloat16", train__muon_dtype=asked))

@@ -31,7 +31,7 @@ def last_state(run: Run) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("packed", [None, 31])
-def test_members_come_out_as_if_alone_and_can_be_continued_alone(
+def test_members_of_a_population_learn_like_single_runs(
     small: Small, tmp_path: pathlib.Path, packed: int | None
 ) -> None:
     """A population is interrupted after update 6, and its members continue separately."""
@@ -41,37 +41,39 @@ def test_members_come_out_as_if_alone_and_can_be_continued_alone(
     other = {"train__seed": 5, "train__learning_rate": 0.02, "model__dropout_sublayer": 0.0}
     configs = [small(evaluate__sentences=0, **settings), small(evaluate__sentences=0, **settings | other)]
     specs = [Spec.from_config(config) for config in configs]
-    alone = [
+    single_runs = [
         Run.open(spec, str(tmp_path / f"alone{number}"), (), clock=lambda: 0.0) for number, spec in enumerate(specs)
     ]
-    for run in alone:
+    for run in single_runs:
         trainer.train([run])
 
     first = Run.open(specs[0], str(tmp_path / "together0"), (), lambda: 0.0, "a")
-    both = [first, first.sibling(specs[1], str(tmp_path / "together1"), "b")]
+    members = [first, first.sibling(specs[1], str(tmp_path / "together1"), "b")]
     save = Run._save
 
     def stop(run: Run, step: int, state: Any) -> None:
         save(run, step, state)
-        if step == 6 and run is both[1]:
+        if step == 6 and run is members[1]:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "_save", stop)
         with pytest.raises(KeyboardInterrupt):
-            trainer.train(both)
-    for run in both:
+            trainer.train(members)
+    for run in members:
         run.checkpoints.wait()
     for number, spec in enumerate(specs):
         trainer.train([Run.open(spec, str(tmp_path / f"together{number}"), (), clock=lambda: 0.0)])
 
-    for number, run in enumerate(alone):
+    for number, run in enumerate(single_runs):
         found = last_state(Run.open(specs[number], str(tmp_path / f"together{number}"), (), clock=lambda: 0.0))
-        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(last_state(run)), strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-        ours, theirs = metrics.read(tmp_path / f"together{number}"), metrics.read(run.workdir.path)
-        assert [(event["step"], event["split"]) for event in ours] == [(each["step"], each["split"]) for each in theirs]
-        for event, expected in zip(ours, theirs, strict=True):
+        for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(last_state(run)), strict=True):
+            np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-5)
+        events, expected_events = metrics.read(tmp_path / f"together{number}"), metrics.read(run.workdir.path)
+        assert [(event["step"], event["split"]) for event in events] == [
+            (other_event["step"], other_event["split"]) for other_event in expected_events
+        ]
+        for event, expected in zip(events, expected_events, strict=True):
             together_then = event["step"] <= 6 and event["split"] == "train"
             assert event.get("members", 1) == (2 if together_then else 1)
             for name in expected.keys() - SPEEDS - {"split"}:
@@ -79,20 +81,20 @@ def test_members_come_out_as_if_alone_and_can_be_continued_alone(
 
 
 @pytest.mark.slow
-def test_two_runs_in_one_program_leave_what_one_leaves(small: Small, tmp_path: pathlib.Path) -> None:
+def test_a_population_writes_the_files_of_single_runs(small: Small, tmp_path: pathlib.Path) -> None:
     config = small(train__steps=2, evaluate__every=2, evaluate__sentences=0, train__average_checkpoints=1)
     first = Run.open(Spec.from_config(config), str(tmp_path / "0"), (), lambda: 0.0, "a")
     config["train"]["seed"] = 1
-    both = [first, first.sibling(Spec.from_config(config), str(tmp_path / "1"), "b")]
-    trainer.train(both)
-    for run in both:
+    members = [first, first.sibling(Spec.from_config(config), str(tmp_path / "1"), "b")]
+    trainer.train(members)
+    for run in members:
         assert run.latest_step() == 2
         assert [event.get("members") for event in metrics.read(run.workdir.path) if event["split"] == "train"] == [2]
-    perplexities = [metrics.read(run.workdir.path)[-1]["perplexity"] for run in both]
+    perplexities = [metrics.read(run.workdir.path)[-1]["perplexity"] for run in members]
     assert perplexities[0] != perplexities[1]
-    both[1].finish(0.0)
-    result = write_result(both[1])
-    assert json.loads(both[1].workdir.result.read_text()) == json.loads(json.dumps(result))
+    members[1].finish(0.0)
+    result = write_result(members[1])
+    assert json.loads(members[1].workdir.result.read_text()) == json.loads(json.dumps(result))
     assert (result["updates"], result["members"], set(result["splits"])) == (2, 2, {"test"})
     assert result["parameters"] > 1000
     assert result["training_flops"] > 6 * result["target_tokens"] * 12 * 12
@@ -100,9 +102,7 @@ def test_two_runs_in_one_program_leave_what_one_leaves(small: Small, tmp_path: p
 
 
 @pytest.mark.slow
-def test_runs_that_differ_in_more_or_are_not_equally_far_are_refused(
-    small: Small, trained: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
+def test_other_runs_are_no_population(small: Small, trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
     spec = Spec.from_config(small())
     finished = Run.open(spec, str(trained), (), clock=lambda: 0.0)
     with pytest.raises(ValueError, match="checkpoints of a common step"):
@@ -112,7 +112,7 @@ def test_runs_that_differ_in_more_or_are_not_equally_far_are_refused(
         trainer.train([finished, finished.sibling(other, str(tmp_path / "b"), "b")])
 
 
-def test_nothing_is_compiled_on_threads_before_the_reader_is_imported(
+def test_grain_is_imported_before_threads_compile(
     small: Small, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While Grain is being imported, imports in other threads return wrong modules."""

@@ -29,13 +29,13 @@ def test_its_translations_are_in_lower_case(uncased: pathlib.Path, tmp_path: pat
     assert text == text.lower()
 
 
-def test_its_evaluations_have_the_score_that_knows_no_case(uncased: pathlib.Path) -> None:
+def test_its_evaluations_have_a_caseless_score(uncased: pathlib.Path) -> None:
     lines = (uncased / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     evaluations = [event for event in map(json.loads, lines) if event["split"] == "validation"]
     assert evaluations
     assert all({"bleu", "bleu_paper"} <= set(event) for event in evaluations)
 
 
-def test_it_does_not_go_on_with_case(uncased: pathlib.Path, small: Small) -> None:
+def test_it_cannot_continue_with_case(uncased: pathlib.Path, small: Small) -> None:
     with pytest.raises(ValueError, match=r"data\.uncased"):
         train_and_test(Spec.from_config(small(train__steps=9)), str(uncased), ["train.steps"])

@@ -42,7 +42,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: pathlib.Path) -> Non
         assert [path.stem for path in folder.iterdir()] == ["lock"]
 
 
-def test_a_new_folder_in_which_nothing_was_done_is_gone(tmp_path: pathlib.Path) -> None:
+def test_an_unused_new_folder_is_deleted(tmp_path: pathlib.Path) -> None:
     (tmp_path / "old").mkdir()
     for name in ("new", "old"):
         with Workdir(tmp_path / name).locked():
@@ -50,7 +50,7 @@ def test_a_new_folder_in_which_nothing_was_done_is_gone(tmp_path: pathlib.Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_another_vocabulary_or_corpus_is_refused(tmp_path: pathlib.Path) -> None:
+def test_another_vocabulary_or_corpus_is_an_error(tmp_path: pathlib.Path) -> None:
     workdir = Workdir(tmp_path)
     workdir.check_data("v", "c")
     workdir.check_data("v", "c")
@@ -63,7 +63,7 @@ def test_another_vocabulary_or_corpus_is_refused(tmp_path: pathlib.Path) -> None
     workdir.check_data("v", "d")
 
 
-def test_few_of_many_spoiled_updates_are_written_down(tmp_path: pathlib.Path) -> None:
+def test_the_number_of_skipped_update_files_is_limited(tmp_path: pathlib.Path) -> None:
     for update in range(50):
         assert Workdir(tmp_path).write_skipped_update(update, {7: ["x"]}) == tmp_path / "nonfinite" / f"{update}.json"
     assert len(list((tmp_path / "nonfinite").iterdir())) == 20
@@ -72,7 +72,7 @@ def test_few_of_many_spoiled_updates_are_written_down(tmp_path: pathlib.Path) ->
 Small = Callable[..., dict[str, Any]]
 
 
-def test_a_folder_of_another_config_is_refused_and_left_alone(small: Small, trained: pathlib.Path) -> None:
+def test_a_folder_of_another_config_is_an_error_and_unchanged(small: Small, trained: pathlib.Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
     spec = Spec.from_config(small(model__heads=4, train__seed=3))
     with pytest.raises(
@@ -82,25 +82,23 @@ def test_a_folder_of_another_config_is_refused_and_left_alone(small: Small, trai
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()} == before
 
 
-def test_settings_that_change_no_result_may_differ(small: Small, trained: pathlib.Path) -> None:
+def test_settings_without_effect_on_results_may_differ(small: Small, trained: pathlib.Path) -> None:
     Workdir(trained).create_or_check(Spec.from_config(small(train__log_every=5, decode__beam_size=2)))
     with pytest.raises(ValueError, match=r"train.steps"):
         Workdir(trained).create_or_check(Spec.from_config(small(train__steps=7)))
     Workdir(trained).create_or_check(Spec.from_config(small()))
 
 
-def test_a_folder_from_before_a_setting_was_added_is_that_of_its_base_value(
-    small: Small, trained: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    kept = json.loads((trained / "config.json").read_text(encoding="utf-8"))
-    del kept["model"]["norm_kind"], kept["parallel"]
-    (tmp_path / "config.json").write_text(json.dumps(kept), encoding="utf-8")
+def test_a_missing_setting_has_its_base_value(small: Small, trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    config_json = json.loads((trained / "config.json").read_text(encoding="utf-8"))
+    del config_json["model"]["norm_kind"], config_json["parallel"]
+    (tmp_path / "config.json").write_text(json.dumps(config_json), encoding="utf-8")
     assert Workdir(tmp_path).spec() == Spec.from_config(small())
     with pytest.raises(ValueError, match=r"model.norm_kind \(in the folder 'layer', now 'rms'\)"):
         Workdir(tmp_path).create_or_check(Spec.from_config(small(model__norm_kind="rms")))
     Workdir(tmp_path).create_or_check(Spec.from_config(small()))
-    kept["model"]["zeta"] = 1
-    (tmp_path / "config.json").write_text(json.dumps(kept), encoding="utf-8")
+    config_json["model"]["zeta"] = 1
+    (tmp_path / "config.json").write_text(json.dumps(config_json), encoding="utf-8")
     with pytest.raises(ValueError, match=r"unknown key: model\.zeta"):
         Workdir(tmp_path).spec()
 
@@ -118,7 +116,7 @@ def test_a_folder_from_before_model_score_has_its_default(
         Workdir(tmp_path).create_or_check(Spec.from_config(small(model__score="cosine")))
 
 
-def test_a_folder_with_other_files_is_refused(small: Small, tmp_path: pathlib.Path) -> None:
+def test_a_folder_with_other_files_is_an_error(small: Small, tmp_path: pathlib.Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="not empty, but no run"):
         Workdir(tmp_path).create_or_check(Spec.from_config(small()))

@@ -31,12 +31,12 @@ def train(*flags: str) -> subprocess.CompletedProcess[str]:
         (["--config=configs/wmt14_en_fr.py:enormous"], "wmt14_en_fr:enormous"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(flags: list[str], message: str, tmp_path: pathlib.Path) -> None:
+def test_user_errors_are_one_line_with_status_2(flags: list[str], message: str, tmp_path: pathlib.Path) -> None:
     workdir = [] if flags == [QUICKSTART] else [f"--workdir={tmp_path}/run"]
-    done = train(*flags, *workdir)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
+    completed = train(*flags, *workdir)
+    assert completed.returncode == 2, completed.stderr
+    assert completed.stdout == ""
+    lines = completed.stderr.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert message in lines[0]
@@ -58,26 +58,26 @@ def write_pair(folder: pathlib.Path, french: bytes, english: bytes) -> None:
     ],
     ids=["misaligned", "empty", "not UTF-8"],
 )
-def test_a_bad_corpus_is_named(french: bytes, english: bytes, message: str, tmp_path: pathlib.Path) -> None:
+def test_an_invalid_corpus_is_reported(french: bytes, english: bytes, message: str, tmp_path: pathlib.Path) -> None:
     write_pair(tmp_path, french, english)
     files = [
         "--config.data.source=files", f"--config.data.path={tmp_path}/{{split}}.{{language}}"
     ]  # fmt: skip
-    done = train(QUICKSTART, *files, f"--workdir={tmp_path}/run")
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    completed = train(QUICKSTART, *files, f"--workdir={tmp_path}/run")
+    assert completed.returncode == 2
+    assert message in completed.stderr
+    assert len(completed.stderr.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_help_names_the_flags_and_nothing_else() -> None:
-    done = train("--help")
-    assert done.returncode == 0
-    assert "--workdir: folder of the run" in done.stdout
-    assert "log_dir" not in done.stdout
+    completed = train("--help")
+    assert completed.returncode == 0
+    assert "--workdir: folder of the run" in completed.stdout
+    assert "log_dir" not in completed.stdout
 
 
-def test_a_mistake_inside_mistakes_exits_and_a_bug_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_errors_exit_and_bugs_raise(capsys: pytest.CaptureFixture[str]) -> None:
     cli.flags.FLAGS.unparse_flags()
     cli.flags.FLAGS(["test"])
     with pytest.raises(SystemExit) as stopped, cli.user_errors():

@@ -21,8 +21,8 @@ def events(folder: pathlib.Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in each.items() if name not in TIMES} for each in metrics.read(folder)]
 
 
-def assert_same_events(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    for one, other in zip(found, expected, strict=True):
+def assert_same_events(scores: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    for one, other in zip(scores, expected, strict=True):
         assert one.pop("split") == other.pop("split")
         assert one == pytest.approx(other, rel=1e-5)
 
@@ -48,7 +48,7 @@ def settings(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 
 @pytest.fixture(scope="module")
-def alone(settings: Callable[..., pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def single_process(settings: Callable[..., pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The folder of a run of a single process with four devices."""
     folder = tmp_path_factory.mktemp("alone") / "run"
     assert pod.train(1, settings(), folder, devices=4).wait_for_exit() == [0]
@@ -56,30 +56,30 @@ def alone(settings: Callable[..., pathlib.Path], tmp_path_factory: pytest.TempPa
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(
-    settings: Callable[..., pathlib.Path], alone: pathlib.Path, tmp_path: pathlib.Path
+def test_two_processes_train_like_one(
+    settings: Callable[..., pathlib.Path], single_process: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     folder = tmp_path / "run"
     both = pod.train(2, settings(), folder)
     assert both.wait_for_exit() == [0, 0], both.log_text()
     assert "4 × cpu in 2 processes (mesh)" in both.log_text()
     assert "step" not in both.log_text(1), "one of them writes"
-    assert_same_events(events(folder), events(alone))
-    assert sound(folder) == sound(alone)
-    for path in (alone / "translations").iterdir():
+    assert_same_events(events(folder), events(single_process))
+    assert sound(folder) == sound(single_process)
+    for path in (single_process / "translations").iterdir():
         assert (folder / "translations" / path.name).read_text() == path.read_text()
 
 
 @pytest.mark.slow
-def test_scores_of_two_processes_are_those_of_one(alone: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    command = ["experiments.evaluate", f"--workdir={alone}", "--split=validation"]
-    found = []
+def test_two_processes_score_like_one(single_process: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    command = ["experiments.evaluate", f"--workdir={single_process}", "--split=validation"]
+    scores = []
     for count in (1, 2):
         run = pod.Pod(count, command, tmp_path / f"evaluate{count}")
         assert set(run.wait_for_exit()) == {0}, run.log_text()
-        found.append(json.loads(run.log_text().splitlines()[-1]))
-        found[-1].pop("seconds")
-    assert found[0] == found[1]
+        scores.append(json.loads(run.log_text().splitlines()[-1]))
+        scores[-1].pop("seconds")
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.slow
@@ -88,14 +88,14 @@ def test_scores_of_two_processes_are_those_of_one(alone: pathlib.Path, tmp_path:
     [{"parallel__fsdp": 4}, {"parallel__tensor": 2, "parallel__fsdp": 2}, {"parallel__mode": "pmap"}],
     ids=["fsdp", "fsdp and tensor", "pmap"],
 )
-def test_four_processes_are_one_however_they_share(
-    settings: Callable[..., pathlib.Path], alone: pathlib.Path, tmp_path: pathlib.Path, changes: dict[str, Any]
+def test_four_processes_train_like_one_with_any_sharding(
+    settings: Callable[..., pathlib.Path], single_process: pathlib.Path, tmp_path: pathlib.Path, changes: dict[str, Any]
 ) -> None:
     folder = tmp_path / "run"
     four = pod.train(4, settings(**changes), folder, devices=1)
     assert four.wait_for_exit() == [0] * 4, four.log_text()
-    assert_same_events(events(folder), events(alone))
-    assert sound(folder) == sound(alone)
+    assert_same_events(events(folder), events(single_process))
+    assert sound(folder) == sound(single_process)
 
 
 # At the rate of Equation 3 for two updates of warm-up, 0.14, a difference in the last bit grows a thousandfold in forty
@@ -113,7 +113,7 @@ def long(settings: Callable[..., pathlib.Path], tmp_path_factory: pytest.TempPat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_to_one_process_ends_all_after_the_same_update(
+def test_a_signal_to_one_process_stops_all_after_the_same_update(
     settings: Callable[..., pathlib.Path], long: pathlib.Path, tmp_path: pathlib.Path, which: signal.Signals
 ) -> None:
     folder = tmp_path / "run"
@@ -132,7 +132,7 @@ def test_a_signal_to_one_process_ends_all_after_the_same_update(
 
 
 @pytest.mark.slow
-def test_when_one_process_is_killed_the_others_end_and_the_run_goes_on(
+def test_after_a_kill_the_other_processes_stop_and_the_run_continues(
     settings: Callable[..., pathlib.Path], long: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     folder = tmp_path / "run"
@@ -149,7 +149,7 @@ def test_when_one_process_is_killed_the_others_end_and_the_run_goes_on(
 
 
 @pytest.mark.parametrize("missing", distributed.VARIABLES)
-def test_half_of_the_environment_is_a_mistake(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_environment_is_an_error(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in distributed.VARIABLES:
         monkeypatch.delenv(name, raising=False)
         if name != missing:
@@ -168,7 +168,7 @@ def test_processes_are_numbered_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
         distributed.initialize("auto")
 
 
-def test_a_folder_that_the_first_process_has_not_begun_is_refused(small: Small, tmp_path: pathlib.Path) -> None:
+def test_a_folder_without_the_primary_config_is_an_error(small: Small, tmp_path: pathlib.Path) -> None:
     from transformer.spec import Spec
 
     with pytest.raises(ValueError, match="all processes must share one --workdir"):

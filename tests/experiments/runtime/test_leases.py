@@ -18,7 +18,7 @@ def age(path: pathlib.Path, seconds: float) -> None:
     os.utime(path, (then, then))
 
 
-def test_a_name_has_one_owner_until_it_is_given_back(tmp_path: pathlib.Path) -> None:
+def test_a_name_has_one_holder_until_release(tmp_path: pathlib.Path) -> None:
     first = acquire(tmp_path, "a", 60)
     assert first is not None
     with first:
@@ -29,24 +29,24 @@ def test_a_name_has_one_owner_until_it_is_given_back(tmp_path: pathlib.Path) -> 
     assert acquire(tmp_path, "a", 60) is not None
 
 
-def test_of_many_at_once_one_gets_it(tmp_path: pathlib.Path) -> None:
+def test_one_of_many_concurrent_acquires_succeeds(tmp_path: pathlib.Path) -> None:
     names = [str(number) for number in range(23)] * 7
     with concurrent.futures.ThreadPoolExecutor(7) as pool:
-        got = list(pool.map(lambda name: acquire(tmp_path, name, 60) is not None, names))
-    assert sum(got) == 23
+        acquired = list(pool.map(lambda name: acquire(tmp_path, name, 60) is not None, names))
+    assert sum(acquired) == 23
 
 
-def test_of_many_that_find_a_dead_owner_one_gets_it(tmp_path: pathlib.Path) -> None:
+def test_one_of_many_acquires_after_a_dead_holder_succeeds(tmp_path: pathlib.Path) -> None:
     for number in range(23):
         dead = acquire(tmp_path, str(number), 60)
         assert dead is not None
         age(dead.path, 61)
     with concurrent.futures.ThreadPoolExecutor(7) as pool:
-        got = list(pool.map(lambda name: acquire(tmp_path, name, 60) is not None, [str(n) for n in range(23)] * 7))
-    assert sum(got) == 23
+        acquired = list(pool.map(lambda name: acquire(tmp_path, name, 60) is not None, [str(n) for n in range(23)] * 7))
+    assert sum(acquired) == 23
 
 
-def test_a_slow_owner_finds_that_it_has_lost(tmp_path: pathlib.Path) -> None:
+def test_a_slow_holder_notices_that_it_lost_the_lease(tmp_path: pathlib.Path) -> None:
     slow = acquire(tmp_path, "a", 60)
     assert slow is not None
     age(slow.path, 61)
@@ -63,7 +63,7 @@ def test_a_slow_owner_finds_that_it_has_lost(tmp_path: pathlib.Path) -> None:
     assert not slow.held()
 
 
-def test_a_process_of_this_host_that_is_gone_is_dead_at_once(tmp_path: pathlib.Path) -> None:
+def test_an_exited_process_of_this_host_is_dead_at_once(tmp_path: pathlib.Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     for host, free in ((socket.gethostname(), True), ("elsewhere", False)):
@@ -71,16 +71,16 @@ def test_a_process_of_this_host_that_is_gone_is_dead_at_once(tmp_path: pathlib.P
         assert (acquire(tmp_path, host, 60) is not None) == free
 
 
-def test_a_claim_is_kept_alive(tmp_path: pathlib.Path) -> None:
-    kept = acquire(tmp_path, "a", 0.6)
-    assert kept is not None
-    with kept:
+def test_a_lease_is_renewed(tmp_path: pathlib.Path) -> None:
+    lease = acquire(tmp_path, "a", 0.6)
+    assert lease is not None
+    with lease:
         for _ in range(12):
             time.sleep(0.1)
             assert acquire(tmp_path, "a", 0.6) is None
 
 
-def test_a_process_that_loses_its_claim_ends(tmp_path: pathlib.Path) -> None:
+def test_a_process_that_loses_its_lease_exits(tmp_path: pathlib.Path) -> None:
     program = (
         "import pathlib, sys, time; from experiments.runtime import leases\n"
         "with leases.acquire(pathlib.Path(sys.argv[1]), 'a', 0.6) as c:\n"

@@ -26,12 +26,12 @@ def test_many_lines_come_in_chunks_in_order(tmp_path) -> None:
     lines = [f"line {number} {'x' * (number % 97)}" for number in range(3001)]
     (tmp_path / "lines").write_text("\n".join(lines) + "\n")
     with (tmp_path / "lines").open("rb") as file:
-        found = list(LineReader(file.fileno()).chunks(1009))
-    assert [line for _, chunk in found for line in chunk] == lines
-    assert [first for first, _ in found] == [1, 1010, 2019]
+        all_chunks = list(LineReader(file.fileno()).chunks(1009))
+    assert [line for _, chunk in all_chunks for line in chunk] == lines
+    assert [first for first, _ in all_chunks] == [1, 1010, 2019]
 
 
-def test_what_is_not_utf8_is_named_after_the_lines_before_it(tmp_path) -> None:
+def test_invalid_utf8_is_reported_after_the_lines_before_it(tmp_path) -> None:
     (tmp_path / "lines").write_bytes(b"a\nb\n\xff\nc\n")
     with (tmp_path / "lines").open("rb") as file:
         chunks = LineReader(file.fileno(), "here").chunks(9)
@@ -40,7 +40,7 @@ def test_what_is_not_utf8_is_named_after_the_lines_before_it(tmp_path) -> None:
             next(chunks)
 
 
-def test_without_input_there_is_nothing() -> None:
+def test_empty_input_has_no_lines() -> None:
     out, into = os.pipe()
     os.close(into)
     assert list(LineReader(out).chunks(3)) == []

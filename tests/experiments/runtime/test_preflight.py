@@ -17,12 +17,12 @@ STATE = {"kernel": jax.ShapeDtypeStruct((1024, 256), np.float32), "step": jax.Sh
 GIB = 1 << 30
 
 
-def test_room_enough_leaves_no_trace(tmp_path: pathlib.Path) -> None:
+def test_enough_disk_space_leaves_no_file(tmp_path: pathlib.Path) -> None:
     preflight.check_disk(tmp_path / "checkpoints", STATE, keep=2)
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
-def test_too_little_room_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_reported(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = collections.namedtuple("usage", "total used free")
     size = 1024 * 256 * 4 + 4
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10 * size, 6 * size, 4 * size))
@@ -33,7 +33,7 @@ def test_too_little_room_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     preflight.check_disk(tmp_path, STATE, keep=4)
 
 
-def test_a_disk_that_turns_out_to_be_full_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int, begin: int, size: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -43,7 +43,7 @@ def test_a_disk_that_turns_out_to_be_full_is_named(tmp_path: pathlib.Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: pathlib.Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"file/run: a checkpoint of .* cannot be written \(Not a directory\)"):
         preflight.check_disk(tmp_path / "file/run", STATE, keep=1)
@@ -57,7 +57,7 @@ class Compiled:
 
 
 @pytest.mark.parametrize(
-    ("there", "expected"),
+    ("memory", "expected"),
     [
         (None, "memory: 3.00 GiB per device for the largest batch (100 × 10 and 10 tokens)"),
         (
@@ -67,22 +67,24 @@ class Compiled:
         ),
     ],
 )
-def test_memory_of_the_largest_batch_is_told(monkeypatch: pytest.MonkeyPatch, there: int | None, expected: str) -> None:
-    monkeypatch.setattr(preflight, "available_memory", lambda: there)
-    said: list[str] = []
-    preflight.check_memory(cast(Any, Compiled()), [(10, 5, 5), (100, 10, 10), (60, 15, 15)], 1000, said.append)
-    assert said == [expected]
+def test_memory_of_the_largest_batch_is_reported(
+    monkeypatch: pytest.MonkeyPatch, memory: int | None, expected: str
+) -> None:
+    monkeypatch.setattr(preflight, "available_memory", lambda: memory)
+    lines: list[str] = []
+    preflight.check_memory(cast(Any, Compiled()), [(10, 5, 5), (100, 10, 10), (60, 15, 15)], 1000, lines.append)
+    assert lines == [expected]
 
 
 @pytest.mark.parametrize(
-    ("there", "remedy"), [(3 * GIB, "data.tokens_per_batch=768 would fit"), (GIB, "the model itself is too large")]
+    ("memory", "remedy"), [(3 * GIB, "data.tokens_per_batch=768 would fit"), (GIB, "the model itself is too large")]
 )
-def test_too_little_memory_is_named(monkeypatch: pytest.MonkeyPatch, there: int, remedy: str) -> None:
-    monkeypatch.setattr(preflight, "available_memory", lambda: there)
+def test_too_little_memory_is_reported(monkeypatch: pytest.MonkeyPatch, memory: int, remedy: str) -> None:
+    monkeypatch.setattr(preflight, "available_memory", lambda: memory)
     with pytest.raises(MemoryError, match=rf"needs 3\.00 GiB on a device that has .*; {remedy}"):
         preflight.check_memory(cast(Any, Compiled()), [(100, 10, 10)], 1000, print)
 
 
 def test_this_machine_has_memory() -> None:
-    there = preflight.available_memory()
-    assert there is None or there > 1 << 20
+    memory = preflight.available_memory()
+    assert memory is None or memory > 1 << 20

@@ -6,7 +6,7 @@ from experiments.runtime.progress import ProgressBar
 
 
 @pytest.mark.parametrize("colour", ["0", "1"])
-def test_a_file_gets_lines_even_where_colours_are_forced(
+def test_files_get_plain_lines_despite_forced_colours(
     colour: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", colour)

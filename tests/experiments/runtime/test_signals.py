@@ -11,7 +11,7 @@ import pytest
 from experiments.runtime.signals import Interrupted, Interrupts
 
 
-def test_an_unguarded_signal_raises() -> None:
+def test_a_signal_raises() -> None:
     with Interrupts() as interrupts, pytest.raises(Interrupted) as raised:
         signal.raise_signal(signal.SIGTERM)
     assert raised.value.status == 143
@@ -19,7 +19,7 @@ def test_an_unguarded_signal_raises() -> None:
     assert interrupts.requested
 
 
-def test_a_guarded_signal_waits_to_be_asked_for() -> None:
+def test_a_deferred_signal_raises_at_the_next_check() -> None:
     with Interrupts() as interrupts:
         with interrupts.deferred():
             interrupts.check()
@@ -32,14 +32,14 @@ def test_a_guarded_signal_waits_to_be_asked_for() -> None:
         assert raised.value.status == 130
 
 
-def test_handlers_are_those_from_before_afterwards() -> None:
+def test_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with Interrupts():
         assert signal.getsignal(signal.SIGTERM) not in before
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-def test_one_that_is_not_entered_says_that_nothing_came() -> None:
+def test_without_entering_no_signal_is_reported() -> None:
     interrupts = Interrupts()
     interrupts.check()
     with interrupts.deferred(), interrupts.undeferred():
@@ -62,7 +62,7 @@ with Interrupts(grace=1.0) as interrupts:
     return started
 
 
-def test_a_second_signal_ends_the_process_at_once() -> None:
+def test_a_second_signal_exits_at_once() -> None:
     started = process("""
         with interrupts.deferred():
             print("there")
@@ -77,16 +77,16 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     assert "without waiting any longer" in error
 
 
-def test_what_does_not_end_by_itself_is_ended() -> None:
+def test_the_process_exits_after_the_grace_period() -> None:
     """Within the grace period, even if the main thread is in C code, where no Python handler runs."""
     started = process("""
         print("there")
         hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)
     """)
     time.sleep(0.5)  # until it is there, indeed
-    begun = time.monotonic()
+    start = time.monotonic()
     started.send_signal(signal.SIGTERM)
     _, error = started.communicate(timeout=20)
     assert started.returncode == 143
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - start < 10
     assert "within 1 seconds" in error

@@ -57,11 +57,11 @@ def test_all_threads_share_one_heap_of_large_pages() -> None:
 
 
 @pytest.mark.skipif(not LARGE_PAGES.exists(), reason="a Linux with transparent huge pages is needed")
-def test_what_a_user_says_of_the_allocator_stays() -> None:
+def test_user_settings_of_the_allocator_are_kept() -> None:
     assert [True, True] not in places(MALLOC_TOP_PAD_="4096")
 
 
 @pytest.mark.skipif(not LARGE_PAGES.exists(), reason="a Linux with transparent huge pages is needed")
-def test_where_addresses_are_limited_none_are_kept() -> None:
+def test_with_limited_addresses_none_are_reserved() -> None:
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (16 << 30, resource.RLIM_INFINITY))\n"
     assert [True, True] not in places(limit)

@@ -12,7 +12,7 @@ from experiments.sweeps.optuna_study import create_or_check
 Small = Callable[..., dict[str, Any]]
 
 
-def test_a_folder_keeps_one_search(tmp_path: pathlib.Path, small: Small) -> None:
+def test_a_folder_holds_one_search(tmp_path: pathlib.Path, small: Small) -> None:
     first = create_or_check(tmp_path, small(), "bleu", "sqlite", True)
     assert create_or_check(tmp_path, small(), "bleu", "sqlite", False) == first._replace(prune=False)
     assert [path.name for path in tmp_path.iterdir()] == ["search.json"]
@@ -25,7 +25,7 @@ def test_a_folder_keeps_one_search(tmp_path: pathlib.Path, small: Small) -> None
             create_or_check(tmp_path, *changes, True)
     assert create_or_check(tmp_path / "other", small(), "bleu", "sqlite", True).name != first.name
     # A setting that was added later has its base value.
-    kept = json.loads((tmp_path / "search.json").read_text())
-    del kept["base"]["model"]["dropout_word"]
-    (tmp_path / "search.json").write_text(json.dumps(kept))
+    content = json.loads((tmp_path / "search.json").read_text())
+    del content["base"]["model"]["dropout_word"]
+    (tmp_path / "search.json").write_text(json.dumps(content))
     assert create_or_check(tmp_path, small(), "bleu", "sqlite", True) == first

@@ -33,7 +33,7 @@ def row(markdown: str, heading: str, first: str) -> list[str]:
     return next(cells for line in lines if (cells := line.strip("| ").split(" | "))[0] == first)
 
 
-def test_a_mean_over_seeds_stands_with_its_interval() -> None:
+def test_means_over_seeds_have_intervals() -> None:
     report = Report({"base": {0: result(1.0), 1: result(2.0), 2: result(3.0)}, "other": {0: result(9.0)}})
     assert row(report.tables(), "Scores on test", "base")[1:3] == ["3", "2.00 ± 2.48"]
     assert row(report.tables(), "Scores on test", "other")[1:3] == ["1", "9.00"]
@@ -41,20 +41,20 @@ def test_a_mean_over_seeds_stands_with_its_interval() -> None:
     assert row(report.tables(), "BLEU on test by source length", "1-4")[1:] == ["3", "2.0 ± 2.5", "9.0"]
 
 
-def test_what_was_published_stands_beside_ours() -> None:
+def test_published_scores_are_a_column() -> None:
     report = Report({"base": {0: result(1.0)}, "other": {0: result(2.0)}}, published={"base": {"bleu": 25.8}})
     assert row(report.tables(), "Scores on test", "variant")[-1] == "published bleu"
     assert row(report.tables(), "Scores on test", "base")[-1] == "25.8"
 
 
-def test_phenomena_are_shown_where_they_were_counted() -> None:
+def test_phenomena_have_a_table_if_they_were_counted() -> None:
     tagged = result(1.0, by_phenomenon=[["negation", 4, 25.0], ["past", 2, 50.0]])
     assert "phenomenon" not in Report({"base": {0: result(1.0)}}).tables()
     heading = "Exact translations on test, % of the sentences with each phenomenon"
     assert row(Report({"base": {0: tagged}}).tables(), heading, "past")[1:] == ["2", "50.0"]
 
 
-def test_a_sweep_s_folder_with_cells_that_are_not_done(tmp_path: pathlib.Path) -> None:
+def test_a_sweep_with_unfinished_cells(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="no sweep found"):
         Report.from_folder(tmp_path)
     variants = {"a b": {"model.heads": 1}, "c": {}}
@@ -77,7 +77,7 @@ def test_a_sweep_s_folder_with_cells_that_are_not_done(tmp_path: pathlib.Path) -
     }  # fmt: skip
 
 
-def test_variants_are_compared_with_the_base_seed_by_seed(tmp_path: pathlib.Path) -> None:
+def test_variants_are_compared_with_the_base(tmp_path: pathlib.Path) -> None:
     """One variant has half of its sentences wrong in all seeds; the other has the translations of the base."""
     right = [f"w{number} x{number} y{number % 3} z{number % 5} end" for number in range(40)]
     wrong = [line if number % 2 else line.upper() for number, line in enumerate(right)]
@@ -102,7 +102,7 @@ def test_variants_are_compared_with_the_base_seed_by_seed(tmp_path: pathlib.Path
     assert row(tables, "BLEU on test compared with base", "worse")[-1] == f"{2 * worse.p:.3f}"
 
 
-def test_what_translated_other_sentences_is_not_compared(tmp_path: pathlib.Path) -> None:
+def test_variants_with_other_test_sentences_are_not_compared(tmp_path: pathlib.Path) -> None:
     """Two directions in one sweep are not compared, because they have different references."""
     lines = {
         "fr-en": [f"the cat {number}" for number in range(9)],
@@ -145,14 +145,14 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
-def test_curves_are_means_of_validation_over_the_seeds_that_were_that_far(folder: pathlib.Path) -> None:
+def test_curves_are_means_over_the_seeds_that_reached_the_update(folder: pathlib.Path) -> None:
     curves = Report.from_folder(folder).curves("perplexity")
     assert list(curves) == ["base", "a <b> & c"]
     assert [(step, value.value, value.seeds) for step, value in curves["base"]] == [(10, 5.0, 2), (20, 2.0, 1)]
     assert [(step, value.value, value.seeds) for step, value in curves["a <b> & c"]] == [(10, 8.0, 2), (20, 4.0, 2)]
 
 
-def test_variants_whose_batches_are_others_are_named(folder: pathlib.Path) -> None:
+def test_variants_with_other_batches_are_named(folder: pathlib.Path) -> None:
     assert "same batches in the same order, except words." in Report.from_folder(folder).tables()
 
 
@@ -181,7 +181,7 @@ class Elements(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_says_what_the_tables_say_and_needs_nothing_beside_it(folder: pathlib.Path) -> None:
+def test_the_page_has_all_tables_and_needs_no_other_file(folder: pathlib.Path) -> None:
     tables = Report.from_folder(folder).write(folder / "report")
     text = (folder / "report/report.html").read_text()
     page = Elements(text)
@@ -213,8 +213,10 @@ def test_the_page_in_a_browser(folder: pathlib.Path) -> None:
     text = page.read_text().replace("<style>", click[0] + "<style>", 1).replace("</body>", click[1])
     page.write_text(text)
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={folder}/b"]
-    done = subprocess.run([browser, *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120)
-    assert "CONSOLE" not in done.stderr, done.stderr
-    (title,) = re.findall(r"<title>(.*?)</title>", done.stdout)
+    completed = subprocess.run(
+        [browser, *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120
+    )
+    assert "CONSOLE" not in completed.stderr, completed.stderr
+    (title,) = re.findall(r"<title>(.*?)</title>", completed.stdout)
     assert title.startswith("sorted ")
-    assert done.stdout.count('aria-sort="ascending"') == done.stdout.count("<table>")
+    assert completed.stdout.count('aria-sort="ascending"') == completed.stdout.count("<table>")

@@ -48,7 +48,7 @@ def chosen(small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path) -> list
 
 
 @pytest.mark.parametrize(
-    ("does", "said", "failed"),
+    ("does", "status", "failed"),
     [
         (dies_when_all_is_done, "done", []),
         (dies_at_once, "failed: exit status 139", ["base-0", "base-1", "base-2"]),
@@ -56,27 +56,27 @@ def chosen(small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path) -> list
         (loses_its_claim, "0 of 6 updates", []),
     ],
 )
-def test_each_cell_is_what_came_of_it(
+def test_the_status_of_a_cell_follows_from_its_files_and_exit_status(
     does: Callable[..., None],
-    said: str,
+    status: str,
     failed: list[str],
     chosen: list[Cell],
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scheduler, "run_cells", does)
-    found = Scheduler(tmp_path, chosen, [], 60.0, population=3)
-    assert found.run() == failed
-    assert all(found.status(cell).startswith(said) for cell in chosen)
+    scheduler_of_cells = Scheduler(tmp_path, chosen, [], 60.0, population=3)
+    assert scheduler_of_cells.run() == failed
+    assert all(scheduler_of_cells.status(cell).startswith(status) for cell in chosen)
 
 
-def test_a_cell_that_another_process_works_on_is_never_failed(
+def test_a_cell_of_another_process_is_never_marked_failed(
     chosen: list[Cell], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process holds the first cell from the start."""
     monkeypatch.setattr(scheduler, "run_cells", dies_at_once)
-    held = leases.acquire(tmp_path / "claims", chosen[0].name, 60)
-    assert held is not None
+    lease = leases.acquire(tmp_path / "claims", chosen[0].name, 60)
+    assert lease is not None
     assert Scheduler(tmp_path, chosen, [], 60.0, population=3).run() == ["base-1", "base-2"]
     assert not chosen[0].failed.exists()
 
@@ -85,7 +85,7 @@ Small = Callable[..., dict[str, Any]]
 
 
 @pytest.mark.slow
-def test_a_sweep_trains_seeds_together_and_measures_each(small: Small, tmp_path: pathlib.Path) -> None:
+def test_seeds_train_jointly_and_are_scored_separately(small: Small, tmp_path: pathlib.Path) -> None:
     base = small(train__steps=2, train__average_checkpoints=1, evaluate__sentences=0)
     chosen = cells.expand(base, {"base": {}, "smooth": {"train.label_smoothing": 0.3}}, range(2), tmp_path)
     assert Scheduler(tmp_path, chosen, [], 60.0, population=4).run() == []
@@ -98,7 +98,7 @@ def test_a_sweep_trains_seeds_together_and_measures_each(small: Small, tmp_path:
 
 
 @pytest.mark.slow
-def test_members_that_fail_together_are_tried_alone(small: Small, tmp_path: pathlib.Path) -> None:
+def test_members_of_a_failed_population_are_retried_one_by_one(small: Small, tmp_path: pathlib.Path) -> None:
     """One member fails because its folder holds other files."""
     base = small(train__steps=2, train__average_checkpoints=1, evaluate__sentences=0)
     chosen = cells.expand(base, {"base": {}}, range(2), tmp_path)
@@ -116,7 +116,7 @@ def base(small: Small) -> Config:
 
 
 @pytest.mark.slow
-def test_a_sweep_runs_each_cell_once_and_goes_on_after_one_that_fails(base: Config, tmp_path: pathlib.Path) -> None:
+def test_each_cell_runs_once_and_a_failure_does_not_stop_the_sweep(base: Config, tmp_path: pathlib.Path) -> None:
     sweep = {"impossible": {"data.vocab_size": 5000}, "base": {}}
     chosen = cells.expand(base, sweep, [0], tmp_path)
     runner = Scheduler(tmp_path, chosen, [], 60.0)
@@ -133,7 +133,7 @@ def test_a_sweep_runs_each_cell_once_and_goes_on_after_one_that_fails(base: Conf
     assert chosen[1].result.stat().st_mtime_ns == before
 
 
-def test_the_table_shows_where_every_cell_stands(base: Config, tmp_path: pathlib.Path) -> None:
+def test_the_table_shows_the_status_of_every_cell(base: Config, tmp_path: pathlib.Path) -> None:
     variants = {name: {"model.heads": 1} for name in ("done", "failed", "half", "new")}
     done, failed, half, _ = chosen = cells.expand(base, variants, [0], tmp_path)
     for cell in (done, half):
@@ -143,9 +143,9 @@ def test_the_table_shows_where_every_cell_stands(base: Config, tmp_path: pathlib
     events = [{"step": 1, "split": "validation", "bleu": 12.5}, {"step": 1, "split": "train", "loss": 3.0}]
     (half.path / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     runner = Scheduler(tmp_path, chosen, [], 60.0)
-    shown = Console(width=120, file=io.StringIO())
-    shown.print(runner.table())
-    lines = cast(io.StringIO, shown.file).getvalue().splitlines()
+    console = Console(width=120, file=io.StringIO())
+    console.print(runner.table())
+    lines = cast(io.StringIO, console.file).getvalue().splitlines()
     wanted = {
         "done": "done: test BLEU 31.25",
         "failed": "failed: MemoryError: too much",
@@ -157,14 +157,14 @@ def test_the_table_shows_where_every_cell_stands(base: Config, tmp_path: pathlib
     assert "2 of 4 cells finished" in lines[-1]
     # What is over gives way where there are more cells than lines.
     runner = Scheduler(tmp_path, chosen * 10, [], 60.0)
-    shown.print(runner.table())
-    assert not any("31.25" in line for line in cast(io.StringIO, shown.file).getvalue().splitlines()[len(lines) :])
+    console.print(runner.table())
+    assert not any("31.25" in line for line in cast(io.StringIO, console.file).getvalue().splitlines()[len(lines) :])
 
 
-def test_what_another_process_works_on_is_left_to_it(base: Config, tmp_path: pathlib.Path) -> None:
+def test_a_cell_of_another_process_is_skipped(base: Config, tmp_path: pathlib.Path) -> None:
     (cell,) = cells.expand(base, {"base": {}}, [0], tmp_path)
-    held = leases.acquire(tmp_path / "claims", cell.name, 60)
-    assert held is not None
+    lease = leases.acquire(tmp_path / "claims", cell.name, 60)
+    assert lease is not None
     runner = Scheduler(tmp_path, [cell], [], 60.0)
     assert runner.run() == []
     assert not cell.path.exists()

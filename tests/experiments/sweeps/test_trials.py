@@ -30,19 +30,17 @@ def make(
     return TrialRunner(place, base, suggest, trials, 60.0)
 
 
-def test_as_many_trials_as_asked_for_are_drawn_and_what_a_dead_process_left_comes_first(
-    place: StudyLocation, small: Small
-) -> None:
+def test_unfinished_trials_come_first_and_no_trial_is_drawn_too_many(place: StudyLocation, small: Small) -> None:
     search = make(place, small())
-    held = leases.acquire(place.folder / "claims", "trial0", 60)
-    assert held is not None
+    lease = leases.acquire(place.folder / "claims", "trial0", 60)
+    assert lease is not None
     # The first trial is another's. The second is left alone by whoever drew it, until it is told.
     assert [search._next() for _ in range(3)] == [0, 1, 1]
     place.open_study().tell(1, 20.0)
     assert search._next() == 2
     place.open_study().tell(2, 30.0)
     assert search._next() is None
-    with held:
+    with lease:
         pass
     assert search._next() == 0  # its process is gone
     rates = [trial.user_attrs["changes"]["train.learning_rate"] for trial in place.open_study().trials]
@@ -50,7 +48,7 @@ def test_as_many_trials_as_asked_for_are_drawn_and_what_a_dead_process_left_come
     assert make(place, small(), trials=4)._next() == 0
 
 
-def test_the_same_search_draws_the_same(tmp_path: pathlib.Path, small: Small) -> None:
+def test_equal_searches_draw_equal_settings(tmp_path: pathlib.Path, small: Small) -> None:
     def drawn(name: str) -> list[float]:
         place = StudyLocation(tmp_path / name, "sqlite", name, "loss", prune=True)
         place.folder.mkdir()
@@ -62,7 +60,7 @@ def test_the_same_search_draws_the_same(tmp_path: pathlib.Path, small: Small) ->
     assert drawn("a") == drawn("b")
 
 
-def test_a_trial_that_was_cut_off_while_it_was_drawn_is_given_up(tmp_path: pathlib.Path, small: Small) -> None:
+def test_a_trial_interrupted_while_it_was_drawn_fails(tmp_path: pathlib.Path, small: Small) -> None:
     place = StudyLocation(tmp_path, "sqlite", "study", "bleu", prune=True)
     place.open_study().ask()
 
@@ -75,9 +73,7 @@ def test_a_trial_that_was_cut_off_while_it_was_drawn_is_given_up(tmp_path: pathl
     assert [trial.state.name for trial in place.open_study().trials] == ["FAIL", "FAIL", "RUNNING"]
 
 
-def test_a_draw_that_makes_no_sense_is_one_line(
-    tmp_path: pathlib.Path, small: Small, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_draw_is_one_line(tmp_path: pathlib.Path, small: Small, capsys: pytest.CaptureFixture[str]) -> None:
     place = StudyLocation(tmp_path, "sqlite", "study", "bleu", prune=True)
     search = make(place, small(), suggest=lambda trial: {"model.heads": trial.suggest_int("heads", 5, 5)})
     cli.flags.FLAGS.unparse_flags()
@@ -90,7 +86,7 @@ def test_a_draw_that_makes_no_sense_is_one_line(
 
 
 @pytest.mark.parametrize(("metric", "best"), [("bleu", 2), ("loss", 0)])
-def test_the_best_is_told_as_flags(
+def test_the_best_trial_is_printed_as_flags(
     metric: str, best: int, tmp_path: pathlib.Path, small: Small, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = StudyLocation(tmp_path, "sqlite", "study", metric, prune=True)

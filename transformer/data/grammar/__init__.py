@@ -1,4 +1,4 @@
-"""A generated corpus of French–English sentence pairs: to measure what a model has learned.
+"""A generated corpus of French–English sentence pairs, to measure what a model has learned.
 
 `generate(split, index, seed)` is a pure function. Each pair carries its gold word alignment and tags for the phenomena
 in it. The splits share no sentence in either language, for any seed (see sampling.py). The sentences of "long" are

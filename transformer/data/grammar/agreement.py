@@ -8,7 +8,7 @@ from typing import NamedTuple
 ME, HE, WE, YOU, THEY = 0, 2, 3, 4, 5
 
 
-class AgreementFeatures(NamedTuple):
+class Agreement(NamedTuple):
     """Person (0 to 5), index of gender and number (see french.py), and whether English uses he or she instead of it."""
 
     person: int

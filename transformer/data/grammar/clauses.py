@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from transformer.data.grammar.agreement import AgreementFeatures
-from transformer.data.grammar.draft import AlignedPhrase, RealisationContext, Tokens
+from transformer.data.grammar.agreement import Agreement
+from transformer.data.grammar.draft import AlignedPhrase, Realisation, Tokens, concatenate
 from transformer.data.grammar.lexicon import CONJUNCTIONS
 from transformer.data.grammar.lexicon.entries import Verb
 from transformer.data.grammar.nodes import (
     Clause,
     ExistentialPredicate,
+    Nominal,
     NounPhrase,
+    Predicate,
     Pronoun,
     ReportPredicate,
     VerbPhrase,
@@ -35,9 +37,9 @@ class _VerbForms(NamedTuple):
 
 
 def clause(
-    context: RealisationContext,
+    context: Realisation,
     node: Clause,
-    subject_features: AgreementFeatures | None = None,
+    subject: Agreement | None = None,
     preceding_object: int | None = None,
     question: int = 0,
     shared: bool = False,
@@ -47,7 +49,7 @@ def clause(
     Args:
         context: the realisation in progress.
         node: the clause.
-        subject_features: of a subject that the clause does not contain (in a relative clause, shared, or "who").
+        subject: of a subject that the clause does not contain (in a relative clause, shared, or "who").
         preceding_object: gender and number of a direct object before the clause.
         question: the anchor of "est-ce que", if English inverts subject and auxiliary.
         shared: whether English omits a repeated auxiliary ("is singing and dancing").
@@ -58,83 +60,70 @@ def clause(
     context.tags.add(TENSES[node.tense].tag)
     subject_words: AlignedPhrase = [], []
     if node.subject is not None:
-        subject_features = features(node.subject)
-        subject_words = _subject(context, node)
-    if subject_features is None:
+        subject = features(node.subject)
+        subject_words = _subject(context, node.subject, node.predicate)
+    if subject is None:
         raise ValueError("a clause without a subject needs the features of the shared subject")
     anchor = context.new_anchor()
-    core = _core(context, node, anchor, subject_features)
-    forms = _verb_forms(context, node, core, subject_features, anchor, preceding_object, question > 0)
-    frequency = ([], []) if node.frequency is None else context.uninflected(node.frequency)
-    manner = ([], []) if node.manner is None else context.uninflected(node.manner)
-    verb_french = _french_verb(context, node, core, subject_features, forms, frequency[0])
+    core = _core(context, node, anchor, subject)
+    if core.preceding_object is None:
+        core = core._replace(preceding_object=preceding_object)
+    forms = _verb_forms(context, node, core, subject, anchor, question > 0)
+    frequency, manner = context.uninflected(node.frequency), context.uninflected(node.manner)
+    verb_french = _french_verb(context, node, core, subject, forms, frequency[0])
     verb_english = _english_verb(node, forms, subject_words[1], question, shared, frequency[1])
-    after = _adverbials(context, node, subject_features)
-    french = [*subject_words[0], *verb_french, *manner[0], *core.french, *after[0]]
-    english = [*verb_english, *core.english, *manner[1], *after[1]]
+    french = [*subject_words[0], *verb_french, *manner[0], *core.french]
+    english = [*verb_english, *core.english, *manner[1]]
+    words = concatenate((french, english), _adverbials(context, node, subject))
     if node.time is not None and node.time_first:
-        comma = context.new_anchor()
-        time_french, time_english = context.uninflected(node.time)
-        return [*time_french, (",", comma), *french], [*time_english, (",", comma), *english]
-    return french, english
+        return concatenate(context.uninflected(node.time), context.word(",", ","), words)
+    return words
 
 
-def _subject(context: RealisationContext, node: Clause) -> AlignedPhrase:
-    if not isinstance(node.subject, Pronoun):
-        return nominal(context, node.subject) if node.subject is not None else ([], [])
-    french, english = subject_pronoun(context, node.subject)
-    if isinstance(node.predicate, ExistentialPredicate):  # "il y a" = "there is"
+def _subject(context: Realisation, subject: Nominal, predicate: Predicate) -> AlignedPhrase:
+    if not isinstance(subject, Pronoun):
+        return nominal(context, subject)
+    french, english = subject_pronoun(context, subject)
+    if isinstance(predicate, ExistentialPredicate):  # "il y a" = "there is"
         english = [("there", english[0][1])]
     return french, english
 
 
-def _core(context: RealisationContext, node: Clause, anchor: int, subject_features: AgreementFeatures) -> PredicateCore:
+def _core(context: Realisation, node: Clause, anchor: int, subject: Agreement) -> PredicateCore:
     """Returns the predicate without its finite verb."""
     predicate = node.predicate
     if not isinstance(predicate, ReportPredicate):
-        return predicate_core(context, predicate, anchor, subject_features, bool(node.negation))
+        return predicate_core(context, predicate, anchor, subject, bool(node.negation))
     context.tags.add("subordinate-clause")
-    that_french, that_english = context.uninflected(CONJUNCTIONS["that"])
-    french, english = clause(context, predicate.clause)
-    return PredicateCore(predicate.verb, [], None, that_french + french, that_english + english)
+    words = concatenate(context.uninflected(CONJUNCTIONS["that"]), clause(context, predicate.clause))
+    return PredicateCore(predicate.verb, [], None, *words)
 
 
 def _verb_forms(
-    context: RealisationContext,
-    node: Clause,
-    core: PredicateCore,
-    subject_features: AgreementFeatures,
-    anchor: int,
-    preceding_object: int | None,
-    question: bool,
+    context: Realisation, node: Clause, core: PredicateCore, subject: Agreement, anchor: int, question: bool
 ) -> _VerbForms:
     """Returns the forms of the verb."""
     tense, verb = TENSES[node.tense], core.verb
     agreement = 0
     if tense.french == "past" and verb.aspect != "state":
         # The object before "a décidé de manger" is that of "manger" and agrees with nothing.
-        before = core.preceding_object if core.preceding_object is not None else preceding_object
-        agreement = _agreement(
-            context, verb, subject_features, before if isinstance(node.predicate, VerbPhrase) else None
-        )
-    finite, participle = french_group(verb, tense.french, subject_features.person, agreement)
+        preceding_object = core.preceding_object if isinstance(node.predicate, VerbPhrase) else None
+        agreement = _agreement(context, verb, subject, preceding_object)
+    finite, participle = french_group(verb, tense.french, subject.person, agreement)
     habit = node.frequency is not None or node.negation == "never" or (node.time is not None and bool(node.time.kinds))
-    counted = (
-        features(node.predicate.nominal) if isinstance(node.predicate, ExistentialPredicate) else subject_features
-    )  # "there are two keys"
+    if isinstance(node.predicate, ExistentialPredicate):  # "there are two keys"
+        subject = features(node.predicate.nominal)
     support = node.negation == "not" or question
-    auxiliary, main = english_group(verb, tense.english, counted.person, habit, support)
+    auxiliary, main = english_group(verb, tense.english, subject.person, habit, support)
     # With an auxiliary on both sides ("a traversé", "did cross") the two auxiliaries are aligned.
     finite_anchor = context.new_anchor() if participle and auxiliary else anchor
     negation_anchor = context.new_anchor() if node.negation else 0
     return _VerbForms(finite, participle, auxiliary, main, anchor, finite_anchor, negation_anchor)
 
 
-def _agreement(
-    context: RealisationContext, verb: Verb, subject_features: AgreementFeatures, preceding_object: int | None
-) -> int:
+def _agreement(context: Realisation, verb: Verb, subject: Agreement, preceding_object: int | None) -> int:
     """Returns gender and number of the participle: of the subject with être, else of a preceding direct object."""
-    agreement = subject_features.gender_number if verb.with_etre else preceding_object or 0
+    agreement = subject.gender_number if verb.with_etre else preceding_object or 0
     if agreement and verb.french.participle[agreement] != verb.french.participle[0]:
         context.tags.add("participle-agreement")
         if agreement & 1:
@@ -143,10 +132,10 @@ def _agreement(
 
 
 def _french_verb(
-    context: RealisationContext,
+    context: Realisation,
     node: Clause,
     core: PredicateCore,
-    subject_features: AgreementFeatures,
+    subject: Agreement,
     forms: _VerbForms,
     frequency: Tokens,
 ) -> Tokens:
@@ -154,7 +143,7 @@ def _french_verb(
     french: Tokens = [("ne", forms.negation_anchor)] if node.negation else []
     if core.verb.reflexive:
         context.tags.add("reflexive")
-        french.append((REFLEXIVE[subject_features.person], forms.anchor))
+        french.append((REFLEXIVE[subject.person], forms.anchor))
     french += core.clitics
     french.append((forms.finite, forms.finite_anchor))
     if node.negation:
@@ -181,36 +170,31 @@ def _english_verb(
     return [*english, *frequency, *((word, forms.anchor) for word in forms.main)]
 
 
-def _adverbials(context: RealisationContext, node: Clause, subject_features: AgreementFeatures) -> AlignedPhrase:
+def _adverbials(context: Realisation, node: Clause, subject: Agreement) -> AlignedPhrase:
     """Returns place, time and an infinitive, in this order in both languages."""
-    french: Tokens = []
-    english: Tokens = []
+    words: AlignedPhrase = [], []
     if node.place is not None:
-        french, english = place_phrase(context, node.place, subject_features)
-    if node.time is not None and not node.time_first:
-        time_french, time_english = context.uninflected(node.time)
-        french, english = french + time_french, english + time_english
-    if node.adjunct is not None:
-        link_french, link_english = context.uninflected(node.adjunct.preposition)
-        doing = link_english[0][0] != "to"
-        act_french, act_english = infinitive(context, node.adjunct.act, subject_features, None, doing)
-        french, english = [*french, *link_french, *act_french], [*english, *link_english, *act_english]
-    return french, english
+        words = place_phrase(context, node.place, subject)
+    if not node.time_first:
+        words = concatenate(words, context.uninflected(node.time))
+    if node.adjunct is None:
+        return words
+    link = context.uninflected(node.adjunct.preposition)
+    doing = link[1][0][0] != "to"
+    return concatenate(words, link, infinitive(context, node.adjunct.act, subject, None, doing))
 
 
-def relative_clause(context: RealisationContext, node: NounPhrase) -> AlignedPhrase:
+def relative_clause(context: Realisation, node: NounPhrase) -> AlignedPhrase:
     """Returns the relative clause of a noun phrase: "qui", "que" or "où"."""
     if node.relative is None:
         return [], []
     context.tags.add("relative-clause")
-    link = context.new_anchor()
     antecedent = features(node)
     role, inner = node.relative
     if role == "subject":
-        french, english = clause(context, inner, subject_features=antecedent)
-        return [("qui", link), *french], [("who" if antecedent.human else "that", link), *english]
+        link = context.word("qui", "who" if antecedent.human else "that")
+        return concatenate(link, clause(context, inner, subject=antecedent))
     if role == "object":
-        french, english = clause(context, inner, preceding_object=antecedent.gender_number)
-        return [("que", link), *french], [("that", link), *english]
-    french, english = clause(context, inner)
-    return [("où", link), *french], [("where", link), *english]
+        link = context.word("que", "that")
+        return concatenate(link, clause(context, inner, preceding_object=antecedent.gender_number))
+    return concatenate(context.word("où", "where"), clause(context, inner))

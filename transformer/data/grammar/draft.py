@@ -17,7 +17,7 @@ Tokens = list[Token]
 AlignedPhrase = tuple[Tokens, Tokens]  # French, English
 
 
-class RealisationContext:
+class Realisation:
     """Creates anchors and collects tags while one derivation is realised.
 
     Attributes:
@@ -29,7 +29,7 @@ class RealisationContext:
 
     __slots__ = ("last", "realise_relative", "tags")
 
-    def __init__(self, realise_relative: Callable[[RealisationContext, NounPhrase], AlignedPhrase]) -> None:
+    def __init__(self, realise_relative: Callable[[Realisation, NounPhrase], AlignedPhrase]) -> None:
         self.last = 0
         self.realise_relative = realise_relative
         self.tags: set[str] = set()
@@ -39,16 +39,27 @@ class RealisationContext:
         self.last += 1
         return self.last
 
-    def uninflected(self, entry: UninflectedPhrase) -> AlignedPhrase:
-        """Returns the tokens of an uninflected phrase, with new anchors."""
+    def word(self, french: str, english: str) -> AlignedPhrase:
+        """Returns a French and an English word that are aligned."""
+        anchor = self.new_anchor()
+        return [(french, anchor)], [(english, anchor)]
+
+    def uninflected(self, entry: UninflectedPhrase | None) -> AlignedPhrase:
+        """Returns the tokens of an uninflected phrase, with new anchors; no tokens for None."""
+        if entry is None:
+            return [], []
         base = self.last
         self.last += entry.num_anchors
         if not entry.linked:
             anchor = base + 1
             return [(word, anchor) for word, _ in entry.french], [(word, anchor) for word, _ in entry.english]
-        return [(word, shift_anchor(anchor, base)) for word, anchor in entry.french], [
-            (word, shift_anchor(anchor, base)) for word, anchor in entry.english
-        ]
+        french = [(word, shift_anchor(anchor, base)) for word, anchor in entry.french]
+        return french, [(word, shift_anchor(anchor, base)) for word, anchor in entry.english]
+
+
+def concatenate(*phrases: AlignedPhrase) -> AlignedPhrase:
+    """Returns the tokens of several phrases, which have the same order in both languages."""
+    return [token for french, _ in phrases for token in french], [token for _, english in phrases for token in english]
 
 
 def shift_anchor(anchor: Anchor, base: int) -> Anchor:
@@ -58,8 +69,11 @@ def shift_anchor(anchor: Anchor, base: int) -> Anchor:
     return tuple(a + base for a in anchor) if anchor else 0
 
 
-def merge_anchors(first_anchor: Anchor, second_anchor: Anchor) -> Anchor:
-    """Returns the anchor of a token that contracts two ("du" for "de le")."""
-    first_anchors = (first_anchor,) if isinstance(first_anchor, int) else first_anchor
-    second_anchors = (second_anchor,) if isinstance(second_anchor, int) else second_anchor
-    return first_anchors + second_anchors
+def anchor_parts(anchor: Anchor) -> tuple[int, ...]:
+    """Returns the anchor, or all that it consists of, as a tuple."""
+    return (anchor,) if isinstance(anchor, int) else anchor
+
+
+def merge_anchors(*anchors: Anchor) -> Anchor:
+    """Returns the anchor of a token that contracts several ("du" for "de le")."""
+    return tuple(part for anchor in anchors for part in anchor_parts(anchor))

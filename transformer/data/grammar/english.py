@@ -1,104 +1,17 @@
 """English inflection: plurals, verb forms and the indefinite article.
 
-Regular forms follow the spelling rules below. Every irregular word of the lexicon has a row in a table of this file.
+Regular forms follow the spelling rules below. Every irregular word of the lexicon is in a table of lexicon/ or in a
+set of this file.
 """
 
 from __future__ import annotations
 
-IRREGULAR_PAST = {
-    "be": "was",
-    "become": "became",
-    "bite": "bit",
-    "break": "broke",
-    "bring": "brought",
-    "build": "built",
-    "buy": "bought",
-    "catch": "caught",
-    "choose": "chose",
-    "come": "came",
-    "cut": "cut",
-    "draw": "drew",
-    "drink": "drank",
-    "drive": "drove",
-    "eat": "ate",
-    "fall": "fell",
-    "feed": "fed",
-    "find": "found",
-    "forget": "forgot",
-    "get": "got",
-    "give": "gave",
-    "go": "went",
-    "have": "had",
-    "hear": "heard",
-    "hide": "hid",
-    "keep": "kept",
-    "know": "knew",
-    "leave": "left",
-    "lend": "lent",
-    "lose": "lost",
-    "make": "made",
-    "meet": "met",
-    "put": "put",
-    "read": "read",
-    "ride": "rode",
-    "run": "ran",
-    "say": "said",
-    "see": "saw",
-    "sell": "sold",
-    "send": "sent",
-    "sing": "sang",
-    "sleep": "slept",
-    "steal": "stole",
-    "swim": "swam",
-    "take": "took",
-    "tear": "tore",
-    "teach": "taught",
-    "tell": "told",
-    "think": "thought",
-    "throw": "threw",
-    "understand": "understood",
-    "wake": "woke",
-    "wear": "wore",
-    "win": "won",
-    "write": "wrote",
-}
+from transformer.data.grammar.tables import read_mapping
+
+IRREGULAR_PAST = read_mapping("irregular_past.tsv", "base past", lambda row: row["past"])
 
 # Adjectives with a comparative in -er; the others take "more".
-COMPARATIVES = {
-    "big": "bigger",
-    "brave": "braver",
-    "clean": "cleaner",
-    "deep": "deeper",
-    "dirty": "dirtier",
-    "easy": "easier",
-    "fast": "faster",
-    "fresh": "fresher",
-    "funny": "funnier",
-    "gentle": "gentler",
-    "happy": "happier",
-    "heavy": "heavier",
-    "high": "higher",
-    "kind": "kinder",
-    "lazy": "lazier",
-    "long": "longer",
-    "narrow": "narrower",
-    "noisy": "noisier",
-    "old": "older",
-    "poor": "poorer",
-    "pretty": "prettier",
-    "proud": "prouder",
-    "quiet": "quieter",
-    "rich": "richer",
-    "sad": "sadder",
-    "shy": "shyer",
-    "slow": "slower",
-    "small": "smaller",
-    "strange": "stranger",
-    "tall": "taller",
-    "ugly": "uglier",
-    "wide": "wider",
-    "young": "younger",
-}
+COMPARATIVES = read_mapping("comparatives.tsv", "adjective comparative", lambda row: row["comparative"])
 
 # Verbs whose last consonant is doubled before -ing and -ed.
 DOUBLED = frozenset({"cut", "forget", "get", "prefer", "put", "run", "stop", "swim", "win"})

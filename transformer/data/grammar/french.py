@@ -6,6 +6,8 @@ feminine plural, so that the index of a form is ``feminine + 2 * plural``.
 
 from __future__ import annotations
 
+from transformer.data.grammar.tables import read_mapping
+
 FourForms = tuple[str, str, str, str]
 
 VOWELS = frozenset("aeiouyàâéèêëîïôùûœæ")
@@ -22,22 +24,7 @@ ELIDING = frozenset("le la je me se ne de que lorsque puisque".split())
 # Contraction of a preposition with the definite article; "l'" is never contracted.
 CONTRACTIONS = {("de", "le"): "du", ("de", "les"): "des", ("à", "le"): "au", ("à", "les"): "aux"}
 
-IRREGULAR_FEMININE = {
-    "beau": "belle",
-    "blanc": "blanche",
-    "bon": "bonne",
-    "doux": "douce",
-    "frais": "fraîche",
-    "gentil": "gentille",
-    "gros": "grosse",
-    "inquiet": "inquiète",
-    "jaloux": "jalouse",
-    "long": "longue",
-    "marron": "marron",
-    "nouveau": "nouvelle",
-    "sec": "sèche",
-    "vieux": "vieille",
-}
+IRREGULAR_FEMININE = read_mapping("irregular_feminine.tsv", "masculine feminine", lambda row: row["feminine"])
 
 # The masculine singular before a vowel: "un bel arbre".
 BEFORE_VOWEL = {"beau": "bel", "nouveau": "nouvel", "vieux": "vieil"}

@@ -6,9 +6,9 @@ what, when, how many) and nothing that only one of them has. `sentences.realise`
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
-from transformer.data.grammar.agreement import THEY, AgreementFeatures
+from transformer.data.grammar.agreement import THEY, Agreement
 from transformer.data.grammar.lexicon.entries import Adjective, Noun, Property, UninflectedPhrase, Verb
 
 
@@ -35,7 +35,7 @@ class CoordinatedNounPhrase(NamedTuple):
 class Pronoun(NamedTuple):
     """A personal pronoun; `bound` if its antecedent is in the same sentence."""
 
-    features: AgreementFeatures
+    features: Agreement
     bound: bool = False
 
 
@@ -111,7 +111,8 @@ class ReportPredicate(NamedTuple):
     clause: Clause
 
 
-Predicate = (
+# A predicate without a clause in it.
+SimplePredicate = (
     VerbPhrase
     | CopularPredicate
     | OccupationPredicate
@@ -119,8 +120,8 @@ Predicate = (
     | ExistentialPredicate
     | ComparativePredicate
     | ControlPredicate
-    | ReportPredicate
 )
+Predicate = SimplePredicate | ReportPredicate
 
 
 class InfinitiveAdjunct(NamedTuple):
@@ -172,15 +173,19 @@ class Question(NamedTuple):
 
 Derivation = Clause | Coordination | Subordination | Question
 
+# The types of the nodes that contain lexical entries: all nodes but pronouns.
+_PHRASES = (NounPhrase, CoordinatedNounPhrase, RelativeClause, PlacePhrase, InfinitiveAdjunct)
+NODE_TYPES = frozenset((*_PHRASES, *get_args(Predicate), *get_args(Derivation)))
 
-def features(nominal: Nominal) -> AgreementFeatures:
+
+def features(nominal: Nominal) -> Agreement:
     """Returns the agreement features of a noun phrase; two are masculine unless both are feminine."""
     if isinstance(nominal, NounPhrase):
         return nominal.noun.features[nominal.plural]
     if isinstance(nominal, Pronoun):
         return nominal.features
     feminine = nominal.first.noun.feminine and nominal.second.noun.feminine
-    return AgreementFeatures(THEY, 2 + feminine, nominal.first.noun.human)
+    return Agreement(THEY, 2 + feminine, nominal.first.noun.human)
 
 
 def pronoun_for(nominal: Nominal) -> Pronoun:

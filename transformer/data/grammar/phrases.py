@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-from transformer.data.grammar.agreement import AgreementFeatures
-from transformer.data.grammar.draft import AlignedPhrase, RealisationContext, Tokens, merge_anchors
+from transformer.data.grammar.agreement import HE, Agreement
+from transformer.data.grammar.draft import AlignedPhrase, Realisation, Tokens, concatenate, merge_anchors
 from transformer.data.grammar.english import indefinite_article
 from transformer.data.grammar.french import CONTRACTIONS, FourForms, starts_with_vowel
 from transformer.data.grammar.lexicon import CONJUNCTIONS
-from transformer.data.grammar.lexicon.entries import Adjective, UninflectedPhrase
+from transformer.data.grammar.lexicon.entries import Adjective
 from transformer.data.grammar.nodes import CoordinatedNounPhrase, NounPhrase, PlacePhrase
+from transformer.data.grammar.tables import read_mapping
 
+# name → four French forms, English singular and plural
+DETERMINERS: dict[str, tuple[FourForms, str, str]] = read_mapping(
+    "determiners.tsv",
+    "determiner ms fs mp fp singular? plural?",
+    lambda row: ((row["ms"], row["fs"], row["mp"], row["fp"]), row["singular"], row["plural"]),
+)
 
-def _same(word: str) -> FourForms:
-    return word, word, word, word
-
-
-# name: four French forms, English singular and plural
-DETERMINERS: dict[str, tuple[FourForms, str, str]] = {
-    "the": (("le", "la", "les", "les"), "the", "the"),
-    "generic": (("le", "la", "les", "les"), "", ""),
-    "a": (("un", "une", "des", "des"), "a", "some"),
-    "this": (("ce", "cette", "ces", "ces"), "this", "these"),
-    "my": (("mon", "ma", "mes", "mes"), "my", "my"),
-    "our": (("notre", "notre", "nos", "nos"), "our", "our"),
-    "your": (("votre", "votre", "vos", "vos"), "your", "your"),
-    "two": (_same("deux"), "two", "two"),
-    "three": (_same("trois"), "three", "three"),
-    "four": (_same("quatre"), "four", "four"),
-    "five": (_same("cinq"), "five", "five"),
-    "ten": (_same("dix"), "ten", "ten"),
-    "several": (_same("plusieurs"), "several", "several"),
-    "few": (_same("quelques"), "a few", "a few"),
-    "every": (_same("chaque"), "every", "every"),
-    "which": (("quel", "quelle", "quels", "quelles"), "which", "which"),
-    "many": (_same("beaucoup de"), "many", "many"),
-    "how many": (_same("combien de"), "how many", "how many"),
-}
-
-# "own": the possessive of the clause's subject, by person; English chooses his, her or its for the others.
-OWN_FRENCH: dict[int, FourForms] = {
-    0: ("mon", "ma", "mes", "mes"),
-    2: ("son", "sa", "ses", "ses"),
-    3: ("notre", "notre", "nos", "nos"),
-    4: ("votre", "votre", "vos", "vos"),
-    5: ("leur", "leur", "leurs", "leurs"),
-}
-OWN_ENGLISH = {0: "my", 3: "our", 4: "your", 5: "their"}
+# "own": the possessive of the clause's subject, by person; in English, "his" stands for his, her and its.
+OWN = {0: "my", 2: "his", 3: "our", 4: "your", 5: "their"}
 
 # The feminine possessive becomes masculine before a vowel ("mon amie"), and "ce" becomes "cet".
 BEFORE_VOWEL = {"ma": "mon", "sa": "son", "ce": "cet"}
 
 
 def nominal(
-    context: RealisationContext,
+    context: Realisation,
     node: NounPhrase | CoordinatedNounPhrase,
-    owner: AgreementFeatures | None = None,
+    owner: Agreement | None = None,
     negated: bool = False,
 ) -> AlignedPhrase:
     """Returns the words of a noun phrase or of two coordinated ones.
@@ -66,17 +40,14 @@ def nominal(
         negated: whether it is the direct object of a negated verb ("pas de pain").
     """
     if isinstance(node, NounPhrase):
-        return noun_phrase(context, node, owner, negated)
+        return _noun_phrase(context, node, owner, negated)
     context.tags.add("coordination")
-    french, english = noun_phrase(context, node.first, owner, negated)
-    joint_french, joint_english = context.uninflected(CONJUNCTIONS[node.conjunction])
-    second_french, second_english = noun_phrase(context, node.second, owner, negated)
-    return french + joint_french + second_french, english + joint_english + second_english
+    first = _noun_phrase(context, node.first, owner, negated)
+    conjunction = context.uninflected(CONJUNCTIONS[node.conjunction])
+    return concatenate(first, conjunction, _noun_phrase(context, node.second, owner, negated))
 
 
-def noun_phrase(
-    context: RealisationContext, node: NounPhrase, owner: AgreementFeatures | None, negated: bool
-) -> AlignedPhrase:
+def _noun_phrase(context: Realisation, node: NounPhrase, owner: Agreement | None, negated: bool) -> AlignedPhrase:
     """Returns the words of a noun phrase: determiner, adjective, noun, complements, relative clause."""
     noun, plural, adjective = node.noun, node.plural, node.adjective
     anchor = context.new_anchor()
@@ -91,24 +62,18 @@ def noun_phrase(
         if adjective is not None:
             _add_adjective(context, adjective, noun.feminine + 2 * plural, french, english)
         if node.possessor is not None:
-            french, english = _with_possessor(context, node, node.possessor, french, english)
+            french, english = _with_possessor(context, node, node.possessor, (french, english))
         else:
-            french, english = _with_determiner(context, node, french, english, owner, negated)
+            french, english = _with_determiner(context, node, (french, english), owner, negated)
+    words = french, english
     if node.complement is not None:
-        of = context.new_anchor()
-        inner_french, inner_english = noun_phrase(context, node.complement, None, False)
-        french += attach_preposition(context, [("de", of)], inner_french)
-        english.append(("of", of))
-        english += inner_english
-    if node.relative is not None:
-        clause_french, clause_english = context.realise_relative(context, node)
-        french += clause_french
-        english += clause_english
-    return french, english
+        of = context.word("de", "of")
+        words = concatenate(words, attach_preposition(context, of, nominal(context, node.complement)))
+    return words if node.relative is None else concatenate(words, context.realise_relative(context, node))
 
 
 def _add_adjective(
-    context: RealisationContext, adjective: Adjective, gender_number: int, french: Tokens, english: Tokens
+    context: Realisation, adjective: Adjective, gender_number: int, french: Tokens, english: Tokens
 ) -> None:
     """Adds an attributive adjective to the noun in the two lists."""
     anchor = context.new_anchor()
@@ -126,95 +91,78 @@ def _add_adjective(
 
 
 def _with_determiner(
-    context: RealisationContext,
-    node: NounPhrase,
-    french: Tokens,
-    english: Tokens,
-    owner: AgreementFeatures | None,
-    negated: bool,
+    context: Realisation, node: NounPhrase, phrase: AlignedPhrase, owner: Agreement | None, negated: bool
 ) -> AlignedPhrase:
     """Returns the phrase with its determiner."""
+    french, english = phrase
     noun, plural, determiner = node.noun, node.plural, node.determiner
     gender_number = noun.feminine + 2 * plural
     anchor = context.new_anchor()
-    if determiner == "own":
-        context.tags.add("possessive")
-        if owner is None:
-            raise ValueError(f'the determiner "own" of {noun.lemma!r} needs a subject to refer to')
-        form = OWN_FRENCH[owner.person][gender_number]
-        word = OWN_ENGLISH.get(owner.person) or (("his", "her")[owner.gender_number & 1] if owner.human else "its")
-    elif determiner in ("a", "some") and (noun.mass or determiner == "some"):
+    if determiner == "own" and owner is None:
+        raise ValueError(f'the determiner "own" of {noun.lemma!r} needs a subject to refer to')
+    if determiner in ("a", "some") and (noun.mass or determiner == "some"):
         context.tags.add("partitive")
         english.insert(0, ("any" if negated else "some", anchor))
         if negated:
             return [("de", anchor), *french], english
-        return attach_preposition(
-            context, [("de", anchor)], [(("le", "la")[noun.feminine], anchor), *french], tag=False
-        ), english
-    else:
-        forms, singular, many = DETERMINERS[determiner]
-        form, word = forms[gender_number], many if plural else singular
-        if determiner == "a":
-            if plural and node.adjective is not None and node.adjective.prenominal:
-                form = "de"
-            if negated:
-                form = "de"
-                word = "any" if plural else word
-        elif determiner == "generic":
-            return [(form, 0), *french], english
-        elif determiner in ("my", "our", "your"):
-            context.tags.add("possessive")
+        french.insert(0, (("le", "la")[noun.feminine], anchor))
+        return attach_preposition(context, ([("de", anchor)], []), (french, english), tag=False)
+    forms, singular, many = DETERMINERS[OWN[owner.person] if owner and determiner == "own" else determiner]
+    form, word = forms[gender_number], many if plural else singular
+    if determiner in ("my", "our", "your", "own"):
+        context.tags.add("possessive")
+    if determiner == "own" and owner is not None and owner.person == HE:
+        word = ("his", "her")[owner.gender_number & 1] if owner.human else "its"
+    elif determiner == "generic":
+        anchor = 0  # English has no article
+    elif determiner == "a":
+        if negated or (plural and node.adjective is not None and node.adjective.prenominal):
+            form = "de"
+        if negated and plural:
+            word = "any"
     if form in BEFORE_VOWEL and starts_with_vowel(french[0][0]):
         form = BEFORE_VOWEL[form]
     if word == "a":
         word = indefinite_article(english[0][0])
-    if " " in form or " " in word:
-        return [(w, anchor) for w in form.split()] + french, [(w, anchor) for w in word.split()] + english
-    return [(form, anchor), *french], [(word, anchor), *english]
+    return [(w, anchor) for w in form.split()] + french, [(w, anchor) for w in word.split()] + english
 
 
 def _with_possessor(
-    context: RealisationContext, node: NounPhrase, possessor: NounPhrase, french: Tokens, english: Tokens
+    context: Realisation, node: NounPhrase, possessor: NounPhrase, noun: AlignedPhrase
 ) -> AlignedPhrase:
     """Returns "le livre de Marie", "Marie's book"; the possessor's last English word is aligned with "le" and "de"."""
     context.tags.add("possessive")
     article, of = context.new_anchor(), context.new_anchor()
     form = DETERMINERS["the"][0][node.noun.feminine + 2 * node.plural]
-    owner_french, owner_english = noun_phrase(context, possessor, None, False)
-    word, anchor = owner_english[-1]
-    owner_english[-1] = (word + "'s", merge_anchors(merge_anchors(anchor, of), article))
-    return [(form, article), *french, *attach_preposition(context, [("de", of)], owner_french)], owner_english + english
+    french, english = attach_preposition(context, ([("de", of)], []), nominal(context, possessor))
+    word, anchor = english[-1]
+    english[-1] = (word + "'s", merge_anchors(anchor, of, article))
+    return [(form, article), *noun[0], *french], [*english, *noun[1]]
 
 
-def attach_preposition(context: RealisationContext, preposition: Tokens, french: Tokens, tag: bool = True) -> Tokens:
-    """Returns a French preposition before a phrase, contracted with its article if necessary ("du", "aux")."""
-    word, anchor = preposition[-1]
+def attach_preposition(
+    context: Realisation, preposition: AlignedPhrase, phrase: AlignedPhrase, tag: bool = True
+) -> AlignedPhrase:
+    """Returns a phrase after a preposition, which French contracts with an article if necessary ("du", "aux")."""
+    french = phrase[0]
+    word, anchor = preposition[0][-1]
     article, article_anchor = french[0]
     contracted = CONTRACTIONS.get((word, article))
     if contracted is None or (article == "le" and starts_with_vowel(french[1][0])):
-        return preposition + french
+        return concatenate(preposition, phrase)
     if tag:
         context.tags.add("contraction")
-    return [*preposition[:-1], (contracted, merge_anchors(anchor, article_anchor)), *french[1:]]
+    contraction = (contracted, merge_anchors(anchor, article_anchor))
+    return [*preposition[0][:-1], contraction, *french[1:]], preposition[1] + phrase[1]
 
 
-def prepositional(
-    context: RealisationContext,
-    preposition: UninflectedPhrase,
-    node: NounPhrase,
-    owner: AgreementFeatures | None = None,
-) -> AlignedPhrase:
-    """Returns a preposition with the noun phrase after it."""
-    french, english = context.uninflected(preposition)
-    if node.noun.location is not None and node.noun.name:  # "au Canada": the preposition contains the article
-        anchor = context.new_anchor()
-        if french[-1][0] in ("au", "aux", "du"):
-            context.tags.add("contraction")
-        return [*french, (node.noun.french[0], anchor)], [*english, (node.noun.english[0], anchor)]
-    inner_french, inner_english = noun_phrase(context, node, owner, False)
-    return attach_preposition(context, french, inner_french), english + inner_english
-
-
-def place_phrase(context: RealisationContext, node: PlacePhrase, owner: AgreementFeatures) -> AlignedPhrase:
-    """Returns the words of a place."""
-    return prepositional(context, node.preposition, node.nominal, owner)
+def place_phrase(context: Realisation, node: PlacePhrase, owner: Agreement) -> AlignedPhrase:
+    """Returns the words of a place: a preposition with the noun phrase after it."""
+    preposition = context.uninflected(node.preposition)
+    noun = node.nominal.noun
+    if noun.location is None or not noun.name:
+        return attach_preposition(context, preposition, nominal(context, node.nominal, owner))
+    # "au Canada": the preposition contains the article
+    if preposition[0][-1][0] in ("au", "aux", "du"):
+        context.tags.add("contraction")
+    return concatenate(preposition, context.word(noun.french[0], noun.english[0]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from transformer.data.grammar.agreement import HE, THEY, AgreementFeatures
-from transformer.data.grammar.draft import AlignedPhrase, RealisationContext, Token, Tokens
+from transformer.data.grammar.agreement import HE, THEY, Agreement
+from transformer.data.grammar.draft import AlignedPhrase, Realisation, Token, Tokens, concatenate
 from transformer.data.grammar.english import COMPARATIVES, indefinite_article
 from transformer.data.grammar.lexicon import COPULA_AVOIR, COPULA_ETRE, DEGREES
 from transformer.data.grammar.lexicon.entries import Adjective, Verb
@@ -17,8 +17,8 @@ from transformer.data.grammar.nodes import (
     LocativePredicate,
     Nominal,
     NounPhrase,
-    OccupationPredicate,
     Pronoun,
+    SimplePredicate,
     VerbPhrase,
 )
 from transformer.data.grammar.phrases import attach_preposition, nominal, place_phrase
@@ -29,17 +29,6 @@ SUBJECT_ENGLISH = {0: "I", 3: "we", 4: "you", 5: "they"}
 DIRECT_FRENCH = (("me",) * 4, (), ("le", "la"), ("nous",) * 4, ("vous",) * 4, ("", "", "les", "les"))
 INDIRECT_FRENCH = ("me", "", "lui", "nous", "vous", "leur")
 OBJECT_ENGLISH = {0: "me", 3: "us", 4: "you", 5: "them"}
-
-# A predicate without a clause in it.
-SimplePredicate = (
-    VerbPhrase
-    | CopularPredicate
-    | OccupationPredicate
-    | LocativePredicate
-    | ExistentialPredicate
-    | ComparativePredicate
-    | ControlPredicate
-)
 
 
 class PredicateCore(NamedTuple):
@@ -52,7 +41,7 @@ class PredicateCore(NamedTuple):
     english: Tokens
 
 
-def subject_pronoun(context: RealisationContext, pronoun: Pronoun) -> AlignedPhrase:
+def subject_pronoun(context: Realisation, pronoun: Pronoun) -> AlignedPhrase:
     """Returns the pronoun as a subject."""
     anchor = context.new_anchor()
     person, gender_number, human = pronoun.features
@@ -62,7 +51,7 @@ def subject_pronoun(context: RealisationContext, pronoun: Pronoun) -> AlignedPhr
     return [(SUBJECT_FRENCH[person][gender_number], anchor)], [(english, anchor)]
 
 
-def _object_pronoun(context: RealisationContext, pronoun: Pronoun, to: int) -> tuple[Token, Token]:
+def _object_pronoun(context: Realisation, pronoun: Pronoun, to: int) -> tuple[Token, Token]:
     """Returns the French clitic and the English pronoun; `to` is the anchor of the "à" in "lui", or 0."""
     anchor = context.new_anchor()
     person, gender_number, human = pronoun.features
@@ -75,9 +64,7 @@ def _object_pronoun(context: RealisationContext, pronoun: Pronoun, to: int) -> t
     return (DIRECT_FRENCH[person][gender_number], anchor), (english, anchor)
 
 
-def _act(
-    context: RealisationContext, act: VerbPhrase, verb_anchor: int, subject_features: AgreementFeatures, negated: bool
-) -> PredicateCore:
+def _act(context: Realisation, act: VerbPhrase, verb_anchor: int, subject: Agreement, negated: bool) -> PredicateCore:
     """Returns the objects of a verb: French clitics separately, all other words in their order."""
     verb = act.verb
     extra_anchor = preposition_anchor = verb_anchor
@@ -91,16 +78,16 @@ def _act(
         english[0] = (verb.particle[0], extra_anchor)
     inner = PredicateCore(verb, [], None, french, english)
     if act.object is not None:
-        inner = _with_object(context, inner, act.object, preposition_anchor, subject_features, negated)
-    return inner if act.recipient is None else _with_recipient(context, inner, act.recipient, subject_features)
+        inner = _with_object(context, inner, act.object, preposition_anchor, subject, negated)
+    return inner if act.recipient is None else _with_recipient(context, inner, act.recipient, subject)
 
 
 def _with_object(
-    context: RealisationContext,
+    context: Realisation,
     inner: PredicateCore,
     node: Nominal,
     preposition_anchor: int,
-    subject_features: AgreementFeatures,
+    subject: Agreement,
     negated: bool,
 ) -> PredicateCore:
     """Returns the predicate with its object, direct or after "à" or "de"."""
@@ -110,14 +97,14 @@ def _with_object(
         clitic, word = _object_pronoun(context, node, preposition_anchor if indirect else 0)
         preceding_object = None if indirect else node.features.gender_number
         return inner._replace(clitics=[clitic], preceding_object=preceding_object, english=[*inner.english, word])
-    french, english = nominal(context, node, subject_features, negated and not preposition)
+    words = nominal(context, node, subject, negated and not preposition)
     if preposition:
-        french = attach_preposition(context, [(preposition, preposition_anchor)], french)
-    return inner._replace(french=inner.french + french, english=inner.english + english)
+        words = attach_preposition(context, ([(preposition, preposition_anchor)], []), words)
+    return inner._replace(french=inner.french + words[0], english=inner.english + words[1])
 
 
 def _with_recipient(
-    context: RealisationContext, inner: PredicateCore, node: NounPhrase | Pronoun, subject_features: AgreementFeatures
+    context: Realisation, inner: PredicateCore, node: NounPhrase | Pronoun, subject: Agreement
 ) -> PredicateCore:
     """Returns the predicate with its recipient."""
     to = context.new_anchor()
@@ -126,15 +113,15 @@ def _with_recipient(
         # me, nous, vous before le, la, les; these before lui, leur
         clitics = [*inner.clitics, clitic] if node.features.person in (HE, THEY) else [clitic, *inner.clitics]
         return inner._replace(clitics=clitics, english=[*inner.english, ("to", to), word])
-    french, english = nominal(context, node, subject_features)
-    french = attach_preposition(context, [("à", to)], french)
-    return inner._replace(french=inner.french + french, english=[*inner.english, ("to", to), *english])
+    preposition: AlignedPhrase = [("à", to)], [("to", to)]
+    french, english = attach_preposition(context, preposition, nominal(context, node, subject))
+    return inner._replace(french=inner.french + french, english=inner.english + english)
 
 
 def infinitive(
-    context: RealisationContext,
+    context: Realisation,
     act: VerbPhrase,
-    subject_features: AgreementFeatures,
+    subject: Agreement,
     to: int | None,
     doing: bool = False,
 ) -> AlignedPhrase:
@@ -143,15 +130,15 @@ def infinitive(
     Args:
         context: the realisation in progress.
         act: the verb and its objects.
-        subject_features: of the understood subject, for a reflexive pronoun or a possessive.
+        subject: of the understood subject, for a reflexive pronoun or a possessive.
         to: the anchor of the English "to" before the verb, 0 for the anchor of the verb, None for a bare infinitive.
         doing: whether English uses the form in -ing.
     """
     anchor = context.new_anchor()
     context.tags.add("infinitive")
     verb = act.verb
-    inner = _act(context, act, anchor, subject_features, False)
-    french: Tokens = [(REFLEXIVE[subject_features.person], anchor)] if verb.reflexive else []
+    inner = _act(context, act, anchor, subject, False)
+    french: Tokens = [(REFLEXIVE[subject.person], anchor)] if verb.reflexive else []
     english: Tokens = [] if to is None else [("to", to or anchor)]
     french += [*inner.clitics, (verb.french.infinitive, anchor), *inner.french]
     english += [(verb.present_participle if doing else verb.base, anchor), *inner.english]
@@ -159,63 +146,52 @@ def infinitive(
 
 
 def predicate_core(
-    context: RealisationContext, node: SimplePredicate, anchor: int, subject_features: AgreementFeatures, negated: bool
+    context: Realisation, node: SimplePredicate, anchor: int, subject: Agreement, negated: bool
 ) -> PredicateCore:
     """Returns a predicate without its finite verb, which has the given anchor."""
     if isinstance(node, VerbPhrase):
-        return _act(context, node, anchor, subject_features, negated)
+        return _act(context, node, anchor, subject, negated)
     if isinstance(node, CopularPredicate):
-        return _be(context, node, subject_features)
+        return _be(context, node, subject)
     if isinstance(node, ControlPredicate):
-        return _control(context, node, anchor, subject_features)
+        return _control(context, node, anchor, subject)
     if isinstance(node, LocativePredicate):
-        return PredicateCore(COPULA_ETRE, [], None, *place_phrase(context, node.place, subject_features))
+        return PredicateCore(COPULA_ETRE, [], None, *place_phrase(context, node.place, subject))
     if isinstance(node, ExistentialPredicate):
-        french, english = nominal(context, node.nominal, None, negated)
-        place_french, place_english = place_phrase(context, node.place, subject_features)
-        return PredicateCore(COPULA_AVOIR, [("y", anchor)], None, french + place_french, english + place_english)
+        words = concatenate(nominal(context, node.nominal, None, negated), place_phrase(context, node.place, subject))
+        return PredicateCore(COPULA_AVOIR, [("y", anchor)], None, *words)
     if isinstance(node, ComparativePredicate):
-        return _comparison(context, node, subject_features)
-    word_anchor = context.new_anchor()
-    job = node.noun.english[0]
-    return PredicateCore(
-        COPULA_ETRE,
-        [],
-        None,
-        [(node.noun.french[0], word_anchor)],
-        [(indefinite_article(job), word_anchor), (job, word_anchor)],
-    )
+        return _comparison(context, node, subject)
+    french, english = context.word(node.noun.french[0], node.noun.english[0])
+    job, job_anchor = english[0]
+    return PredicateCore(COPULA_ETRE, [], None, french, [(indefinite_article(job), job_anchor), *english])
 
 
-def _be(context: RealisationContext, node: CopularPredicate, subject_features: AgreementFeatures) -> PredicateCore:
+def _be(context: Realisation, node: CopularPredicate, subject: Agreement) -> PredicateCore:
     """Returns "très fatiguée", "peur", "en colère"."""
-    french, english = context.uninflected(DEGREES[node.degree]) if node.degree else ([], [])
+    french, english = context.uninflected(DEGREES[node.degree] if node.degree else None)
     word_anchor = context.new_anchor()
     if isinstance(node.property, Adjective):
-        french += _agreeing(context, node.property, subject_features, word_anchor)
+        french += _agreeing(context, node.property, subject, word_anchor)
         return PredicateCore(COPULA_ETRE, [], None, french, [*english, (node.property.english, word_anchor)])
     french += [(word, word_anchor) for word in node.property.french]
     english += [(word, word_anchor) for word in node.property.english]
     return PredicateCore(COPULA_AVOIR if node.property.with_avoir else COPULA_ETRE, [], None, french, english)
 
 
-def _agreeing(
-    context: RealisationContext, adjective: Adjective, subject_features: AgreementFeatures, anchor: int
-) -> Tokens:
+def _agreeing(context: Realisation, adjective: Adjective, subject: Agreement, anchor: int) -> Tokens:
     """Returns a French adjective that agrees with the subject."""
-    words = adjective.forms[subject_features.gender_number]
-    if subject_features.gender_number & 1 and words != adjective.forms[subject_features.gender_number - 1]:
+    words = adjective.forms[subject.gender_number]
+    if subject.gender_number & 1 and words != adjective.forms[subject.gender_number - 1]:
         context.tags.add("agreement-gender")
     return [(word, anchor) for word in words]
 
 
-def _control(
-    context: RealisationContext, node: ControlPredicate, anchor: int, subject_features: AgreementFeatures
-) -> PredicateCore:
+def _control(context: Realisation, node: ControlPredicate, anchor: int, subject: Agreement) -> PredicateCore:
     """Returns the infinitive after "vouloir", "essayer de", ... and the particles between."""
     verb = node.verb
     to = None if verb.base in MODALS else context.new_anchor() if verb.french_preposition else 0
-    french, english = infinitive(context, node.act, subject_features, to)
+    french, english = infinitive(context, node.act, subject, to)
     if verb.french_preposition:
         french = [(verb.french_preposition, to or anchor), *french]
     if verb.bare_noun:
@@ -223,15 +199,13 @@ def _control(
     return PredicateCore(verb, [], None, french, english)
 
 
-def _comparison(
-    context: RealisationContext, node: ComparativePredicate, subject_features: AgreementFeatures
-) -> PredicateCore:
+def _comparison(context: Realisation, node: ComparativePredicate, subject: Agreement) -> PredicateCore:
     """Returns "plus grand que Paul", "taller than Paul"."""
     context.tags.add("comparison")
     more, word_anchor, than = context.new_anchor(), context.new_anchor(), context.new_anchor()
-    french, english = nominal(context, node.standard, subject_features)
+    french, english = nominal(context, node.standard, subject)
     short = COMPARATIVES.get(node.adjective.english)
     words: Tokens = [(short, (more, word_anchor))] if short else [("more", more), (node.adjective.english, word_anchor)]
-    adjective = _agreeing(context, node.adjective, subject_features, word_anchor)
+    adjective = _agreeing(context, node.adjective, subject, word_anchor)
     french = [("plus", more), *adjective, ("que", than), *french]
     return PredicateCore(COPULA_ETRE, [], None, french, [*words, ("than", than), *english])

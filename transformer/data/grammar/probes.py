@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from transformer.data.grammar import nodes
 from transformer.data.grammar.corpus import derive
 from transformer.data.grammar.nodes import Clause, CoordinatedNounPhrase, Derivation, NounPhrase, Pronoun, features
 from transformer.data.grammar.sentences import AnnotatedPair, join_english, join_french, realise
 
-_NODES = tuple(value for value in vars(nodes).values() if isinstance(value, type) and hasattr(value, "_fields"))
 _PRONOUNS = {"he", "she", "it", "they", "him", "them", "her"}
 _POSSESSIVES = {"son", "sa", "ses"}  # with these, "her" is not a pronoun
 _OF_BOTH_NUMBERS = ("the", "this", "my", "our", "your")  # determiners
@@ -71,19 +69,12 @@ def coreference_link(split: str, index: int, seed: int = 0) -> tuple[AnnotatedPa
     links = [(i, j) for i, j in example.alignment if _is_pronoun(example, i, j)]
     if len(bound) != 1 or len(links) != 1:
         return None
-    agreeing = [
-        node
-        for node in _walk(derivation)
-        if isinstance(node, NounPhrase | CoordinatedNounPhrase) and _agrees(node, bound[0])
-    ]
+    phrases = [node for node in _walk(derivation) if isinstance(node, NounPhrase | CoordinatedNounPhrase)]
+    agreeing = [phrase for phrase in phrases if features(phrase) == bound[0].features]
     if len(agreeing) != 1 or not isinstance(agreeing[0], NounPhrase):
         return None
     noun = _noun_indices(example, agreeing[0])
     return (example, CoreferenceLink(links[0], noun)) if noun else None
-
-
-def _agrees(node: NounPhrase | CoordinatedNounPhrase, pronoun: Pronoun) -> bool:
-    return features(node) == pronoun.features
 
 
 def _is_pronoun(example: AnnotatedPair, i: int, j: int) -> bool:
@@ -93,17 +84,14 @@ def _is_pronoun(example: AnnotatedPair, i: int, j: int) -> bool:
 def _noun_indices(example: AnnotatedPair, node: NounPhrase) -> tuple[int, int] | None:
     """Returns the indices of a noun, if it occurs once in each language."""
     forms = node.noun.french[node.plural].lower(), node.noun.english[node.plural].lower()
-    words = example.french_words, example.english_words
-    indices = [
-        [index for index, word in enumerate(side) if word.lower() == form]
-        for side, form in zip(words, forms, strict=True)
-    ]
-    return (indices[0][0], indices[1][0]) if all(len(side) == 1 for side in indices) else None
+    lower = [[word.lower() for word in side] for side in (example.french_words, example.english_words)]
+    occurs_once = lower[0].count(forms[0]) == lower[1].count(forms[1]) == 1
+    return (lower[0].index(forms[0]), lower[1].index(forms[1])) if occurs_once else None
 
 
 def _walk(node: Any) -> Iterator[Any]:
-    """Yields a node and its descendants."""
-    if isinstance(node, _NODES):
+    """Yields a node and its descendants, which are all named tuples."""
+    if isinstance(node, tuple):
         yield node
         for child in node:
             yield from _walk(child)
@@ -113,9 +101,7 @@ def _replaced(node: Any, old: Any, new: Any) -> Any:
     """Returns the tree with `new` instead of the node that is `old`."""
     if node is old:
         return new
-    if not isinstance(node, _NODES):
-        return node
-    return type(node)(*(_replaced(child, old, new) for child in node))
+    return type(node)(*(_replaced(child, old, new) for child in node)) if isinstance(node, tuple) else node
 
 
 def _with_one_error(derivation: Derivation) -> Iterator[tuple[str, Derivation]]:

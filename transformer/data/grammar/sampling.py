@@ -14,25 +14,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from transformer.data.grammar.lexicon.entries import LexicalEntry
-from transformer.data.grammar.nodes import (
-    Clause,
-    ComparativePredicate,
-    ControlPredicate,
-    CoordinatedNounPhrase,
-    Coordination,
-    CopularPredicate,
-    ExistentialPredicate,
-    InfinitiveAdjunct,
-    LocativePredicate,
-    NounPhrase,
-    OccupationPredicate,
-    PlacePhrase,
-    Question,
-    RelativeClause,
-    ReportPredicate,
-    Subordination,
-    VerbPhrase,
-)
+from transformer.data.grammar.nodes import NODE_TYPES
 
 T = TypeVar("T")
 
@@ -90,36 +72,14 @@ class RandomStream:
         return items[((z ^ (z >> 31)) * len(items)) >> 64]
 
 
-# Exact types, because this is the inner loop of sampling. A pronoun is a node without content.
 ENTRY_TYPES = frozenset(LexicalEntry.__subclasses__())
-NODE_TYPES = frozenset(
-    {
-        VerbPhrase,
-        InfinitiveAdjunct,
-        CopularPredicate,
-        Clause,
-        ComparativePredicate,
-        ControlPredicate,
-        CoordinatedNounPhrase,
-        ExistentialPredicate,
-        Coordination,
-        LocativePredicate,
-        NounPhrase,
-        OccupationPredicate,
-        PlacePhrase,
-        Question,
-        RelativeClause,
-        ReportPredicate,
-        Subordination,
-    }
-)
 
 
 def content_weight(node: tuple[object, ...]) -> int:
     """Returns the sum of the weights of the entries in a derivation; a pronoun adds nothing."""
     total = 0
     for part in node:
-        kind = type(part)
+        kind = type(part)  # exact types, because this is the inner loop of sampling
         if kind in NODE_TYPES:
             total += content_weight(part)  # pyright: ignore[reportArgumentType]
         elif kind in ENTRY_TYPES:

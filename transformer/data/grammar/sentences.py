@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from transformer.data.grammar.agreement import HE, AgreementFeatures
+from transformer.data.grammar.agreement import HE, Agreement
 from transformer.data.grammar.clauses import clause, relative_clause
-from transformer.data.grammar.draft import AlignedPhrase, RealisationContext, Tokens
+from transformer.data.grammar.draft import AlignedPhrase, Realisation, Tokens, anchor_parts, concatenate
 from transformer.data.grammar.french import ELIDING, elided
 from transformer.data.grammar.lexicon import CONJUNCTIONS
 from transformer.data.grammar.nodes import Clause, Coordination, Derivation, Question, Subordination, features
-from transformer.data.grammar.phrases import noun_phrase
+from transformer.data.grammar.phrases import nominal
 
 # "and too" joins two sentences with different subjects
 COMMA_BEFORE = frozenset({"and too", "but", "so"})
@@ -33,7 +33,7 @@ QUESTION_WORDS = {
 # Words that may elide; "l'" occurs in some uninflected phrases ("l'année dernière").
 MAY_ELIDE = ELIDING | {"si", "l'"}
 
-SOMEBODY = AgreementFeatures(HE, 0, True)
+SOMEBODY = Agreement(HE, 0, True)
 
 
 @dataclass(frozen=True)
@@ -53,22 +53,15 @@ class AnnotatedPair:
 
 def realise(derivation: Derivation) -> AnnotatedPair:
     """Returns the sentence pair of a derivation."""
-    context = RealisationContext(relative_clause)
-    french, english = _sentence(context, derivation)
-    end = (("?" if isinstance(derivation, Question) else "."), context.new_anchor())
-    french.append(end)
-    english.append(end)
+    context = Realisation(relative_clause)
+    end = "?" if isinstance(derivation, Question) else "."
+    french, english = concatenate(_sentence(context, derivation), context.word(end, end))
     french_words = _french_surface(context, french)
     english_words = [word for word, _ in english]
     english_words[0] = _capitalized(english_words[0])
-    return AnnotatedPair(
-        join_french(french_words),
-        join_english(english_words),
-        _alignment(french, english),
-        frozenset(context.tags),
-        tuple(french_words),
-        tuple(english_words),
-    )
+    texts = join_french(french_words), join_english(english_words)
+    tags = frozenset(context.tags)
+    return AnnotatedPair(*texts, _alignment(french, english), tags, tuple(french_words), tuple(english_words))
 
 
 def join_french(words: list[str]) -> str:
@@ -85,7 +78,7 @@ def _capitalized(word: str) -> str:
     return word[0].upper() + word[1:]
 
 
-def _french_surface(context: RealisationContext, tokens: Tokens) -> list[str]:
+def _french_surface(context: Realisation, tokens: Tokens) -> list[str]:
     """Returns the French words after elision, the first one capitalised."""
     words = [word for word, _ in tokens]
     for i, word in enumerate(words):
@@ -101,102 +94,77 @@ def _alignment(french: Tokens, english: Tokens) -> tuple[tuple[int, int], ...]:
     """Returns the index pairs of tokens that share an anchor, sorted."""
     positions: dict[int, list[int]] = {}
     for j, (_, anchor) in enumerate(english):
-        if type(anchor) is int:
-            positions.setdefault(anchor, []).append(j)
-        else:
-            for a in anchor:  # pyright: ignore[reportGeneralTypeIssues]
-                positions.setdefault(a, []).append(j)
+        for part in anchor_parts(anchor):
+            positions.setdefault(part, []).append(j)
     positions.pop(0, None)
     links: list[tuple[int, int]] = []
     for i, (_, anchor) in enumerate(french):
-        if type(anchor) is int:
-            for j in positions.get(anchor, ()):
-                links.append((i, j))
-        else:
-            indices = {j for a in anchor for j in positions.get(a, ())}  # pyright: ignore[reportGeneralTypeIssues]
-            links += [(i, j) for j in sorted(indices)]
+        indices = {j for part in anchor_parts(anchor) for j in positions.get(part, ())}
+        links += [(i, j) for j in sorted(indices)]
     return tuple(links)
 
 
-def _sentence(context: RealisationContext, node: Derivation) -> AlignedPhrase:
+def _sentence(context: Realisation, node: Derivation) -> AlignedPhrase:
     """Returns a sentence without its final punctuation mark."""
     if isinstance(node, Clause):
         return clause(context, node)
     if isinstance(node, Coordination):
-        return _joined(context, node)
+        return _coordinated(context, node)
     if isinstance(node, Subordination):
         return _subordinated(context, node)
     return _question(context, node)
 
 
-def _first_subject(node: Derivation) -> AgreementFeatures:
+def _first_subject(node: Derivation) -> Agreement:
     while not isinstance(node, Clause):
-        node = (
-            node.first
-            if isinstance(node, Coordination)
-            else node.main
-            if isinstance(node, Subordination)
-            else node.clause
-        )
+        if isinstance(node, Coordination):
+            node = node.first
+        else:
+            node = node.main if isinstance(node, Subordination) else node.clause
     if node.subject is None:
         raise ValueError("the first of two coordinated clauses needs a subject")
     return features(node.subject)
 
 
-def _joined(context: RealisationContext, node: Coordination) -> AlignedPhrase:
+def _coordinated(context: Realisation, node: Coordination) -> AlignedPhrase:
     context.tags.add("coordination")
-    french, english = _sentence(context, node.first)
-    joint_french, joint_english = context.uninflected(CONJUNCTIONS[node.conjunction])
-    if isinstance(node.second, Clause) and node.second.subject is None:
-        second_french, second_english = clause(
-            context, node.second, subject_features=_first_subject(node.first), shared=True
-        )
-    else:
-        second_french, second_english = _sentence(context, node.second)
+    first = _sentence(context, node.first)
+    conjunction = context.uninflected(CONJUNCTIONS[node.conjunction])
     if node.conjunction in COMMA_BEFORE:
-        comma = (",", context.new_anchor())
-        french.append(comma)
-        english.append(comma)
-    return [*french, *joint_french, *second_french], [*english, *joint_english, *second_english]
+        conjunction = concatenate(context.word(",", ","), conjunction)
+    if isinstance(node.second, Clause) and node.second.subject is None:
+        second = clause(context, node.second, subject=_first_subject(node.first), shared=True)
+    else:
+        second = _sentence(context, node.second)
+    return concatenate(first, conjunction, second)
 
 
-def _subordinated(context: RealisationContext, node: Subordination) -> AlignedPhrase:
+def _subordinated(context: Realisation, node: Subordination) -> AlignedPhrase:
     context.tags.add("subordinate-clause")
-    link_french, link_english = context.uninflected(CONJUNCTIONS[node.conjunction])
-    main_french, main_english = _sentence(context, node.main)
-    french, english = clause(context, node.subordinate)
+    conjunction = context.uninflected(CONJUNCTIONS[node.conjunction])
+    main = _sentence(context, node.main)
+    subordinate = clause(context, node.subordinate)
     if node.fronted:
-        comma = (",", context.new_anchor())
-        return [*link_french, *french, comma, *main_french], [*link_english, *english, comma, *main_english]
-    return [*main_french, *link_french, *french], [*main_english, *link_english, *english]
+        return concatenate(conjunction, subordinate, context.word(",", ","), main)
+    return concatenate(main, conjunction, subordinate)
 
 
-def _question(context: RealisationContext, node: Question) -> AlignedPhrase:
-    question_anchor = context.new_anchor()
+def _question(context: Realisation, node: Question) -> AlignedPhrase:
+    context.tags.add("question-yes-no" if node.ask == "whether" else "question-wh")
     if node.ask == "who":
-        context.tags.add("question-wh")
-        french, english = clause(context, node.clause, subject_features=SOMEBODY)
-        return [("qui", question_anchor), *french], [("who", question_anchor), *english]
-    marker_anchor = context.new_anchor()
-    marker: Tokens = [("est-ce", marker_anchor), ("que", marker_anchor)]
-    if node.ask == "whether":
-        context.tags.add("question-yes-no")
-        french, english = clause(context, node.clause, question=marker_anchor)
-        return marker + french, english
-    context.tags.add("question-wh")
+        return concatenate(context.word("qui", "who"), clause(context, node.clause, subject=SOMEBODY))
+    anchor = context.new_anchor()
+    marker: AlignedPhrase = [("est-ce", anchor), ("que", anchor)], []
     if node.focus is not None:
-        focus_french, focus_english = noun_phrase(context, node.focus, None, False)
-        french, english = clause(
-            context, node.clause, preceding_object=features(node.focus).gender_number, question=marker_anchor
-        )
-        return focus_french + marker + french, focus_english + english
-    french_word, english_word = QUESTION_WORDS[node.ask]
-    french, english = clause(context, node.clause, question=marker_anchor)
+        focus = nominal(context, node.focus)
+        preceding_object = features(node.focus).gender_number
+        inner = clause(context, node.clause, preceding_object=preceding_object, question=anchor)
+        return concatenate(focus, marker, inner)
+    inner = concatenate(marker, clause(context, node.clause, question=anchor))
+    if node.ask == "whether":
+        return inner
+    inner = concatenate(context.word(*QUESTION_WORDS[node.ask]), inner)
     if node.ask == "to whom":
         to = context.new_anchor()
-        return [("à", to), (french_word, question_anchor), *marker, *french], [
-            (english_word, question_anchor),
-            *english,
-            ("to", to),
-        ]
-    return [(french_word, question_anchor), *marker, *french], [(english_word, question_anchor), *english]
+        return [("à", to), *inner[0]], [*inner[1], ("to", to)]
+    return inner

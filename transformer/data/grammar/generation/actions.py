@@ -13,6 +13,7 @@ from transformer.data.grammar.nodes import (
     Nominal,
     NounPhrase,
     PlacePhrase,
+    Predicate,
     Pronoun,
     ReportPredicate,
     VerbPhrase,
@@ -47,7 +48,7 @@ def verb_phrase(
     noun = noun_phrases.different_noun(rng, frame.objects, exclude or subject)
     if isinstance(subject, NounPhrase) and noun is subject.noun:
         noun = noun_phrases.different_noun(rng, frame.objects, subject)
-    object_phrase = noun_phrases.direct_object(rng, frame.verb, noun, features(subject))
+    object_phrase = noun_phrases.direct_object(rng, frame.verb, noun, subject)
     return VerbPhrase(frame.verb, determiners.make_definite(object_phrase) if definite else object_phrase)
 
 
@@ -63,38 +64,38 @@ def action(rng: RandomStream, frame: Frame | None = None, subject: Nominal | Non
     if tense == "habit":
         rng.relative_percent = 0
     predicate = verb_phrase(rng, frame, subject)
-    if (
-        isinstance(predicate.object, NounPhrase)
-        and (negation or tense == "habit")
-        and predicate.object.determiner not in ("a", "some")
-    ):
-        predicate = predicate._replace(object=determiners.make_definite(predicate.object))
-    if negation and isinstance(predicate.object, NounPhrase) and predicate.object.determiner == "a":
-        predicate = predicate._replace(object=determiners.negated_object(predicate.object))
-    if tense == "habit" and predicate.object is not None and not frame.verb.french_preposition:
-        predicate = predicate._replace(object=determiners.make_habitual(predicate.object, frame.verb))
-    if negation and isinstance(predicate.object, NounPhrase) and predicate.object.relative:
-        predicate = predicate._replace(
-            object=determiners.make_definite(predicate.object)
-        )  # "no book that ..." would ask for the subjunctive
-    if not negation and isinstance(predicate.object, NounPhrase) and rng.chance(6):
-        predicate = _coordinated_object(rng, frame, predicate, predicate.object)
-    return with_adverbials(rng, Clause(subject, predicate, tense, negation))
+    object_phrase = predicate.object
+    if isinstance(object_phrase, NounPhrase):
+        if (negation or tense == "habit") and object_phrase.determiner not in ("a", "some"):
+            object_phrase = determiners.make_definite(object_phrase)
+        if negation and object_phrase.determiner == "a":
+            object_phrase = determiners.negated_object(object_phrase)
+        if tense == "habit" and not frame.verb.french_preposition:
+            object_phrase = determiners.make_habitual(object_phrase, frame.verb)
+        if negation and object_phrase.relative:  # "no book that ..." would ask for the subjunctive
+            object_phrase = determiners.make_definite(object_phrase)
+        if not negation and rng.chance(6):
+            object_phrase = _coordinated_object(rng, frame, object_phrase)
+    return with_adverbials(rng, Clause(subject, VerbPhrase(frame.verb, object_phrase), tense, negation))
 
 
-def _coordinated_object(rng: RandomStream, frame: Frame, predicate: VerbPhrase, first: NounPhrase) -> VerbPhrase:
-    """Returns the verb phrase with a second object that has the same determiner."""
+def _coordinated_object(rng: RandomStream, frame: Frame, first: NounPhrase) -> NounPhrase | CoordinatedNounPhrase:
+    """Returns the object with a second one that has the same determiner, if that is possible."""
     if len(frame.objects) < 4 or first.relative or first.adjective or first.noun.name or "kin" in first.noun.kinds:
-        return predicate
+        return first
     if frame.verb.french_preposition or first.possessor or first.complement:
-        return predicate
+        return first
     second = noun_phrases.different_noun(rng, frame.objects, first)
     if second.mass != first.noun.mass or second is first.noun or second.name or "kin" in second.kinds:
-        return predicate
-    joint = "or" if rng.chance(15) else "and"
-    return VerbPhrase(
-        predicate.verb, CoordinatedNounPhrase(first, NounPhrase(second, first.determiner, first.plural), joint)
-    )
+        return first
+    conjunction = "or" if rng.chance(15) else "and"
+    return CoordinatedNounPhrase(first, NounPhrase(second, first.determiner, first.plural), conjunction)
+
+
+def has_relative(predicate: Predicate) -> bool:
+    """Returns whether the object of a verb phrase has a relative clause."""
+    object_phrase = predicate.object if isinstance(predicate, VerbPhrase) else None
+    return isinstance(object_phrase, NounPhrase) and object_phrase.relative is not None
 
 
 def with_adverbials(rng: RandomStream, clause: Clause) -> Clause:
@@ -114,15 +115,11 @@ def with_adverbials(rng: RandomStream, clause: Clause) -> Clause:
         if clause.negation == "never":
             frequency = time = None
         tense = "present"
-    elif (
-        verb.aspect != "state"
-        and clause.negation != "never"
-        and rng.chance(30)
-        and (tense != "present" or verb.aspect == "activity")
-    ):
-        time = adverbials.time_phrase(rng, verb, tense)
-        time_first = rng.chance(25)
-    nested = isinstance(predicate.object, NounPhrase) and predicate.object.relative is not None
+    elif verb.aspect != "state" and clause.negation != "never" and rng.chance(30):
+        if tense != "present" or verb.aspect == "activity":
+            time = adverbials.time_phrase(rng, verb, tense)
+            time_first = rng.chance(25)
+    nested = has_relative(predicate)
     if verb.places and not nested and rng.chance(24):
         place = adverbials.likely_place(rng, verb, clause.subject is None or features(clause.subject).human)
     if verb.manners and not nested and not clause.negation and frequency is None and rng.chance(30):
@@ -152,9 +149,10 @@ def motion(rng: RandomStream, subject: Nominal | None = None, tense: str = "") -
         if verb is RETURN and not region:
             noun = rng.choice(TOWN)
         place = PlacePhrase(noun.destination or TO, NounPhrase(noun))
-    negation = (
-        "not" if verb.aspect == "state" and rng.chance(20) else sample_negation(rng) if verb.aspect != "state" else ""
-    )
+    if verb.aspect == "state":
+        negation = "not" if rng.chance(20) else ""
+    else:
+        negation = sample_negation(rng)
     clause = Clause(determiners.make_definite(subject) if negation else subject, VerbPhrase(verb), tense, negation)
     clause = with_adverbials(rng, clause)
     if clause.time is not None and clause.time.kinds:  # nobody goes to Rome every morning
@@ -182,24 +180,15 @@ def control(rng: RandomStream) -> Clause:
         tense = "present"
     liked = verb.base in frames.GENERIC  # "likes to drink the tea"; "some tea" would not be a habit
     predicate = verb_phrase(rng, frame, subject, definite=bool(negation) or liked)
-    place = (
-        adverbials.likely_place(rng, frame.verb, True)
-        if frame.verb.places and _plain_object(predicate) and rng.chance(15)
-        else None
-    )
-    time = (
-        adverbials.time_phrase(rng, verb, tense)
-        if tense != "present" and verb.aspect != "state" and rng.chance(20)
-        else None
-    )
+    place = time = None
+    if frame.verb.places and not has_relative(predicate) and rng.chance(15):
+        place = adverbials.likely_place(rng, frame.verb, True)
+    if tense != "present" and verb.aspect != "state" and rng.chance(20):
+        time = adverbials.time_phrase(rng, verb, tense)
     return Clause(subject, ControlPredicate(verb, predicate), tense, negation, place=place, time=time, time_first=True)
 
 
 CONTROL = tuple(lexicon.CONTROL.values())
-
-
-def _plain_object(predicate: VerbPhrase) -> bool:
-    return not (isinstance(predicate.object, NounPhrase) and predicate.object.relative)
 
 
 def transfer(rng: RandomStream) -> Clause:
@@ -241,9 +230,8 @@ def addressed(rng: RandomStream) -> Clause:
         pronoun = rng.choice(noun_phrases.OBJECT_PRONOUNS[:3])
     negation = sample_negation(rng)
     subject = determiners.make_definite(subject) if negation else subject
-    return with_adverbials(
-        rng, Clause(subject, VerbPhrase(frame.verb, pronoun), adverbials.verb_tense(rng, frame.verb), negation)
-    )
+    tense = adverbials.verb_tense(rng, frame.verb)
+    return with_adverbials(rng, Clause(subject, VerbPhrase(frame.verb, pronoun), tense, negation))
 
 
 def report(rng: RandomStream) -> Clause:
@@ -259,9 +247,8 @@ def report(rng: RandomStream) -> Clause:
         inner = description(rng)._replace(tense=tense, frequency=None)
     if inner.time_first:
         inner = inner._replace(time_first=False, time=None)
-    return Clause(
-        subject, ReportPredicate(verb, inner), tense, "not" if verb.base in ("say", "know") and rng.chance(12) else ""
-    )
+    negation = "not" if verb.base in ("say", "know") and rng.chance(12) else ""
+    return Clause(subject, ReportPredicate(verb, inner), tense, negation)
 
 
 REPORT = tuple(lexicon.REPORT.values())

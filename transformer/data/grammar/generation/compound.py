@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transformer.data.grammar import lexicon
-from transformer.data.grammar.agreement import HE, AgreementFeatures
+from transformer.data.grammar.agreement import HE, Agreement
 from transformer.data.grammar.generation import actions, determiners, frames, noun_phrases, reasons, scripts, states
 from transformer.data.grammar.generation.scripts import consecutive_actions, distinct_subjects
 from transformer.data.grammar.nodes import (
@@ -55,9 +55,7 @@ def contrast(rng: RandomStream) -> Derivation:
         tense = "present" if rng.chance(75) else "past"
         first = Clause(subject, VerbPhrase(lexicon.TRANSITIVE[verb], NounPhrase(noun, "generic", not noun.mass)), tense)
         last = Clause(
-            other,
-            VerbPhrase(lexicon.TRANSITIVE[other_verb], NounPhrase(second, "generic", not second.mass)),
-            tense,
+            other, VerbPhrase(lexicon.TRANSITIVE[other_verb], NounPhrase(second, "generic", not second.mass)), tense
         )
         return Coordination(first, "but", last)
     frame = rng.choice(frames.DIRECT_THINGS)
@@ -79,7 +77,7 @@ TASTE_VERBS = (("like", "prefer"), ("like", "hate"), ("love", "prefer"), ("hate"
 def weather(rng: RandomStream) -> Derivation:
     """Samples "Marie will not leave if it rains", "We stayed at the hotel because it was raining"."""
     verb = lexicon.WEATHER["rain" if rng.chance(65) else "snow"]
-    dummy = Pronoun(AgreementFeatures(HE, 0, False))
+    dummy = Pronoun(Agreement(HE, 0, False))
     frame = rng.choice(OUTDOOR)
     subject = noun_phrases.subject(rng, frame)
     predicate = actions.verb_phrase(rng, frame, subject, definite=True)

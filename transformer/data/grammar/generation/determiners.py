@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from transformer.data.grammar.agreement import HE, AgreementFeatures
+from transformer.data.grammar.agreement import HE
 from transformer.data.grammar.lexicon.entries import Noun, Verb
 from transformer.data.grammar.nodes import Nominal, NounPhrase
 from transformer.data.grammar.sampling import RandomStream
@@ -47,17 +47,14 @@ COUNTED = frozenset("food portable kitchenware animal plant youth furniture read
 ONE_ONLY = frozenset("father mother grandfather grandmother king queen".split())
 
 
-def object_determiners(verb: Verb, noun: Noun, subject_features: AgreementFeatures) -> Choices:
-    """Returns the determiners that the object of a verb can have."""
+def object_determiners(verb: Verb, noun: Noun, person: int) -> Choices:
+    """Returns the determiners that the object of a verb can have; `person`: of the subject."""
     if verb.french_preposition == "de":
         return DE_DETERMINERS
     if verb.lemma in SINGLE_VERBS:
         # Nobody wears one glove, and several people do not wear one coat.
-        return (
-            PAIR_DETERMINERS
-            if "pair" in noun.kinds or (verb.lemma == "wear" and subject_features.person > HE)
-            else SINGLE_DETERMINERS
-        )
+        plural = "pair" in noun.kinds or (verb.lemma == "wear" and person > HE)
+        return PAIR_DETERMINERS if plural else SINGLE_DETERMINERS
     if COUNTED.isdisjoint(noun.kinds) and not noun.human:
         return PLACE_DETERMINERS
     return OBJECT_DETERMINERS
@@ -96,6 +93,11 @@ def make_habitual(nominal: Nominal, verb: Verb) -> Nominal:
         if not (noun.mass or noun.name or noun.human or COUNTED.isdisjoint(noun.kinds) or verb.lemma in SINGLE_VERBS):
             return nominal._replace(determiner="a", plural=True)
     return nominal
+
+
+def with_the(phrase: NounPhrase, determiners: frozenset[str] = VAGUE) -> NounPhrase:
+    """Returns the phrase with "the" instead of one of these determiners, in the same number."""
+    return phrase._replace(determiner="the") if phrase.determiner in determiners else phrase
 
 
 def make_definite(nominal: N) -> N:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, AgreementFeatures
+from transformer.data.grammar.agreement import HE, ME, THEY, WE, YOU, Agreement
 from transformer.data.grammar.generation import adverbials, frames
 from transformer.data.grammar.generation.determiners import (
     SUBJECT_DETERMINERS,
@@ -29,20 +29,20 @@ GENERIC_KINDS = frozenset("food animal movie book song bloom".split())
 # Nobody buys or borrows what they own.
 NOT_OWN_VERBS = frozenset("buy choose steal order discover borrow rent want meet catch count win".split())
 
-YOU_ALL = Pronoun(AgreementFeatures(YOU, 2, True))
+YOU_ALL = Pronoun(Agreement(YOU, 2, True))
 SUBJECT_PRONOUNS = (
-    *(Pronoun(AgreementFeatures(ME, 0, True)),) * 3,
-    *(Pronoun(AgreementFeatures(HE, 0, True)),) * 3,
-    *(Pronoun(AgreementFeatures(HE, 1, True)),) * 3,
-    *(Pronoun(AgreementFeatures(WE, 2, True)),) * 2,
+    *(Pronoun(Agreement(ME, 0, True)),) * 3,
+    *(Pronoun(Agreement(HE, 0, True)),) * 3,
+    *(Pronoun(Agreement(HE, 1, True)),) * 3,
+    *(Pronoun(Agreement(WE, 2, True)),) * 2,
     *(YOU_ALL,) * 2,
-    *(Pronoun(AgreementFeatures(THEY, 2, True)),) * 2,
+    *(Pronoun(Agreement(THEY, 2, True)),) * 2,
 )
 OBJECT_PRONOUNS = (
-    Pronoun(AgreementFeatures(ME, 0, True)),
-    Pronoun(AgreementFeatures(WE, 2, True)),
-    Pronoun(AgreementFeatures(YOU, 2, True)),
-    Pronoun(AgreementFeatures(THEY, 2, True)),
+    Pronoun(Agreement(ME, 0, True)),
+    Pronoun(Agreement(WE, 2, True)),
+    Pronoun(Agreement(YOU, 2, True)),
+    Pronoun(Agreement(THEY, 2, True)),
 )
 
 
@@ -123,10 +123,11 @@ def person(rng: RandomStream, owner: bool = False) -> NounPhrase:
     return noun_phrase(rng, rng.choice(frames.ADULTS), (("the", False), ("the", False), ("the", True)), owner)
 
 
-def direct_object(rng: RandomStream, verb: Verb, noun: Noun, subject_features: AgreementFeatures) -> NounPhrase:
+def direct_object(rng: RandomStream, verb: Verb, noun: Noun, subject: Nominal) -> NounPhrase:
     """Samples the object of a verb with a given noun."""
-    owner = subject_features.human and verb.lemma not in NOT_OWN_VERBS
-    if noun.lemma in ("dress", "skirt") and not subject_features.gender_number & 1:
+    person, gender_number, human = features(subject)
+    owner = human and verb.lemma not in NOT_OWN_VERBS
+    if noun.lemma in ("dress", "skirt") and not gender_number & 1:
         owner = False
     if verb.lemma in frames.GENERIC:
         if noun.mass or "plenty" in noun.kinds or (not GENERIC_KINDS.isdisjoint(noun.kinds) and rng.chance(60)):
@@ -134,7 +135,12 @@ def direct_object(rng: RandomStream, verb: Verb, noun: Noun, subject_features: A
         return noun_phrase(rng, noun, (("the", False), ("this", False), ("own", False)), owner)
     if verb.lemma == "play music":
         return NounPhrase(noun)
-    return noun_phrase(rng, noun, object_determiners(verb, noun, subject_features), owner, verb=verb.lemma)
+    return noun_phrase(rng, noun, object_determiners(verb, noun, person), owner, verb=verb.lemma)
+
+
+def other_object(rng: RandomStream, verb: Verb, nouns: tuple[Noun, ...], subject: Nominal) -> NounPhrase:
+    """Samples the object of a verb with one of the nouns, which differs from that of the subject."""
+    return direct_object(rng, verb, different_noun(rng, nouns, subject), subject)
 
 
 def different_noun(rng: RandomStream, nouns: tuple[Noun, ...], taken: Nominal) -> Noun:
@@ -170,13 +176,9 @@ def _subject_relative(rng: RandomStream, noun: Noun) -> RelativeClause | None:
     frame = rng.choice(possible)
     verb = frame.verb
     tense = rng.choice(RELATIVE_TENSES[verb.aspect])
-    predicate = VerbPhrase(verb)
-    if frame.objects:
-        subject_features = AgreementFeatures(HE, noun.feminine, noun.human)
-        object_noun = different_noun(rng, frame.objects, NounPhrase(noun))
-        predicate = VerbPhrase(verb, direct_object(rng, verb, object_noun, subject_features))
+    object_phrase = other_object(rng, verb, frame.objects, NounPhrase(noun)) if frame.objects else None
     place = adverbials.likely_place(rng, verb, noun.human) if verb.places and rng.chance(30) else None
-    return RelativeClause("subject", Clause(None, predicate, tense, place=place))
+    return RelativeClause("subject", Clause(None, VerbPhrase(verb, object_phrase), tense, place=place))
 
 
 def _object_relative(rng: RandomStream, noun: Noun) -> RelativeClause | None:
@@ -200,11 +202,10 @@ def _place_relative(rng: RandomStream, noun: Noun) -> RelativeClause | None:
     frame = rng.choice(possible)
     rng.relative_percent = 0
     subject_phrase = subject(rng, frame)
-    predicate = VerbPhrase(frame.verb)
-    if frame.objects:
-        object_noun = different_noun(rng, frame.objects, subject_phrase)
-        predicate = VerbPhrase(frame.verb, direct_object(rng, frame.verb, object_noun, features(subject_phrase)))
-    return RelativeClause("place", Clause(subject_phrase, predicate, rng.choice(RELATIVE_TENSES[frame.verb.aspect])))
+    verb = frame.verb
+    object_phrase = other_object(rng, verb, frame.objects, subject_phrase) if frame.objects else None
+    predicate = VerbPhrase(verb, object_phrase)
+    return RelativeClause("place", Clause(subject_phrase, predicate, rng.choice(RELATIVE_TENSES[verb.aspect])))
 
 
 RELATIVE_TENSES = {

@@ -19,6 +19,10 @@ from transformer.data.grammar.nodes import (
 from transformer.data.grammar.sampling import RandomStream
 
 TENSES = ("past", "past", "future", "present")
+STATEMENTS = (
+    *(actions.action,) * 3,
+    *(states.description, actions.motion, actions.transfer, states.location),
+)
 
 
 def _tense(rng: RandomStream, verb: Verb) -> str:
@@ -30,26 +34,16 @@ def _tense(rng: RandomStream, verb: Verb) -> str:
 
 def whether(rng: RandomStream) -> Question:
     """Samples "Did the chicken cross the road?"."""
-    clause = rng.choice(
-        (
-            actions.action,
-            actions.action,
-            actions.action,
-            states.description,
-            actions.motion,
-            actions.transfer,
-            states.location,
-        )
-    )(rng)
+    clause = rng.choice(STATEMENTS)(rng)
     if clause.time_first:
-        clause = clause._replace(time_first=False, time=None if _nested(clause) else clause.time)
+        time = None if actions.has_relative(clause.predicate) else clause.time
+        clause = clause._replace(time_first=False, time=time)
     frequency = clause.frequency if clause.frequency in adverbials.FREQUENCIES[:2] else None
     if clause.frequency is not None and frequency is None:
         frequency = adverbials.FREQUENCIES[0]
     if clause.negation == "never" and isinstance(clause.predicate, VerbPhrase):
-        frequency = (
-            None if clause.predicate.verb.aspect == "state" or clause.tense != "present" else adverbials.FREQUENCIES[0]
-        )
+        habitual = clause.predicate.verb.aspect != "state" and clause.tense == "present"
+        frequency = adverbials.FREQUENCIES[0] if habitual else None
     return Question(clause._replace(negation="", frequency=frequency))
 
 
@@ -63,13 +57,14 @@ def _subject(rng: RandomStream, frame: Frame) -> Nominal:
     return subject
 
 
-def _nested(clause: Clause) -> bool:
-    predicate = clause.predicate
-    return (
-        isinstance(predicate, VerbPhrase)
-        and isinstance(predicate.object, NounPhrase)
-        and predicate.object.relative is not None
-    )
+def _located_or_timed(rng: RandomStream, clause: Clause, verb: Verb, place_percent: int, time_percent: int) -> Clause:
+    """Returns the clause with a place or a time, or unchanged."""
+    human = clause.subject is None or features(clause.subject).human
+    if rng.chance(place_percent) and verb.places and (place := adverbials.likely_place(rng, verb, human)):
+        return clause._replace(place=place)
+    if clause.tense != "present" and rng.chance(time_percent):
+        return clause._replace(time=adverbials.time_phrase(rng, verb, clause.tense))
+    return clause
 
 
 def why(rng: RandomStream) -> Question:
@@ -79,9 +74,8 @@ def why(rng: RandomStream) -> Question:
     tense = _tense(rng, frame.verb)
     negated = "not" if rng.chance(40) else ""
     subject = determiners.make_definite(subject) if negated else subject
-    return Question(
-        Clause(subject, actions.verb_phrase(rng, frame, subject, definite=bool(negated)), tense, negated), "why"
-    )
+    predicate = actions.verb_phrase(rng, frame, subject, definite=bool(negated))
+    return Question(Clause(subject, predicate, tense, negated), "why")
 
 
 def where(rng: RandomStream) -> Question:
@@ -95,7 +89,7 @@ def where(rng: RandomStream) -> Question:
     subject = _subject(rng, frame)
     tense = _tense(rng, frame.verb)
     clause = Clause(subject, actions.verb_phrase(rng, frame, subject), tense)
-    if tense != "present" and rng.chance(25) and not _nested(clause):
+    if tense != "present" and rng.chance(25) and not actions.has_relative(clause.predicate):
         clause = clause._replace(time=adverbials.time_phrase(rng, frame.verb, tense))
     return Question(clause, "where")
 
@@ -119,18 +113,9 @@ def what(rng: RandomStream) -> Question:
     clause = Clause(subject, VerbPhrase(frame.verb), tense)
     if frame.verb.base not in frames.UNINTENDED and rng.chance(25):
         control = rng.choice((WANT, CAN, MUST))
-        clause = Clause(
-            subject, ControlPredicate(control, VerbPhrase(frame.verb)), "present" if rng.chance(60) else "future"
-        )
-    if (
-        rng.chance(45)
-        and frame.verb.places
-        and (place := adverbials.likely_place(rng, frame.verb, features(subject).human))
-    ):
-        clause = clause._replace(place=place)
-    elif clause.tense != "present" and rng.chance(35):
-        clause = clause._replace(time=adverbials.time_phrase(rng, frame.verb, clause.tense))
-    return Question(clause, "what")
+        tense = "present" if rng.chance(60) else "future"
+        clause = Clause(subject, ControlPredicate(control, VerbPhrase(frame.verb)), tense)
+    return Question(_located_or_timed(rng, clause, frame.verb, 45, 35), "what")
 
 
 WANT, CAN, MUST = (lexicon.CONTROL[verb] for verb in ("want to", "can", "must"))
@@ -157,11 +142,7 @@ def whom(rng: RandomStream) -> Question:
     frame = rng.choice(frames.DIRECT_PEOPLE)
     subject = _subject(rng, frame)
     clause = Clause(subject, VerbPhrase(frame.verb), _tense(rng, frame.verb))
-    if rng.chance(60) and frame.verb.places and (place := adverbials.likely_place(rng, frame.verb, True)):
-        clause = clause._replace(place=place)
-    elif clause.tense != "present" and rng.chance(40):
-        clause = clause._replace(time=adverbials.time_phrase(rng, frame.verb, clause.tense))
-    return Question(clause, "whom")
+    return Question(_located_or_timed(rng, clause, frame.verb, 60, 40), "whom")
 
 
 def to_whom(rng: RandomStream) -> Question:
@@ -169,9 +150,8 @@ def to_whom(rng: RandomStream) -> Question:
     rng.relative_percent = 0
     frame = rng.choice(frames.DITRANSITIVE)
     subject = _subject(rng, frame)
-    return Question(
-        Clause(subject, actions.verb_phrase(rng, frame, subject), "past" if rng.chance(65) else "future"), "to whom"
-    )
+    predicate = actions.verb_phrase(rng, frame, subject)
+    return Question(Clause(subject, predicate, "past" if rng.chance(65) else "future"), "to whom")
 
 
 def which(rng: RandomStream) -> Question:
@@ -185,9 +165,5 @@ def which(rng: RandomStream) -> Question:
     many = rng.chance(40) and frame.verb.lemma not in determiners.SINGLE_VERBS and frame.verb.aspect != "state"
     plural = many or rng.chance(25)
     adjective = rng.choice(noun.adjectives) if noun.adjectives and rng.chance(15) else None
-    clause = Clause(subject, VerbPhrase(frame.verb), tense)
-    if rng.chance(40) and frame.verb.places and (place := adverbials.likely_place(rng, frame.verb, True)):
-        clause = clause._replace(place=place)
-    elif tense != "present" and rng.chance(30):
-        clause = clause._replace(time=adverbials.time_phrase(rng, frame.verb, tense))
+    clause = _located_or_timed(rng, Clause(subject, VerbPhrase(frame.verb), tense), frame.verb, 40, 30)
     return Question(clause, "which", NounPhrase(noun, "how many" if many else "which", plural, adjective))

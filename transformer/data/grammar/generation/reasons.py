@@ -87,18 +87,16 @@ def sample_scene(rng: RandomStream) -> Scene | None:
         noun = rng.choice(reason.nouns)
         if isinstance(subject, NounPhrase) and subject.noun is noun:
             return None
-        object_phrase = noun_phrases.direct_object(rng, frame.verb, noun, features(subject))
+        object_phrase = noun_phrases.direct_object(rng, frame.verb, noun, subject)
     else:
         subject = _fitting_subject(rng, reason)
         object_phrase = None
         if frame.objects:
-            noun = noun_phrases.different_noun(rng, frame.objects, subject)
-            object_phrase = noun_phrases.direct_object(rng, frame.verb, noun, features(subject))
+            object_phrase = noun_phrases.other_object(rng, frame.verb, frame.objects, subject)
     if object_phrase is not None:
         # The reason replaces the adjective, and a negated action has a definite object.
         object_phrase = object_phrase._replace(adjective=None)
-        if reason.negated and object_phrase.determiner in determiners.VAGUE:
-            object_phrase = object_phrase._replace(determiner="the")
+        object_phrase = determiners.with_the(object_phrase) if reason.negated else object_phrase
     if reason.negated:
         subject = determiners.make_definite(subject)
     scene = Scene(reason, subject, object_phrase)
@@ -150,44 +148,53 @@ def _tenses(rng: RandomStream, reason: Reason) -> tuple[str, str]:
     return "present", "present"
 
 
+def _main(scene: Scene, tense: str) -> Clause:
+    predicate = VerbPhrase(scene.reason.frame.verb, scene.object_phrase)
+    return Clause(scene.subject, predicate, tense, "not" if scene.reason.negated else "")
+
+
+def _main_with_pronoun(scene: Scene, tense: str) -> Clause | None:
+    """Returns the action with a pronoun for the participant that the reason has named."""
+    verb = scene.reason.frame.verb
+    if not scene.reason.of_object:
+        return _main(scene._replace(subject=pronoun_for(scene.subject)), tense)
+    if verb.french_preposition or verb.bare_noun:
+        return None
+    predicate = VerbPhrase(verb, pronoun_for(scene.target))
+    return Clause(determiners.make_definite(scene.subject), predicate, tense, "not" if scene.reason.negated else "")
+
+
+def _named(scene: Scene) -> Nominal:
+    """Returns the subject of a sentence about a property, with a definite determiner ("some bread was dry" is odd)."""
+    target = scene.target
+    if not isinstance(target, NounPhrase):
+        return target
+    if target.determiner == "own" and scene.reason.of_object:
+        return target._replace(determiner="my")
+    return determiners.with_the(target, determiners.VAGUE | {"generic"})
+
+
+def _definite(scene: Scene) -> Scene:
+    """Returns the scene with definite phrases, except for an object with "a" or "some"."""
+    object_phrase = scene.object_phrase
+    if object_phrase is not None:
+        object_phrase = determiners.with_the(object_phrase, determiners.VAGUE - {"a", "some"})
+    return scene._replace(subject=determiners.make_definite(scene.subject), object_phrase=object_phrase)
+
+
+def _passing(scene: Scene) -> bool:
+    """Returns whether the property is temporary."""
+    return scene.reason.property.lemma in TRANSIENT
+
+
 def because(rng: RandomStream) -> Derivation | None:
     """Samples "The chicken did not cross the road because it was too wide"."""
     scene = sample_scene(rng)
     if scene is None:
         return None
     main_tense, tense = _tenses(rng, scene.reason)
-    main = _main(scene, main_tense, scene.reason.negated)
-    return Subordination(main, "because", Clause(pronoun_for(scene.target), _be(rng, scene.reason), tense))
-
-
-def _main(scene: Scene, tense: str, negated: bool) -> Clause:
-    return Clause(
-        scene.subject, VerbPhrase(scene.reason.frame.verb, scene.object_phrase), tense, "not" if negated else ""
-    )
-
-
-def _main_with_pronoun(scene: Scene, tense: str, negated: bool) -> Clause | None:
-    """Returns the action with a pronoun for the participant that the reason has named."""
-    verb = scene.reason.frame.verb
-    if not scene.reason.of_object:
-        return _main(scene._replace(subject=pronoun_for(scene.subject)), tense, negated)
-    if verb.french_preposition or verb.bare_noun:
-        return None
-    subject = scene.subject
-    subject = determiners.make_definite(subject)
-    return Clause(subject, VerbPhrase(verb, pronoun_for(scene.target)), tense, "not" if negated else "")
-
-
-def _named(scene: Scene) -> Nominal:
-    """Returns the subject of a sentence about a property, with a definite determiner ("some bread was dry" is odd)."""
-    target = scene.target
-    if isinstance(target, NounPhrase) and target.determiner in determiners.VAGUE | {"generic"}:
-        return target._replace(determiner="the")
-    if isinstance(target, NounPhrase) and target.determiner == "own" and not scene.reason.of_object:
-        return target
-    if isinstance(target, NounPhrase) and target.determiner == "own":
-        return target._replace(determiner="my")
-    return target
+    subordinate = Clause(pronoun_for(scene.target), _be(rng, scene.reason), tense)
+    return Subordination(_main(scene, main_tense), "because", subordinate)
 
 
 def so(rng: RandomStream) -> Derivation | None:
@@ -196,7 +203,7 @@ def so(rng: RandomStream) -> Derivation | None:
     if scene is None:
         return None
     main_tense, tense = _tenses(rng, scene.reason)
-    main = _main_with_pronoun(scene, main_tense, scene.reason.negated)
+    main = _main_with_pronoun(scene, main_tense)
     if main is None:
         return None
     return Coordination(Clause(_named(scene), _be(rng, scene.reason), tense), "so", main)
@@ -207,19 +214,12 @@ def if_clause(rng: RandomStream) -> Derivation | None:
     scene = sample_scene(rng)
     if scene is None or scene.reason.frame.verb.aspect == "state" or not (scene.reason.of_object or _passing(scene)):
         return None
-    negated = scene.reason.negated
-    if rng.chance(50):
-        main = _main_with_pronoun(scene, "future", negated)
-        if main is None:
-            return None
-        return Subordination(main, "if", Clause(_named(scene), _be(rng, scene.reason), "condition"), fronted=True)
-    main = _main(scene, "future", negated)
-    return Subordination(main, "if", Clause(pronoun_for(scene.target), _be(rng, scene.reason), "condition"))
-
-
-def _passing(scene: Scene) -> bool:
-    """Returns whether the property is temporary."""
-    return scene.reason.property.lemma in TRANSIENT
+    fronted = rng.chance(50)
+    main = _main_with_pronoun(scene, "future") if fronted else _main(scene, "future")
+    if main is None:
+        return None
+    subject = _named(scene) if fronted else pronoun_for(scene.target)
+    return Subordination(main, "if", Clause(subject, _be(rng, scene.reason), "condition"), fronted)
 
 
 def although(rng: RandomStream) -> Derivation | None:
@@ -231,11 +231,9 @@ def although(rng: RandomStream) -> Derivation | None:
     if main_tense == "future":
         return None
     if not scene.reason.negated:  # the main clause negates the action
-        object_phrase = scene.object_phrase
-        if object_phrase is not None and object_phrase.determiner in determiners.VAGUE - {"a", "some"}:
-            object_phrase = object_phrase._replace(determiner="the")
-        scene = scene._replace(subject=determiners.make_definite(scene.subject), object_phrase=object_phrase)
-    main = _main(scene, main_tense, not scene.reason.negated)
+        scene = _definite(scene)
+    contrary = scene.reason._replace(negated=not scene.reason.negated)
+    main = _main(scene._replace(reason=contrary), main_tense)
     subordinate = Clause(pronoun_for(scene.target), _be(rng, scene.reason, plain=True), f"concession, {tense}")
     return Subordination(main, "although", subordinate)
 
@@ -245,13 +243,9 @@ def habit(rng: RandomStream) -> Derivation | None:
     scene = sample_scene(rng)
     if scene is None or scene.reason.of_object or scene.reason.frame.verb.aspect == "state" or not _passing(scene):
         return None
-    negated = scene.reason.negated
-    object_phrase = scene.object_phrase
-    if object_phrase is not None and object_phrase.determiner in determiners.VAGUE - {"a", "some"}:
-        object_phrase = object_phrase._replace(determiner="the")
-    scene = scene._replace(subject=determiners.make_definite(scene.subject), object_phrase=object_phrase)
+    scene = _definite(scene)
     be = _be(rng, scene.reason, plain=True)
-    if rng.chance(60):
-        main = _main(scene._replace(subject=pronoun_for(scene.subject)), "habit", negated)
-        return Subordination(main, "when", Clause(scene.subject, be, "present"), fronted=True)
-    return Subordination(_main(scene, "habit", negated), "when", Clause(pronoun_for(scene.subject), be, "present"))
+    fronted = rng.chance(60)
+    pronoun = pronoun_for(scene.subject)
+    main = _main(scene._replace(subject=pronoun) if fronted else scene, "habit")
+    return Subordination(main, "when", Clause(scene.subject if fronted else pronoun, be, "present"), fronted)

@@ -8,15 +8,9 @@ from transformer.data.grammar import lexicon
 from transformer.data.grammar.agreement import HE, THEY
 from transformer.data.grammar.generation import actions, adverbials, determiners, frames, noun_phrases
 from transformer.data.grammar.generation.frames import Frame
+from transformer.data.grammar.lexicon import plausibility
 from transformer.data.grammar.lexicon.entries import Noun, Verb
-from transformer.data.grammar.lexicon.plausibility import (
-    ACTION_SEQUENCES,
-    FOLLOW_UPS,
-    NEGLECTED,
-    OMISSIONS,
-    PURPOSES,
-    ActionPattern,
-)
+from transformer.data.grammar.lexicon.plausibility import ActionPattern
 from transformer.data.grammar.nodes import (
     Clause,
     CoordinatedNounPhrase,
@@ -45,8 +39,8 @@ class FollowUp(NamedTuple):
 
 def _follow_ups() -> tuple[FollowUp, ...]:
     follow_ups = []
-    for rule in FOLLOW_UPS:
-        first_frames = [f for f in frames.DIRECT if f.verb.lemma == rule.verb and f.people]
+    for rule in plausibility.FOLLOW_UPS:
+        first_frames = [f for f in frames.DIRECT if f.verb in rule.actions and f.people]
         for negated, verbs in ((False, rule.following), (True, rule.omitted)):
             for verb in verbs:
                 possible = {noun for subjects, objects in verb.frames if len(subjects) > 30 for noun in objects}
@@ -65,9 +59,7 @@ def follow_up(rng: RandomStream) -> Derivation:
     first, verb, negated, nouns = rng.choice(FOLLOW_UP_ACTIONS)
     rng.relative_percent //= 2
     subject = noun_phrases.subject(rng, first)
-    object_phrase = noun_phrases.direct_object(
-        rng, first.verb, noun_phrases.different_noun(rng, nouns, subject), features(subject)
-    )
+    object_phrase = noun_phrases.other_object(rng, first.verb, nouns, subject)
     tense = "past" if rng.chance(75) else "future"
     opening = Clause(subject, VerbPhrase(first.verb, object_phrase), tense)
     if rng.chance(20):
@@ -89,7 +81,7 @@ def _frame(pattern: ActionPattern) -> Frame:
 
 ERRANDS = tuple(
     (place, _frame(pattern))
-    for places, patterns in PURPOSES
+    for places, patterns in plausibility.PURPOSES
     for pattern in patterns
     for place in places
     if place.destination is not None
@@ -104,17 +96,14 @@ def errand(rng: RandomStream) -> Clause:
     place, frame = rng.choice(ERRANDS)
     subject = noun_phrases.subject(rng, frame)
     tense = adverbials.verb_tense(rng, actions.GO)
-    clause = actions.with_adverbials(
-        rng, Clause(subject, VerbPhrase(actions.GO), tense, "not" if rng.chance(8) else "")
-    )
-    clause = clause._replace(time_first=clause.time is not None)
+    clause = Clause(subject, VerbPhrase(actions.GO), tense, "not" if rng.chance(8) else "")
+    clause = actions.with_adverbials(rng, clause)
     object_phrase = None
     if frame.objects:
-        object_phrase = noun_phrases.direct_object(rng, frame.verb, rng.choice(frame.objects), features(subject))
-    return clause._replace(
-        place=PlacePhrase(place.destination or actions.TO, NounPhrase(place)),
-        adjunct=InfinitiveAdjunct(TO_DO, VerbPhrase(frame.verb, object_phrase)),
-    )
+        object_phrase = noun_phrases.direct_object(rng, frame.verb, rng.choice(frame.objects), subject)
+    adjunct = InfinitiveAdjunct(TO_DO, VerbPhrase(frame.verb, object_phrase))
+    destination = PlacePhrase(place.destination or actions.TO, NounPhrase(place))
+    return clause._replace(place=destination, time_first=clause.time is not None, adjunct=adjunct)
 
 
 def shared_subject(rng: RandomStream) -> Derivation:
@@ -134,7 +123,7 @@ def shared_subject(rng: RandomStream) -> Derivation:
     return Coordination(clause, "and", Clause(None, shared, tense))
 
 
-SEQUENCE_FRAMES = tuple(tuple(map(_frame, patterns)) for patterns in ACTION_SEQUENCES)
+SEQUENCE_FRAMES = tuple(tuple(map(_frame, patterns)) for patterns in plausibility.ACTION_SEQUENCES)
 
 
 def consecutive_actions(rng: RandomStream) -> tuple[Frame, Frame]:
@@ -165,65 +154,46 @@ def without(rng: RandomStream) -> Clause:
     if rng.chance(40):
         first, second = rng.choice(NEGLECTED_ACTIONS)
         subject = noun_phrases.subject(rng, first)
-        omitted = actions.verb_phrase(rng, second, subject, definite=True)
-        return Clause(
-            subject,
-            actions.verb_phrase(rng, first, subject),
-            tense,
-            adjunct=InfinitiveAdjunct(WITHOUT_DOING, omitted),
-        )
+        adjunct = InfinitiveAdjunct(WITHOUT_DOING, actions.verb_phrase(rng, second, subject, definite=True))
+        return Clause(subject, actions.verb_phrase(rng, first, subject), tense, adjunct=adjunct)
     first, verb, nouns = rng.choice(OMITTED_ACTIONS)
     subject = noun_phrases.subject(rng, first)
-    object_phrase = noun_phrases.direct_object(
-        rng, first.verb, noun_phrases.different_noun(rng, nouns, subject), features(subject)
-    )
-    return Clause(
-        subject,
-        VerbPhrase(first.verb, object_phrase),
-        tense,
-        adjunct=InfinitiveAdjunct(WITHOUT_DOING, VerbPhrase(verb, pronoun_for(object_phrase))),
-    )
+    object_phrase = noun_phrases.other_object(rng, first.verb, nouns, subject)
+    adjunct = InfinitiveAdjunct(WITHOUT_DOING, VerbPhrase(verb, pronoun_for(object_phrase)))
+    return Clause(subject, VerbPhrase(first.verb, object_phrase), tense, adjunct=adjunct)
 
 
 def _omitted_actions() -> tuple[tuple[Frame, Verb, tuple[Noun, ...]], ...]:
     """Returns (action, action omitted before it, objects that both can have)."""
     omitted = []
-    for lemma, verbs in OMISSIONS:
+    for following, verbs in plausibility.OMISSIONS:
         for first in frames.DIRECT:
-            if first.verb.lemma == lemma and first.people:
-                for verb in verbs:
-                    shared = tuple(n for n in first.objects if any(n in objects for _, objects in verb.frames))
-                    if shared:
-                        omitted.append((first, verb, shared))
+            for verb in verbs if first.verb in following and first.people else ():
+                shared = tuple(n for n in first.objects if any(n in objects for _, objects in verb.frames))
+                if shared:
+                    omitted.append((first, verb, shared))
     return tuple(omitted)
 
 
 OMITTED_ACTIONS = _omitted_actions()
-NEGLECTED_ACTIONS = tuple(
-    (_frame(action), _frame(neglected)) for action, patterns in NEGLECTED for neglected in patterns
-)
+NEGLECTED_ACTIONS = tuple((_frame(act), _frame(neglected)) for act, patterns in plausibility.NEGLECTED for neglected in patterns)
 
 
 def and_then(rng: RandomStream) -> Derivation:
     """Samples two actions of two people in one tense, joined by "and"."""
     first, second = consecutive_actions(rng)
     subject, second_subject = distinct_subjects(rng, first, second)
-    tense = ("past", "future", "present")[
-        rng.randbelow(3 if first.verb.aspect == second.verb.aspect == "activity" else 2)
-    ]
-    first, second = (
-        Clause(subject, actions.verb_phrase(rng, first, subject), tense),
-        Clause(second_subject, actions.verb_phrase(rng, second, second_subject), tense),
-    )
-    return Coordination(first, "and too", second)
+    activities = first.verb.aspect == second.verb.aspect == "activity"
+    tense = ("past", "future", "present")[rng.randbelow(3 if activities else 2)]
+    first_clause = Clause(subject, actions.verb_phrase(rng, first, subject), tense)
+    second_clause = Clause(second_subject, actions.verb_phrase(rng, second, second_subject), tense)
+    return Coordination(first_clause, "and too", second_clause)
 
 
 def distinct_subjects(rng: RandomStream, first: Frame, second: Frame) -> tuple[Nominal, Nominal]:
     """Samples two different subjects, of which at most one is a third-person pronoun."""
-    subject, second_subject = (
-        noun_phrases.subject(rng, first),
-        noun_phrases.subject(rng, second, pronouns=False),
-    )
+    subject = noun_phrases.subject(rng, first)
+    second_subject = noun_phrases.subject(rng, second, pronouns=False)
     if isinstance(subject, Pronoun) and subject.features.person in (2, 5):
         subject = NounPhrase(rng.choice(frames.NAMES))
     if not _nouns(subject).isdisjoint(_nouns(second_subject)):

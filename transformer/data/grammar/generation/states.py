@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transformer.data.grammar import lexicon
-from transformer.data.grammar.agreement import HE, AgreementFeatures
+from transformer.data.grammar.agreement import HE, Agreement
 from transformer.data.grammar.generation import adverbials, determiners, frames, noun_phrases
 from transformer.data.grammar.lexicon.entries import Adjective, Noun
 from transformer.data.grammar.nodes import (
@@ -48,9 +48,8 @@ def description(rng: RandomStream) -> Clause:
     negation = "not" if rng.chance(22) else ""
     frequency = None
     if roll < 36:
-        subject: Nominal = (
-            NounPhrase(rng.choice(frames.NAMES)) if rng.chance(60) else rng.choice(noun_phrases.SUBJECT_PRONOUNS)
-        )
+        named = rng.chance(60)
+        subject: Nominal = NounPhrase(rng.choice(frames.NAMES)) if named else rng.choice(noun_phrases.SUBJECT_PRONOUNS)
         be = _fit(rng, frames.NAMES[0])
     else:
         noun = rng.choice(frames.DESCRIBED)
@@ -129,7 +128,7 @@ def location(rng: RandomStream) -> Clause:
     return Clause(determiners.make_definite(subject), LocativePredicate(place), tense, negation)
 
 
-DUMMY = Pronoun(AgreementFeatures(HE, 0, False))
+DUMMY = Pronoun(Agreement(HE, 0, False))
 
 
 OUTDOORS = lexicon.select_nouns("garden forest park courtyard field beach island")

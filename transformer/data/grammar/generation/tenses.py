@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-from transformer.data.grammar.nodes import Clause, RelativeClause, VerbPhrase
-from transformer.data.grammar.sampling import NODE_TYPES
+from transformer.data.grammar.nodes import NODE_TYPES, Clause, RelativeClause, VerbPhrase
 
 T = TypeVar("T", bound=tuple)
 

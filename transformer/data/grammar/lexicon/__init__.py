@@ -5,46 +5,23 @@ Two English verbs with one name carry a label: TRANSITIVE["forget"] takes an obj
 
 from __future__ import annotations
 
-from transformer.data.grammar.lexicon import reading
-from transformer.data.grammar.lexicon.entries import (
-    Adjective,
-    LexicalEntry,
-    Noun,
-    StativePhrase,
-    UninflectedPhrase,
-    Verb,
-)
-from transformer.data.grammar.lexicon.tables import Row, comma_separated, one_of, read_table
-from transformer.data.grammar.lexicon.weights import assign_weights, grammar_words
+from collections.abc import Sequence
+from typing import TypeVar
 
-NOUNS: dict[str, Noun] = {
-    entry.lemma: entry
-    for entry in read_table(
-        "nouns.tsv",
-        ("english", "english_plural", "french", "gender", "kinds", "location", "destination"),
-        reading.noun,
-        optional=("english_plural", "location", "destination"),
-        key=("english",),
-    )
-}
-NAMES: dict[str, Noun] = {
-    entry.lemma: entry for entry in read_table("names.tsv", ("name", "gender"), reading.name, key=("name",))
-}
-REGIONS: dict[str, Noun] = {
-    entry.lemma: entry
-    for entry in read_table(
-        "regions.tsv",
-        ("english", "french", "in_or_to", "from", "article"),
-        reading.region,
-        optional=("article",),
-        key=("english",),
-    )
-}
+from transformer.data.grammar.lexicon import reading
+from transformer.data.grammar.lexicon.entries import LexicalEntry, Noun, UninflectedPhrase, Verb
+from transformer.data.grammar.lexicon.weights import assign_weights, grammar_words
+from transformer.data.grammar.tables import Row, comma_separated, one_of, read_mapping, read_table
+
+E = TypeVar("E", bound=LexicalEntry)
+
+_NOUN_COLUMNS = "english english_plural? french gender kinds location? destination?"
+NOUNS = read_mapping("nouns.tsv", _NOUN_COLUMNS, reading.noun)
+NAMES = read_mapping("names.tsv", "name gender", reading.name)
+REGIONS = read_mapping("regions.tsv", "english french in_or_to from article?", reading.region)
 _COMMON_NOUNS = (*NOUNS.values(), *REGIONS.values())
 KINDS = frozenset().union(*(entry.kinds for entry in _COMMON_NOUNS))
-ALIASES: dict[str, str] = dict(
-    read_table("kind_aliases.tsv", ("alias", "kinds"), lambda row: (row["alias"], row["kinds"]), key=("alias",))
-)
+ALIASES = read_mapping("kind_aliases.tsv", "alias kinds", lambda row: row["kinds"])
 
 
 def parse_kinds(text: str) -> frozenset[str]:
@@ -78,60 +55,45 @@ def find_noun(lemma: str) -> Noun:
     return NOUNS.get(lemma) or NAMES.get(lemma) or REGIONS[lemma]
 
 
-ADJECTIVES: dict[str, Adjective] = {}
-STATES: dict[str, StativePhrase] = {}
+ADJECTIVES = read_mapping(
+    "adjectives.tsv",
+    "english french position fits not_attributive_with?",
+    lambda row: reading.adjective(row, parse_kinds, select_nouns),
+)
+STATES = read_mapping(
+    "states.tsv", "english auxiliary french fits", lambda row: reading.stative_phrase(row, parse_kinds)
+)
 
 
-def _read_properties() -> None:
-    """Reads adjectives and stative phrases, and gives every noun those that fit it."""
-    excluded: dict[str, tuple[Noun, ...]] = {}
-
-    def adjective(row: Row) -> Adjective:
-        excluded[row["english"]] = select_nouns(row["not_attributive_with"])
-        return reading.adjective(row, parse_kinds)
-
-    columns = ("english", "french", "position", "fits", "not_attributive_with")
-    for entry in read_table("adjectives.tsv", columns, adjective, ("not_attributive_with",), ("english",)):
-        ADJECTIVES[entry.lemma] = entry
-    for entry in read_table(
-        "states.tsv",
-        ("english", "auxiliary", "french", "fits"),
-        lambda row: reading.stative_phrase(row, parse_kinds),
-        key=("english",),
-    ):
-        STATES[entry.lemma] = entry
+def _assign_properties() -> None:
+    """Gives every noun the adjectives and stative phrases that fit it."""
     for noun in (*_COMMON_NOUNS, *NAMES.values()):
         fitting = [a for a in ADJECTIVES.values() if not a.kinds.isdisjoint(noun.kinds)]
         states = [s for s in STATES.values() if not s.kinds.isdisjoint(noun.kinds)]
-        noun.adjectives = tuple(a for a in fitting if a.attributive and noun not in excluded[a.lemma])
+        noun.adjectives = tuple(a for a in fitting if a.attributive and noun not in a.not_attributive_with)
         noun.predicates = (*(a for a in fitting if a.predicative), *states)
 
 
-_read_properties()
+_assign_properties()
 
-VERB_CLASSES = (
-    *("intransitive", "transitive", "ditransitive", "control"),
-    *("report", "motion", "weather", "copula"),
+
+def _by_class(rows: list[tuple[str, E]], classes: Sequence[str]) -> list[dict[str, E]]:
+    """Returns lemma → entry for each class; `rows` holds pairs of a class and an entry."""
+    return [{entry.lemma: entry for row_class, entry in rows if row_class == name} for name in classes]
+
+
+VERB_CLASSES = "intransitive transitive ditransitive control report motion weather copula".split()
+INTRANSITIVE, TRANSITIVE, DITRANSITIVE, CONTROL, REPORT, MOTION, WEATHER, _COPULAS = _by_class(
+    read_table(
+        "verbs.tsv",
+        "class english label? french aspect frames? places?",
+        lambda row: (one_of(row, "class", VERB_CLASSES), reading.verb(row, select_nouns)),
+        key="class english label",
+    ),
+    VERB_CLASSES,
 )
-
-
-def _read_verbs() -> dict[str, dict[str, Verb]]:
-    tables: dict[str, dict[str, Verb]] = {name: {} for name in VERB_CLASSES}
-
-    def verb(row: Row) -> Verb:
-        entry = reading.verb(row, select_nouns)
-        return tables[one_of(row, "class", VERB_CLASSES)].setdefault(entry.lemma, entry)
-
-    columns = ("class", "english", "label", "french", "aspect", "frames", "places")
-    read_table("verbs.tsv", columns, verb, ("label", "frames", "places"), key=("class", "english", "label"))
-    return tables
-
-
-_VERBS = _read_verbs()
-INTRANSITIVE, TRANSITIVE, DITRANSITIVE, CONTROL, REPORT, MOTION, WEATHER = VERB_TABLES = tuple(
-    _VERBS[name] for name in VERB_CLASSES if name != "copula"
-)
-COPULA_ETRE, COPULA_AVOIR = _VERBS["copula"]["be so"], _VERBS["copula"]["be having"]
+VERB_TABLES = (INTRANSITIVE, TRANSITIVE, DITRANSITIVE, CONTROL, REPORT, MOTION, WEATHER)
+COPULA_ETRE, COPULA_AVOIR = _COPULAS["be so"], _COPULAS["be having"]
 
 
 def action_verb(lemma: str) -> Verb:
@@ -152,28 +114,23 @@ UNINFLECTED_CLASSES = (
 )
 
 
-def _read_uninflected() -> dict[str, dict[str, UninflectedPhrase]]:
-    """Reads the uninflected phrases, and gives each adverb of manner to the verbs of its row."""
-    tables: dict[str, dict[str, UninflectedPhrase]] = {name: {} for name in UNINFLECTED_CLASSES}
-
-    def phrase(row: Row) -> UninflectedPhrase:
-        name = one_of(row, "class", UNINFLECTED_CLASSES)
-        kinds = frozenset({"habit"}) if name == "habit time" else frozenset()
-        entry = reading.uninflected(row["english"], row["french"], row["label"], row["links"], kinds)
-        for lemma in comma_separated(row["verbs"]):
-            action_verb(lemma).manners += (entry,)
-        return tables[name].setdefault(entry.lemma, entry)
-
-    columns = ("class", "english", "label", "french", "links", "verbs")
-    read_table("uninflected.tsv", columns, phrase, ("label", "links", "verbs"), key=("class", "english", "label"))
-    return tables
+def _uninflected(row: Row) -> tuple[str, UninflectedPhrase]:
+    """Returns class and entry of a row, and gives an adverb of manner to the verbs of its row."""
+    name = one_of(row, "class", UNINFLECTED_CLASSES)
+    kinds = frozenset({"habit"}) if name == "habit time" else frozenset()
+    entry = reading.uninflected(row["english"], row["french"], row["label"], row["links"], kinds)
+    for lemma in comma_separated(row["verbs"]):
+        action_verb(lemma).manners += (entry,)
+    return name, entry
 
 
-_UNINFLECTED = _read_uninflected()
-PREPOSITIONS, CONJUNCTIONS, DEGREES, FREQUENCIES, MANNERS, PAST_TIMES, FUTURE_TIMES, PRESENT_TIMES, HABIT_TIMES = (
-    _UNINFLECTED[name] for name in UNINFLECTED_CLASSES
+_UNINFLECTED_ROWS = read_table(
+    "uninflected.tsv", "class english label? french links? verbs?", _uninflected, key="class english label"
 )
-UNINFLECTED: tuple[UninflectedPhrase, ...] = tuple(entry for table in _UNINFLECTED.values() for entry in table.values())
+PREPOSITIONS, CONJUNCTIONS, DEGREES, FREQUENCIES, MANNERS, PAST_TIMES, FUTURE_TIMES, PRESENT_TIMES, HABIT_TIMES = (
+    _by_class(_UNINFLECTED_ROWS, UNINFLECTED_CLASSES)
+)
+UNINFLECTED = tuple(entry for _, entry in _UNINFLECTED_ROWS)
 CONTENT: tuple[LexicalEntry, ...] = (
     *_COMMON_NOUNS,
     *NAMES.values(),

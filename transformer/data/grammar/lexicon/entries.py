@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from transformer.data.grammar.agreement import HE, THEY, AgreementFeatures
+from transformer.data.grammar.agreement import HE, THEY, Agreement
 from transformer.data.grammar.conjugation import Conjugation
 
 
@@ -41,13 +41,13 @@ class Noun(LexicalEntry):
     article: str = ""  # French article of a country, which English omits
     adjectives: tuple[Adjective, ...] = ()
     predicates: tuple[Property, ...] = ()
-    features: tuple[AgreementFeatures, AgreementFeatures] = field(init=False)  # singular, plural
+    features: tuple[Agreement, Agreement] = field(init=False)  # singular, plural
 
     def __post_init__(self) -> None:
         """Computes the agreement features of the noun."""
         self.features = (
-            AgreementFeatures(HE, self.feminine, self.human),
-            AgreementFeatures(THEY, 2 + self.feminine, self.human),
+            Agreement(HE, self.feminine, self.human),
+            Agreement(THEY, 2 + self.feminine, self.human),
         )
 
 
@@ -61,6 +61,7 @@ class Adjective(LexicalEntry):
     prenominal: bool
     attributive: bool
     predicative: bool
+    not_attributive_with: tuple[Noun, ...]  # nouns next to which it has another meaning
 
 
 @dataclass(slots=True, eq=False)

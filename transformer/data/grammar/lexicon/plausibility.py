@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from transformer.data.grammar import lexicon
 from transformer.data.grammar.lexicon.entries import Noun, Property, Verb
-from transformer.data.grammar.lexicon.tables import Row, comma_separated, one_of, read_table
+from transformer.data.grammar.tables import Row, comma_separated, one_of, read_mapping, read_table
+
+T = TypeVar("T")
 
 
 class GradedProperty(NamedTuple):
@@ -32,7 +35,7 @@ class ReasonRule(NamedTuple):
 class FollowUpRule(NamedTuple):
     """Actions that follow an action on the same object, and actions that one expects but that do not happen."""
 
-    verb: str
+    actions: tuple[Verb, ...]
     following: tuple[Verb, ...]
     omitted: tuple[Verb, ...]
 
@@ -76,60 +79,39 @@ def _reason(row: Row) -> ReasonRule:
     )
 
 
+def _look_up(table: Mapping[str, T], lemmas: Sequence[str], kind: str) -> tuple[T, ...]:
+    unknown = [lemma for lemma in lemmas if lemma not in table]
+    if unknown:
+        raise ValueError(f"no {kind} {unknown[0]!r}")
+    return tuple(table[lemma] for lemma in lemmas)
+
+
 def _transitive(cell: str) -> tuple[Verb, ...]:
-    lemmas = comma_separated(cell)
-    unknown = [lemma for lemma in lemmas if lemma not in lexicon.TRANSITIVE]
-    if unknown:
-        raise ValueError(f"no transitive verb {unknown[0]!r}")
-    return tuple(lexicon.TRANSITIVE[lemma] for lemma in lemmas)
+    return _look_up(lexicon.TRANSITIVE, comma_separated(cell), "transitive verb")
 
 
-def _places(row: Row) -> tuple[Noun, ...]:
-    unknown = [lemma for lemma in row["places"].split() if lemma not in lexicon.NOUNS]
-    if unknown:
-        raise ValueError(f"no noun {unknown[0]!r}")
-    return tuple(lexicon.NOUNS[lemma] for lemma in row["places"].split())
+def _purpose(row: Row) -> tuple[tuple[Noun, ...], tuple[ActionPattern, ...]]:
+    return _look_up(lexicon.NOUNS, row["places"].split(), "noun"), _action_patterns(row["actions"])
 
 
-def _object_adjective(row: Row) -> tuple[str, frozenset[str]]:
-    if row["adjective"] not in lexicon.ADJECTIVES:
-        raise ValueError(f"no adjective {row['adjective']!r}")
-    return row["adjective"], frozenset(lexicon.action_verb(lemma).lemma for lemma in comma_separated(row["verbs"]))
+def _object_adjective(row: Row) -> frozenset[str]:
+    _look_up(lexicon.ADJECTIVES, [row["adjective"]], "adjective")
+    return frozenset(lexicon.action_verb(lemma).lemma for lemma in comma_separated(row["verbs"]))
 
 
-REASONS: list[ReasonRule] = read_table(
-    "reasons.tsv",
-    ("verb", "objects", "done", "subject_is", "object_is"),
-    _reason,
-    optional=("objects", "subject_is", "object_is"),
-    key=("verb", "objects", "done"),
+REASONS = read_table("reasons.tsv", "verb objects? done subject_is? object_is?", _reason, key="verb objects done")
+FOLLOW_UPS = read_table(
+    "follow_ups.tsv", "action next not_next", lambda row: FollowUpRule(*map(_transitive, row.values())), key="action"
 )
-FOLLOW_UPS: list[FollowUpRule] = read_table(
-    "follow_ups.tsv",
-    ("action", "next", "not_next"),
-    lambda row: FollowUpRule(
-        _transitive(row["action"])[0].lemma, _transitive(row["next"]), _transitive(row["not_next"])
-    ),
-    key=("action",),
+PURPOSES = read_table("purposes.tsv", "places actions", _purpose)
+ACTION_SEQUENCES = read_table("action_sequences.tsv", "actions", lambda row: _action_patterns(row["actions"]))
+OMISSIONS = read_table(
+    "omissions.tsv", "action omitted", lambda row: tuple(map(_transitive, row.values())), key="action"
 )
-PURPOSES: list[tuple[tuple[Noun, ...], tuple[ActionPattern, ...]]] = read_table(
-    "purposes.tsv", ("places", "actions"), lambda row: (_places(row), _action_patterns(row["actions"]))
-)
-ACTION_SEQUENCES: list[tuple[ActionPattern, ...]] = read_table(
-    "action_sequences.tsv", ("actions",), lambda row: _action_patterns(row["actions"])
-)
-OMISSIONS: list[tuple[str, tuple[Verb, ...]]] = read_table(
-    "omissions.tsv",
-    ("action", "omitted"),
-    lambda row: (_transitive(row["action"])[0].lemma, _transitive(row["omitted"])),
-    key=("action",),
-)
-NEGLECTED: list[tuple[ActionPattern, tuple[ActionPattern, ...]]] = read_table(
+NEGLECTED = read_table(
     "neglected.tsv",
-    ("action", "neglected"),
+    "action neglected",
     lambda row: (action_pattern(row["action"]), _action_patterns(row["neglected"])),
-    key=("action",),
+    key="action",
 )
-OBJECT_ADJECTIVES: dict[str, frozenset[str]] = dict(
-    read_table("object_adjectives.tsv", ("adjective", "verbs"), _object_adjective, key=("adjective",))
-)
+OBJECT_ADJECTIVES = read_mapping("object_adjectives.tsv", "adjective verbs", _object_adjective)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from transformer.data.grammar import english, french
 from transformer.data.grammar.conjugation import conjugate
 from transformer.data.grammar.lexicon.entries import Adjective, Noun, StativePhrase, UninflectedPhrase, Verb
-from transformer.data.grammar.lexicon.tables import Row, one_of
+from transformer.data.grammar.tables import Row, one_of
 
 ETRE_VERBS = frozenset("aller arriver partir tomber revenir rester entrer retourner".split())
 GENDERS = ("m", "f")
@@ -92,46 +92,37 @@ def _preposition(row: Row, column: str) -> UninflectedPhrase | None:
 
 def name(row: Row) -> Noun:
     """Returns the name of a row of names.tsv, which is the same in both languages."""
-    word = row["name"]
-    forms = frozenset({word})
-    return Noun(
-        lemma=word,
-        french_lemma=word,
-        kinds=frozenset({"person", "grown", "name", word}),
-        french_forms=forms,
-        english_forms=forms,
-        english=(word, word),
-        french=(word, word),
-        feminine=_feminine(row),
-        human=True,
-        mass=False,
-        name=True,
-    )
+    kinds = frozenset({"person", "grown", "name"})
+    return _proper_noun(row["name"], row["name"], kinds, _feminine(row))
 
 
 def region(row: Row) -> Noun:
     """Returns the city or country of a row of regions.tsv."""
-    lemma, word = row["english"], row["french"]
+    region = _proper_noun(row["english"], row["french"], frozenset({"region"}), int(row["article"] == "la"))
+    region.location = uninflected("in", row["in_or_to"])
+    region.destination = uninflected("to", row["in_or_to"])
+    region.origin = uninflected("from", row["from"])
+    region.article = row["article"]
+    return region
+
+
+def _proper_noun(lemma: str, french_lemma: str, kinds: frozenset[str], feminine: int) -> Noun:
     return Noun(
         lemma=lemma,
-        french_lemma=word,
-        kinds=frozenset({"region", lemma}),
-        french_forms=frozenset({word}),
+        french_lemma=french_lemma,
+        kinds=kinds | {lemma},
+        french_forms=frozenset({french_lemma}),
         english_forms=frozenset({lemma}),
         english=(lemma, lemma),
-        french=(word, word),
-        feminine=int(row["article"] == "la"),
-        human=False,
+        french=(french_lemma, french_lemma),
+        feminine=feminine,
+        human="person" in kinds,
         mass=False,
         name=True,
-        location=uninflected("in", row["in_or_to"]),
-        destination=uninflected("to", row["in_or_to"]),
-        origin=uninflected("from", row["from"]),
-        article=row["article"],
     )
 
 
-def adjective(row: Row, parse_kinds: ParseKinds) -> Adjective:
+def adjective(row: Row, parse_kinds: ParseKinds, select_nouns: SelectNouns) -> Adjective:
     """Returns the adjective of a row of adjectives.tsv; a phrase of several French words does not agree."""
     lemma, french_lemma = row["english"], row["french"]
     position = one_of(row, "position", POSITIONS)
@@ -152,6 +143,7 @@ def adjective(row: Row, parse_kinds: ParseKinds) -> Adjective:
         prenominal=position in ("before", "only before"),
         attributive=position != "only predicate",
         predicative=position != "only before",
+        not_attributive_with=select_nouns(row["not_attributive_with"]),
     )
 
 

@@ -12,15 +12,15 @@ import hashlib
 from collections.abc import Iterable
 
 from transformer.data.grammar.lexicon.entries import LexicalEntry
-from transformer.data.grammar.lexicon.tables import one_of, read_table
+from transformer.data.grammar.tables import one_of, read_table
 
 # Lower-case words of both languages, each with the prefix "fr:" or "en:".
 FUNCTION_WORDS = frozenset(
     read_table(
         "function_words.tsv",
-        ("language", "word"),
+        "language word",
         lambda row: f"{one_of(row, 'language', ('fr', 'en'))}:{row['word']}",
-        key=("language", "word"),
+        key="language word",
     )
 )
 
@@ -42,11 +42,7 @@ def form_classes(entries: Iterable[LexicalEntry], grammar_words: frozenset[str])
         return form
 
     entries = list(entries)
-    entry_forms = [
-        ["fr:" + form.lower() for form in sorted(entry.french_forms)]
-        + ["en:" + form.lower() for form in sorted(entry.english_forms)]
-        for entry in entries
-    ]
+    entry_forms = [sorted(_forms(entry)) for entry in entries]
     for forms in entry_forms:
         for form in forms[1:]:
             parent[root(form)] = root(forms[0])
@@ -77,14 +73,18 @@ def grammar_words(entries: Iterable[LexicalEntry], uninflected: Iterable[Lexical
     """
     words = set(FUNCTION_WORDS)
     for entry in uninflected:
-        words |= {"fr:" + word.lower() for word in entry.french_forms} | {
-            "en:" + word.lower() for word in entry.english_forms
-        }
+        words |= _forms(entry)
     for entry in entries:
-        french = {word.lower() for word in entry.french_forms}
-        english = {word.lower() for word in entry.english_forms}
-        words |= {
-            "fr:" + word for word in entry.french_lemma.lower().split() if not {word, word.removeprefix("s'")} & french
-        }
-        words |= {"en:" + word for word in entry.lemma.lower().split() if word not in english}
+        forms = _forms(entry)
+        french_lemma = _prefixed("fr", entry.french_lemma.split())
+        words |= {word for word in french_lemma if not {word, word.replace("fr:s'", "fr:")} & forms}
+        words |= _prefixed("en", entry.lemma.split()) - forms
     return frozenset(words)
+
+
+def _forms(entry: LexicalEntry) -> set[str]:
+    return _prefixed("fr", entry.french_forms) | _prefixed("en", entry.english_forms)
+
+
+def _prefixed(language: str, words: Iterable[str]) -> set[str]:
+    return {f"{language}:{word.lower()}" for word in words}
