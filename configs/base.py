@@ -51,7 +51,10 @@ def get_config() -> ConfigDict:
     model.dropout_attention = 0.0  # dropout on attention weights; not in the paper
     model.dropout_feed_forward = 0.0  # dropout after the activation; not in the paper
     model.dropout_word = 0.0  # dropout of complete input tokens, positions stay; Sennrich, Haddow & Birch 2016
-    model.dtype = "float32"  # dtype of matmuls: float32, bfloat16 (parameters, softmax and norms stay float32)
+    # Dtype of matmuls: float32, bfloat16 (parameters, softmax and norms stay float32). In bfloat16 some translations
+    # depend on the batch size and the number of devices, so test scores are computed in float32.
+    model.dtype = "float32"
+    model.matmul_precision = "float32"  # dtype=float32: float32, tensorfloat32, default (bfloat16 on TPU, TF32 on GPU)
     model.attention_kernel = "xla"  # xla; splash on TPU (needs data.width_multiple=128), cudnn on GPU
 
     data = config.data = ConfigDict()
@@ -95,6 +98,7 @@ def get_config() -> ConfigDict:
     train.weight_decay = 0.0  # decay of matrices, times the learning rate; adamw, lion, muon
     train.label_smoothing = 0.1  # Section 5.4
     train.clip_norm = placeholder(float)  # largest gradient norm; None: no clipping, as published
+    train.clip_unit = "token"  # clip_norm limits the gradient of the mean per token, or per "sentence"
     train.accumulate = 1  # batches per update (gradient accumulation)
     train.ema_decay = 0.0  # exponential moving average of parameters; 0: none
     train.average_checkpoints = 5  # test the mean of this many last checkpoints; 1: the last one; Section 6.1
@@ -102,6 +106,7 @@ def get_config() -> ConfigDict:
     train.patience = 10  # evaluations without improvement before early stopping
     train.nonfinite_limit = 5  # consecutive updates with non-finite gradients, each skipped, before on_nonfinite
     train.on_nonfinite = "stop"  # stop, or rollback (to the newest checkpoint, with half the learning rate)
+    train.rollback_limit = 8  # rollbacks of a run before the next one stops it
     train.log_every = 50  # steps between lines of metrics.jsonl
     train.loss_chunk = placeholder(int)  # tokens with logits at a time, about; None: all; on a CPU 512
 
@@ -110,8 +115,8 @@ def get_config() -> ConfigDict:
     decode.beam_size = 4  # hypotheses per sentence; Section 6.1
     decode.length_penalty = 0.6  # α of Wu et al. 2016, Eq. 14; Section 6.1
     decode.max_extra_length = 50  # maximum output length is input length plus this; Section 6.1
-    decode.batch_size = 64  # sentences per batch; affects speed, never the text
-    decode.temperature = 1.0  # sample: divisor of the logits
+    decode.batch_size = 64  # sentences per batch; affects only the speed, in bfloat16 also the text
+    decode.temperature = 1.0  # sample: divisor of the logits, at least 1e-6
     decode.top_k = 0  # sample: only the k most probable tokens; 0: all
     decode.top_p = 1.0  # sample: only the smallest set of tokens with this probability
     decode.seed = 0  # sample: random seed

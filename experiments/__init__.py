@@ -1,1 +1,1 @@
-"""The commands a user types; the only part of the project that reads flags, the environment and the clock."""
+"""Commands, and the packages behind them."""

@@ -5,6 +5,7 @@
 
 Several folders, --workdir=runs/a,runs/b, form an ensemble; their models must have the same vocabulary.
 The last line is a JSON object: bleu, chrf, bleu_paper, signatures, sentences, seconds.
+A run trained in bfloat16 is scored in float32, unless --dtype is given; see the help of --dtype.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 from absl import flags
 
 from experiments.runtime import cli
+from transformer.spec import SCORING_DTYPE
 
 
 def define() -> None:
@@ -25,7 +27,7 @@ def define() -> None:
     text("source", None, "file to translate instead of a split, one sentence per line, plain or .gz")
     text("reference", None, "reference translation of --source, line by line")
     text("output", None, "file to write the translations to; default: in the run's translations/")
-    cli.define_dtype_flag()
+    cli.define_dtype_flag(SCORING_DTYPE)
 
 
 def main(args: cli.Args) -> None:
@@ -55,7 +57,7 @@ def evaluate(
     source: str | None,
     reference: str | None,
     output: str | None,
-    dtype: str | None = None,
+    dtype: str = SCORING_DTYPE,
 ) -> dict[str, Any]:
     """Scores a run, or an ensemble of runs, on a split or a pair of files; returns the scores that `main` prints."""
     from experiments.runs import loading

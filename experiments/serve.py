@@ -1,4 +1,4 @@
-"""Serves a trained model: an HTTP API, and a web page that translates what is typed.
+"""Serves a trained model: an HTTP API, and a web page that translates text as it is typed.
 
     python -m experiments.serve --workdir=runs/quickstart [--port=8000]
 
@@ -29,7 +29,7 @@ def define() -> None:
     flags.DEFINE_list("workdir", [], "folder of a run; several, separated by commas: an ensemble")
     flags.DEFINE_string("host", "127.0.0.1", "address to listen on; 0.0.0.0: every client that can reach this machine")
     integer("port", 8000, "port to listen on; 0: any free port", lower_bound=0, upper_bound=65535)
-    integer("batch_size", 16, "texts decoded at a time", lower_bound=1)
+    integer("batch_size", 16, "texts decoded at a time; in bfloat16 it affects the text, see --dtype", lower_bound=1)
     integer("queue", 256, "texts that may wait; further requests get status 503", lower_bound=1)
     cli.define_dtype_flag()
 

@@ -20,6 +20,7 @@ from absl import flags
 
 from experiments.runtime import cli
 from experiments.runtime.line_reader import LineReader
+from transformer.spec import MIN_TEMPERATURE
 
 if TYPE_CHECKING:
     from experiments.runs.long_lines import LongLineTranslator
@@ -39,7 +40,7 @@ _CHUNK = 64  # batches that are read before the first is translated; sorted by l
 
 def define() -> None:
     """Defines the flags."""
-    integer, real = flags.DEFINE_integer, flags.DEFINE_float
+    integer, number = flags.DEFINE_integer, flags.DEFINE_float
     methods = ["beam", "greedy", "sample"]
     flags.DEFINE_list("workdir", [], "folder of a run; several, separated by commas: an ensemble")
     integer("n_best", 1, "translations per line, best first", lower_bound=1)
@@ -52,11 +53,11 @@ def define() -> None:
     cli.define_dtype_flag()
     flags.DEFINE_enum("method", None, methods, "decoding method; default: as configured")
     integer("beam_size", None, "hypotheses per sentence; default: as configured")
-    real("length_penalty", None, "exponent alpha of the length penalty; default: as configured")
-    integer("batch_size", None, "sentences decoded at a time; affects only the speed")
-    real("temperature", None, "sample: the logits are divided by it")
+    number("length_penalty", None, "exponent alpha of the length penalty; default: as configured")
+    integer("batch_size", None, "sentences decoded at a time; affects only the speed, in bfloat16 also the text")
+    number("temperature", None, f"sample: the logits are divided by it; at least {MIN_TEMPERATURE}, else use greedy")
     integer("top_k", None, "sample: only among the k most probable tokens")
-    real("top_p", None, "sample: only among the most probable tokens that have this probability in total")
+    number("top_p", None, "sample: only among the most probable tokens that have this probability in total")
     integer("seed", None, "sample: seed of the random numbers")
 
 

@@ -1,1 +1,1 @@
-"""Where runs start: Cloud TPU, SLURM and Kubernetes, and the plan of a TPU run that needs no TPU."""
+"""Launchers for Cloud TPU, SLURM and Kubernetes, and a planner for TPU runs that needs no TPU."""

@@ -39,9 +39,7 @@ def require_flags(args: object, names: Iterable[str], subcommand: str) -> None:
 def config_arguments(config: Any, copied: bool) -> list[str]:
     """Returns --config and its overrides as the user typed them, after checking that the config is valid.
 
-    Args:
-      config: value of the --config flag.
-      copied: whether the job sees only a copy of this repository; the config file must then lie in it.
+    If the job sees only a copy of this repository (`copied`), the config file must lie in it.
 
     Raises:
       ValueError: inconsistent settings, an argument that cannot be passed on, or a file outside the repository.

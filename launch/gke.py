@@ -30,7 +30,7 @@ def define() -> None:
     string("project", None, "billing project; default: gcloud's configured project")
     string("accelerator", None, "accelerator type of the cluster, such as v5litepod-16")
     string("image", f"python:{PYTHON}", "base image, with Python 3.11 or newer")
-    flags.DEFINE_integer("restarts", 20, "how often the run may restart after its hosts were preempted", 0)
+    flags.DEFINE_integer("restarts", 20, "maximum number of restarts after a preemption", 0)
     config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
     string("workdir", None, "folder of the run, on storage that is attached to the cluster")
     flags.DEFINE_bool("dry_run", False, "print the xpk command lines and run none")

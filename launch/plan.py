@@ -11,7 +11,7 @@ Exit status: 0 if it fits, 1 if a chip has too little memory, 2 for an error in 
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -20,9 +20,6 @@ from experiments.runtime import cli
 from launch.planner import libtpu
 from launch.planner.topology import Topology
 from transformer.spec import Spec
-
-if TYPE_CHECKING:
-    from experiments.runs.system import System
 
 
 def define() -> None:
@@ -51,11 +48,7 @@ def main(args: cli.Args) -> None:
 def plan(spec: Spec, topology: Topology, width: int, decode: bool = True) -> dict[str, Any]:
     """Plans a run on a slice, prints the plan, and returns it as a JSON-serialisable dict.
 
-    Args:
-      spec: spec of the run.
-      topology: the slice.
-      width: tokens per sentence, on both sides.
-      decode: also compile the search.
+    Both sides of the training batch have `width` tokens per sentence. `decode` also compiles the search.
 
     Raises:
       ValueError: libtpu is not installed, or the settings are inconsistent or do not suit the slice.
@@ -67,7 +60,7 @@ def plan(spec: Spec, topology: Topology, width: int, decode: bool = True) -> dic
     from launch.planner import aot
     from launch.planner.report import PlanReport
 
-    system: System = aot.abstract_system(spec, libtpu.devices(topology))
+    system = aot.abstract_system(spec, libtpu.devices(topology))
     shape = aot.training_batch_shape(spec, width)
     report = PlanReport(system, topology, shape)
     report.print_header()

@@ -33,11 +33,12 @@ class Shell:
           FileNotFoundError: the program is not installed.
           CommandError: the command exited with a status other than 0, or ran longer than `timeout` seconds.
         """
-        if not self.dry_run:
-            _resolve(command[0])
-        self._print_command(command)
-        if not self.dry_run:
-            _execute(command, timeout, capture=False)
+        if self.dry_run:
+            print(shlex.join(command), flush=True)
+            return
+        _resolve(command[0])
+        print(f"+ {shlex.join(command)}", file=sys.stderr, flush=True)
+        _execute(command, timeout, capture=False)
 
     def capture(self, *command: str, timeout: float = 300.0) -> str:
         """Returns the output of a command line that only reads state; "" in a dry run, which prints the command.
@@ -48,19 +49,13 @@ class Shell:
             includes its stderr.
         """
         if self.dry_run:
-            self._print_command(command)
+            print(shlex.join(command), flush=True)
             return ""
         return _execute(command, timeout, capture=True)
 
     def report(self, text: str) -> None:
         """Prints a message; in a dry run as a shell comment, so that the complete output can be pasted into a shell."""
         print(f"# {text}" if self.dry_run else text, flush=True)
-
-    def _print_command(self, command: tuple[str, ...]) -> None:
-        if self.dry_run:
-            print(shlex.join(command), flush=True)
-        else:
-            print(f"+ {shlex.join(command)}", file=sys.stderr, flush=True)
 
 
 def _execute(command: tuple[str, ...], timeout: float | None, capture: bool) -> str:

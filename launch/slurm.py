@@ -49,13 +49,18 @@ def batch_script(args: cli.Args, subcommand: str) -> str:
 
     Raises:
       ValueError: an invalid config, folder or flag value.
+      FileNotFoundError: the file of variants does not exist.
     """
     workdir = pathlib.Path(args.workdir).resolve()
     config = command_line.config_arguments(args.config, copied=False)
     if subcommand == "train":
         command = command_line.train_command(sys.executable, config, str(workdir))
     else:
-        sweep_flags = [f"--sweep={_absolute(args.sweep)}", f"--workdir={workdir}", *shlex.split(args.sweep_flags)]
+        path, colon, argument = args.sweep.partition(":")
+        if not pathlib.Path(path).is_file():
+            raise FileNotFoundError(f"--sweep: {path} does not exist")
+        sweep = f"{pathlib.Path(path).resolve()}{colon}{argument}"
+        sweep_flags = [f"--sweep={sweep}", f"--workdir={workdir}", *shlex.split(args.sweep_flags)]
         command = [sys.executable, "-m", "experiments.sweep", *config, *sweep_flags]
     body = [
         f"cd {shlex.quote(str(command_line.ROOT))}",
@@ -101,18 +106,6 @@ def _directives(args: cli.Args, subcommand: str, workdir: pathlib.Path) -> list[
         if not option.startswith("--") or not _UNQUOTED.fullmatch(option):
             raise ValueError(f"#SBATCH {option}: not of the form --NAME=VALUE, without blanks and quotes")
     return [f"#SBATCH {option}" for option in options]
-
-
-def _absolute(argument: str) -> str:
-    """Returns FILE or FILE:ARGUMENT with the absolute path of the file.
-
-    Raises:
-      FileNotFoundError: the file does not exist.
-    """
-    path, colon, sweep_argument = argument.partition(":")
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"--sweep: {path} does not exist")
-    return f"{pathlib.Path(path).resolve()}{colon}{sweep_argument}"
 
 
 def _job_folder(workdir: pathlib.Path) -> pathlib.Path:

@@ -103,15 +103,14 @@ def _poll(tpu: TpuVm, seen: bool) -> tuple[str, list[str]]:
 
 def _start(tpu: TpuVm, start: Callable[[], None], prepare: str | None) -> None:
     """Starts training; if `prepare` is given, resumes it after a new setup, whose errors the next poll handles."""
-    if prepare is None:
-        start()
-        tpu.shell.report(f"{tpu.name}: training started")
-        return
     try:
-        tpu.setup(prepare)
+        if prepare is not None:
+            tpu.setup(prepare)
         start()
-        tpu.shell.report(f"{tpu.name}: training resumed")
+        tpu.shell.report(f"{tpu.name}: training {'started' if prepare is None else 'resumed'}")
     except CommandError as error:
+        if prepare is None:
+            raise
         tpu.shell.report(f"{tpu.name}: {error}")
 
 

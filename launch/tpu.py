@@ -24,7 +24,7 @@ from launch.shell import Shell
 from launch.supervisor import supervise, wait_until_ready
 from launch.tpu_vm import Accelerator, TpuVm
 
-# Each subcommand and the flags that it needs besides --name and --zone.
+# Subcommand → flags that it needs in addition to --name and --zone.
 REQUIRED = {
     "create": ("accelerator",), "setup": (), "run": ("accelerator", "config", "workdir"), "logs": (),
     "fetch": ("workdir",), "delete": (),
@@ -100,6 +100,7 @@ def _run(args: cli.Args, tpu: TpuVm) -> None:
 
 
 def _execute(subcommand: str, args: cli.Args, tpu: TpuVm) -> None:
+    """Runs a subcommand on a slice."""
     match subcommand:
         case "create":
             tpu.create()

@@ -70,7 +70,7 @@ class Accelerator(NamedTuple):
 
     @property
     def chips(self) -> int:
-        """Number of chips, which are what is billed."""
+        """Number of chips, the unit of billing."""
         return self.size if self.generation in _COUNTED_IN_CHIPS else max(1, self.size // 2)
 
     @property
@@ -161,11 +161,7 @@ class TpuVm:
         return True
 
     def setup(self, prepare: str) -> None:
-        """Copies the code to every worker and installs it.
-
-        Args:
-          prepare: shell line that each worker runs first, such as one that mounts a file share.
-        """
+        """Copies the code to every worker and installs it, after the shell line `prepare`, which may mount storage."""
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder, f"{CODE_DIR}.tar.gz")
             if self.shell.dry_run:
@@ -175,7 +171,7 @@ class TpuVm:
                 pack_repository(archive)
             copy = self._node_command("scp", str(archive), f"{self.name}:")
             self.shell.run(*copy, "--worker=all", "--quiet", timeout=_TIMEOUT)
-        self._run_on_workers(" && ".join([prepare, _INSTALL] if prepare else [_INSTALL]))
+        self.shell.run(*self._ssh("all", f"{prepare} && {_INSTALL}" if prepare else _INSTALL), timeout=_TIMEOUT)
 
     def start(self, line: str) -> None:
         """Starts a shell line in the code's folder on every worker, detached from the connection.
@@ -183,13 +179,13 @@ class TpuVm:
         Raises:
           CommandError: a line is already running on one of the workers.
         """
-        self._run_on_workers(_START.replace("LINE", shlex.quote(_RECORD_STATUS.replace("LINE", line))))
+        script = shlex.quote(f"{line}; echo $? >~/{STATE_DIR}/status")
+        self.shell.run(*self._ssh("all", _START.replace("LINE", script)), timeout=_TIMEOUT)
 
     def statuses(self) -> list[str]:
-        """Returns the status of each worker.
+        """Returns the status of each worker: "running", an exit status, "lost" or "none".
 
-        A status is "running", an exit status, "lost" (killed before it could write an exit status) or "none" (never
-        started).
+        "lost": killed before it could write an exit status. "none": never started.
         """
         return re.findall(r"train-status (\w+)", self.shell.capture(*self._ssh("all", _PRINT_STATUS)))
 
@@ -207,9 +203,6 @@ class TpuVm:
     def _ssh(self, worker: str, line: str) -> tuple[str, ...]:
         return (*self._node_command("ssh", self.name), f"--worker={worker}", "--quiet", f"--command={line}")
 
-    def _run_on_workers(self, line: str) -> None:
-        self.shell.run(*self._ssh("all", line), timeout=_TIMEOUT)
-
 
 # A newer pip installs next to a system's packages only with this setting. An older pip does not know the flag for it,
 # but ignores the variable.
@@ -226,8 +219,6 @@ _START = (
     " && (flock -n 9 || { echo 'a run is already in progress on this host' >&2; exit 1; })"
     f" && rm -f ~/{STATE_DIR}/status && (setsid sh -c LINE >>~/{STATE_DIR}/log 2>&1 </dev/null &)"
 )
-
-_RECORD_STATUS = f"LINE; echo $? >~/{STATE_DIR}/status"
 
 # The script reads the status twice: a run may stop and write it between the first read and the test of the lock.
 _PRINT_STATUS = (

@@ -54,7 +54,7 @@ def test_sweeps_are_found() -> None:
 
 
 @every_sweep
-def test_every_variant_changes_exactly_what_it_names(path: Path, argument: str) -> None:
+def test_every_variant_changes_exactly_the_keys_that_it_names(path: Path, argument: str) -> None:
     base = BASES[argument]().to_dict()
     sweep = sweep_of(path, argument)
     expanded = cells.expand(base, sweep, [0], Path())

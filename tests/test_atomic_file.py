@@ -69,7 +69,7 @@ def test_a_killed_process_leaves_the_previous_content(tmp_path):
     process = subprocess.run([sys.executable, "-c", program, path], cwd=pathlib.Path(__file__).parents[1], check=False)
     assert process.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"previous"
-    atomic_file.write(path, b"new")  # what the killed process left is no obstacle
+    atomic_file.write(path, b"new")  # the file that the killed process left is no obstacle
     assert path.read_bytes() == b"new"
     assert names(tmp_path) == ["file"]
 

@@ -31,7 +31,7 @@ QUICKLY = {
     "xla_llvm_disable_expensive_passes": True,
 }
 
-# The softmax cancels what adds the same number to every score of a query: only rounding errors change it.
+# These parameters add the same number to every score of a query, which the softmax cancels: only rounding changes.
 NO_GRADIENT = ("to_key.bias",)
 
 

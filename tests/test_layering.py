@@ -1,11 +1,11 @@
 """The structure of the codebase: direction of imports, names, sizes and tests of files, and settings that are read.
 
-    spec → ops → layers → models ─┬→ training ─────────────┐
+    section, padding → spec → ops → layers → models ─┬→ training ─────────────┐
                                   ├→ decoding → evaluation ┼→ experiments → launch
                                   ├→ analysis, interop ────┘
     data (numpy; no jax) ─────────┴──────────────────────→ experiments
     atomic_file, byte_size (standard library only) → training, interop, data, experiments
-    configs (ml_collections only) is imported by nobody in transformer/
+    configs (ml_collections only) is imported by no module of transformer/
 
     inside experiments/:  runtime ← web ← runs ← sweeps, studies, serving ← commands, benchmark ← launch
 
@@ -31,7 +31,7 @@ PROJECT = ("transformer", "configs", "experiments", "launch")
 # What a module may import from the project, by the longest prefix of its name. A name includes everything below it.
 _BASE = ("transformer.spec", "transformer.ops", "transformer.layers")
 _MODEL = (*_BASE, "transformer.models.interface")
-# Packages of experiments/, each with the packages that it may import besides itself.
+# Packages of experiments/, each with the other packages that it may import.
 ORDER: dict[str, tuple[str, ...]] = {"runtime": (), "web": ("runtime",), "runs": ("runtime", "web")}
 ORDER |= {name: tuple(ORDER) for name in ("sweeps", "studies", "serving")}
 ORDER |= {"benchmark": tuple(ORDER)}
@@ -45,7 +45,9 @@ def _inside_experiments(package: str) -> tuple[str, ...]:
 _COMMAND = ("transformer", "configs", *(f"experiments.{name}" for name in ORDER if name != "benchmark"))
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer": (),
-    "transformer.spec": (),
+    "transformer.section": (),
+    "transformer.padding": (),
+    "transformer.spec": ("transformer.section", "transformer.padding"),
     "transformer.atomic_file": (),
     "transformer.byte_size": (),
     "transformer.ops": ("transformer.spec", "transformer.ops"),
@@ -56,7 +58,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer.evaluation": (*_MODEL, "transformer.decoding", "transformer.evaluation"),
     "transformer.analysis": (*_MODEL, "transformer.analysis"),
     "transformer.interop": (*_BASE, "transformer.atomic_file", "transformer.models", "transformer.interop"),
-    "transformer.data": ("transformer.spec", "transformer.atomic_file", "transformer.data"),
+    "transformer.data": ("transformer.spec", "transformer.padding", "transformer.atomic_file", "transformer.data"),
     "configs": ("configs",),
     "experiments": _COMMAND,
     **{f"experiments.{name}": _inside_experiments(name) for name in ORDER},
@@ -72,7 +74,9 @@ MUST_NOT_IMPORT: dict[str, tuple[str, ...]] = {
 
 # Third-party and standard modules that a module may import; no others.
 IMPORTS_ONLY: dict[str, frozenset[str]] = {
-    "transformer.spec": frozenset(sys.stdlib_module_names),
+    "transformer.section": frozenset(sys.stdlib_module_names),
+    "transformer.padding": frozenset(sys.stdlib_module_names),
+    "transformer.spec": frozenset((*sys.stdlib_module_names, "transformer")),
     "configs": frozenset({"ml_collections", "typing"}),
 }
 
@@ -120,7 +124,7 @@ COMMANDS = tuple(commands())
 
 def cycles(graph: Mapping[str, Iterable[str]]) -> list[str]:
     """Returns one line for each module from which a chain of imports leads back to it."""
-    found = []
+    chains = []
     for start in graph:
         paths: list[tuple[str, ...]] = [(start,)]
         seen = set[str]()
@@ -128,13 +132,13 @@ def cycles(graph: Mapping[str, Iterable[str]]) -> list[str]:
             path = paths.pop()
             for name in graph.get(path[-1], ()):
                 if name == start:
-                    found.append(" → ".join((*path, name)))
+                    chains.append(" → ".join((*path, name)))
                     paths = []
                     break
                 if name not in seen:
                     seen.add(name)
                     paths.append((*path, name))
-    return found
+    return chains
 
 
 def import_graph() -> dict[str, list[str]]:
@@ -163,9 +167,9 @@ def import_problems(module: str, source: str) -> list[str]:
     for line, name in imports(ast.parse(source)):
         root = name.split(".")[0]
         if name.startswith("."):
-            problem = "is relative; write the whole name"
+            problem = "is relative; write the full name"
         elif within(name, COMMANDS):
-            problem = "is a command, which nobody imports"
+            problem = "is a command, which no module imports"
         elif root in PROJECT:
             problem = "" if within(name, knows) else f"is not left of it; it may import {', '.join(knows) or 'nothing'}"
         else:
@@ -179,13 +183,13 @@ def import_problems(module: str, source: str) -> list[str]:
 
 def call_problems(module: str, source: str) -> list[str]:
     """Returns uses of the environment, of a terminal, and of imports by string."""
-    found = [
+    uses = [
         (node.lineno, ast.unparse(node))
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Name | ast.Attribute)
     ]
-    found += [(line, name) for line, name in imports(ast.parse(source))]
-    return [f"{module}:{line}: {name} is not allowed in transformer/" for line, name in found if name in FORBIDDEN]
+    uses += [(line, name) for line, name in imports(ast.parse(source))]
+    return [f"{module}:{line}: {name} is not allowed in transformer/" for line, name in uses if name in FORBIDDEN]
 
 
 def docstring_problems(module: str, source: str) -> list[str]:
@@ -225,7 +229,7 @@ def homes_of_test(path: Path) -> list[Path]:
 
 @dataclasses.dataclass
 class Reads:
-    """Finds which fields of which section are read; `sections` maps a section's name to its dataclass.
+    """Finds the fields of each section that are read; `sections` maps a section's name to its dataclass.
 
     A read is `….model.heads`, `model.heads`, or `spec.heads` and `self.spec.heads` where an annotation of the function
     or of the class says `spec: ModelSpec`.
@@ -241,7 +245,7 @@ class Reads:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 self._attributes(node, self._arguments(node))
             elif isinstance(node, ast.ClassDef):
-                self._attributes(node, self._kept(node))
+                self._attributes(node, self._attribute_sections(node))
 
     def scan_properties(self, source: str) -> None:
         """In spec.py only reads in public properties and methods count: a check does not use a value."""
@@ -257,21 +261,21 @@ class Reads:
 
     def _arguments(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
         arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
-        found = {arg.arg: self._section(ast.unparse(arg.annotation)) for arg in arguments if arg.annotation}
-        return {name: section for name, section in found.items() if section}
+        sections = {arg.arg: self._section(ast.unparse(arg.annotation)) for arg in arguments if arg.annotation}
+        return {name: section for name, section in sections.items() if section}
 
-    def _kept(self, owner: ast.ClassDef) -> dict[str, str]:
-        """`spec: ModelSpec` in a class's body, and `self.spec = spec` in a method whose argument is annotated."""
-        kept = {}
+    def _attribute_sections(self, owner: ast.ClassDef) -> dict[str, str]:
+        """Sections of attributes: `spec: ModelSpec` in a class, `self.spec = spec` of an annotated argument."""
+        sections = {}
         for node in ast.walk(owner):
             if isinstance(node, ast.AnnAssign) and (section := self._section(ast.unparse(node.annotation))):
-                kept[f"self.{ast.unparse(node.target).removeprefix('self.')}"] = section
+                sections[f"self.{ast.unparse(node.target).removeprefix('self.')}"] = section
             elif isinstance(node, ast.FunctionDef):
                 arguments = self._arguments(node)
                 for part in ast.walk(node):
                     if isinstance(part, ast.Assign) and (section := arguments.get(ast.unparse(part.value))):
-                        kept[ast.unparse(part.targets[0])] = section
-        return kept
+                        sections[ast.unparse(part.targets[0])] = section
+        return sections
 
     def _attributes(self, tree: ast.AST, names: dict[str, str]) -> None:
         for node in ast.walk(tree):
@@ -358,7 +362,7 @@ def test_files_are_short() -> None:
     check(length_problems, "transformer", "experiments", "launch")
 
 
-def test_file_names_say_what_they_hold() -> None:
+def test_file_names_are_specific() -> None:
     refuse(problem for path in files(*PROJECT, "tests") for problem in name_problems(path))
 
 
@@ -422,7 +426,7 @@ def test_every_key_is_declared_once_with_a_comment() -> None:
     }
 
 
-# Tests of the rules: each passes what is right and names what is wrong.
+# Tests of the rules: each accepts correct input and names the faults of wrong input.
 
 
 @pytest.mark.parametrize(
@@ -525,7 +529,7 @@ def test_a_long_file_is_found() -> None:
 @pytest.mark.parametrize(
     "path", ["transformer/utils.py", "tests/helpers.py", "transformer/common/x.py", "experiments/_misc.py"]
 )
-def test_a_name_that_says_nothing_is_found(path: str) -> None:
+def test_a_vague_file_name_is_found(path: str) -> None:
     assert len(name_problems(Path(path))) == 1
     assert name_problems(Path("transformer/ops/commons_of_words.py")) == []
 

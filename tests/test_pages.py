@@ -42,24 +42,24 @@ def blocks(text: str, language: str) -> Iterator[tuple[int, str]]:
 
 
 def script(block: str) -> str:
-    """A block's commands without those that install things or run tests, which this run of the tests stands for."""
+    """Returns a block's commands, without those that install packages or run the tests."""
     joined = block.replace("\\\n", " ")
-    kept = []
+    commands = []
     for line in joined.splitlines():
         parts = [part.strip() for part in line.split("&&")]
         parts = [part for part in parts if not _SETUP.search(part) and not part.startswith(". .venv")]
-        kept.append(" && ".join(parts))
-    return "\n".join(kept).replace(".venv/bin/python", "python")
+        commands.append(" && ".join(parts))
+    return "\n".join(commands).replace(".venv/bin/python", "python")
 
 
 def files_to_save(text: str) -> dict[str, str]:
     """Files that a page asks the reader to save, by name: the first Python block after "Save this as `NAME`"."""
-    found = {}
+    sources = {}
     for match in _SAVED.finditer(text):
         rest = _BLOCK.search(text, match.end())
         assert rest is not None, f"nothing follows {match[0]!r}"
-        found[match[1]] = rest[3]
-    return found
+        sources[match[1]] = rest[3]
+    return sources
 
 
 def anchors(text: str) -> set[str]:
@@ -110,7 +110,7 @@ def environment() -> dict[str, str]:
 
 
 def run(commands: str, where: pathlib.Path, seconds: float) -> subprocess.CompletedProcess[str]:
-    """Runs a block; a server that it starts (experiments.serve) goes on beside the blocks after it."""
+    """Runs a block; a server that it starts (experiments.serve) keeps running during the blocks after it."""
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
         cwd=where, env=environment(), capture_output=True, text=True, timeout=seconds, check=False,

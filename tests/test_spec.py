@@ -85,6 +85,8 @@ NOT_NEGATIVE = (
 CHOICES = {
     "model__norm": "post, pre, none",
     "model__dtype": "float32, bfloat16",
+    "model__matmul_precision": "default, tensorfloat32, float32",
+    "train__clip_unit": "token, sentence",
     "data__source": "grammar, tfds, files",
     "data__tokenizer": "bpe, unigram",
     "data__direction": "fr-en, en-fr",
@@ -161,6 +163,28 @@ def test_top_p_is_a_probability(value: float) -> None:
             "model.max_positions, or lower the width",
         ),
         (
+            {"data__packed_width": 128, "train__clip_unit": "sentence"},
+            "data.packed_width: train.clip_unit=sentence does not support packed rows; set the unit to token, or the "
+            "width to None",
+        ),
+        (
+            {"model__positions": "learned", "model__max_positions": 177},
+            "model.max_positions: 177 learned positions are too few; data.max_length=100, padded to 128, and "
+            "decode.max_extra_length=50 need 178",
+        ),
+        (
+            {"model__decoder_positions": "learned", "data__max_length": 2, "model__max_positions": 19}
+            | {"decode__max_extra_length": 4},
+            "model.max_positions: 19 learned positions are too few; data.max_length=2, padded to 16, and "
+            "decode.max_extra_length=4 need 20",
+        ),
+        (
+            {"model__positions": "learned", "model__decoder_positions": "none", "model__max_positions": 159}
+            | {"data__width_multiple": 80},
+            "model.max_positions: 159 learned positions are too few; data.max_length=100, padded to 160, and "
+            "decode.max_extra_length=50 need 160",
+        ),
+        (
             {"data__packed_width": 128, "model__architecture": "rnnsearch"},
             "data.packed_width: a rnnsearch model does not support packed rows; set None",
         ),
@@ -173,6 +197,19 @@ def test_top_p_is_a_probability(value: float) -> None:
 )
 def test_settings_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:
     assert error_message(**changes) == message
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        {"positions": "learned", "max_positions": 178},
+        {"positions": "learned", "decoder_positions": "none", "max_positions": 128},
+        {"max_positions": 1},
+        {"positions": "learned", "max_positions": 1, "architecture": "rnnsearch"},
+    ],
+)
+def test_learned_positions_that_are_just_enough(positions: dict[str, Any]) -> None:
+    assert model(**positions).max_positions == positions["max_positions"]
 
 
 @pytest.mark.parametrize(

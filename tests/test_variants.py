@@ -15,7 +15,7 @@ def test_a_product_has_every_combination_in_order() -> None:
     }
 
 
-def test_zip_pairs_variants_up() -> None:
+def test_zip_combines_first_with_first_and_second_with_second() -> None:
     heads, widths = variants.axis("model.heads", (1, 2)), variants.axis("model.d_k", (64, 32))
     assert variants.zip_(heads, widths) == {
         "heads=1 d_k=64": {"model.heads": 1, "model.d_k": 64},

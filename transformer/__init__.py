@@ -1,1 +1,1 @@
-"""The encoder-decoder Transformer of Vaswani et al. 2017, and what it takes to train and use it."""
+"""The encoder-decoder Transformer of Vaswani et al. 2017, with data, training, decoding, evaluation and analysis."""

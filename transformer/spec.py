@@ -8,47 +8,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
+from transformer.padding import padded_width
+from transformer.section import Section, require, require_one_of, require_positive, require_rate
+
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids that tokenizers, models and decoding share
 LANGUAGES = ("fr", "en")
 DTYPES = ("float32", "bfloat16")  # of matmuls
+PRECISIONS = ("default", "tensorfloat32", "float32")  # of float32 matmuls, by their names in JAX
+# Dtype of the matmuls that compute published scores. In bfloat16 a sum in another order may round to another number, so
+# translations depend on the batch size and the number of devices.
+SCORING_DTYPE = "float32"
 MIN_TEMPERATURE = 1e-6  # of sampling; float32 logits divided by less than 1e-8 reach the limit of search scores
 SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _one_of(key: str, value: Any, choices: tuple[str | None, ...]) -> None:
-    _require(value in choices, f"{key}: {value!r} is none of {', '.join(map(str, choices))}")
-
-
-def _positive(section: str, spec: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(spec, name)
-        _require(value is None or value > 0, f"{section}.{name}: {value} is not positive")
-
-
-def _rate(section: str, spec: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(spec, name)
-        _require(0 <= value < 1, f"{section}.{name}: {value} is not in [0, 1)")
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """Base class of all sections: reads itself from a mapping whose keys are exactly its fields."""
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], name: str = "") -> Self:
-        """Builds the section from `config`; raises a ValueError that names all unknown or missing keys."""
-        fields = {field.name for field in dataclasses.fields(cls)}
-        keys_present = set(config.keys())
-        prefix = f"{name}." if name else ""
-        for keys, problem in ((keys_present - fields, "unknown"), (fields - keys_present, "missing")):
-            _require(not keys, f"{problem} key: {', '.join(prefix + key for key in sorted(keys))}")
-        return cls(**{key: config[key] for key in fields})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,19 +64,23 @@ class ModelSpec(Section):
     dropout_feed_forward: float
     dropout_word: float
     dtype: str
+    matmul_precision: str
     attention_kernel: str
 
     def __post_init__(self) -> None:
-        _positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
-        _positive("model", self, "d_state", "d_maxout", "init_range", "top_k", "max_positions")
-        _rate("model", self, "dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward")
-        _rate("model", self, "dropout_word")
-        _one_of("model.norm", self.norm, ("post", "pre", "none"))
-        _one_of("model.dtype", self.dtype, DTYPES)
+        require_positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
+        require_positive("model", self, "d_state", "d_maxout", "init_range", "top_k", "max_positions")
+        require_rate(
+            "model", self, "dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward"
+        )
+        require_rate("model", self, "dropout_word")
+        require_one_of("model.norm", self.norm, ("post", "pre", "none"))
+        require_one_of("model.dtype", self.dtype, DTYPES)
+        require_one_of("model.matmul_precision", self.matmul_precision, PRECISIONS)
         for kind in self.without_residual:
-            _one_of("model.no_residual", kind, SUBLAYERS)
+            require_one_of("model.no_residual", kind, SUBLAYERS)
         for name in ("d_k", "d_v"):
-            _require(
+            require(
                 getattr(self, name) is not None or self.d_model % self.heads == 0,
                 f"model width {self.d_model} does not divide into {self.heads} heads; set model.{name}, "
                 f"or a model.heads that divides {self.d_model}",
@@ -120,6 +95,11 @@ class ModelSpec(Section):
     def value_size(self) -> int:
         """d_v per head; Section 3.2.1."""
         return self.d_v or self.d_model // self.heads
+
+    @property
+    def float32_precision(self) -> str:
+        """Precision of float32 matmuls. The few of a bfloat16 model have JAX's default precision."""
+        return self.matmul_precision if self.dtype == "float32" else "default"
 
     @property
     def state_size(self) -> int:
@@ -187,24 +167,24 @@ class DataSpec(Section):
     prefetch: int
 
     def __post_init__(self) -> None:
-        _one_of("data.source", self.source, ("grammar", "tfds", "files"))
-        _one_of("data.tokenizer", self.tokenizer, ("bpe", "unigram"))
-        _one_of("data.direction", self.direction, ("fr-en", "en-fr"))
-        _one_of("data.examine", self.examine, ("stop", "warn", "off"))
-        _positive("data", self, "train_pairs", "vocab_size", "vocab_sentences", "max_length", "tokens_per_batch")
-        _positive("data", self, "buckets", "width_multiple", "packed_width", "prefetch")
-        _require(self.workers >= 0, f"data.workers: {self.workers} is negative")
-        _require(
+        require_one_of("data.source", self.source, ("grammar", "tfds", "files"))
+        require_one_of("data.tokenizer", self.tokenizer, ("bpe", "unigram"))
+        require_one_of("data.direction", self.direction, ("fr-en", "en-fr"))
+        require_one_of("data.examine", self.examine, ("stop", "warn", "off"))
+        require_positive("data", self, "train_pairs", "vocab_size", "vocab_sentences", "max_length", "tokens_per_batch")
+        require_positive("data", self, "buckets", "width_multiple", "packed_width", "prefetch")
+        require(self.workers >= 0, f"data.workers: {self.workers} is negative")
+        require(
             self.tokens_per_batch >= self.max_length,
             f"data.tokens_per_batch: {self.tokens_per_batch} is less than one sentence of data.max_length "
             f"{self.max_length}",
         )
-        _require(
+        require(
             self.source != "grammar" or self.train_pairs is not None,
             "data.train_pairs: None, but the generated corpus is infinite; set the number of pairs to draw",
         )
-        _require(self.source != "tfds" or bool(self.name), "data.name: data.source=tfds needs the name of a dataset")
-        _require(
+        require(self.source != "tfds" or bool(self.name), "data.name: data.source=tfds needs the name of a dataset")
+        require(
             self.source != "files" or ("{language}" in self.path and "{split}" in self.path),
             f"data.path: {self.path!r} has no {{split}} and {{language}}; for example corpus/{{split}}.{{language}}",
         )
@@ -239,6 +219,7 @@ class TrainSpec(Section):
     weight_decay: float
     label_smoothing: float
     clip_norm: float | None
+    clip_unit: str
     accumulate: int
     ema_decay: float
     average_checkpoints: int
@@ -246,20 +227,23 @@ class TrainSpec(Section):
     patience: int
     nonfinite_limit: int
     on_nonfinite: str
+    rollback_limit: int
     log_every: int
     loss_chunk: int | None
 
     def __post_init__(self) -> None:
         if self.steps or not self.init_from:  # 0 steps are useful with a pretrained model
-            _positive("train", self, "steps")
-        _positive("train", self, "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
-        _positive("train", self, "adam_learning_rate")
-        _positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
-        _rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
-        _require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")
-        _one_of("train.muon_dtype", self.muon_dtype, (None, *DTYPES))
-        _one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
-        _one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
+            require_positive("train", self, "steps")
+        require_positive("train", self, "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
+        require_positive("train", self, "adam_learning_rate")
+        require_positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
+        require_positive("train", self, "rollback_limit")
+        require_rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
+        require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")
+        require_one_of("train.clip_unit", self.clip_unit, ("token", "sentence"))
+        require_one_of("train.muon_dtype", self.muon_dtype, (None, *DTYPES))
+        require_one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
+        require_one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,16 +261,16 @@ class DecodeSpec(Section):
     seed: int
 
     def __post_init__(self) -> None:
-        _one_of("decode.method", self.method, ("beam", "greedy", "sample"))
-        _positive("decode", self, "beam_size", "max_extra_length", "batch_size", "temperature")
-        _require(
+        require_one_of("decode.method", self.method, ("beam", "greedy", "sample"))
+        require_positive("decode", self, "beam_size", "max_extra_length", "batch_size", "temperature")
+        require(
             self.method != "sample" or self.temperature >= MIN_TEMPERATURE,
             f"decode.temperature (--temperature): {self.temperature} is less than {MIN_TEMPERATURE}, where every draw "
             "is the most probable token; set decode.method=greedy (--method=greedy)",
         )
-        _require(self.length_penalty >= 0, f"decode.length_penalty: {self.length_penalty} is negative")
-        _require(self.top_k >= 0, f"decode.top_k: {self.top_k} is negative")
-        _require(0 < self.top_p <= 1, f"decode.top_p: {self.top_p} is not in (0, 1]")
+        require(self.length_penalty >= 0, f"decode.length_penalty: {self.length_penalty} is negative")
+        require(self.top_k >= 0, f"decode.top_k: {self.top_k} is negative")
+        require(0 < self.top_p <= 1, f"decode.top_p: {self.top_p} is not in (0, 1]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -298,8 +282,8 @@ class EvaluateSpec(Section):
     samples: int
 
     def __post_init__(self) -> None:
-        _positive("evaluate", self, "every")
-        _require(self.sentences is None or self.sentences >= 0, f"evaluate.sentences: {self.sentences} is negative")
+        require_positive("evaluate", self, "every")
+        require(self.sentences is None or self.sentences >= 0, f"evaluate.sentences: {self.sentences} is negative")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,15 +297,15 @@ class ParallelSpec(Section):
     cpu_devices: int
 
     def __post_init__(self) -> None:
-        _one_of("parallel.mode", self.mode, ("mesh", "pmap"))
-        _positive("parallel", self, "fsdp", "tensor")
-        _require(
+        require_one_of("parallel.mode", self.mode, ("mesh", "pmap"))
+        require_positive("parallel", self, "fsdp", "tensor")
+        require(
             self.mode == "mesh" or self.fsdp == self.tensor == 1,
             f"parallel.mode=pmap shards only data: parallel.fsdp={self.fsdp} and "
             f"parallel.tensor={self.tensor} need parallel.mode=mesh",
         )
-        _one_of("parallel.distributed", self.distributed, ("auto", "on", "off"))
-        _require(self.cpu_devices >= 0, f"parallel.cpu_devices: {self.cpu_devices} is negative")
+        require_one_of("parallel.distributed", self.distributed, ("auto", "on", "off"))
+        require(self.cpu_devices >= 0, f"parallel.cpu_devices: {self.cpu_devices} is negative")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -332,7 +316,7 @@ class CheckpointSpec(Section):
     keep: int
 
     def __post_init__(self) -> None:
-        _positive("checkpoint", self, "every", "keep")
+        require_positive("checkpoint", self, "every", "keep")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -348,34 +332,53 @@ class Spec(Section):
     checkpoint: CheckpointSpec
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.checkpoint.keep >= self.train.average_checkpoints,
             f"checkpoint.keep: {self.checkpoint.keep} checkpoints are too few for the mean of "
             f"train.average_checkpoints={self.train.average_checkpoints}; raise it",
         )
-        _require(
+        require(
             self.model.attention_kernel == "xla" or self.parallel.fsdp == self.parallel.tensor == 1,
             f"model.attention_kernel: {self.model.attention_kernel} cannot be sharded with parallel.fsdp="
             f"{self.parallel.fsdp} and parallel.tensor={self.parallel.tensor}; set it to xla, or both to 1",
         )
-        _require(
+        require(
             self.data.packed_width is None or self.model.architecture == "transformer",
             f"data.packed_width: a {self.model.architecture} model does not support packed rows; set None",
         )
-        _require(
+        require(
             self.data.packed_width is None or self.model.attention_kernel != "cudnn",
             "data.packed_width: model.attention_kernel=cudnn does not support packed rows; set the kernel to xla, "
             "or the width to None",
         )
-        learned = "learned" in (self.model.positions, self.model.decoder_positions)
-        _require(
-            not learned or (self.data.packed_width or 0) <= self.model.max_positions,
-            f"data.packed_width: {self.data.packed_width} is more than model.max_positions={self.model.max_positions} "
-            "learned positions; raise model.max_positions, or lower the width",
+        require(
+            self.data.packed_width is None or self.train.clip_unit == "token",
+            f"data.packed_width: train.clip_unit={self.train.clip_unit} does not support packed rows; set the unit to "
+            "token, or the width to None",
         )
-        _require(
+        self._require_positions()
+        require(
             self.train.early_stopping != "bleu" or self.evaluate.sentences != 0,
             "train.early_stopping=bleu needs evaluate.sentences other than 0",
+        )
+
+    def _require_positions(self) -> None:
+        """Raises a ValueError if there are fewer learned positions than training or a search needs."""
+        model, data, extra = self.model, self.data, self.decode.max_extra_length
+        decoder = (model.decoder_positions or model.positions) == "learned"
+        if model.architecture != "transformer" or not (decoder or model.positions == "learned"):
+            return
+        require(
+            (data.packed_width or 0) <= model.max_positions,
+            f"data.packed_width: {data.packed_width} is more than model.max_positions={model.max_positions} learned "
+            "positions; raise model.max_positions, or lower the width",
+        )
+        source = max(padded_width(data.max_length), -(-data.max_length // data.width_multiple) * data.width_multiple)
+        longest = source + extra if decoder else source
+        require(
+            longest <= model.max_positions,
+            f"model.max_positions: {model.max_positions} learned positions are too few; data.max_length="
+            f"{data.max_length}, padded to {source}, and decode.max_extra_length={extra} need {longest}",
         )
 
     @classmethod
@@ -383,7 +386,7 @@ class Spec(Section):
         """Builds all sections from a nested mapping, such as a ConfigDict or a parsed config.json."""
         sections = {field.name: field.type for field in dataclasses.fields(cls)}
         for keys, problem in ((set(config) - set(sections), "unknown"), (set(sections) - set(config), "missing")):
-            _require(not keys, f"{problem} section: {', '.join(sorted(keys))}")
+            require(not keys, f"{problem} section: {', '.join(sorted(keys))}")
         return cls(**{key: section.from_config(config[key], key) for key, section in sections.items()})  # type: ignore[union-attr]
 
     def to_dict(self) -> dict[str, Any]:

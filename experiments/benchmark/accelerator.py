@@ -23,7 +23,6 @@ from experiments.benchmark.turns import select
 from experiments.benchmark.workloads import WORKLOADS
 from experiments.runtime import cli
 
-_PACKAGE = "experiments.benchmark"
 _DEFAULT_PEERS = ["ours", "ours-cudnn", "pytorch-compiled", "hugging-face-compiled"]
 
 
@@ -48,20 +47,14 @@ def main(args: cli.Args) -> None:
         sys.exit(1)
 
 
-def benchmark_commands(
-    workloads: Sequence[str], peers: Sequence[str], rounds: int, members: Sequence[str]
-) -> list[list[str]]:
+def benchmark_commands(workloads: list[str], peers: list[str], rounds: int, members: list[str]) -> list[list[str]]:
     """Returns the commands; each workload has its own, so that one that does not fit does not affect the others."""
     dtype = "--dtype=bfloat16"
     train_flags = (dtype, f"--peers={','.join(peers)}", f"--rounds={rounds}")
-    return [
-        [sys.executable, "-m", f"{_PACKAGE}.{name}", *arguments]
-        for name, *arguments in (
-            *(["train", f"--works={workload}", *train_flags] for workload in workloads),
-            ["profile", f"--work={workloads[-1]}", dtype],
-            ["population", f"--members={','.join(members)}", "--repeats=1"],
-        )
-    ]
+    benchmarks = [["train", f"--works={workload}", *train_flags] for workload in workloads]
+    benchmarks += [["profile", f"--work={workloads[-1]}", dtype]]
+    benchmarks += [["population", f"--members={','.join(members)}", "--repeats=1"]]
+    return [[sys.executable, "-m", f"experiments.benchmark.{name}", *options] for name, *options in benchmarks]
 
 
 def run_commands(commands: Sequence[Sequence[str]], seconds: float) -> list[str]:
@@ -79,15 +72,11 @@ def run_commands(commands: Sequence[Sequence[str]], seconds: float) -> list[str]
         except subprocess.TimeoutExpired:
             faults.append(f"{title}: timed out after its share of --minutes")
         finally:
-            _kill(process)
+            # Its child processes would otherwise keep the accelerator.
+            with contextlib.suppress(ProcessLookupError):  # all of them have exited
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     return faults
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and its child processes, which would otherwise keep the accelerator."""
-    with contextlib.suppress(ProcessLookupError):  # all of them have exited
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 if __name__ == "__main__":

@@ -24,19 +24,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from absl import flags
 
+from configs import base
 from experiments.runtime import cli
 from experiments.runtime.subprocesses import call
+from transformer.data.batches.plan import BatchPlan
+from transformer.data.pairs import LazyPairs
+from transformer.data.prepared import PreparedFolder
+from transformer.data.shards import Shards, fingerprints
+from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.spec import EOS, PAD, UNK, DataSpec
-
-if TYPE_CHECKING:
-    from transformer.data.batches.plan import BatchPlan
-    from transformer.data.token_dataset import TokenizedPairs
 
 VOCABULARY = 32_000
 MAX_LENGTH = 100
@@ -77,11 +78,6 @@ def main(args: cli.Args) -> None:
 
 def generate_corpus(path: str, pairs: int) -> None:
     """Writes a prepared folder of random tokens, unless it exists; the same `pairs` give the same tokens."""
-    from configs import base
-    from transformer.data.pairs import LazyPairs
-    from transformer.data.prepared import PreparedFolder
-    from transformer.data.shards import Shards, fingerprints
-
     folder = PreparedFolder(pathlib.Path(path))
     made_of = {"generated": pairs}
     folder.check(made_of)
@@ -98,9 +94,7 @@ def generate_corpus(path: str, pairs: int) -> None:
     shards.delete()
 
 
-def _random_pairs(indices: range) -> "TokenizedPairs":
-    from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
-
+def _random_pairs(indices: range) -> TokenizedPairs:
     rng = np.random.default_rng(indices.start)
     source = np.clip(rng.gamma(_SHAPE, _SCALE, len(indices)) + 2, 2, MAX_LENGTH)
     target = np.clip(source * rng.normal(_TARGET_RATIO, _TARGET_SPREAD, len(indices)) + 1, 2, MAX_LENGTH)
@@ -116,9 +110,6 @@ def _random_pairs(indices: range) -> "TokenizedPairs":
 
 def measure_plan(folder: str, tokens_per_batch: int, buckets: int, epoch: int) -> dict[str, float]:
     """Measures the time to a batch in the middle of an epoch, and then to the first batch of the next epoch."""
-    from transformer.data.batches.plan import BatchPlan
-    from transformer.data.prepared import PreparedFolder
-
     imported, own_memory = _peak_gib(), _OwnMemory()
     start, cpu_start = time.monotonic(), time.process_time()
     pairs = PreparedFolder(pathlib.Path(folder)).pairs("en-fr")
@@ -146,9 +137,6 @@ def measure_plan(folder: str, tokens_per_batch: int, buckets: int, epoch: int) -
 
 def measure_reading(folder: str, tokens_per_batch: int, buckets: int, batches: int) -> dict[str, Any]:
     """Measures the speed of reading batches cold, and then of reading others warm."""
-    from transformer.data.batches.plan import BatchPlan
-    from transformer.data.prepared import PreparedFolder
-
     pairs = PreparedFolder(pathlib.Path(folder)).pairs("en-fr")
     plan = BatchPlan(pairs, tokens_per_batch=tokens_per_batch, buckets=buckets, seed=0, row_multiple=2)
     plan.indices(0)  # shuffles the epoch
@@ -165,8 +153,8 @@ def measure_reading(folder: str, tokens_per_batch: int, buckets: int, batches: i
     }
 
 
-def _read_batches(plan: "BatchPlan", numbers: Iterable[int]) -> dict[str, float]:
-    tokens, cells, count, seconds, cpu_seconds = 0, 0, 0, 0.0, 0.0
+def _read_batches(plan: BatchPlan, numbers: range) -> dict[str, float]:
+    tokens, cells, seconds, cpu_seconds = 0, 0, 0.0, 0.0
     for k in numbers:
         start, cpu_start = time.monotonic(), time.process_time()
         batch = plan.batch(k)
@@ -174,10 +162,9 @@ def _read_batches(plan: "BatchPlan", numbers: Iterable[int]) -> dict[str, float]
         cpu_seconds += time.process_time() - cpu_start
         tokens += sum(int(np.count_nonzero(side != PAD)) for side in batch)
         cells += sum(side.size for side in batch)
-        count += 1
     return {
-        "batches": count,
-        "batches_per_second": count / seconds,
+        "batches": len(numbers),
+        "batches_per_second": len(numbers) / seconds,
         "tokens_per_second": tokens / seconds,
         "cells_per_second": cells / seconds,
         "tokens_per_cpu_second": tokens / cpu_seconds,

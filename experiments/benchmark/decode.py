@@ -78,7 +78,7 @@ def compare(settings: dict[str, Any], peers: dict[str, Peer], rounds: int, envir
                 "cores": os.cpu_count(),
                 "sentences": description["sentences"],
                 "sentences_per_second": round(description["sentences"] / median, 1),
-                "seconds": [round(each, 2) for each in (low, median, high)],
+                "seconds": [round(quartile, 2) for quartile in (low, median, high)],
                 "first_seconds": round(turns[name][0]["seconds"], 2),
                 "peak_bytes": turns[name][-1]["peak_bytes"],
                 "same_as_ours": same,
@@ -92,17 +92,11 @@ def table(beam_size: int, measurements: list[dict[str, Any]]) -> str:
     """Returns the measurements as a Markdown table."""
     name = f"beam {beam_size}" if beam_size > 1 else "greedy"
     columns = ("sentences/s", "first turn, s", "same as ours", "memory, GB", "speed-up of ours")
-    rows = [
-        (
-            each["peer"],
-            f"{each['sentences_per_second']:,.0f}",
-            f"{each['first_seconds']:.1f}",
-            f"{each['same_as_ours']} of {each['sentences']}",
-            f"{each['peak_bytes'] / 1e9:.2f}",
-            str(each["ours_is_faster"] or "-"),
-        )
-        for each in measurements
-    ]
+    rows = []
+    for result in measurements:
+        speed, seconds = f"{result['sentences_per_second']:,.0f}", f"{result['first_seconds']:.1f}"
+        same, memory = f"{result['same_as_ours']} of {result['sentences']}", f"{result['peak_bytes'] / 1e9:.2f}"
+        rows.append((result["peer"], speed, seconds, same, memory, str(result["ours_is_faster"] or "-")))
     return markdown.table((name, *columns), rows)
 
 

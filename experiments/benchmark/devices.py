@@ -2,10 +2,10 @@
 
     python -m experiments.benchmark.devices --config=configs/quickstart.py [--counts=1,2,4,8] [--updates=20]
 
-Trains with every partitioning of a number of devices. On a CPU, devices are simulated: they share the cores, so that
-more of them show the cost of partitioning, not its gain. Each measurement runs in its own process. Prints one JSON
-object for each, with the largest relative difference of any update's loss to that on one device, and a table at the
-end.
+Trains with every partitioning of a number of devices. On a CPU, devices are simulated and share the cores, so more
+devices show the cost of partitioning, not its gain. Each measurement runs in a separate process. Prints one JSON object
+per measurement, with the largest relative difference of an update's loss from its loss on one device, and a table at
+the end.
 """
 
 import json
@@ -23,7 +23,7 @@ from experiments.runtime.subprocesses import call
 from experiments.web import markdown
 from transformer.spec import Spec
 
-# Partitionings of n devices: overrides of `parallel`. Devices that fsdp and tensor leave divide only the batch.
+# Partitionings of n devices: overrides of `parallel`. The remaining factor of the devices shards only the batch.
 PARTITIONINGS: dict[str, dict[str, Any]] = {
     "mesh": {},
     "pmap": {"mode": "pmap"},
@@ -88,11 +88,9 @@ def measure(config: dict[str, Any], count: int, updates: int, folder: str) -> di
     plan, partitioner = system.plan(data.tokenize(system.tokenizer)), system.partitioner
     plan_shapes = dict.fromkeys(plan.shape(k) for k in range(updates))
     shapes = [(partitioner.padded_rows(shape.rows), shape.source, shape.target) for shape in plan_shapes]
-    step = partitioner.compile_step_aot(
-        system.training_model, system.spec.train, system.state_shapes(), system.hyperparams, shapes
-    )
-    state = partitioner.put_state(system.initial_state())
-    hyperparams = partitioner.put_state(system.hyperparams)
+    model, state_shapes = system.training_model, system.state_shapes()
+    step = partitioner.compile_step_aot(model, spec.train, state_shapes, system.hyperparams, shapes)
+    state, hyperparams = map(partitioner.put_state, (system.initial_state(), system.hyperparams))
     parameter_bytes = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state.params))
     batches = system.batches(plan, 0, partitioner)
     losses, speeds = [], []
@@ -114,16 +112,10 @@ def measure(config: dict[str, Any], count: int, updates: int, folder: str) -> di
 def table(measurements: list[dict[str, Any]]) -> str:
     """Returns the measurements as a Markdown table."""
     headers = ("partitioning", "devices", "target tokens/s", "parameters per device, MB", "loss differs by")
-    rows = [
-        (
-            each["way"],
-            str(each["devices"]),
-            f"{each['tokens_per_second']:,}",
-            f"{each['parameter_bytes_a_device'] / 1e6:.2f}",
-            f"{each['off']:.1e}",
-        )
-        for each in measurements
-    ]
+    rows = []
+    for result in measurements:
+        speed, megabytes = f"{result['tokens_per_second']:,}", f"{result['parameter_bytes_a_device'] / 1e6:.2f}"
+        rows.append((result["way"], str(result["devices"]), speed, megabytes, f"{result['off']:.1e}"))
     return markdown.table(headers, rows)
 
 

@@ -42,10 +42,7 @@ def main(args: cli.Args) -> None:
 def compare(workdir: str, split: str | None, sentences: int, folder: pathlib.Path) -> list[dict[str, Any]]:
     """Translates with every library, first with the run's length penalty, then without one.
 
-    Args:
-      workdir: folder of the run.
-      split, sentences: split of its corpus (None: its test split) and number of sentences, from its start.
-      folder: folder for the exported models.
+    Uses the first sentences of a split (None: the test split) of the run's corpus. The exported models go to `folder`.
 
     Returns:
       A dict for each library, precision and length penalty. "same" counts equal translations, "bleu" is the library's
@@ -126,18 +123,13 @@ def max_logit_difference(workdir: str, marian: str, sources: Sequence[str], refe
 def table(comparisons: Sequence[dict[str, Any]]) -> str:
     """Returns the comparisons as a Markdown table."""
     headers = ("library", "precision", "length penalty", "same translations", "BLEU", "our BLEU", "logits differ by")
-    rows = [
-        (
-            f"{each['library']} {each['version']}",
-            each["precision"],
-            f"{each['length_penalty']:g}",
-            f"{each['same']} of {each['sentences']}",
-            f"{each['bleu']:.2f}",
-            f"{each['bleu_here']:.2f}",
-            "-" if each["logits"] is None else f"{each['logits']:.1e}",
-        )
-        for each in comparisons
-    ]
+    rows = []
+    for result in comparisons:
+        library, penalty = f"{result['library']} {result['version']}", f"{result['length_penalty']:g}"
+        same = f"{result['same']} of {result['sentences']}"
+        scores = (f"{result['bleu']:.2f}", f"{result['bleu_here']:.2f}")
+        logits = "-" if result["logits"] is None else f"{result['logits']:.1e}"
+        rows.append((library, result["precision"], penalty, same, *scores, logits))
     return markdown.table(headers, rows, text_columns=2)
 
 

@@ -7,13 +7,9 @@ from typing import Any
 def export_for_peers(workdir: str, split: str | None, folder: pathlib.Path) -> dict[str, Any]:
     """Exports a run's model for every decoding peer, and writes the source sentences of a split.
 
-    Args:
-      workdir: folder of the run.
-      split: split of its corpus; None is its test split.
-      folder: folder to write to.
-
     Returns:
-      Search settings of the peers: paths of the models and of the source text, and the length penalty.
+      Search settings of the peers: paths of the models and of the source text, which lie in `folder`, and the length
+      penalty. A split of None is the test split of the run's corpus.
     """
     from experiments.runs.exporting import export
     from experiments.runs.workdir import Workdir
@@ -22,8 +18,8 @@ def export_for_peers(workdir: str, split: str | None, folder: pathlib.Path) -> d
     from transformer.interop.marian.settings import length_penalty
 
     spec = Workdir(workdir).spec()
-    call(export, workdir, "marian", str(folder / "marian"))
-    call(export, workdir, "ctranslate2", str(folder / "ctranslate2"))
+    for library in ("marian", "ctranslate2"):
+        call(export, workdir, library, str(folder / library))
     pairs = open_corpus(spec.data).split(split or spec.data.test_split)
     (folder / "source").write_text("".join(f"{pair.source}\n" for pair in pairs), encoding="utf-8")
     return {

@@ -10,7 +10,6 @@ affects all of them. Prints one JSON object per measurement, and a table of medi
 import json
 import statistics
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,9 @@ def define() -> None:
 
 def main(args: cli.Args) -> None:
     """Measures and prints."""
-    sizes = [_population_size(text) for text in args.members]
+    if wrong := [text for text in args.members if not text.isdigit() or int(text) < 1]:
+        cli.exit_with_error(f"--members={wrong[0]}: expected integers of at least 1, separated by commas")
+    sizes = [int(text) for text in args.members]
     with cli.runtime_errors(), cli.user_errors():
         measurements: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
         for _ in range(args.repeats):
@@ -43,12 +44,6 @@ def main(args: cli.Args) -> None:
                 measurements[size].append(measurement)
                 print(json.dumps({"work": args.work} | measurement), flush=True)
         print(table(measurements))
-
-
-def _population_size(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        cli.exit_with_error(f"--members={text}: expected integers of at least 1, separated by commas")
-    return int(text)
 
 
 def measure(workload: Workload, members: int, updates: int) -> dict[str, Any]:
@@ -76,11 +71,13 @@ def measure(workload: Workload, members: int, updates: int) -> dict[str, Any]:
         partitioner, state, hyperparams = system.partitioner, states[0], system.hyperparams
         batches = member_batches[0]
     else:
-        partitioner = PopulationPartitioner(members, options=system.partitioner.options)
+        options, precision = system.partitioner.options, system.partitioner.matmul_precision
+        partitioner = PopulationPartitioner(members, options=options, matmul_precision=precision)
         state, hyperparams = population.stack(states), population.hyperparams(specs)
-        batches = [_stack(batch) for batch in zip(*member_batches, strict=True)]
+        # The first axis of a population's batch is its members.
+        batches = [SentenceBatch(*map(np.stack, zip(*step, strict=True))) for step in zip(*member_batches, strict=True)]
     del states
-    state, hyperparams = (partitioner.put_state(tree) for tree in (state, hyperparams))
+    state, hyperparams = map(partitioner.put_state, (state, hyperparams))
     device_batches = [tuple(partitioner.shard(side) for side in batch) for batch in batches]
     step = partitioner.compile_step(system.model, system.spec.train)
     speeds, sums = [], None
@@ -108,15 +105,9 @@ def _member_config(config: dict[str, Any], member: int) -> dict[str, Any]:
     return config | {"train": config["train"] | {"seed": member, "learning_rate": rate}}
 
 
-def _stack(batches: Sequence[SentenceBatch]) -> SentenceBatch:
-    """Stacks the batches of all members, whose axis is the first."""
-    return SentenceBatch(*(np.stack(side) for side in zip(*batches, strict=True)))
-
-
 def table(measurements: dict[int, list[dict[str, Any]]]) -> str:
     """Returns the medians as a Markdown table."""
-    rows = []
-    first_speed = None
+    rows, first_speed = [], None
     for size, repeats in measurements.items():
         speed = statistics.median(repeat["tokens_per_second"] for repeat in repeats)
         first_speed = first_speed or speed

@@ -49,17 +49,10 @@ def main(args: cli.Args) -> None:
 
 
 class Event(NamedTuple):
-    """One execution of an operation on a thread or stream.
+    """One execution of an operation on a thread or stream; times are in nanoseconds."""
 
-    Attributes:
-      plane: name of the accelerator, or of the host.
-      line: name of the thread or stream.
-      name: name of the operation.
-      start, end: in nanoseconds.
-    """
-
-    plane: str
-    line: str
+    plane: str  # name of the accelerator, or of the host
+    line: str  # name of the thread or stream
     name: str
     start: float
     end: float
@@ -117,10 +110,7 @@ def read_events(profile: Any) -> Iterable[Event]:
 def summarise(events: Sequence[Event], updates: int, devices: int) -> dict[str, Any]:
     """Returns the time of each kind of operation, and the fraction of the time in which devices are idle.
 
-    Args:
-      events: the operations, in any order.
-      updates: number of updates that they belong to.
-      devices: number of devices that ran them.
+    `events` are the operations of `updates` updates on `devices` devices, in any order.
 
     Returns:
       "operations": lists of kind, milliseconds per update and executions per update, summed over devices, longest

@@ -31,6 +31,7 @@ from absl import flags
 
 from experiments.runtime import cli
 
+Address = tuple[str, int]  # host and port of a server
 _START_TIMEOUT = 600.0  # seconds in which a server must start and compile its programs
 _WORDS = (
     "un homme avec une veste rouge regarde deux enfants qui jouent dans la neige devant la grande maison blanche "
@@ -68,12 +69,8 @@ def main(args: cli.Args) -> None:
         sys.exit(1)
 
 
-def _loopback_address(url: str) -> tuple[str, int]:
-    """Returns the host and port of a server on this machine.
-
-    Raises:
-      ValueError: the URL is not HTTP, or names another machine.
-    """
+def _loopback_address(url: str) -> Address:
+    """Returns the host and port of a server; raises ValueError if it is not HTTP on this machine."""
     parts = urllib.parse.urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
     try:
@@ -101,7 +98,7 @@ def _start_server(workdir: str) -> Iterator[str]:
         server.wait(30)
 
 
-def _wait_until_ready(address: tuple[str, int]) -> None:
+def _wait_until_ready(address: Address) -> None:
     """Waits until the server has compiled its programs."""
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline:
@@ -112,17 +109,10 @@ def _wait_until_ready(address: tuple[str, int]) -> None:
     raise TimeoutError(f"the server was not ready within {_START_TIMEOUT:.0f} seconds")
 
 
-def run_load(
-    address: tuple[str, int], clients: int, requests: int, seconds: float, stream: bool = False
-) -> dict[str, Any]:
-    """Runs concurrent clients; returns the counts and latencies of their requests.
+def run_load(address: Address, clients: int, requests: int, seconds: float, stream: bool = False) -> dict[str, Any]:
+    """Runs concurrent clients, each of which sends `requests` requests; returns their counts and latencies.
 
-    Args:
-      address: host and port of the server.
-      clients: number of concurrent clients.
-      requests: requests per client.
-      seconds: time limit after which clients send no more requests.
-      stream: request translations as a stream.
+    After `seconds`, clients send no more requests. `stream` requests translations as a stream.
     """
     deadline = time.monotonic() + seconds
     path = "/translate/stream" if stream else "/translate"
@@ -174,8 +164,7 @@ def _rounded(number: float) -> float | None:
 
 def sentence(number: int) -> str:
     """Returns a sentence of 3 to 24 words that depends only on the number."""
-    length = 3 + number * 7 % 22
-    words = [_WORDS[(number + index) % len(_WORDS)] for index in range(length)]
+    words = [_WORDS[(number + index) % len(_WORDS)] for index in range(3 + number * 7 % 22)]
     return " ".join(words).capitalize() + "."
 
 

@@ -9,6 +9,7 @@ data, compiling and evaluating count, and scoring the other checkpoints does not
 this measurement. Writes curve.json and curve.png to the workdir, and prints a table and, last, one JSON object.
 """
 
+import contextlib
 import json
 import pathlib
 import time
@@ -20,7 +21,9 @@ from ml_collections import config_flags
 
 from experiments.runtime import cli, subprocesses
 from experiments.web import markdown
-from transformer.spec import Spec
+from transformer.spec import SCORING_DTYPE, Spec
+
+_SCORES = ("bleu", "chrf", "bleu_paper")
 
 
 def define() -> None:
@@ -47,7 +50,11 @@ def main(args: cli.Args) -> None:
         subprocesses.call(_train, config, str(folder))
         curve = subprocesses.call(score_checkpoints, str(folder), start)
     (folder / "curve.json").write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
-    _draw(curve, folder / "curve")
+    from experiments.sweeps import figures
+    from transformer.evaluation.confidence import mean
+
+    points = [(point["minutes"], mean([point["bleu_paper"]])) for point in curve]
+    figures.draw_learning_curves({"test": points}, folder / "curve", "bleu_paper", "minutes")
     print(table(curve))
     print(json.dumps({"benchmark": "time_to_quality", "minutes_to": minutes_to(curve, targets), "curve": curve}))
 
@@ -61,11 +68,7 @@ def _train(config: dict[str, Any], path: str) -> None:
 def score_checkpoints(path: str, start: float) -> list[dict[str, float]]:
     """Returns the step, the minutes and the test scores of every checkpoint of a run, in order.
 
-    Call it in a process in which JAX has not started.
-
-    Args:
-      path: folder of the run.
-      start: time from which minutes count, in seconds since 1970.
+    Minutes count from `start`, in seconds since 1970. Call it in a process in which JAX has not started.
     """
     from experiments.runs.workdir import Workdir
     from experiments.runtime import xla_env
@@ -73,6 +76,7 @@ def score_checkpoints(path: str, start: float) -> list[dict[str, float]]:
     workdir = Workdir(path)
     spec = workdir.spec()
     xla_env.prepare(spec.parallel.cpu_devices)
+    from experiments.runs.loading import with_dtype
     from experiments.runs.scoring import evaluate_split
     from experiments.runs.system import System
     from transformer.data.corpus import open_corpus
@@ -80,19 +84,16 @@ def score_checkpoints(path: str, start: float) -> list[dict[str, float]]:
     from transformer.training import manifest
     from transformer.training.checkpoint import Checkpoints
 
-    system = System.make(spec, Tokenizer.load(workdir.tokenizer))
+    system = System.make(with_dtype(spec, SCORING_DTYPE), Tokenizer.load(workdir.tokenizer))
     pairs = open_corpus(spec.data).split(spec.data.test_split)
-    checkpoints = Checkpoints(workdir.checkpoints)
     curve = []
-    try:
+    with contextlib.closing(Checkpoints(workdir.checkpoints)) as checkpoints:
         for step in sorted(checkpoints.steps()):
             saved = (workdir.checkpoints / str(step) / manifest.NAME).stat().st_mtime
             params = system.put_params(checkpoints.restore_params(step, system.param_shapes))
             scores, _ = evaluate_split(system, params, pairs, spec.decode)
-            rounded = {name: round(scores[name], 2) for name in ("bleu", "chrf", "bleu_paper")}
+            rounded = {name: round(scores[name], 2) for name in _SCORES}
             curve.append({"step": step, "minutes": round((saved - start) / 60, 2), **rounded})
-    finally:
-        checkpoints.close()
     return curve
 
 
@@ -104,21 +105,12 @@ def minutes_to(curve: Sequence[dict[str, float]], targets: Sequence[float]) -> d
     }
 
 
-def _draw(curve: Sequence[dict[str, float]], path: pathlib.Path) -> None:
-    from experiments.sweeps import figures
-    from transformer.evaluation.confidence import mean
-
-    points = [(point["minutes"], mean([point["bleu_paper"]])) for point in curve]
-    figures.draw_learning_curves({"test": points}, path, "bleu_paper", "minutes")
-
-
 def table(curve: Sequence[dict[str, float]]) -> str:
     """Returns the curve as a Markdown table."""
-    rows = [
-        [f"{point['step']:,}", f"{point['minutes']:.1f}"]
-        + [f"{point[name]:.2f}" for name in ("bleu", "chrf", "bleu_paper")]
-        for point in curve
-    ]
+    rows = []
+    for point in curve:
+        scores = [f"{point[name]:.2f}" for name in _SCORES]
+        rows.append([f"{point['step']:,}", f"{point['minutes']:.1f}", *scores])
     return markdown.table(("updates", "minutes", "BLEU", "chrF", "bleu_paper"), rows, text_columns=0)
 
 

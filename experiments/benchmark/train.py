@@ -14,12 +14,11 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
 from experiments.benchmark.libraries import GPU_ONLY, MATMUL_PEAK, TRAINING_PEERS
-from experiments.benchmark.turns import Peer, quartiles, select, speed_ratio, start_peers, take_turns
+from experiments.benchmark.turns import Measurement, Peer, quartiles, select, speed_ratio, start_peers, take_turns
 from experiments.benchmark.workloads import NUM_BATCHES, WORKLOADS, Workload, make_batches
 from experiments.runtime import cli
 from experiments.web import markdown
@@ -32,11 +31,8 @@ _MAX_LOSS_FALL_OFF = 0.2  # relative difference of how far the losses fall
 def define() -> None:
     """Defines the flags."""
     flags.DEFINE_list("works", ["TINY", "SMALL", "BASE"], f"workloads, of {', '.join(WORKLOADS)}")
-    flags.DEFINE_list(
-        "peers",
-        [name for name in TRAINING_PEERS if name not in GPU_ONLY],
-        f"peers to compare, ours first; on a GPU also {', '.join(GPU_ONLY)}",
-    )
+    peers = [name for name in TRAINING_PEERS if name not in GPU_ONLY]
+    flags.DEFINE_list("peers", peers, f"peers to compare, ours first; on a GPU also {', '.join(GPU_ONLY)}")
     flags.DEFINE_integer("rounds", 9, "turns of each peer; the first is not counted", lower_bound=2)
     flags.DEFINE_integer("updates", 3, "updates per turn", lower_bound=1)
     flags.DEFINE_enum("dtype", "float32", list(DTYPES), "dtype of the matmuls")
@@ -48,13 +44,10 @@ def main(args: cli.Args) -> None:
     """Measures and prints."""
     with cli.runtime_errors(), cli.user_errors():
         workloads = select(args.works, WORKLOADS, "--works")
-        overrides = tuple(args.ours)
-        ours = {
-            name: peer._replace(arguments=peer.arguments + overrides)
-            for name, peer in TRAINING_PEERS.items()
-            if "ours" in name
-        }
-        peers = select(args.peers, TRAINING_PEERS | ours, "--peers")
+        peers = select(args.peers, TRAINING_PEERS, "--peers")
+        for name in peers:
+            if "ours" in name:
+                peers[name] = peers[name]._replace(arguments=(*peers[name].arguments, *args.ours))
         if args.dtype == "bfloat16":
             peers.pop("ours-bfloat16", None)  # the same as ours
         faults = []
@@ -71,29 +64,27 @@ def main(args: cli.Args) -> None:
             sys.exit(1)
 
 
-def compare(
-    workload: Workload, peers: dict[str, Peer], rounds: int, updates: int, environments: str
-) -> list[dict[str, Any]]:
-    """Trains with each peer in alternating turns of a few updates.
+def compare(workload: Workload, peers: dict[str, Peer], rounds: int, updates: int, folder: str) -> list[Measurement]:
+    """Trains with each peer in alternating turns.
 
     Args:
       workload: the model and its batches.
       peers: peers by name.
       rounds: number of turns of each peer; the first is not counted.
       updates: updates per turn.
-      environments: folder of the libraries' virtual environments.
+      folder: folder of the libraries' virtual environments.
 
     Returns:
       One measurement for each peer that can run, in the order of `peers`.
     """
     tokens = statistics.mean(batch.tokens for batch in make_batches(workload, NUM_BATCHES))
     with tempfile.TemporaryDirectory() as logs:
-        text, folder = json.dumps(workload._asdict()), pathlib.Path(environments)
-        with start_peers({"peak": MATMUL_PEAK} | peers, text, folder, pathlib.Path(logs)) as running:
+        text, environments = json.dumps(workload._asdict()), pathlib.Path(folder)
+        with start_peers({"peak": MATMUL_PEAK} | peers, text, environments, pathlib.Path(logs)) as running:
             turns = take_turns(running, rounds, lambda _: str(updates))
     seconds = {name: [turn["seconds"] / updates for turn in results[1:]] for name, results in turns.items()}
     _, peak_description = running.pop("peak")
-    peak = max(peak_description["parameters"] / each for each in seconds["peak"])
+    peak = max(peak_description["parameters"] / duration for duration in seconds["peak"])
     measurements = []
     for name, (_, description) in running.items():
         low, median, high = quartiles(seconds[name])
@@ -108,21 +99,21 @@ def compare(
                 "versions": description["versions"],
                 "parameters": description["parameters"],
                 "tokens_per_second": round(tokens / median),
-                "milliseconds": [round(1000 * each, 1) for each in (low, median, high)],
+                "milliseconds": [round(1000 * quartile, 1) for quartile in (low, median, high)],
                 "matmul_flops": workload.matmul_flops,
                 "matmul_peak": round(peak),
                 "matmul_peak_dtype": peak_description["dtype"],
                 "percent_of_peak": round(100 * workload.matmul_flops / median / peak, 1) if comparable else None,
                 "peak_bytes": turns[name][-1]["peak_bytes"],
                 "seconds_to_first_update": round(description["seconds_to_first_update"], 1),
-                "loss": [round(each, 4) for each in (description["loss"], turns[name][-1]["loss"])],
+                "loss": [round(loss, 4) for loss in (description["loss"], turns[name][-1]["loss"])],
                 "ours_is_faster": speed_ratio(seconds[name], seconds.get("ours")),
             }
         )
     return measurements
 
 
-def differences(measurements: Sequence[dict[str, Any]]) -> list[str]:
+def differences(measurements: Sequence[Measurement]) -> list[str]:
     """Returns why the peers of one workload did not train the same model; empty if they did."""
     faults = []
     first = measurements[0]
@@ -135,27 +126,20 @@ def differences(measurements: Sequence[dict[str, Any]]) -> list[str]:
             faults.append(f"{other['peer']} runs on {other['device']}, {first['peer']} on {first['device']}")
         fall = other["loss"][0] - other["loss"][1]
         if not (first_fall > 0 and abs(fall / first_fall - 1) <= _MAX_LOSS_FALL_OFF):
-            faults.append(
-                f"the loss of {other['peer']} falls by {fall:.3f}, that of {first['peer']} by {first_fall:.3f}"
-            )
+            falls = f"{fall:.3f}, that of {first['peer']} by {first_fall:.3f}"
+            faults.append(f"the loss of {other['peer']} falls by {falls}")
     return faults
 
 
-def table(name: str, measurements: Sequence[dict[str, Any]]) -> str:
+def table(name: str, measurements: Sequence[Measurement]) -> str:
     """Returns the measurements as a Markdown table."""
     rows = []
-    for each in measurements:
-        low, median, high = each["milliseconds"]
-        rows.append(
-            (
-                each["peer"],
-                f"{each['tokens_per_second']:,}",
-                f"{median:,.0f} ({low:,.0f} to {high:,.0f})",
-                "-" if each["percent_of_peak"] is None else f"{each['percent_of_peak']:.0f}",
-                f"{each['peak_bytes'] / 1e9:.2f}",
-                str(each["ours_is_faster"] or "-"),
-            )
-        )
+    for result in measurements:
+        low, median, high = result["milliseconds"]
+        speed, time = f"{result['tokens_per_second']:,}", f"{median:,.0f} ({low:,.0f} to {high:,.0f})"
+        peak = "-" if result["percent_of_peak"] is None else f"{result['percent_of_peak']:.0f}"
+        memory = f"{result['peak_bytes'] / 1e9:.2f}"
+        rows.append((result["peer"], speed, time, peak, memory, str(result["ours_is_faster"] or "-")))
     columns = ("target tokens/s", "ms per update (quartiles)", "% of matmul peak", "memory, GB", "speed-up of ours")
     return markdown.table((name, *columns), rows)
 

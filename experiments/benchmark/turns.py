@@ -3,17 +3,18 @@
 import contextlib
 import json
 import os
-import pathlib
 import signal
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.runtime import xla_env
 
-ROOT = pathlib.Path(__file__).parents[2]
+Measurement = dict[str, Any]
+ROOT = Path(__file__).parents[2]
 
 
 class Peer(NamedTuple):
@@ -44,20 +45,15 @@ class PeerProcess:
       log: file for its stderr.
     """
 
-    def __init__(self, peer: Peer, workload: str, environments: pathlib.Path, log: pathlib.Path) -> None:
+    def __init__(self, peer: Peer, workload: str, environments: Path, log: Path) -> None:
         own_python = environments.resolve() / peer.environment / "bin" / "python"
         python = str(own_python) if peer.environment and own_python.exists() else sys.executable
         command = [python, "-m", peer.module, workload, *peer.arguments]
         self._log = log
+        env = os.environ | xla_env.MALLOC_ENVIRONMENT  # the allocator settings of our runs, for all peers
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=os.environ | xla_env.MALLOC_ENVIRONMENT,  # the allocator settings of our runs, for all peers
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+                command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
             )
 
     def receive(self) -> dict[str, Any]:
@@ -97,38 +93,24 @@ RunningPeers = dict[str, tuple[PeerProcess, dict[str, Any]]]
 
 
 @contextlib.contextmanager
-def start_peers(
-    peers: dict[str, Peer], workload: str, environments: pathlib.Path, logs: pathlib.Path
-) -> Iterator[RunningPeers]:
+def start_peers(peers: dict[str, Peer], workload: str, environments: Path, logs: Path) -> Iterator[RunningPeers]:
     """Starts peers one after the other; yields those that can run, by name, each with its description of itself."""
     running: RunningPeers = {}
-    try:
+    with contextlib.ExitStack() as stack:
         for name, peer in peers.items():
             process = PeerProcess(peer, workload, environments, logs / f"{name}.log")
+            stack.callback(process.kill)
             try:
                 running[name] = process, process.receive()
             except PeerError as error:
-                process.kill()
                 print(f"{name}: left out, {error}", file=sys.stderr, flush=True)
-            except BaseException:
-                process.kill()
-                raise
         yield running
-    finally:
-        for process, _ in running.values():
-            process.kill()
 
 
 def take_turns(running: RunningPeers, rounds: int, request: Callable[[str], str]) -> dict[str, list[dict[str, Any]]]:
     """Runs rounds in which each peer takes one turn; returns the results of each peer.
 
-    Args:
-      running: the peers.
-      rounds: number of rounds.
-      request: returns the line to send to the peer with a given name.
-
-    Raises:
-      PeerError: a process exited.
+    `request` returns the line to send to the peer with a given name. Raises PeerError if a process exited.
     """
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in running}
     for _ in range(rounds):

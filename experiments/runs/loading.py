@@ -48,7 +48,7 @@ def load(paths: Sequence[str], dtype: str | None = None) -> TrainedSystem:
     """
     workdirs = [Workdir(path) for path in paths]
     systems = [
-        System.make(_with_dtype(workdir.spec(), dtype), load_tokenizer(workdir.tokenizer)) for workdir in workdirs
+        System.make(with_dtype(workdir.spec(), dtype), load_tokenizer(workdir.tokenizer)) for workdir in workdirs
     ]
     first = systems[0]
     for path, system in zip(paths, systems, strict=True):
@@ -66,7 +66,8 @@ def load(paths: Sequence[str], dtype: str | None = None) -> TrainedSystem:
     return TrainedSystem(first.with_model(ensemble), params, steps)
 
 
-def _with_dtype(spec: Spec, dtype: str | None) -> Spec:
+def with_dtype(spec: Spec, dtype: str | None) -> Spec:
+    """Returns the spec with matmuls of another dtype; None changes nothing."""
     model = dataclasses.replace(spec.model, dtype=dtype or spec.model.dtype)
     if model.attention_kernel == "cudnn" and model.dtype != spec.model.dtype:  # cuDNN supports only 16-bit dtypes
         model = dataclasses.replace(model, attention_kernel="xla")

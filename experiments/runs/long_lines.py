@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from transformer.data.batches.evaluation import padded_width
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.decoding import sentence_split
 from transformer.decoding.translate import EMPTY, Translation, Translator
@@ -10,15 +9,8 @@ from transformer.spec import Spec
 
 
 def max_input_tokens(spec: Spec) -> int:
-    """Returns the largest number of tokens, without EOS, that a model translates at once: the longest of training.
-
-    With learned positions, the padded source and the longest output must also fit into `model.max_positions`.
-    """
-    limit = spec.data.max_length - 1
-    learned = "learned" in (spec.model.positions, spec.model.decoder_positions)
-    while learned and limit > 0 and padded_width(limit + 1) + spec.decode.max_extra_length > spec.model.max_positions:
-        limit = min(padded_width(limit + 1) // 2, limit) - 1
-    return max(limit, 1)
+    """Returns the largest number of tokens, without EOS, that a model translates at once: the longest of training."""
+    return max(spec.data.max_length - 1, 1)
 
 
 class LongLineTranslator:

@@ -7,11 +7,8 @@ from typing import Any
 import jax
 
 from experiments.runs.run import Run
-from experiments.runs.scoring import evaluate_split
 from experiments.runs.system import System
-from experiments.runs.workdir import Workdir
 from transformer.data.corpus import Pair, phenomena
-from transformer.data.sources.text_files import read_lines
 from transformer.evaluation import bleu, breakdown
 from transformer.ops.flops import matmul_flops
 from transformer.training import metrics
@@ -22,7 +19,7 @@ from transformer.training.state import Params, parameter_count
 def write_result(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
     """Scores a finished run, and writes result.json to its folder; returns its content.
 
-    Splits are translated, unless the folder has their translations by the final parameters.
+    Splits are translated in `SCORING_DTYPE`, by the final parameters; an evaluation's translations are not reused.
 
     Args:
       run: the run.
@@ -32,12 +29,12 @@ def write_result(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
       FileNotFoundError: the run has no checkpoint.
       ValueError: the corpus has no such split.
     """
-    workdir, system = run.workdir, run.system
+    workdir, system = run.workdir, run.scoring_system
     params, used = run.final_params()
     scores = {}
     for split in dict.fromkeys(splits or (run.spec.data.test_split,)):
         pairs = run.shared.corpus.split(split)
-        texts = _translations(workdir, system, params, split, used[-1], pairs)
+        _, texts = run.score_split(split)
         workdir.write_translations(split, "reference", [pair.target for pair in pairs])
         scores[split] = _scores(system, split, pairs, texts)
         scores[split]["perplexity"] = system.loss(params, system.eval_batches(pairs, run.plan))["perplexity"]
@@ -49,17 +46,6 @@ def write_result(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
     }
     workdir.write_result(result)
     return result
-
-
-def _translations(
-    workdir: Workdir, system: System, params: Params, split: str, step: int, pairs: Sequence[Pair]
-) -> list[str]:
-    path = workdir.translations(split, step)
-    if path.exists() and len(texts := read_lines(path)) == len(pairs):
-        return texts
-    _, texts = evaluate_split(system, params, pairs, system.spec.decode)
-    workdir.write_translations(split, step, texts)
-    return texts
 
 
 def _scores(system: System, split: str, pairs: Sequence[Pair], texts: Sequence[str]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """One training run in its folder, from the first batch to the scored test split."""
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
-from experiments.runs import pretrained, system
+from experiments.runs import description, loading, pretrained, system
 from experiments.runs.alignment_error import AlignmentMonitor
 from experiments.runs.scoring import draw_attention, evaluate_split
 from experiments.runs.training_data import TrainingData
@@ -20,13 +22,14 @@ from transformer.data.corpus import Corpus, Pair, open_corpus
 from transformer.data.token_dataset import Batch
 from transformer.data.tokenizers.marian import load_tokenizer
 from transformer.evaluation import bleu
-from transformer.spec import Spec
+from transformer.spec import SCORING_DTYPE, Spec
 from transformer.training import loop, metrics
-from transformer.training.checkpoint import Checkpoints, evaluated_params, quarantine_damaged
-from transformer.training.state import Params, TrainState, all_finite, parameter_count
+from transformer.training.checkpoint import Checkpoints, evaluated_params, is_scheduled, quarantine_damaged
+from transformer.training.state import Params, TrainState, all_finite
 
 _LOGGED = ("loss", "perplexity", "learning_rate", "tokens_per_second")  # metrics in the lines of training progress
 _ROLLBACK = "rollback"  # the "split" of rollback events in metrics.jsonl
+_NONFINITE = "nonfinite"  # the "split" of skipped updates in metrics.jsonl
 
 
 class SharedData(NamedTuple):
@@ -37,6 +40,7 @@ class SharedData(NamedTuple):
       validation: pairs of the validation split.
       findings: what the corpus doctor reports.
       validation_batches: batches of the validation split.
+      scoring: the system of one run, with the dtype of scores.
       alignment_monitor: computes alignment error rates of parameters.
       clock: seconds, from any origin.
       interrupts: reports the signals that stop training.
@@ -46,6 +50,7 @@ class SharedData(NamedTuple):
     validation: Sequence[Pair]
     findings: Sequence[doctor.Finding]
     validation_batches: Sequence[Batch]
+    scoring: system.System
     alignment_monitor: AlignmentMonitor
     clock: Callable[[], float]
     interrupts: Interrupts
@@ -60,7 +65,7 @@ class Run:
       system: the model on its devices.
       plan: the training batches.
       progress: the progress bar.
-      shared: what all runs of a population share.
+      shared: the state that all runs of a population share.
       checkpoints: the checkpoints.
       devices_before: number of devices that the run used before it was continued; 0 for a new run.
       on_evaluation: called with the update and the validation metrics after each evaluation.
@@ -78,9 +83,14 @@ class Run:
     ) -> None:
         self.spec, self.workdir, self.system, self.plan = spec, workdir, system, plan
         self.progress, self.shared, self.devices_before = progress, shared, devices_before
-        self.checkpoints = Checkpoints(workdir.checkpoints, spec.checkpoint.keep, progress.print)
+        self.checkpoints = Checkpoints(
+            workdir.checkpoints, spec.checkpoint.keep, progress.print, lambda step: is_scheduled(spec, step)
+        )
         self.on_evaluation: Callable[[int, dict[str, float]], None] = lambda step, values: None
         self._final_params: tuple[Params, list[int]] | None = None
+        self._scored: dict[str, tuple[dict[str, Any], list[str]]] = {}
+        # Updates that the run returned to. In memory, because other processes do not see the file change at once.
+        self._rollbacks = [event["step"] for event in metrics.read(workdir.path) if event["split"] == _ROLLBACK]
 
     @classmethod
     def open(
@@ -127,6 +137,7 @@ class Run:
             validation,
             findings,
             own_system.eval_batches(validation, plan),
+            _scoring_system(own_system),
             AlignmentMonitor(own_system, validation),
             clock,
             interrupts or Interrupts(),
@@ -154,23 +165,8 @@ class Run:
 
     def describe(self) -> None:
         """Prints the model, the corpus, the devices and the batches."""
-        report, data = self.plan.report(), self.spec.data
-        corpus = {"grammar": "the generated corpus", "files": data.path}.get(data.source, data.name)
-        facts = (
-            f"{self.spec.model.architecture}, {parameter_count(self.system.param_shapes):,} parameters",
-            f"{data.direction} of {corpus}",
-            f"vocabulary {self.system.tokenizer.vocab_size:,}",
-            _describe_devices(self.spec),
-        )
-        self.progress.print("; ".join(facts))
-        facts = (
-            f"{report['pairs']:,} training pairs ({report['dropped']:,} left out)",
-            f"{report['batches_per_epoch']:,} batches per epoch in {len(report['shapes'])} shapes",
-            *([f"{report['pairs_per_row']:.1f} pairs per row"] if report["pairs_per_row"] > 1 else []),
-            f"padding efficiency {report['padding_efficiency']:.3f}",
-            f"{report['tokens_per_batch']:,.0f} source and target tokens per batch",
-        )
-        self.progress.print("; ".join(facts))
+        for line in description.lines(self.spec, self.system, self.plan):
+            self.progress.print(line)
         for finding in self.shared.findings:
             self.progress.print(finding.headline())
 
@@ -189,13 +185,19 @@ class Run:
         return self.checkpoints.restore(step, self.system.state_shapes())
 
     def start(self, update: int) -> tuple[loop.Hooks, list[dict[str, Any]]]:
-        """Opens the metrics file, to train from `update` on.
+        """Opens the metrics file, to train from `update` on; deletes records of later updates.
 
         Returns:
           The hooks of the training loop, and the validation events up to `update`.
         """
         self.recorder = metrics.Recorder(self.workdir.path, update) if self.workdir.writes else metrics.NullRecorder()
-        past = [event for event in metrics.read(self.workdir.path) if event["split"] == self.spec.data.validation_split]
+        self._rollbacks = [step for step in self._rollbacks if step <= update]
+        self.checkpoints.discard_after(update)
+        if self.workdir.best.exists():
+            best = self._best_checkpoints()
+            best.discard_after(update)
+            best.close()
+        past = [event for event in self.workdir.evaluations(self.spec) if event["step"] <= update]
         hooks = loop.Hooks(
             log=self._log,
             evaluate=self._evaluate,
@@ -206,8 +208,14 @@ class Run:
             clock=self.shared.clock,
             check=self.shared.interrupts.check_after,
             single_process=not distributed.is_distributed(),
+            nonfinite_before=self._skipped_before(update),
         )
         return hooks, past
+
+    def _skipped_before(self, update: int) -> int:
+        """Returns the number of consecutive updates up to `update` that were skipped."""
+        skipped = {event["step"] for event in metrics.read(self.workdir.path) if event["split"] == _NONFINITE}
+        return next(count for count in itertools.count() if update - count not in skipped)
 
     def _log(self, step: int, values: dict[str, float]) -> None:
         self.recorder.write(step, "train", values)
@@ -237,31 +245,55 @@ class Run:
                 for number, batch in batches.items()
             },
         )
+        self.recorder.write(update, _NONFINITE, {})
         self.progress.print(f"update {update} is skipped: its gradient is not finite; its sentences are in {path}")
 
     def learning_rate_factor(self, update: int) -> float:
         """Returns the factor of the learning rate that results from the rollbacks up to `update`."""
-        events = metrics.read(self.workdir.path)
-        return 0.5 ** sum(event["split"] == _ROLLBACK and event["step"] <= update for event in events)
+        return 0.5 ** sum(step <= update for step in self._rollbacks)
 
-    def record_rollback(self, reason: object) -> None:
-        """Records that training restarts from the newest checkpoint with half the learning rate."""
-        update = self.latest_step() or 0
-        factor = 0.5 * self.learning_rate_factor(update)
+    def roll_back(self, reason: object) -> None:
+        """Makes training restart from the newest scheduled checkpoint, with half the learning rate.
+
+        Raises:
+          DivergenceError: the run has had `train.rollback_limit` rollbacks.
+        """
+        limit = self.spec.train.rollback_limit
+        if len(self._rollbacks) >= limit:
+            raise loop.DivergenceError(
+                f"{reason}, after {limit} rollbacks; lower train.learning_rate, or raise train.rollback_limit={limit}"
+            )
+        self.checkpoints.wait()
+        update = max(self.checkpoints.scheduled_steps(), default=0)
+        self.checkpoints.discard_after(update)  # an interruption's checkpoint must not change the result
+        self._rollbacks.append(update)
+        factor = self.learning_rate_factor(update)
         self.recorder.write(update, _ROLLBACK, {"learning_rate_factor": factor})
         self.recorder.close()
         self.progress.print(f"{reason}: back to update {update}, with {factor:g} times the learning rate")
 
     def _save_best(self, step: int, state: TrainState) -> None:
-        best = Checkpoints(self.workdir.best, keep=1)
+        best = self._best_checkpoints()
         best.save(step, state)
         best.close()
 
+    def _best_checkpoints(self) -> Checkpoints:
+        """Opens the best checkpoints: the newest, and the one that is the best if training restarts."""
+        restart = self.latest_step() or 0
+        return Checkpoints(self.workdir.best, keep=1, scheduled=lambda step: step <= restart)
+
     def _evaluate(self, step: int, state: TrainState) -> dict[str, float]:
         with self.shared.interrupts.undeferred():
-            return self._validate(step, state)
+            values, attention_stats = self._validate(step, state)
+        # Without signals, so that each recorded evaluation also has its best checkpoint.
+        split = self.spec.data.validation_split
+        self.recorder.write(step, split, values | attention_stats)
+        self.progress.print(f"step {step} {split}: " + ", ".join(format_metric(*item) for item in values.items()))
+        self.on_evaluation(step, values)
+        return values
 
-    def _validate(self, step: int, state: TrainState) -> dict[str, float]:
+    def _validate(self, step: int, state: TrainState) -> tuple[dict[str, float], dict[str, float]]:
+        """Returns the scores and the attention statistics of a state on the validation split."""
         spec, split = self.spec, self.spec.data.validation_split
         params = self.system.put_params(evaluated_params(state))
         values, attention_stats = self.system.loss_and_attention_stats(params, self.shared.validation_batches)
@@ -277,23 +309,11 @@ class Run:
                 values["bleu_paper"] = bleu.paper_bleu(texts, references, spec.data.target_language)
             self.workdir.write_translations(split, step, texts)
             self._print_samples(step, split, pairs, texts)
-        self.recorder.write(step, split, values | attention_stats)
-        self.progress.print(f"step {step} {split}: " + ", ".join(format_metric(*item) for item in values.items()))
-        self.on_evaluation(step, values)
-        return values
+        return values, attention_stats
 
     def _print_samples(self, step: int, split: str, pairs: Sequence[Pair], texts: Sequence[str]) -> None:
-        """Prints some translations: the same sentences each time, evenly spaced over the split."""
-        samples = self.spec.evaluate.samples
-        lines = []
-        for index in (len(texts) * number // samples for number in range(samples)):
-            pair = pairs[index]
-            lines += [
-                f"  source      {pair.source}",
-                f"  reference   {pair.target}",
-                f"  translation {texts[index]}",
-                "",
-            ]
+        """Prints some translations."""
+        lines = description.samples(pairs, texts, self.spec.evaluate.samples)
         for line in lines:
             self.progress.print(line)
         if lines:
@@ -304,6 +324,25 @@ class Run:
         self._final_params = self._final_params or self.system.final_params(self.workdir)
         return self._final_params
 
+    @functools.cached_property
+    def scoring_system(self) -> system.System:
+        """The system that computes test scores: `system`, with matmuls in `SCORING_DTYPE`."""
+        return self.shared.scoring.with_spec(loading.with_dtype(self.spec, SCORING_DTYPE))
+
+    def score_split(self, split: str) -> tuple[dict[str, Any], list[str]]:
+        """Translates a split with the final parameters and `decode`, once; returns scores and translations.
+
+        Raises:
+          FileNotFoundError: the run has no checkpoint.
+          ValueError: the corpus has no such split.
+        """
+        if split not in self._scored:
+            params, steps = self.final_params()
+            pairs = self.shared.corpus.split(split)
+            self._scored[split] = evaluate_split(self.scoring_system, params, pairs, self.spec.decode)
+            self.workdir.write_translations(split, steps[-1], self._scored[split][1])
+        return self._scored[split]
+
     def finish(self, start: float) -> dict[str, float]:
         """Opens the test split: translates and scores it, and draws the attention of one sentence.
 
@@ -312,14 +351,10 @@ class Run:
         """
         params, steps = self.final_params()
         split = self.spec.data.test_split
-        self.progress.print(
-            f"testing the mean of checkpoints {', '.join(map(str, steps))}"
-            if len(steps) > 1
-            else f"testing checkpoint {steps[0]}"
-        )
+        label = "the mean of checkpoints" if len(steps) > 1 else "checkpoint"
+        self.progress.print(f"testing {label} {', '.join(map(str, steps))}")
         pairs = self.shared.corpus.split(split)
-        scores, texts = evaluate_split(self.system, params, pairs, self.spec.decode)
-        self.workdir.write_translations(split, steps[-1], texts)
+        scores, texts = self.score_split(split)
         self._print_samples(steps[-1], split, pairs, texts)
         values = {name: scores[name] for name in ("bleu", "chrf", "bleu_paper")}
         self.recorder.write(steps[-1], split, values)
@@ -328,12 +363,20 @@ class Run:
         figure = self.workdir.figures / "cross_attention.png"
         if distributed.is_distributed():
             self.progress.print("no attention figure: runs of several processes do not draw one")
-        elif draw_attention(self.system, params, pairs, figure):
+        elif draw_attention(self.scoring_system, params, pairs, figure):
             self.progress.print(f"attention figure: {figure}")
         metrics_text = ", ".join(format_metric(*item) for item in values.items())
         self.progress.print(f"{split}: {metrics_text} ({scores['signature']})")
         self.progress.print(f"{(self.shared.clock() - start) / 60:.1f} minutes")
         return values
+
+
+def _scoring_system(own_system: system.System) -> system.System:
+    spec = own_system.spec
+    if spec.model.dtype == SCORING_DTYPE:
+        return own_system
+    spec = loading.with_dtype(spec, SCORING_DTYPE)
+    return system.System.make(spec, own_system.tokenizer, partitioner=own_system.partitioner)
 
 
 def _load_pretrained(spec: Spec, workdir: Workdir, allowed: Sequence[str]) -> pretrained.PretrainedModel | None:
@@ -354,12 +397,3 @@ def _write_versions(workdir: Workdir) -> int:
     devices_before = len(workdir.devices())
     workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
     return devices_before
-
-
-def _describe_devices(spec: Spec) -> str:
-    """Returns the devices, and how they share the work, as text."""
-    parallel, devices = spec.parallel, jax.devices()
-    fsdp, tensor = f"fsdp {parallel.fsdp}" * (parallel.fsdp > 1), f"tensor {parallel.tensor}" * (parallel.tensor > 1)
-    processes = f" in {jax.process_count()} processes" if distributed.is_distributed() else ""
-    axes = ", ".join(filter(None, (parallel.mode, fsdp, tensor)))
-    return f"{len(devices)} × {devices[0].device_kind}{processes} ({axes})"

@@ -34,7 +34,8 @@ def draw_attention(system: System, params: Params, pairs: Sequence[Pair], path: 
     greedy = dataclasses.replace(system.spec.decode, method="greedy")
     target = system.translator(params, greedy).translate([pair.source])[0][0].tokens
     source = system.tokenizer.encode(pair.source)
-    weights = attention_plots.cross_attention(system.model(params), source, target)
+    cross_attention = system.partitioner.at_precision(attention_plots.cross_attention)
+    weights = cross_attention(system.model(params), source, target)
     attention_plots.draw_cross_attention(
         weights, system.tokenizer.pieces([*source, EOS]), system.tokenizer.pieces(target), path
     )

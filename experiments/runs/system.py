@@ -1,4 +1,4 @@
-"""The composition root: builds a model, its batches, and what runs it on devices, from a spec and a tokenizer.
+"""The composition root: builds a model, its batches and its partitioner from a spec and a tokenizer.
 
 Everything imported in this module may import JAX; `experiments.runtime.xla_env.prepare` must have run before.
 """
@@ -33,7 +33,8 @@ from transformer.models.build import abstract_model
 from transformer.spec import DecodeSpec, Spec
 from transformer.training import state as states
 from transformer.training import step as steps
-from transformer.training.checkpoint import Checkpoints, average_last
+from transformer.training.checkpoint import Checkpoints, average_last, is_scheduled
+from transformer.training.loop import stopping_step
 from transformer.training.parallel import PARTITIONERS, MeshPartitioner
 from transformer.training.state import ModelDef, Params, TrainState
 
@@ -87,7 +88,10 @@ class System:
           ValueError: no model has these settings, or the parameters have other names or shapes than the model's.
         """
         partitioner = partitioner or PARTITIONERS[spec.parallel.mode](
-            options=xla_env.compiler_options(), fsdp=spec.parallel.fsdp, tensor=spec.parallel.tensor
+            options=xla_env.compiler_options(),
+            fsdp=spec.parallel.fsdp,
+            tensor=spec.parallel.tensor,
+            matmul_precision=spec.model.float32_precision,
         )
         model, shapes = _split(spec, tokenizer, partitioner)
         if pretrained_params is not None:
@@ -165,13 +169,19 @@ class System:
     def final_params(self, workdir: Workdir) -> tuple[Params, list[int]]:
         """Returns the parameters of a finished run, and the steps of the checkpoints that they come from.
 
-        With early stopping: those of the best evaluation; otherwise the mean of the last `train.average_checkpoints`.
+        With early stopping: those of the best evaluation; otherwise the mean of the last `train.average_checkpoints`,
+        without those that an interruption added.
         """
-        use_best = self.spec.train.early_stopping != "none" and workdir.best.exists()
-        folder = workdir.best if use_best else workdir.checkpoints
-        checkpoints = Checkpoints(folder, log=lambda text: print(text, file=sys.stderr))
+        spec = self.spec
+        use_best = spec.train.early_stopping != "none" and workdir.best.exists()
+        stopped_at = None if use_best else stopping_step(spec, workdir.evaluations(spec))
+        checkpoints = Checkpoints(
+            workdir.best if use_best else workdir.checkpoints,
+            log=lambda text: print(text, file=sys.stderr),
+            scheduled=lambda step: use_best or is_scheduled(spec, step) or step == stopped_at,
+        )
         try:
-            count = 1 if use_best else self.spec.train.average_checkpoints
+            count = 1 if use_best else spec.train.average_checkpoints
             params, used = average_last(checkpoints, count, self.param_shapes)
         finally:
             checkpoints.close()

@@ -50,7 +50,7 @@ def _setup(runs: Sequence[Run]) -> _Setup:
             member=lambda state, _: partitioner.unreplicate(state),
         )
     return _Setup(
-        PopulationPartitioner(len(runs), options=partitioner.options),
+        PopulationPartitioner(len(runs), options=partitioner.options, matmul_precision=partitioner.matmul_precision),
         population.hyperparams([run.spec for run in runs]),
         StackedBatches(tuple(run.plan for run in runs)),
         stack_shapes=lambda shapes: population.stacked_shapes(shapes, len(runs)),
@@ -66,14 +66,15 @@ def train(runs: Sequence[Run]) -> None:
 
     Raises:
       ValueError: the runs differ in more than hyperparameters, or have no checkpoint of a common step.
-      DivergenceError: gradients are not finite, and `train.on_nonfinite` is not "rollback".
+      DivergenceError: gradients are not finite, and `train.on_nonfinite` is not "rollback", or there were
+        `train.rollback_limit` rollbacks.
     """
     for run in runs:
         run.save_pretrained()
     if not runs[0].spec.train.steps:  # no updates: only evaluates a pretrained model
         for run in runs:
             run.describe()
-            run.start(0)
+            run.start(run.latest_step() or 0)
         return
     with runs[0].shared.interrupts.deferred():
         while True:
@@ -83,7 +84,7 @@ def train(runs: Sequence[Run]) -> None:
             except loop.DivergenceError as error:
                 if runs[0].spec.train.on_nonfinite != "rollback":
                     raise
-                runs[0].record_rollback(error)
+                runs[0].roll_back(error)
             finally:
                 for run in runs:
                     run.checkpoints.wait()
@@ -129,7 +130,7 @@ def _train(runs: Sequence[Run]) -> None:
 
 
 def _describe(runs: Sequence[Run], start: int) -> None:
-    """Prints what is trained, and from which update on."""
+    """Prints the runs that train, and the update from which they continue."""
     first = runs[0]
     first.describe()
     if len(runs) > 1:

@@ -13,7 +13,7 @@ from configs import base
 from experiments.runtime import leases
 from transformer import atomic_file
 from transformer.spec import Spec
-from transformer.training import manifest
+from transformer.training import manifest, metrics
 
 # Settings that may differ when a run is continued: they affect speed and frequency, not what is learned.
 MUTABLE_SETTINGS = (
@@ -157,6 +157,11 @@ class Workdir:
         """Returns the steps of the checkpoints."""
         return set(manifest.checkpoint_steps(self.checkpoints))
 
+    def evaluations(self, spec: Spec) -> list[dict[str, Any]]:
+        """Returns the validation events of metrics.jsonl, without test scores on the same split, which have no loss."""
+        split = spec.data.validation_split
+        return [event for event in metrics.read(self.path) if event["split"] == split and "loss" in event]
+
     def devices(self) -> list[str]:
         """Returns the devices that the run used last; empty for a new run."""
         path = self.path / "versions.json"
@@ -191,7 +196,7 @@ class Workdir:
 
 
 def fill_defaults(config: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Adds missing settings to a recorded config: their base values, which is what older versions did."""
+    """Adds missing settings to a recorded config: their base values, which older versions used implicitly."""
     defaults = base.get_config().to_dict()
     filled = {section: {**defaults.get(section, {}), **config.get(section, {})} for section in defaults | dict(config)}
     # Configs without model.score have the old default of model.cross_score, "dot", which None now stands for.

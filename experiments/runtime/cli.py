@@ -131,14 +131,15 @@ def load_module(flag: str, path: str, name: str) -> ModuleType:
     return module
 
 
-def define_dtype_flag() -> flags.FlagHolder:
-    """Defines --dtype, for commands that translate with a trained model."""
+def define_dtype_flag(default: str | None = None) -> flags.FlagHolder:
+    """Defines --dtype, for commands that translate with a trained model; the default None is the dtype of training."""
     return flags.DEFINE_enum(
         "dtype",
-        None,
+        default,
         list(DTYPES),
-        "dtype of the matmuls; default: that of training. bfloat16 takes about half the time on hardware with 16-bit "
-        "matmuls (GPUs, CPUs with AMX), and changes a few translations",
+        f"dtype of the matmuls{'' if default else '; default: that of training'}. bfloat16 takes about half the time "
+        "on hardware with 16-bit matmuls (GPUs, CPUs with AMX), and changes a few translations, also with the batch "
+        "size and the number of devices: 7 to 23 of 1,000 on a CPU, where float32 changes none",
     )
 
 

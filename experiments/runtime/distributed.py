@@ -74,7 +74,7 @@ def primary_first() -> Iterator[None]:
     if is_primary():
         try:
             yield
-        finally:  # also after an error: the other processes shall find the same error themselves
+        finally:  # also after an error, so that the other processes run into the same error
             wait(key=name, timeout_ms=_TIMEOUT * 1000)
     else:
         wait(key=name, timeout_ms=_TIMEOUT * 1000)

@@ -82,8 +82,8 @@ def check_memory(
         report(f"memory: {format_bytes(fixed + working)} per device for {batch}")
         return
     # The memory of a batch grows with its tokens; that of the state does not.
-    room = total * _USABLE - fixed
-    fitting = int(tokens_per_batch * room / max(working, 1)) // 256 * 256
+    available = total * _USABLE - fixed
+    fitting = int(tokens_per_batch * available / max(working, 1)) // 256 * 256
     if fixed + working > total * _USABLE:
         remedy = f"data.tokens_per_batch={fitting} would fit" if fitting > 0 else "the model itself is too large"
         raise MemoryError(

@@ -16,7 +16,7 @@ def format_metric(name: str, value: float) -> str:
         return f"{value:,.0f} tokens/s"
     if name == "learning_rate":
         return f"learning rate {value:.2e}"
-    return f"{name.replace('_', ' ')} {value:.2f}" if abs(value) >= 10 else f"{name.replace('_', ' ')} {value:.3f}"
+    return f"{name} {value:.2f}" if abs(value) >= 10 else f"{name} {value:.3f}"
 
 
 def console(quiet: bool = False) -> Console:

@@ -14,7 +14,7 @@ MALLOC_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-# By mallopt(3)'s numbers, in the order above; -1 turns the threshold off.
+# mallopt(3)'s numbers of the first four settings above, in their order; -1 turns the threshold off.
 _MALLOPT = {-4: 0, -1: -1, -2: 256 << 20, -8: 1}
 _HUGE_PAGE = 2 << 20  # bytes; of x86-64 and, with pages of 4 kB, of ARM
 _MADV_HUGEPAGE = 14  # madvise(2)
@@ -46,12 +46,12 @@ def prepare(cpu_devices: int) -> None:
         os.environ["XLA_FLAGS"] = flags.strip()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "xla"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides XLA's messages on its compile time
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides XLA's messages about its compile time
     _keep_freed_memory()
 
 
 def cache_dir() -> pathlib.Path:
-    """Returns the folder of what all runs share: compiled programs and generated corpora."""
+    """Returns the cache folder that all runs share, for compiled programs and generated corpora."""
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "transformer-research"
 
 
@@ -70,8 +70,8 @@ def compiler_options() -> dict[str, bool | int | str]:
 def _keep_freed_memory() -> None:
     """Makes glibc keep freed blocks. Otherwise every training step returns its arrays and page-faults them in again.
 
-    One heap serves all threads: with a heap per thread, one thread could not reuse what another has freed. Huge pages
-    reduce TLB misses, which otherwise take longer than the memory accesses.
+    One heap serves all threads: with a heap per thread, one thread could not reuse memory that another has freed. Huge
+    pages reduce TLB misses, which otherwise take longer than the memory accesses.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return

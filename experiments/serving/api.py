@@ -77,12 +77,9 @@ def create_app(service: Service) -> "RequestGuard":
         return await _unless_disconnected(request, service.attention(body))
 
     _add_error_handlers(app)
-    pages = {
-        "/": translator(service.direction, service.name, service.decode, service.examples),
-        "/docs": documentation(app.openapi()),
-    }
-    for path, page in pages.items():
-        app.add_api_route(path, _page(page), include_in_schema=False)
+    page = translator(service.direction, service.name, service.decode, service.examples)
+    for path, text in (("/", page), ("/docs", documentation(app.openapi()))):
+        app.add_api_route(path, _page(text), include_in_schema=False)
     return RequestGuard(app)
 
 
@@ -128,9 +125,8 @@ def _line(event: Any) -> bytes:
         content: dict[str, Any] = {"end": event.model_dump()}
     else:
         part, progress = event
-        content = {"part": part} | (
-            {"text": progress} if isinstance(progress, str) else {"done": progress.model_dump()}
-        )
+        state = {"text": progress} if isinstance(progress, str) else {"done": progress.model_dump()}
+        content = {"part": part} | state
     return json.dumps(content, ensure_ascii=False).encode() + b"\n"
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from experiments.serving.programs import Programs, SearchRow
+from experiments.serving.programs import SearchRow
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.decoding.translate import NOT_FINITE, decode_hypotheses
 
@@ -64,7 +64,7 @@ class FunctionJob:
 
 
 class _Programs(Protocol):
-    """The part of `Programs` that the engine uses."""
+    """The part of `programs.Programs` that the engine uses."""
 
     batch_sizes: tuple[int, ...]
     tokenizer: Tokenizer
@@ -78,14 +78,11 @@ class Engine:
     """Runs jobs in a separate thread, which starts at construction.
 
     Args:
-      programs: The programs that jobs run.
       capacity: Maximum number of waiting jobs.
       background_tasks: Functions to call in order while no job waits, for example to compile programs.
     """
 
-    def __init__(
-        self, programs: Programs | _Programs, capacity: int, background_tasks: Sequence[Callable[[], None]] = ()
-    ) -> None:
+    def __init__(self, programs: _Programs, capacity: int, background_tasks: Sequence[Callable[[], Any]] = ()) -> None:
         self._programs, self._capacity, self._background_tasks = programs, capacity, deque(background_tasks)
         self._queue: deque[SearchJob | FunctionJob] = deque()
         self._changed = threading.Condition()

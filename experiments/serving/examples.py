@@ -22,8 +22,8 @@ class Examples(NamedTuple):
 def choose_examples(spec: DataSpec) -> Examples:
     """Returns the first short sentences of the run's test split.
 
-    A reader wants sentences that the model has not seen; nothing is scored. A corpus that is missing or faulty yields no
-    examples: a run's folder also works on a machine without its corpus.
+    The model has not seen these sentences; nothing is scored. A missing or faulty corpus yields no examples, so a run's
+    folder also works on a machine without its corpus.
     """
     try:
         pairs = open_corpus(spec).lazy_split(spec.test_split)[:_SCANNED]

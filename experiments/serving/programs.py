@@ -12,9 +12,9 @@ from experiments.runs.loading import TrainedSystem
 from experiments.runs.long_lines import max_input_tokens
 from transformer.analysis import forced_decoding
 from transformer.analysis.forced_decoding import PairOutputs
-from transformer.data.batches.evaluation import padded_width
 from transformer.decoding import search, search_loop
 from transformer.decoding.search_loop import SearchLoop, SearchProgress
+from transformer.padding import padded_width
 from transformer.spec import BOS, EOS, PAD
 
 _TOP = 5  # most probable tokens reported at each position
@@ -62,14 +62,9 @@ class Programs:
 
     def batch_key(self, row: SearchRow) -> tuple[Any, ...]:
         """Returns what rows must have in common to share a batch: program, padded width and length penalty."""
-        settings = row.settings
-        penalty = settings.length_penalty if settings.method == "beam" else None
-        return self._program_key(settings), padded_width(len(row.ids) + 1), penalty
-
-    @staticmethod
-    def _program_key(settings: SearchSettings) -> _ProgramKey:
-        beam = settings.method == "beam"
-        return _ProgramKey(settings.method, settings.beam_size if beam else 1, not beam and settings.top_p < 1)
+        settings, is_beam = row.settings, row.settings.method == "beam"
+        key = _ProgramKey(settings.method, settings.beam_size if is_beam else 1, not is_beam and settings.top_p < 1)
+        return key, padded_width(len(row.ids) + 1), settings.length_penalty if is_beam else None
 
     def search(self, rows: Sequence[SearchRow], steps: int) -> Iterator[SearchProgress]:
         """Decodes rows of one batch key; yields the progress after every `steps` decoding steps, until all are done."""
@@ -96,18 +91,16 @@ class Programs:
     @functools.cache  # noqa: B019  # one instance for each server, and few keys
     def _searches(self, key: _ProgramKey) -> tuple[Callable[..., SearchProgress], Callable[..., SearchProgress]]:
         def start(params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any) -> SearchProgress:
-            return search_loop.start(self._search_loop(key, params, source_BS, floats_B3, integers_B2))
+            return search_loop.start(self._loop(key, params, source_BS, floats_B3, integers_B2))
 
         def resume(params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any, state: Any) -> SearchProgress:
-            loop = self._search_loop(key, params, source_BS, floats_B3, integers_B2)
+            loop = self._loop(key, params, source_BS, floats_B3, integers_B2)
             return search_loop.resume(loop, state, integers_B2[:, 1])
 
         compiled = self._system.partitioner.compile_eval
         return compiled(start), compiled(resume)
 
-    def _search_loop(
-        self, key: _ProgramKey, params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any
-    ) -> SearchLoop:
+    def _loop(self, key: _ProgramKey, params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any) -> SearchLoop:
         """Returns the search of a key. Its other settings are traced, so that one program serves all values."""
         settings = dataclasses.asdict(self.spec.decode) | {"method": key.method, "beam_size": key.beam_size}
         traced = {"length_penalty": floats_B3[0, 0], "temperature": floats_B3[:, 1:2]}
@@ -116,7 +109,7 @@ class Programs:
         system, decode = self._system, search.TracedDecodeSpec(**(settings | traced))
         return search.build_loop(system.model(params), source_BS, decode, keys_B)
 
-    def warmup_tasks(self) -> list[Callable[[], None]]:
+    def warmup_tasks(self) -> list[Callable[[], Any]]:
         """Returns functions that compile the programs for the run's own settings, the shortest texts first."""
         decode = self.spec.decode
         settings = SearchSettings("beam", decode.beam_size, decode.length_penalty, 1.0, 1.0)
@@ -128,13 +121,10 @@ class Programs:
             progress = next(self.search([SearchRow([EOS + 1] * length, settings)] * count, 1))
             progress.done_B.block_until_ready()
 
-        def compile_forced_decoding(length: int) -> None:
-            self.forced_decode([EOS + 1] * length, [EOS])
-
         tasks = []
         for length in lengths:
             tasks += [functools.partial(compile_search, length, count) for count in self.batch_sizes]
-            tasks.append(functools.partial(compile_forced_decoding, length))
+            tasks.append(functools.partial(self.forced_decode, [EOS + 1] * length, [EOS]))
         return tasks
 
     def forced_decode(self, source: Sequence[int], target: Sequence[int]) -> PairOutputs:
@@ -148,9 +138,7 @@ class Programs:
 
     @functools.cached_property
     def _forced_outputs(self) -> Callable[..., forced_decoding.ForcedOutputs]:
-        def forced_outputs(
-            params: Any, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array
-        ) -> forced_decoding.ForcedOutputs:
-            return forced_decoding.forced_outputs(self._system.model(params), source_BS, input_BT, target_BT, _TOP)
+        def forced_outputs(params: Any, *arrays: jax.Array) -> forced_decoding.ForcedOutputs:
+            return forced_decoding.forced_outputs(self._system.model(params), *arrays, top=_TOP)
 
         return self._system.partitioner.compile_eval(forced_outputs)

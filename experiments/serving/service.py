@@ -54,14 +54,12 @@ class Service:
       examples: Sentences that the translator page offers.
     """
 
-    def __init__(
-        self, name: str, programs: Programs, engine: Engine, capacity: int, examples: Examples | None = None
-    ) -> None:
+    def __init__(self, name: str, programs: Programs, engine: Engine, capacity: int, examples: Examples) -> None:
         self.name, self._programs, self._engine, self._capacity = name, programs, engine, capacity
         self._spec, self._tokenizer = programs.spec, programs.tokenizer
         self._limit = max_input_tokens(self._spec)
         self.beam_size = min(self._spec.decode.beam_size, schema.MAX_BEAM_SIZE)
-        self.examples = examples or Examples()
+        self.examples = examples
 
     @property
     def direction(self) -> str:
@@ -97,15 +95,14 @@ class Service:
     async def stream(self, request: schema.TranslationRequest, live: bool = True) -> AsyncGenerator[Any]:
         """Yields (part, best text so far) on each change, (part, `TranslatedPart`) when done, then the response."""
         text, row = self._divide(request.text), self._row_factory(request)
-        translations: dict[int, list[Translation]] = {
-            index: [EMPTY] for index, part in enumerate(text.parts) if not part.ids
-        }
+        translations: dict[int, list[Translation]] = {}
         events: _Events = asyncio.Queue()
-        jobs = [
-            SearchJob(row(part.ids), request.n_best, live, _notifier(events, index))
-            for index, part in enumerate(text.parts)
-            if part.ids
-        ]
+        jobs = []
+        for index, part in enumerate(text.parts):
+            if part.ids:
+                jobs.append(SearchJob(row(part.ids), request.n_best, live, _notifier(events, index)))
+            else:
+                translations[index] = [EMPTY]
         self._engine.submit(jobs)
         try:
             while len(translations) < len(text.parts):
@@ -174,9 +171,8 @@ class Service:
                 )
             parts += [_TextPart(number, part, self._tokenizer.encode(part) if part.strip() else []) for part in texts]
         if len(parts) > schema.MAX_PARTS:
-            raise InvalidRequestError(
-                f"text: {len(parts)} lines, or parts of long lines, are more than {schema.MAX_PARTS}"
-            )
+            lines = f"{len(parts)} lines, or parts of long lines,"
+            raise InvalidRequestError(f"text: {lines} are more than {schema.MAX_PARTS}")
         return _DividedText(parts, warnings)
 
 
@@ -185,7 +181,7 @@ def _notifier(events: _Events, index: int) -> Callable[[Any], None]:
     loop = asyncio.get_running_loop()
 
     def notify(event: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the event
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits for the event
             loop.call_soon_threadsafe(events.put_nowait, (index, event))
 
     return notify
@@ -198,10 +194,7 @@ def _result(event: Partial | Done | Failed) -> Any:
 
 
 def _translated_part(part: _TextPart, translations: Sequence[Translation]) -> schema.TranslatedPart:
-    hypotheses = [
-        schema.Hypothesis(text=translation.text, score=translation.score, tokens=list(translation.tokens))
-        for translation in translations
-    ]
+    hypotheses = [schema.Hypothesis(text=t.text, score=t.score, tokens=list(t.tokens)) for t in translations]
     return schema.TranslatedPart(line=part.line, source=part.text, translations=hypotheses)
 
 
@@ -223,28 +216,20 @@ def _translation_response(text: _DividedText, translations: dict[int, list[Trans
 def _attention_response(
     outputs: PairOutputs, source: Sequence[int], target: Sequence[int], tokenizer: Tokenizer
 ) -> schema.AttentionResponse:
-    def plain(pieces: Sequence[str]) -> list[str]:
-        return [subwords.word_text([piece]) for piece in pieces]
-
     def tokenized(ids: Sequence[int]) -> schema.TokenizedText:
         pieces = tokenizer.pieces(ids)
-        spans = [(first, end, subwords.word_text(pieces[first:end])) for first, end in subwords.word_spans(pieces)]
-        return schema.TokenizedText(pieces=plain(pieces), words=spans)
+        return schema.TokenizedText(pieces=subwords.piece_texts(pieces), words=subwords.word_texts(pieces))
 
-    alternatives = [
-        [
-            schema.TokenAlternative(piece=piece, probability=round(float(probability), 4))
-            for piece, probability in zip(plain(tokenizer.pieces(row)), np.exp(log_probability), strict=True)
-        ]
-        for row, log_probability in zip(outputs.top_tokens, outputs.top_log_probability, strict=True)
-    ]
+    def alternatives(ids: np.ndarray, log_probabilities: np.ndarray) -> list[schema.TokenAlternative]:
+        probabilities, pieces = np.exp(log_probabilities).tolist(), subwords.piece_texts(tokenizer.pieces(ids))
+        rows = zip(pieces, probabilities, strict=True)
+        return [schema.TokenAlternative(piece=piece, probability=round(p, 4)) for piece, p in rows]
+
+    weights = {name: np.round(array.astype(np.float64), 4).tolist() for name, array in outputs.attention.items()}
     return schema.AttentionResponse(
         source=tokenized(source),
         target=tokenized(target),
         probability=[round(float(p), 4) for p in np.exp(outputs.log_probability_T)],
-        alternatives=alternatives,
-        attention=[
-            schema.LayerAttention(name=name, weights=np.round(weights.astype(np.float64), 4).tolist())
-            for name, weights in outputs.attention.items()
-        ],
+        alternatives=list(map(alternatives, outputs.top_tokens, outputs.top_log_probability)),
+        attention=[schema.LayerAttention(name=name, weights=heads) for name, heads in weights.items()],
     )

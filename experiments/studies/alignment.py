@@ -19,11 +19,7 @@ def measure_alignment(run: InspectedRun, split: str, pairs: Sequence[Pair], fold
     Raises:
       ValueError: the run was not trained on the generated corpus, or its model has no cross-attention.
     """
-    if run.spec.data.source != "grammar":
-        raise ValueError(
-            f"--study=alignment needs a run on the generated corpus, which has gold alignments, not "
-            f"data.source={run.spec.data.source}"
-        )
+    run.require_generated("alignment")
     names = [name for name in run.head_counts if name.startswith("cross/")]
     if not names:
         raise ValueError(f"--study=alignment: a {run.spec.model.architecture} model has no cross-attention")
@@ -51,7 +47,6 @@ def _text(split: str, sentences: int, skipped: int, by_head: dict[str, dict[str,
     rows = [[name, *(f"{100 * rate:.1f}" for rate in rates.values())] for name, rates in by_head.items()]
     about = (
         f"AER in % on {sentences} sentences{f' ({skipped} skipped)' if skipped else ''}. Each target word is linked to "
-        "the source word of largest weight, either when it is predicted or after it has been read. "
-        f"Lowest: {best}."
+        f"the source word of largest weight, either when it is predicted or after it has been read. Lowest: {best}."
     )
     return f"### Alignment error rate on {split}\n\n{about}\n\n{table(['head', *READOUTS], rows)}"

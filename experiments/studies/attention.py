@@ -50,8 +50,6 @@ def write_attention(
 
     Args:
       runs: the page shows all of them; the figures are of the first.
-      sentences: sentences to translate.
-      folder: folder of the files.
       beam_size: hypotheses per sentence; default: `decode.beam_size` of each run.
     """
     analyzed, files = [], []
@@ -70,14 +68,10 @@ def _draw(pair: AnalyzedPair, folder: pathlib.Path) -> list[pathlib.Path]:
     attention = pair.forced_decoding.attention
     if not attention:
         return []
-    source, target = _labels(pair.source), _labels(pair.target)
+    source, target = subwords.piece_texts(pair.source), subwords.piece_texts(pair.target)
     rows = {"encoder": source, "decoder": target, "cross": target}
     columns = {"encoder": source, "decoder": ["<s>", *target[:-1]], "cross": source}
     return attention_plots.draw_attention(attention, rows, columns, folder)
-
-
-def _labels(pieces: Sequence[str]) -> list[str]:
-    return [subwords.word_text([piece]) for piece in pieces]
 
 
 def _analyze(run: InspectedRun, sentence: SentenceChoice, beam_size: int | None, prefix: bool) -> list[AnalyzedPair]:
@@ -86,22 +80,15 @@ def _analyze(run: InspectedRun, sentence: SentenceChoice, beam_size: int | None,
     targets = {"translation": list(hypotheses[0][0].tokens)}
     if sentence.reference is not None:
         targets["reference"] = [*run.tokenizer.encode(sentence.reference), EOS]
-    pieces, pairs = run.tokenizer.pieces, []
-    for title, target in targets.items():
+    ranked = [
+        {"text": hypothesis.text, "score": round(hypothesis.score, 4), "rank": round(rank, 4)}
+        for hypothesis, rank in hypotheses
+    ]
+    pieces, causal, pairs = run.tokenizer.pieces, run.spec.model.causal_mask, []
+    source = pieces([*run.tokenizer.encode(sentence.source), EOS])
+    for name, target in targets.items():
+        title = f"{run.name}: {name}" if prefix else name
         outputs, traces = run.inspect(sentence.source, target)
-        pairs.append(
-            AnalyzedPair(
-                title=f"{run.name}: {title}" if prefix else title,
-                source=pieces([*run.tokenizer.encode(sentence.source), EOS]),
-                target=pieces(target),
-                forced_decoding=outputs,
-                alternatives=[pieces(row) for row in outputs.top_tokens.tolist()],
-                traces=traces,
-                causal=run.spec.model.causal_mask,
-                hypotheses=[
-                    {"text": each.text, "score": round(each.score, 4), "rank": round(rank, 4)}
-                    for each, rank in hypotheses
-                ],
-            )
-        )
+        alternatives = [pieces(row) for row in outputs.top_tokens.tolist()]
+        pairs.append(AnalyzedPair(title, source, pieces(target), outputs, alternatives, traces, causal, ranked))
     return pairs

@@ -21,13 +21,13 @@ def compare_runs(base: InspectedRun, other: InspectedRun, split: str, pairs: Seq
     Raises:
       ValueError: the runs translate in different directions.
     """
-    directions = [run.spec.data.direction for run in (base, other)]
-    if directions[0] != directions[1]:
-        raise ValueError(
-            f"--against: {other.workdir.path} is {directions[1]}, but {base.workdir.path} is {directions[0]}"
-        )
+    first, second = (f"{run.workdir.path} is {run.spec.data.direction}" for run in (base, other))
+    if base.spec.data.direction != other.spec.data.direction:
+        raise ValueError(f"--against: {second}, but {first}")
     references = [pair.target for pair in pairs]
-    names = _names(base, other)
+    names = [base.name, other.name]
+    if base.name == other.name:
+        names = [str(base.workdir.path), str(other.workdir.path)]
     texts, scores = [], {}
     for name, run in zip(names, (base, other), strict=True):
         translations = run.translator(run.spec.decode).translate([pair.source for pair in pairs])
@@ -37,6 +37,10 @@ def compare_runs(base: InspectedRun, other: InspectedRun, split: str, pairs: Seq
     differences = _chrf_by_sentence(texts[1], references) - _chrf_by_sentence(texts[0], references)
     by_size = [i for i in np.argsort(-np.abs(differences), kind="stable") if texts[0][i] != texts[1][i]]
     equal = sum(ours == theirs for ours, theirs in zip(*texts, strict=True))
+    differing = [
+        {**pairs[i]._asdict(), "translations": [texts[0][i], texts[1][i]], "chrf_difference": float(differences[i])}
+        for i in by_size
+    ]
     values: dict[str, Any] = {
         "split": split,
         "sentences": len(pairs),
@@ -44,10 +48,7 @@ def compare_runs(base: InspectedRun, other: InspectedRun, split: str, pairs: Seq
         "bleu_difference": comparison.difference.value,
         "p": comparison.p,
         "same": equal,
-        "differing": [
-            {**pairs[i]._asdict(), "translations": [texts[0][i], texts[1][i]], "chrf_difference": float(differences[i])}
-            for i in by_size
-        ],
+        "differing": differing,
     }
     headers = ["run", "BLEU", "chrF", "exact, %", "log-probability of the reference"]
     rows = [[name, *(f"{value:.2f}" for value in run_scores.values())] for name, run_scores in scores.items()]
@@ -77,12 +78,6 @@ def _scores(run: InspectedRun, pairs: Sequence[Pair], texts: Sequence[str]) -> M
         # Of the reference, per sentence: comparable between vocabularies.
         "log_probability": -float(run.nll(run.batches(pairs)).mean()),
     }
-
-
-def _names(base: InspectedRun, other: InspectedRun) -> list[str]:
-    """Returns the names of the runs, or their paths if the names are equal."""
-    names = [base.name, other.name]
-    return names if names[0] != names[1] else [str(base.workdir.path), str(other.workdir.path)]
 
 
 def _chrf_by_sentence(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Importance and roles of attention heads: each masked separately, greedy pruning, and what they attend to."""
+"""Importance and roles of attention heads: single-head masking, greedy pruning, and the tokens that heads attend to."""
 
 import collections
 import dataclasses
@@ -10,16 +10,19 @@ import numpy as np
 
 from experiments.studies.figures import draw_head_grid, draw_pruning
 from experiments.studies.inspected_run import InspectedRun
-from experiments.studies.phenomena import ContrastiveExample, ContrastiveTest
+from experiments.studies.phenomena import ContrastiveExample, ContrastiveTest, generated_examples
 from experiments.studies.study import CaptionedFigure, Study, head_name
 from experiments.web.markdown import table
 from transformer.analysis import head_masking
+from transformer.analysis.head_masking import PruningStep
 from transformer.analysis.head_roles import MIN_LIFT, RoleStatistics
 from transformer.analysis.subwords import word_membership
 from transformer.data.batches.forced import ForcedBatch
 from transformer.data.corpus import Pair
 from transformer.evaluation import bleu
-from transformer.spec import BOS, EOS, PAD
+from transformer.spec import BOS, EOS, LANGUAGES, PAD
+
+_ByHead = dict[str, dict[str, Any]]  # measurements of a head by its name
 
 _EXHAUSTIVE = 32  # heads up to which each pruning step evaluates all of them; with more it evaluates a shortlist:
 _SHORTLIST = 8
@@ -38,17 +41,17 @@ def measure_heads(run: InspectedRun, split: str, pairs: Sequence[Pair], folder: 
         return Study("heads", f"### Heads on {split}\n\nThis model has no attention, and so no heads.\n", {"heads": {}})
     roles = _role_statistics(run, split, batches)
     evaluation = _MaskedEvaluation(run, pairs, batches)
-    coreference = None
-    if _is_generated(run):
-        test = ContrastiveTest.of_coreference(run, split, _COREFERENCE_PAIRS)
-        coreference = test if test.examples else None
+    examples = generated_examples(run, split, _COREFERENCE_PAIRS) if run.is_generated else []
+    pronouns = [example for example in examples if example.kind == "coreference"]
+    coreference = ContrastiveTest(run, pronouns) if pronouns else None
     by_head = _measure_each(run, evaluation, roles, coreference)
     curve, bleu_at = evaluation.prune()
+    headers = ["head", "loss", "BLEU", "gradient", *(["coreference, %"] if coreference else []), "role", "lift"]
     text = "\n".join(
         [
             f"### Heads on {split}, each masked separately\n",
             _about(evaluation, coreference),
-            table(["head", *_headers(coreference)], [[name, *_cells(head)] for name, head in by_head.items()]),
+            table(headers, [[name, *_cells(head)] for name, head in by_head.items()]),
             "### Heads pruned one after the other\n",
             _pruning_text(curve, bleu_at),
             _roles_text(roles),
@@ -64,7 +67,10 @@ def measure_heads(run: InspectedRun, split: str, pairs: Sequence[Pair], folder: 
             {"head": head_name(*step.head) if step.head else None, "loss": step.loss, "bleu": bleu_at.get(index)}
             for index, step in enumerate(curve)
         ],
-        "roles": _role_values(roles),
+        "roles": {
+            name: {role: {"weight": mean_H.tolist(), "even": uniform} for role, (mean_H, uniform) in by_role.items()}
+            for name, by_role in roles.mean_weights().items()
+        },
     }
     return Study("heads", text, values, _draw(run, by_head, curve, bleu_at, folder))
 
@@ -80,10 +86,8 @@ def contrast_by_head(run: InspectedRun, examples: Sequence[ContrastiveExample], 
         return {kind: float(margins[selected].mean()) for kind, selected in is_kind.items()}
 
     base = by_kind()
-    masked = {
-        head_name(*head): by_kind(head_masking.mask_heads(run.scales, head))
-        for head in head_masking.unmasked_heads(run.scales)
-    }
+    heads = head_masking.unmasked_heads(run.scales)
+    masked = {head_name(*head): by_kind(head_masking.mask_heads(run.scales, head)) for head in heads}
     rows = [[name, *(f"{margins[kind]:.2f}" for kind in kinds)] for name, margins in {"none": base, **masked}.items()]
     text = (
         f"### Correct and incorrect translations with one head masked: {title}\n\n"
@@ -100,11 +104,8 @@ class _MaskedEvaluation:
         self._run, self._batches = run, batches
         self._pairs = pairs[:_MAX_TRANSLATED]
         self._tokens = sum(int((batch.target_BT != PAD).sum()) for batch in batches)
+        self.translated = len(self._pairs)
         self.base_loss, self.base_bleu = self.loss(run.scales), self.bleu(run.scales)
-
-    @property
-    def translated(self) -> int:
-        return len(self._pairs)
 
     def loss(self, scales: head_masking.Scales) -> float:
         """Returns nats per token."""
@@ -121,7 +122,7 @@ class _MaskedEvaluation:
         gradients = self._run.scale_gradients(self._batches, scales)
         return {name: np.abs(gradient).mean(axis=0) for name, gradient in gradients.items()}
 
-    def prune(self) -> tuple[Sequence[head_masking.PruningStep], dict[int, float]]:
+    def prune(self) -> tuple[Sequence[PruningStep], dict[int, float]]:
         """Returns the pruning curve, and BLEU at some of its points."""
         count = len(head_masking.unmasked_heads(self._run.scales))
         shortlist = count if count <= _EXHAUSTIVE else _SHORTLIST
@@ -132,10 +133,10 @@ class _MaskedEvaluation:
 
 def _measure_each(
     run: InspectedRun, evaluation: _MaskedEvaluation, roles: RoleStatistics, coreference: ContrastiveTest | None
-) -> dict[str, dict[str, Any]]:
+) -> _ByHead:
     """Masks each head separately; returns its measurements by the head's name."""
     importance, classes = evaluation.importance(run.scales), roles.classify()
-    by_head: dict[str, dict[str, Any]] = {}
+    by_head: _ByHead = {}
     for name, head in head_masking.unmasked_heads(run.scales):
         masked = head_masking.mask_heads(run.scales, (name, head))
         role, lift = classes[name][head]
@@ -152,10 +153,6 @@ def _measure_each(
     return by_head
 
 
-def _is_generated(run: InspectedRun) -> bool:
-    return run.spec.data.source == "grammar"
-
-
 def _role_statistics(run: InspectedRun, split: str, batches: Sequence[ForcedBatch]) -> RoleStatistics:
     """Collects the roles of all heads; on the generated corpus also the weight from a pronoun to its noun."""
     counts = collections.Counter(int(token) for batch in batches for side in batch[1:] for token in side.ravel())
@@ -163,7 +160,7 @@ def _role_statistics(run: InspectedRun, split: str, batches: Sequence[ForcedBatc
     punctuation = [token for token, piece in enumerate(pieces) if not any(c.isalnum() for c in piece)]
     roles = RoleStatistics(counts, [BOS, EOS, *punctuation])
     for index, pair, attention in run.attention(batches):
-        link = _coreference_link(run, split, index, pair) if _is_generated(run) else None
+        link = _coreference_link(run, split, index, pair) if run.is_generated else None
         for name, weights in attention.items():
             columns = pair.input_BT if name.startswith("decoder") else pair.source_BS
             roles.add(name, weights, columns.tolist())
@@ -182,20 +179,17 @@ def _coreference_link(run: InspectedRun, split: str, index: int, pair: ForcedBat
     if example_and_words is None:
         return None
     example, words = example_and_words
-    french = {"words": example.french_words, "pronoun": words.pronoun[0], "noun": words.noun[0]}
-    english = {"words": example.english_words, "pronoun": words.pronoun[1], "noun": words.noun[1]}
-    from_french = run.spec.data.source_language == "fr"
-    sides = {"source": french if from_french else english, "target": english if from_french else french}
-    link = {}
-    for side, ids in (("source", pair.source_BS[:-1]), ("target", pair.target_BT[:-1])):
+    sentences = zip((example.french_words, example.english_words), words.pronoun, words.noun, strict=True)
+    by_language = dict[str, Any](zip(LANGUAGES, sentences, strict=True))
+    link, data = {}, run.spec.data
+    sides = (("source", data.source_language, pair.source_BS), ("target", data.target_language, pair.target_BT))
+    for side, language, ids in sides:
+        sentence, pronoun, noun = by_language[language]
         try:
-            membership = word_membership(
-                run.tokenizer.pieces(ids.tolist()), run.tokenizer.normalize(sides[side]["words"])
-            )
+            membership = word_membership(run.tokenizer.pieces(ids[:-1].tolist()), run.tokenizer.normalize(sentence))
         except ValueError:  # a character outside the vocabulary
             return None
-        for word in ("pronoun", "noun"):
-            link[f"{side} {word}"] = membership[sides[side][word]] > 0
+        link |= {f"{side} pronoun": membership[pronoun] > 0, f"{side} noun": membership[noun] > 0}
     return link
 
 
@@ -203,17 +197,12 @@ def _coreference_positions(name: str, link: dict[str, np.ndarray], shape: tuple[
     """Returns [rows, columns] with 1 from the pieces of the pronoun to those of the noun."""
     kind = name.partition("/")[0]
     marked = np.zeros(shape)
-    row_side, column_side = {"encoder": ("source", "source"), "decoder": ("target", "target")}.get(
-        kind, ("target", "source")
-    )
+    row_side = "source" if kind == "encoder" else "target"
+    column_side = "target" if kind == "decoder" else "source"
     rows, columns = np.flatnonzero(link[f"{row_side} pronoun"]), np.flatnonzero(link[f"{column_side} noun"])
     columns = columns + (kind == "decoder")  # column 0 is BOS
     marked[np.ix_(rows, columns)] = 1
     return marked * np.tri(*marked.shape) if kind == "decoder" else marked
-
-
-def _headers(coreference: ContrastiveTest | None) -> list[str]:
-    return ["loss", "BLEU", "gradient", *(["coreference, %"] if coreference else []), "role", "lift"]
 
 
 def _cells(head: dict[str, Any]) -> list[str]:
@@ -239,16 +228,12 @@ def _about(evaluation: _MaskedEvaluation, coreference: ContrastiveTest | None) -
     return text + "\n"
 
 
-def _pruning_text(curve: Sequence[head_masking.PruningStep], bleu_at: dict[int, float]) -> str:
-    rows = [
-        [
-            str(index),
-            head_name(*step.head) if step.head else "–",
-            f"{step.loss:.4f}",
-            f"{bleu_at[index]:.2f}" if index in bleu_at else "",
-        ]
-        for index, step in enumerate(curve)
-    ]
+def _pruning_text(curve: Sequence[PruningStep], bleu_at: dict[int, float]) -> str:
+    rows = []
+    for index, step in enumerate(curve):
+        name = head_name(*step.head) if step.head else "–"
+        score = f"{bleu_at[index]:.2f}" if index in bleu_at else ""
+        rows.append([str(index), name, f"{step.loss:.4f}", score])
     about = (
         f"Each step masks the head without which the loss is lowest; with more than {_EXHAUSTIVE} heads, it evaluates "
         f"the {_SHORTLIST} heads of smallest gradient."
@@ -256,42 +241,25 @@ def _pruning_text(curve: Sequence[head_masking.PruningStep], bleu_at: dict[int, 
     return f"{about}\n\n{table(['masked heads', 'last', 'loss', 'BLEU'], rows)}"
 
 
-def _role_values(roles: RoleStatistics) -> dict[str, Any]:
-    return {
-        name: {role: {"weight": weight_H.tolist(), "even": uniform} for role, (weight_H, uniform) in by_role.items()}
-        for name, by_role in roles.mean_weights().items()
-    }
-
-
 def _roles_text(roles: RoleStatistics) -> str:
     mean_weights = roles.mean_weights()
     names = sorted({role for by_role in mean_weights.values() for role in by_role})
-    rows = [
-        [head_name(name, head), *(_weight_cell(by_role[role], head) if role in by_role else "" for role in names)]
-        for name, by_role in mean_weights.items()
-        for head in range(len(next(iter(by_role.values()))[0]))
-    ]
+    rows = []
+    for name, by_role in mean_weights.items():
+        for head in range(len(next(iter(by_role.values()))[0])):
+            cells = {role: f"{mean_H[head]:.2f} ({uniform:.2f})" for role, (mean_H, uniform) in by_role.items()}
+            rows.append([head_name(name, head), *(cells.get(role, "") for role in names)])
     about = "Mean weight, and in parentheses that of uniform attention."
     return f"### What heads attend to\n\n{about}\n\n{table(['head', *names], rows)}"
 
 
-def _weight_cell(weights: tuple[np.ndarray, float], head: int) -> str:
-    weight_H, uniform = weights
-    return f"{weight_H[head]:.2f} ({uniform:.2f})"
-
-
 def _draw(
-    run: InspectedRun,
-    by_head: dict[str, dict[str, Any]],
-    curve: Sequence[head_masking.PruningStep],
-    bleu_at: dict[int, float],
-    folder: pathlib.Path,
+    run: InspectedRun, by_head: _ByHead, curve: Sequence[PruningStep], bleu_at: dict[int, float], folder: pathlib.Path
 ) -> Sequence[CaptionedFigure]:
     def draw(key: str, title: str) -> CaptionedFigure:
-        grid = {
-            name: np.array([by_head[head_name(name, head)][key] for head in range(len(scale_H))])
-            for name, scale_H in run.scales.items()
-        }
+        grid = {}
+        for name, scale_H in run.scales.items():
+            grid[name] = np.array([by_head[head_name(name, head)][key] for head in range(len(scale_H))])
         return draw_head_grid(grid, folder / f"heads_{key}", title), title
 
     pruning = draw_pruning([step.loss for step in curve], bleu_at, folder / "heads_pruning")

@@ -14,6 +14,8 @@ from experiments.runs.system import System
 from experiments.runs.workdir import Workdir
 from transformer.analysis import forced_decoding, head_masking
 from transformer.analysis.attention_trace import AttentionTrace, trace_attention
+from transformer.analysis.forced_decoding import PairOutputs
+from transformer.analysis.head_masking import Scales
 from transformer.data.batches.forced import ForcedBatch, forced_batches
 from transformer.data.corpus import Pair
 from transformer.data.tokenizers.sentencepiece import Tokenizer
@@ -52,15 +54,25 @@ class InspectedRun:
         """Name of the workdir."""
         return self.workdir.path.absolute().name
 
-    def _batch_nll(
-        self, params: Any, scales: head_masking.Scales, source_BS: Any, input_BT: Any, target_BT: Any
-    ) -> Any:
+    @property
+    def is_generated(self) -> bool:
+        """Whether the corpus is the generated one, which has phenomena and gold alignments."""
+        return self.spec.data.source == "grammar"
+
+    def require_generated(self, study: str, remedy: str = "") -> None:
+        """Raises ValueError, which names the study, unless the run was trained on the generated corpus."""
+        if not self.is_generated:
+            source = self.spec.data.source
+            raise ValueError(f"--study={study} needs a run on the generated corpus, not data.source={source}{remedy}")
+
+    def _batch_nll(self, params: Any, scales: Scales, source_BS: Any, input_BT: Any, target_BT: Any) -> Any:
         model = self.system.model(head_masking.scale_heads(params, scales))
         log_BT = forced_decoding.target_log_probabilities(model, source_BS, input_BT, target_BT)
         return -jnp.sum(jnp.where(target_BT == PAD, 0.0, log_BT), axis=1)
 
     def _jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return jax.jit(function, compiler_options=self.system.partitioner.options)
+        partitioner = self.system.partitioner
+        return jax.jit(partitioner.at_precision(function), compiler_options=partitioner.options)
 
     @functools.cached_property
     def _compiled_nll(self) -> Callable[..., Any]:
@@ -68,8 +80,8 @@ class InspectedRun:
 
     @functools.cached_property
     def _compiled_gradients(self) -> Callable[..., Any]:
-        def gradients(params: Any, scales: head_masking.Scales, *arrays: Any) -> head_masking.Scales:
-            def sentence_nll(scales: head_masking.Scales, sentence: Any) -> jax.Array:
+        def gradients(params: Any, scales: Scales, *arrays: Any) -> Scales:
+            def sentence_nll(scales: Scales, sentence: Any) -> jax.Array:
                 return self._batch_nll(params, scales, *(ids[None] for ids in sentence))[0]
 
             return head_masking.scale_gradients(sentence_nll, scales, arrays)
@@ -85,57 +97,46 @@ class InspectedRun:
 
         return self._jit(attend)
 
-    def translator(self, decode: DecodeSpec, scales: head_masking.Scales | None = None) -> Any:
+    def translator(self, decode: DecodeSpec, scales: Scales | None = None) -> Any:
         """Returns a translator of the model with scaled heads."""
         params = head_masking.scale_heads(self.params, self.scales if scales is None else scales)
         return self.system.translator(self.system.put_params(params), decode)
 
     def translate(self, text: str, beam_size: int | None = None) -> list[tuple[Translation, float]]:
-        """Returns every hypothesis of a beam search for a sentence with its rank, best first.
-
-        Raises:
-          ValueError: the text is empty.
-        """
+        """Returns all hypotheses of a beam search with their ranks, best first; raises ValueError for an empty text."""
         size = beam_size or self.spec.decode.beam_size
         decode = dataclasses.replace(self.spec.decode, method="beam", beam_size=size, batch_size=1)
         (hypotheses,) = self.translator(decode).translate([text], size)
         if not hypotheses[0].tokens:
             raise ValueError(f"{text!r} has no words to translate")
         alpha = decode.length_penalty
-        return [(each, each.score / ((5 + len(each.tokens)) / 6) ** alpha) for each in hypotheses]
+        return [
+            (hypothesis, hypothesis.score / ((5 + len(hypothesis.tokens)) / 6) ** alpha) for hypothesis in hypotheses
+        ]
 
-    def inspect(
-        self, source: str, target: Sequence[int]
-    ) -> tuple[forced_decoding.PairOutputs, dict[str, AttentionTrace]]:
+    def inspect(self, source: str, target: Sequence[int]) -> tuple[PairOutputs, dict[str, AttentionTrace]]:
         """Returns the outputs and the attention traces of one pair; `target` are ids with EOS."""
         ids = self.tokenizer.encode(source)
-        return forced_decoding.decode_pair(self.model, ids, target), trace_attention(self.model, ids, target)
+        decode_pair, trace = map(self.system.partitioner.at_precision, (forced_decoding.decode_pair, trace_attention))
+        return decode_pair(self.model, ids, target), trace(self.model, ids, target)
 
     def batches(self, pairs: Sequence[Pair]) -> list[ForcedBatch]:
-        """Returns all pairs in batches of one shape, so that one compiled program serves all.
-
-        Raises:
-          ValueError: there are no pairs.
-        """
+        """Returns all pairs in batches of one shape, for one compiled program; raises ValueError without pairs."""
         return forced_batches(self.tokenizer, pairs, min(_ROWS, len(pairs)))
 
-    def nll(self, batches: Sequence[ForcedBatch], scales: head_masking.Scales | None = None) -> np.ndarray:
+    def nll(self, batches: Sequence[ForcedBatch], scales: Scales | None = None) -> np.ndarray:
         """Returns the negative log-likelihood of each target in nats, with scaled heads: [sentences]."""
         scales = self.scales if scales is None else scales
         # All batches are dispatched before the first read.
         results = [(batch, self._compiled_nll(self.params, scales, *batch[1:])) for batch in batches]
         return np.concatenate([np.asarray(nll_B)[: len(batch.indices)] for batch, nll_B in results])
 
-    def scale_gradients(
-        self, batches: Sequence[ForcedBatch], scales: head_masking.Scales | None = None
-    ) -> dict[str, np.ndarray]:
+    def scale_gradients(self, batches: Sequence[ForcedBatch], scales: Scales | None = None) -> dict[str, np.ndarray]:
         """Returns d nll / d scale of every head for each sentence: [sentences, H] by name."""
         scales = self.scales if scales is None else scales
-        results = [(batch, self._compiled_gradients(self.params, scales, *batch[1:])) for batch in batches]
-        return {
-            name: np.concatenate([np.asarray(gradients[name])[: len(batch.indices)] for batch, gradients in results])
-            for name in self.scales
-        }
+        results = [(len(batch.indices), self._compiled_gradients(self.params, scales, *batch[1:])) for batch in batches]
+        by_name = {name: [np.asarray(gradients[name])[:count] for count, gradients in results] for name in self.scales}
+        return {name: np.concatenate(arrays) for name, arrays in by_name.items()}
 
     def attention(self, batches: Sequence[ForcedBatch]) -> Iterator[tuple[int, ForcedBatch, Mapping[str, np.ndarray]]]:
         """Yields the index, the pair and the weights of each attention, [H, ...], per sentence, without padding."""

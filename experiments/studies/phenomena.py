@@ -3,7 +3,7 @@
 import collections
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,24 +32,19 @@ class ContrastiveTest:
     """Compares the probabilities that a model assigns to correct and incorrect translations.
 
     Args:
-      run: the run.
       examples: several may share a source and its correct translation, with different incorrect ones.
     """
 
     def __init__(self, run: InspectedRun, examples: Sequence[ContrastiveExample]) -> None:
         self.examples = examples
         self._run = run
-        texts = dict.fromkeys(Pair(each.source, text) for each in examples for text in (each.right, each.wrong))
+        pairs = (Pair(example.source, text) for example in examples for text in (example.right, example.wrong))
+        texts = dict.fromkeys(pairs)
         self._index = {pair: index for index, pair in enumerate(texts)}
         self._batches: Sequence[ForcedBatch] = run.batches(list(texts)) if texts else []
         self.by_sentence: dict[Pair, list[ContrastiveExample]] = {}
         for example in examples:
             self.by_sentence.setdefault(Pair(example.source, example.right), []).append(example)
-
-    @classmethod
-    def of_coreference(cls, run: InspectedRun, split: str, count: int) -> "ContrastiveTest":
-        """Makes the test of pronouns from the first `count` pairs of a split of the generated corpus."""
-        return cls(run, [each for each in generated_examples(run, split, count) if each.kind == "coreference"])
 
     def margins(self, scales: Scales | None = None) -> np.ndarray:
         """Returns log P(right) - log P(wrong) of each example, with scaled heads."""
@@ -84,10 +79,8 @@ def read_examples(path: str) -> list[ContrastiveExample]:
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split("\t")
         if len(cells) not in (3, 4) or not all(cells[:3]):
-            raise ValueError(
-                f"{path}:{number}: {len(cells)} columns; a line has source, right and wrong translation, separated by "
-                "tabs, and optionally a kind"
-            )
+            columns = "source, right and wrong translation, separated by tabs, and optionally a kind"
+            raise ValueError(f"{path}:{number}: {len(cells)} columns; a line has {columns}")
         if cells[1] == cells[2]:
             raise ValueError(f"{path}:{number}: the right and the wrong translation are equal")
         examples.append(ContrastiveExample(cells[3] if len(cells) == 4 else "all", *cells[:3]))
@@ -100,14 +93,11 @@ def measure_contrasts(run: InspectedRun, examples: Sequence[ContrastiveExample],
     by_kind: dict[str, list[float]] = collections.defaultdict(list)
     for example, margin in zip(examples, margins, strict=True):
         by_kind[example.kind].append(margin)
-    kinds = {
-        kind: {"pairs": len(group), "right": sum(margin > 0 for margin in group), "margin": float(np.mean(group))}
-        for kind, group in sorted(by_kind.items())
-    }
-    rows = [
-        [kind, str(each["pairs"]), format_share(each["right"], each["pairs"]), f"{each['margin']:.2f}"]
-        for kind, each in kinds.items()
-    ]
+    kinds, rows = {}, []
+    for kind, group in sorted(by_kind.items()):
+        right, mean = sum(margin > 0 for margin in group), float(np.mean(group))
+        kinds[kind] = {"pairs": len(group), "right": right, "margin": mean}
+        rows.append([kind, str(len(group)), format_share(right, len(group)), f"{mean:.2f}"])
     text = (
         f"### Correct and incorrect translations: {title}\n\nHow often the correct translation is more probable, in % "
         "with the 95 % confidence interval (Wilson), and the mean margin in nats.\n\n"
@@ -117,11 +107,8 @@ def measure_contrasts(run: InspectedRun, examples: Sequence[ContrastiveExample],
     errors = [[*example, f"{margin:.2f}"] for margin, example in lowest if margin <= 0]
     if errors:
         text += f"\nThe largest errors:\n\n{table(['kind', 'source', 'right', 'wrong', 'margin'], errors, 4)}"
-    values: dict[str, Any] = {
-        "kinds": kinds,
-        "margins": [{**example._asdict(), "margin": margin} for example, margin in zip(examples, margins, strict=True)],
-    }
-    return Study("contrast", text, values)
+    by_example = [{**example._asdict(), "margin": margin} for example, margin in zip(examples, margins, strict=True)]
+    return Study("contrast", text, {"kinds": kinds, "margins": by_example})
 
 
 def measure_phenomena(run: InspectedRun, split: str, pairs: Sequence[Pair], folder: pathlib.Path) -> Study:
@@ -131,11 +118,7 @@ def measure_phenomena(run: InspectedRun, split: str, pairs: Sequence[Pair], fold
       ValueError: the run was not trained on the generated corpus.
     """
     del folder
-    if run.spec.data.source != "grammar":
-        raise ValueError(
-            f"--study=phenomena needs a run on the generated corpus, not data.source={run.spec.data.source}; "
-            "--contrast=FILE evaluates your own sentences"
-        )
+    run.require_generated("phenomena", "; --contrast=FILE evaluates your own sentences")
     title = f"the first {len(pairs)} sentences of {split}"
     contrasts = measure_contrasts(run, generated_examples(run, split, len(pairs)), title)
     long_pairs = list(open_corpus(run.spec.data).split(_LONG))[: len(pairs)]
@@ -144,31 +127,18 @@ def measure_phenomena(run: InspectedRun, split: str, pairs: Sequence[Pair], fold
         translations = run.translator(run.spec.decode).translate([pair.source for pair in split_pairs])
         texts[name] = [best.text for best, *_ in translations]
         references[name] = [pair.target for pair in split_pairs]
-    exact = breakdown.exact_match_by_tag(phenomena(split, len(pairs)), texts[split], references[split])
-    exact_rows = [
-        [each.name, str(each.sentences), format_share(round(each.score * each.sentences / 100), each.sentences)]
-        for each in exact
-    ]
-    by_length = {
-        name: {
-            "sentences": len(references[name]),
-            "bleu": bleu.bleu(texts[name], references[name]),
-            "exact": breakdown.exact_match(texts[name], references[name]),
-        }
-        for name in references
-    }
-    length_rows = [
-        [name, str(each["sentences"]), f"{each['bleu']:.2f}", f"{each['exact']:.1f}"]
-        for name, each in by_length.items()
-    ]
-    text = "\n".join(
-        [
-            contrasts.markdown,
-            f"### Exact translations on {split} by phenomenon\n",
-            table(["phenomenon", "sentences", "exact, %"], exact_rows),
-            "### Sentences longer than in training\n",
-            table(["split", "sentences", "BLEU", "exact, %"], length_rows),
-        ]
+    by_tag = breakdown.exact_match_by_tag(phenomena(split, len(pairs)), texts[split], references[split])
+    exact_rows = [[tag, str(count), format_share(round(score * count / 100), count)] for tag, count, score in by_tag]
+    by_length, length_rows = {}, []
+    for name, expected in references.items():
+        score, exact_share = bleu.bleu(texts[name], expected), breakdown.exact_match(texts[name], expected)
+        by_length[name] = {"sentences": len(expected), "bleu": score, "exact": exact_share}
+        length_rows.append([name, str(len(expected)), f"{score:.2f}", f"{exact_share:.1f}"])
+    exact_table = table(["phenomenon", "sentences", "exact, %"], exact_rows)
+    length_table = table(["split", "sentences", "BLEU", "exact, %"], length_rows)
+    text = (
+        f"{contrasts.markdown}\n### Exact translations on {split} by phenomenon\n\n{exact_table}\n"
+        f"### Sentences longer than in training\n\n{length_table}"
     )
-    values = {"contrast": contrasts.values, "exact": [each._asdict() for each in exact], "length": by_length}
+    values = {"contrast": contrasts.values, "exact": [subset._asdict() for subset in by_tag], "length": by_length}
     return Study("phenomena", text, values)

@@ -40,10 +40,9 @@ def collect_training_curves(run: InspectedRun, split: str, pairs: Sequence[Pair]
             continue  # without gold alignments there is no error rate
         figure = draw_curves(curves[metric], folder / metric, description)
         figures.append((figure, f"On validation during training: {description}"))
-        rows = [
-            [attention_name(name), f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}"]
-            for name, points in curves[metric].items()
-        ]
+        rows = []
+        for name, points in curves[metric].items():
+            rows.append([attention_name(name), f"{points[0][1]:.3f}", f"{points[-1][1]:.3f}"])
         headers = ["attention", f"after {first} updates", f"after {last}"]
         parts.append(f"### Attention during training: {description}\n\n{table(headers, rows)}")
         values[metric] = curves[metric]

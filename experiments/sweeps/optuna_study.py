@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import optuna
 
 DIRECTIONS = {"bleu": "maximize", "loss": "minimize"}  # metrics of validation
-_STARTUP_TRIALS = 4  # trials that are never pruned: a median of fewer says little
+_STARTUP_TRIALS = 4  # trials that are never pruned: a median of fewer is unreliable
 
 
 class StudyLocation(NamedTuple):
-    """What a process of a search needs to open its study.
+    """Everything that a process of a search needs to open its study.
 
     Attributes:
       folder: folder of the search.

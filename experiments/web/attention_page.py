@@ -53,7 +53,7 @@ def _pair_data(pair: AnalyzedPair) -> dict[str, Any]:
         "decoder_input": _text_data(["<s>", *pair.target[:-1]]),
         "probability": [round(float(p), 4) for p in np.exp(outputs.log_probability_T)],
         "alternatives": [
-            [[_plain(piece), round(float(p), 4)] for piece, p in zip(pieces, probabilities, strict=True)]
+            [[text, round(float(p), 4)] for text, p in zip(subwords.piece_texts(pieces), probabilities, strict=True)]
             for pieces, probabilities in zip(pair.alternatives, np.exp(outputs.top_log_probability), strict=True)
         ],
         "attention": [_attention_data(name, weights) for name, weights in outputs.attention.items()],
@@ -61,16 +61,8 @@ def _pair_data(pair: AnalyzedPair) -> dict[str, Any]:
     }
 
 
-def _plain(piece: str) -> str:
-    return subwords.word_text([piece])
-
-
 def _text_data(pieces: Sequence[str]) -> dict[str, Any]:
-    spans = subwords.word_spans(pieces)
-    return {
-        "pieces": [_plain(piece) for piece in pieces],
-        "words": [[first, end, subwords.word_text(pieces[first:end])] for first, end in spans],
-    }
+    return {"pieces": subwords.piece_texts(pieces), "words": subwords.word_texts(pieces)}
 
 
 def _attention_data(name: str, weights_HTS: np.ndarray) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from experiments.runs.system import ROW_MULTIPLE, System
 from launch.planner.hlo import HloProgram, Traffic
 from transformer.data.batches.bucket_shapes import rows_within
 from transformer.decoding.search import search
-from transformer.models.interface import Memory
 from transformer.ops.flops import matmul_flops
 from transformer.spec import Spec
 from transformer.training.parallel import MeshPartitioner
@@ -31,6 +30,7 @@ class CompiledProgram:
       code: bytes of the program's code.
       flops: matmul FLOPs of one execution.
       traffic: traffic of one execution.
+      iteration_traffic: traffic of one iteration of the loops whose trip count is unknown.
       open_loops: number of loops whose trip count is unknown.
       seconds: compile time.
     """
@@ -40,6 +40,7 @@ class CompiledProgram:
     code: int
     flops: int
     traffic: Traffic
+    iteration_traffic: Traffic
     open_loops: int
     seconds: float
 
@@ -54,18 +55,16 @@ class CompiledSearch:
     """Cost of a compiled search, whose loop runs one step per output token.
 
     Attributes:
-      program: cost of a search with the largest number of steps.
+      program: cost of a search with the largest number of steps; its `iteration_traffic` is that of a step.
       rows: number of sentences.
       steps: largest number of steps.
       flops: FLOPs of a step, on all chips.
-      traffic: traffic of a step, on one chip.
     """
 
     program: CompiledProgram
     rows: int
     steps: int
     flops: int
-    traffic: Traffic
 
 
 class OutOfMemoryError(Exception):
@@ -81,7 +80,9 @@ def abstract_system(spec: Spec, devices: Sequence[Any]) -> System:
     parallel = spec.parallel
     if parallel.mode != "mesh":
         raise ValueError(f"parallel.mode: {parallel.mode} compiles a step at its first call; plan with mesh")
-    return System.without_corpus(spec, MeshPartitioner(devices, fsdp=parallel.fsdp, tensor=parallel.tensor))
+    precision = spec.model.float32_precision
+    partitioner = MeshPartitioner(devices, fsdp=parallel.fsdp, tensor=parallel.tensor, matmul_precision=precision)
+    return System.without_corpus(spec, partitioner)
 
 
 def training_batch_shape(spec: Spec, width: int) -> tuple[int, int, int]:
@@ -103,14 +104,13 @@ def compile_training_step(system: System, shape: tuple[int, int, int]) -> Compil
     Raises:
       OutOfMemoryError: the step does not fit.
     """
-    partitioner = system.partitioner
-    rows, *widths = partitioner.padded_rows(shape[0]), *shape[1:]
-    sharding = partitioner.batch_sharding
+    partitioner, sharding = system.partitioner, system.partitioner.batch_sharding
+    rows, widths = partitioner.padded_rows(shape[0]), shape[1:]
     batch = [jax.ShapeDtypeStruct((rows, width), jnp.int32, sharding=sharding) for width in widths]
     state, hyperparams = (partitioner.abstract(tree) for tree in (system.state_shapes(), system.hyperparams))
     step: Any = partitioner.compile_step(system.training_model, system.spec.train)
-    flops = batch_flops(system, (rows, widths[0], widths[1]))
-    return _compile(lambda: step.lower(state, *batch, hyperparams).compile(), flops, partitioner.mesh.size)[0]
+    flops = batch_flops(system, (rows, *widths))
+    return _compile(lambda: step.lower(state, *batch, hyperparams).compile(), flops, partitioner.mesh.size)
 
 
 def compile_search(system: System, width: int) -> CompiledSearch:
@@ -127,8 +127,8 @@ def compile_search(system: System, width: int) -> CompiledSearch:
     params = partitioner.abstract(system.param_shapes)
     run: Any = partitioner.compile_eval(lambda params, source_BS: search(system.model(params), source_BS, decode))
     flops = start_flops + steps * step_flops
-    compiled, hlo = _compile(lambda: run.lower(params, source).compile(), flops, partitioner.mesh.size, steps)
-    return CompiledSearch(compiled, rows, steps, step_flops, hlo.iteration_traffic())
+    program = _compile(lambda: run.lower(params, source).compile(), flops, partitioner.mesh.size, steps)
+    return CompiledSearch(program, rows, steps, step_flops)
 
 
 def _search_flops(system: System, rows: int, width: int, beams: int, steps: int) -> tuple[int, int]:
@@ -137,21 +137,17 @@ def _search_flops(system: System, rows: int, width: int, beams: int, steps: int)
 
     def start(params: Any, source_BS: jax.Array) -> Any:
         model = system.model(params)
-        memory: Memory = model.encode(source_BS)
-        return model.start(memory, beams, steps)
+        return model.start(model.encode(source_BS), beams, steps)
 
     def step(params: Any, *args: Any) -> Any:
         return system.model(params).step(*args)
 
-    state = jax.eval_shape(start, system.param_shapes, source)
+    params, state = system.param_shapes, jax.eval_shape(start, system.param_shapes, source)
     token, position = jax.ShapeDtypeStruct((rows, beams), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
-    step_flops = matmul_flops(step, system.param_shapes, state, token, position)
-    return matmul_flops(start, system.param_shapes, source), step_flops
+    return matmul_flops(start, params, source), matmul_flops(step, params, state, token, position)
 
 
-def _compile(
-    compile: Callable[[], Any], flops: int, devices: int, iterations: int = 1
-) -> tuple[CompiledProgram, HloProgram]:
+def _compile(compile: Callable[[], Any], flops: int, devices: int, iterations: int = 1) -> CompiledProgram:
     """Runs the compiler; `iterations` is the assumed trip count of loops whose trip count is unknown."""
     start = time.monotonic()
     # A program for abstract devices can be written to the compilation cache, but not read back from it.
@@ -168,16 +164,16 @@ def _compile(
     seconds = time.monotonic() - start
     sizes = executable.memory_analysis()
     hlo = HloProgram(executable.as_text(), devices, iterations)
-    program = CompiledProgram(
+    return CompiledProgram(
         arguments=sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
         temporary=sizes.temp_size_in_bytes,
         code=sizes.generated_code_size_in_bytes,
         flops=flops,
         traffic=hlo.traffic(),
+        iteration_traffic=hlo.iteration_traffic(),
         open_loops=hlo.open_loops,
         seconds=seconds,
     )
-    return program, hlo
 
 
 def _required_memory(message: str) -> str:

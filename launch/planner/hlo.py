@@ -59,7 +59,8 @@ class Instruction:
 Computation = list[Instruction]
 
 
-class Collective(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Collective:
     """A collective operation.
 
     Attributes:
@@ -77,12 +78,7 @@ class Collective(NamedTuple):
 
 @dataclasses.dataclass
 class Traffic:
-    """Traffic of one execution of a program on one chip.
-
-    Attributes:
-      hbm: bytes read from and written to HBM.
-      collectives: collective operations.
-    """
+    """Traffic of one execution of a program on one chip: bytes from and to HBM, and collective operations."""
 
     hbm: float = 0.0
     collectives: list[Collective] = dataclasses.field(default_factory=list)
@@ -90,7 +86,8 @@ class Traffic:
     def add(self, other: "Traffic", count: int = 1) -> None:
         """Adds the traffic of `count` executions of another program."""
         self.hbm += count * other.hbm
-        self.collectives += [each._replace(count=count * each.count) for each in other.collectives]
+        for collective in other.collectives:
+            self.collectives.append(dataclasses.replace(collective, count=count * collective.count))
 
 
 class HloProgram:
@@ -107,9 +104,6 @@ class HloProgram:
         self._iterations = iterations
         self._computations: dict[str, Computation] = {}
         self._entry = ""
-        self._parse(text)
-
-    def _parse(self, text: str) -> None:
         current: Computation = []
         defined: dict[str, Instruction] = {}  # instructions of the current computation; operands precede their users
         for line in text.splitlines():
@@ -119,7 +113,8 @@ class HloProgram:
             elif match := _INSTRUCTION.match(line):
                 root, name, shape, opcode, rest = match.groups()
                 arguments, attributes = _split_operands(rest)
-                operands = tuple(defined[each] for each in re.findall(r"%([\w.\-]+)", arguments) if each in defined)
+                names = re.findall(r"%([\w.\-]+)", arguments)
+                operands = tuple(defined[operand] for operand in names if operand in defined)
                 number = int(arguments) if arguments.isdigit() else -1
                 defined[name] = Instruction(opcode, _arrays(shape), operands, number, attributes, bool(root))
                 current.append(defined[name])
@@ -175,9 +170,10 @@ class HloProgram:
             # XLA for TPU writes reduce-scatter, and collectives that overlap with arithmetic, as fusions around them.
             collectives: list[Collective] = []
             for name in instruction.called("calls"):
-                collectives += [each for inner in self._computations[name] for each in self._collectives(inner)]
+                for inner in self._computations[name]:
+                    collectives += self._collectives(inner)
                 if name.startswith("all-reduce-scatter"):
-                    collectives = [each._replace(kind="reduce-scatter") for each in collectives]
+                    collectives = [dataclasses.replace(collective, kind="reduce-scatter") for collective in collectives]
             return collectives
         kind = instruction.opcode.removesuffix("-start")
         if kind not in COLLECTIVES:
@@ -204,7 +200,7 @@ class HloProgram:
         body, inputs, roots = [instruction], operands, (instruction,)
         if opcode == "fusion":
             body = self._computations[instruction.called("calls")[0]]
-            inputs = sorted((each for each in body if each.opcode == "parameter"), key=lambda each: each.number)
+            inputs = sorted((part for part in body if part.opcode == "parameter"), key=lambda part: part.number)
             root = _root(body)
             roots = root.operands if root.opcode == "tuple" else (root,)
         partial = _partial_reads(body)
@@ -224,10 +220,8 @@ def _root(computation: Computation) -> Instruction:
 
 def _result_size(collective: Instruction) -> float:
     """Returns the bytes of a collective's result; the output of a "-start" instruction lists its operands first."""
-    arrays = (
-        collective.arrays[len(collective.operands) :] if collective.opcode.endswith("-start") else collective.arrays
-    )
-    return sum(array.size for array in arrays)
+    first = len(collective.operands) if collective.opcode.endswith("-start") else 0
+    return sum(array.size for array in collective.arrays[first:])
 
 
 def _partial_reads(instructions: Sequence[Instruction]) -> dict[Instruction, float]:

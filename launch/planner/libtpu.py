@@ -50,12 +50,10 @@ def devices(topology: Topology) -> list[Any]:
     from jax.experimental import topologies
 
     try:
+        host, chip = topology.chips_per_host, topology.generation.libtpu_config
         description = topologies.get_topology_desc(
-            platform="tpu",
-            topology_name=str(topology),
-            chips_per_host_bounds=topology.chips_per_host,
-            chip_config_name=topology.generation.libtpu_config,
+            platform="tpu", topology_name=str(topology), chips_per_host_bounds=host, chip_config_name=chip
         )
+        return list(description.devices)
     except JaxRuntimeError as error:
         raise ValueError(f"--topology: libtpu has no {topology}: {error}") from error
-    return list(description.devices)

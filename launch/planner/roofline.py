@@ -1,27 +1,23 @@
-"""Roofline estimates: the least time of a program, from its FLOPs, its traffic and what the chips can do."""
+"""Roofline estimates: the least time of a program, from its FLOPs, its traffic and the chips' peak rates."""
 
-import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from launch.planner.hlo import Collective, Traffic
 from launch.planner.topology import Topology
 
+# Passes of bfloat16 matmuls that a TPU makes for a float32 one, by model.matmul_precision.
+PASSES = {"default": 1, "tensorfloat32": 3, "float32": 6}
 ASSUMPTIONS = (
-    "matmuls run at the bfloat16 peak, also in float32: JAX multiplies float32 in one bfloat16 pass on a TPU",
+    "matmuls run at the bfloat16 peak; a float32 matmul is 1, 3 or 6 bfloat16 passes: model.matmul_precision=default, "
+    "tensorfloat32 or float32",
     "arithmetic and HBM traffic overlap completely; collectives overlap with nothing",
     "a collective uses all links of a chip, and an all-reduce sends everything twice; no latencies, no input stalls",
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class LeastTime:
-    """The least time of a program, in seconds.
-
-    Attributes:
-      arithmetic: time of the matmuls.
-      memory: time of the HBM traffic.
-      exchange: time of the collectives.
-    """
+class LeastTime(NamedTuple):
+    """The least time of a program, in seconds: of the matmuls' bfloat16 passes, the HBM traffic and the collectives."""
 
     arithmetic: float
     memory: float
@@ -35,11 +31,14 @@ class LeastTime:
     @property
     def bound(self) -> str:
         """The part that takes longest."""
-        return max(("arithmetic", "memory", "exchange"), key=lambda name: getattr(self, name))
+        return max(self._fields, key=lambda name: getattr(self, name))
 
 
 def least_time(flops: float, traffic: Traffic, topology: Topology) -> LeastTime:
-    """Returns the least time of a program with `flops` on all chips and `traffic` on each chip."""
+    """Returns the least time of a program with `flops` on all chips and `traffic` on each chip.
+
+    `flops` are those of bfloat16 passes: of float32 matmuls, `PASSES` times the FLOPs.
+    """
     generation = topology.generation
     return LeastTime(
         flops / topology.chips / generation.flops,
@@ -63,26 +62,13 @@ def collective_time(collective: Collective, topology: Topology) -> float:
 _MAX_REDUCTION = 4
 
 
-@dataclasses.dataclass(frozen=True)
-class ScaledTime:
-    """The same batch on another slice.
-
-    Attributes:
-      topology: the slice.
-      time: least time of a step.
-    """
-
-    topology: Topology
-    time: LeastTime
-
-
 def data_parallel(
     flops: float, traffic: Traffic, fixed: float, topology: Topology, rows: int, gradients: float
-) -> list[ScaledTime]:
+) -> dict[Topology, LeastTime]:
     """Extrapolates a data-parallel step to other slices of the generation, from a quarter of the chips upwards.
 
     Args:
-      flops: FLOPs on all chips.
+      flops: FLOPs on all chips, as for `least_time`.
       traffic: traffic on each chip of `topology`.
       fixed: bytes of HBM traffic on each chip that do not depend on its rows: parameters and their update.
       topology: the slice that the program was compiled for.
@@ -90,12 +76,11 @@ def data_parallel(
       gradients: bytes of gradients that are summed over the chips.
     """
     batch = max(traffic.hbm - fixed, 0.0) * topology.chips
-    times = []
+    times = {}
     for other in topology.doublings():
         if topology.chips / _MAX_REDUCTION <= other.chips <= rows:
             sums = [Collective("all-reduce", gradients, other.chips, 1)]
-            other_traffic = Traffic(fixed + batch / other.chips, sums)
-            times.append(ScaledTime(other, least_time(flops, other_traffic, other)))
+            times[other] = least_time(flops, Traffic(fixed + batch / other.chips, sums), other)
     return times
 
 

@@ -1,4 +1,4 @@
-"""Topologies of Cloud TPU slices: what the chips of each generation can do, and how the chips of a slice are linked."""
+"""Topologies of Cloud TPU slices: peak rates of each generation's chips, and the links between the chips of a slice."""
 
 import dataclasses
 import math
@@ -52,12 +52,7 @@ GENERATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """The topology of a slice.
-
-    Attributes:
-      generation: generation of the chips.
-      shape: number of chips along each axis.
-    """
+    """The topology of a slice: the generation of its chips, and their number along each axis."""
 
     generation: Generation
     shape: tuple[int, ...]
@@ -71,22 +66,18 @@ class Topology:
         """
         match = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", name)
         if not match or match[1] not in GENERATIONS:
-            raise ValueError(
-                f"--topology: {name!r} is none of {', '.join(GENERATIONS)} with its chips along each axis, "
-                "such as v5e:4x4 or v5p:2x2x2"
-            )
+            expected = f"{', '.join(GENERATIONS)} with its chips along each axis, such as v5e:4x4 or v5p:2x2x2"
+            raise ValueError(f"--topology: {name!r} is none of {expected}")
         generation, shape = GENERATIONS[match[1]], tuple(map(int, match[2].split("x")))
         if len(shape) != generation.axes:
-            raise ValueError(
-                f"--topology: {name!r} has {len(shape)} axes, but chips of {generation.name} are linked along "
-                f"{generation.axes}: {generation.name}:{'x'.join(['2', '2', '1'][: generation.axes])}"
-            )
+            example = f"{generation.name}:{'x'.join(['2', '2', '1'][: generation.axes])}"
+            linked = f"chips of {generation.name} are linked along {generation.axes}: {example}"
+            raise ValueError(f"--topology: {name!r} has {len(shape)} axes, but {linked}")
         invalid_axis = any((length != 1 and length % 2) or not length for length in shape)
         if invalid_axis or math.prod(shape) > generation.max_chips:
-            raise ValueError(
-                f"--topology: there is no slice {name}; an axis is 1 chip long or an even number of chips, and "
-                f"{generation.name} has at most {generation.max_chips} chips in a slice"
-            )
+            rule = "an axis is 1 chip long or an even number of chips"
+            most = f"{generation.name} has at most {generation.max_chips} chips in a slice"
+            raise ValueError(f"--topology: there is no slice {name}; {rule}, and {most}")
         return cls(generation, shape)
 
     def __str__(self) -> str:
@@ -109,14 +100,11 @@ class Topology:
         A chip at the end of an axis that does not wrap around has one link along it, and the slowest chip decides. A
         group that is smaller than the slice is assumed to lie along one axis.
         """
-        links = [2 if wraps else 1 for length, wraps in zip(self.shape, self.wraps, strict=True) if length > 1]
+        # In v4 and v5p, all axes of complete cubes wrap around; in the others, an axis of full length does.
+        wraps = [length % self.generation.wrap_length == 0 for length in self.shape]
+        wraps = [all(wraps)] * len(wraps) if self.generation.axes == 3 else wraps
+        links = [2 if wrap else 1 for length, wrap in zip(self.shape, wraps, strict=True) if length > 1]
         return self.generation.link_bandwidth * (sum(links) if group == self.chips else min(links, default=1))
-
-    @property
-    def wraps(self) -> list[bool]:
-        """Whether each axis wraps around: in v4 and v5p all axes of complete cubes, else an axis of full length."""
-        full = [length % self.generation.wrap_length == 0 for length in self.shape]
-        return [all(full)] * len(full) if self.generation.axes == 3 else full
 
     def doublings(self) -> list["Topology"]:
         """Returns topologies of this generation from 1 to at most 256 chips, each with twice the chips of the last."""

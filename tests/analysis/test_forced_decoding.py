@@ -26,7 +26,7 @@ def test_every_attention_is_returned_in_order(make: Callable[..., Any]) -> None:
     model = make("transformer")
     outputs = decode_pair(model, SOURCE, TARGET)
     assert list(outputs.attention) == ["encoder/0", "encoder/1", "decoder/0", "decoder/1", "cross/0", "cross/1"]
-    shapes = {name: each.shape for name, each in outputs.attention.items()}
+    shapes = {name: weights.shape for name, weights in outputs.attention.items()}
     assert shapes["encoder/1"] == (2, 5, 5)
     assert shapes["decoder/1"] == (2, 3, 3)
     assert shapes["cross/1"] == (2, 3, 5)

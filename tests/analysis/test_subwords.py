@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from transformer.analysis.subwords import span_membership, word_attention, word_membership, word_spans, word_text
+from transformer.analysis.subwords import word_attention, word_membership, word_texts
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ from transformer.analysis.subwords import span_membership, word_attention, word_
     ],
 )
 def test_pieces_form_words(pieces: list[str], expected: list[str]) -> None:
-    spans = word_spans(pieces)
-    assert [word_text(pieces[first:end]) for first, end in spans] == expected
-    assert [piece for span in spans for piece in range(*span)] == list(range(len(pieces)))
+    spans = word_texts(pieces)
+    assert [text for _, _, text in spans] == expected
+    assert [piece for first, end, _ in spans for piece in range(first, end)] == list(range(len(pieces)))
 
 
 def test_a_piece_across_a_boundary_belongs_to_both_words() -> None:
@@ -38,5 +38,5 @@ def test_pieces_that_spell_another_text_are_rejected() -> None:
 
 def test_columns_are_summed_and_rows_averaged_over_pieces() -> None:
     weights = np.array([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]])
-    by_word = word_attention(weights[None], span_membership([(0, 2)]), span_membership([(0, 1), (1, 3)]))
+    by_word = word_attention(weights[None], np.array([[1, 1]]), np.array([[1, 0, 0], [0, 1, 1]]))
     np.testing.assert_allclose(by_word, [[[0.2, 0.8]]], rtol=1e-6)

@@ -328,12 +328,12 @@ def test_locations_in_a_corpus_without_files_are_indices() -> None:
     pairs[7] = Pair(pairs[7].source, pairs[7].target.replace(" ", "\n", 1))
     pairs[9] = Pair(pairs[9].target, pairs[9].source)
     pairs[11] = Pair(" ".join([pairs[11].source] * 200), " ".join([pairs[11].target] * 200))
-    found = of_pairs(pairs)
-    assert found["line-break"].location == "train:7"
-    assert found["line-break"].message == "lines with a line feed inside (en): 1 of 223"
-    assert found["swapped-pair"].location == "train:9"
-    assert found["enormous-line"].location == "train:11"
-    assert "--fix" not in found["swapped-pair"].remedy
+    findings = of_pairs(pairs)
+    assert findings["line-break"].location == "train:7"
+    assert findings["line-break"].message == "lines with a line feed inside (en): 1 of 223"
+    assert findings["swapped-pair"].location == "train:9"
+    assert findings["enormous-line"].location == "train:11"
+    assert "--fix" not in findings["swapped-pair"].remedy
 
 
 def test_many_sources_of_one_target() -> None:
@@ -342,8 +342,8 @@ def test_many_sources_of_one_target() -> None:
     for target, places in (("See below.", range(1, 6)), ("Not found.", range(50, 57)), ("No.", range(90, 94))):
         for place in places:
             pairs[place] = Pair(pairs[place].source, target)
-    found = of_pairs(pairs)["many-sources"]
-    assert (found.lines, found.excerpts, found.count) == ((50, 1), ("7 sources", "5 sources"), 2)
+    finding = of_pairs(pairs)["many-sources"]
+    assert (finding.lines, finding.excerpts, finding.count) == ((50, 1), ("7 sources", "5 sources"), 2)
 
 
 def test_only_training_skips_long_sentences() -> None:
@@ -377,8 +377,8 @@ def test_lines_are_numbered_across_blocks(tmp_path: pathlib.Path, monkeypatch: p
     text.put("train.en", 60, "")
     text.put("train.fr", 61, b"\xff" + text.lines["train.fr"][60])
     both("train", 150, "train", 30)(text)
-    found = {finding.kind: finding.location.removeprefix(f"{tmp_path}/") for finding in examined(text.write())}
-    assert found == {"empty-line": "train.en:60", "duplicate": "train.fr:150", "invalid-utf-8": "train.fr:61"}
+    locations = {finding.kind: finding.location.removeprefix(f"{tmp_path}/") for finding in examined(text.write())}
+    assert locations == {"empty-line": "train.en:60", "duplicate": "train.fr:150", "invalid-utf-8": "train.fr:61"}
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,10 @@ def test_nearly_all_pairs_are_distinct_and_there_are_over_a_million(train):
 
 def test_a_sentence_has_one_translation(train):
     for source, target in (("french", "english"), ("english", "french")):
-        found = {}
+        translations = {}
         for example in train:
-            assert found.setdefault(getattr(example, source), getattr(example, target)) == getattr(example, target)
+            translation = getattr(example, target)
+            assert translations.setdefault(getattr(example, source), translation) == translation
 
 
 def test_every_phenomenon_is_frequent_and_documented(train, long):

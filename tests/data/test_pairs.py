@@ -27,7 +27,7 @@ def test_lazy_pairs_are_a_sequence():
 def test_first_pairs_of_a_split(pairs):
     assert [pair.source for pair in first_pairs(pairs, 3, "train")] == ["0", "1", "2"]
     assert len(first_pairs(pairs, None, "train")) == 5
-    with pytest.raises(ValueError, match=r"data.train_pairs: 6 asked for, but split 'train' has 5 pairs"):
+    with pytest.raises(ValueError, match=r"data.train_pairs=6: .*'train' .* 5 pairs"):
         first_pairs(pairs, 6, "train")
 
 

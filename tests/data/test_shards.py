@@ -51,15 +51,15 @@ def finish(shards: Shards, tokenizer: Tokenizer) -> list[int]:
 
 def check(merged: TokenizedPairs, expected: TokenizedPairs) -> None:
     assert merged.dropped == expected.dropped
-    for actual, wanted in (
+    for actual, expected_array in (
         (merged.source.tokens, expected.source.tokens),
         (merged.source.offsets, expected.source.offsets),
         (merged.target.tokens, expected.target.tokens),
         (merged.target.offsets, expected.target.offsets),
         (merged.positions, expected.positions),
     ):
-        assert actual.dtype == wanted.dtype
-        assert actual.tolist() == wanted.tolist()
+        assert actual.dtype == expected_array.dtype
+        assert actual.tolist() == expected_array.tolist()
 
 
 @pytest.mark.parametrize("direction", ["fr-en", "en-fr"])
@@ -74,8 +74,8 @@ def test_merged_shards_are_the_tokenized_split(shards, tokenizer, direction):
     assert len(pickle.dumps(merged)) < 1000  # whatever the size of the corpus
     assert merged.fingerprint == expected.fingerprint
     indices = np.array([5, -1, 0, 17])
-    for actual, wanted in zip(merged.batch(indices, 29, 31), expected.batch(indices, 29, 31), strict=True):
-        assert (actual == wanted).all()
+    for actual, expected_array in zip(merged.batch(indices, 29, 31), expected.batch(indices, 29, 31), strict=True):
+        assert (actual == expected_array).all()
 
 
 def test_only_missing_shards_are_made(shards, tokenizer):

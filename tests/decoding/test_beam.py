@@ -13,7 +13,7 @@ from transformer.decoding.hypotheses import LOWEST
 from transformer.ops.topk import block_size
 from transformer.spec import BOS, EOS, PAD
 
-WORDS = (3, 4, 5, 6)  # what an output may contain besides EOS
+WORDS = (3, 4, 5, 6)  # tokens that an output may contain, in addition to EOS
 
 
 class Chain:

@@ -7,7 +7,7 @@ import pytest
 
 from transformer.decoding.sampling import candidates, sentence_key
 from transformer.decoding.search import search
-from transformer.spec import EOS, PAD
+from transformer.spec import EOS, MIN_TEMPERATURE, PAD
 
 # Probabilities of UNK and the three words. EOS has none until it is forced.
 # PAD and BOS have large logits and are excluded.
@@ -47,7 +47,7 @@ def tempered(probabilities, temperature):
         ({"top_p": 0.41}, {3: 4 / 7, 4: 3 / 7}),
         ({"top_p": 0.75}, {3: 4 / 9, 4: 3 / 9, 5: 2 / 9}),
         ({"top_k": 3, "top_p": 0.5}, {3: 4 / 7, 4: 3 / 7}),
-        ({"top_k": 2, "top_p": 0.5}, {3: 1.0}),  # 4/7 of what top_k leaves is more than a half
+        ({"top_k": 2, "top_p": 0.5}, {3: 1.0}),  # 4/7 of the probability that top_k leaves is more than a half
         ({"temperature": 0.5, "top_p": 0.6}, {3: 16 / 25, 4: 9 / 25}),
     ],
 )
@@ -59,6 +59,18 @@ def test_candidates_by_hand(make_spec, changes, expected):
     np.put_along_axis(probability, np.asarray(token), np.asarray(jax.nn.softmax(scores)), axis=1)
     by_hand = [expected.get(token, 0.0) for token in range(7)]
     np.testing.assert_allclose(probability, [by_hand, by_hand[::-1]], atol=1e-6)
+
+
+def test_the_lowest_temperature_draws_the_most_probable_token(make_spec):
+    """Where logits are a thousandth apart; a lower temperature is an error."""
+    logits_BV = jnp.array([[-1e9, -1e9, -7.0, -5.002, -5.0, -5.001, -900.0]])
+    scores, token = candidates(logits_BV, make_spec(method="sample", temperature=MIN_TEMPERATURE))
+    drawn = jax.vmap(lambda key: jax.random.categorical(key, scores[0]))(jax.random.split(jax.random.key(0), 100))
+    assert set(np.asarray(token[0][drawn]).tolist()) == {4}
+    for temperature in (9e-7, 1e-8, 1e-38):
+        with pytest.raises(ValueError, match=rf"decode.temperature .*{temperature}.*--method=greedy"):
+            make_spec(method="sample", temperature=temperature)
+    make_spec(method="beam", temperature=1e-8)  # unused
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,31 @@ def test_a_score_of_minus_infinity_stays_finite(markov, pad, run_search):
         result = run_search(type(model)(table), pad([4, EOS]), method=method)
         assert all(np.isfinite(leaf).all() for leaf in result)
         assert 3 not in result.tokens_BNT
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("first", [0, 2])
+def test_logits_that_are_nan_leave_no_hypothesis(markov, pad, run_search, method, first):
+    """From step `first` on, one sentence has NaN logits; the others are not affected."""
+    model, source_BS = markov(7, sharpness=0.5), pad([3, 4, EOS], [4, 3, EOS])
+    model = type(model)(model.table.at[..., EOS].add(-30.0))  # no hypothesis ends before the limit of length
+    finite = run_search(model, source_BS, method=method)
+    kind = (source_BS[0] * np.arange(1, 8)).sum() % 31
+    result = run_search(type(model)(model.table.at[kind, first:].set(jnp.nan)), source_BS, method=method)
+    assert (result.tokens_BNT[0] == PAD).all()
+    assert (result.scores_BN[0] == LOWEST).all()
+    assert (result.ranks_BN[0] == LOWEST).all()
+    for expected, actual in zip(finite, result, strict=True):
+        np.testing.assert_array_equal(actual[1], expected[1])
+
+
+def test_beam_search_continues_without_the_hypotheses_whose_logits_are_nan(markov, pad, run_search):
+    model = markov(7)
+    result = run_search(type(model)(model.table.at[:, :, :, 5].set(jnp.nan)), pad([3, 4, EOS], [4, 3, EOS]))
+    assert (result.scores_BN[:2] > LOWEST / 2).all()
+    assert all(
+        5 not in tokens_T[: length - 1]
+        for tokens_NT in result.tokens_BNT[:2]
+        for tokens_T in tokens_NT
+        for length in [(tokens_T != PAD).sum()]
+    )

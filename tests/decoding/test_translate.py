@@ -48,7 +48,7 @@ LINES = ["un chat noir dort", "ici", "", "un chat", "noir", "   ", "chat noir", 
 
 def test_translations_are_in_the_order_of_the_lines():
     translations = Translator(Words(), SearchPass(reverse, batches)).translate(LINES)
-    assert [[each.text for each in best] for best in translations] == [
+    assert [[translation.text for translation in best] for best in translations] == [
         [" ".join(reversed(line.split()))] for line in LINES
     ]
     assert translations[3] == [Translation("chat un", -2.0, (5, 4, EOS))]
@@ -77,7 +77,7 @@ def test_lines_without_text_are_not_passed_to_the_model(lines):
     assert Translator(Words(), SearchPass(unused, unused)).translate(lines) == [[EMPTY] for _ in lines]
 
 
-def test_a_second_pass_searches_what_the_first_did_not_find():
+def test_a_second_pass_searches_the_sentences_that_the_first_did_not_finish():
     searched = []
 
     def limited(source_BS):
@@ -114,3 +114,14 @@ def test_batches_are_dispatched_ahead_of_reading():
     Translator(RecordingWords(), SearchPass(searcher, batches)).translate(["un chat"] * 13)
     dispatch, read = ["dispatch"], ["read"] * 3
     assert events == [*dispatch * 3, *read, *dispatch, *read, *dispatch, *read, *read, "read"]
+
+
+def test_outputs_that_are_not_finite_are_an_error_that_names_the_sentence():
+    def without_noir(source_BS):
+        result = reverse(source_BS)
+        nan_B1 = (source_BS == WORDS.index("noir")).any(axis=1)[:, None]
+        scores_BN = jnp.where(nan_B1, LOWEST, result.scores_BN)
+        return SearchResult(jnp.where(nan_B1[..., None], PAD, result.tokens_BNT), scores_BN, scores_BN)
+
+    with pytest.raises(FloatingPointError, match="sentence 2, 'chat noir': .* not finite"):
+        Translator(Words(), SearchPass(without_noir, batches)).translate(["un", "chat noir", "noir"])

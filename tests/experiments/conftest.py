@@ -73,27 +73,27 @@ def trained(small: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempP
 def fault(request: pytest.FixtureRequest) -> Callable[[str], Callable[[], None]]:
     """Counts a fault as tried; the returned function counts it as survived. The summary prints a table of both."""
 
-    def tried(name: str) -> Callable[[], None]:
-        each = [name, False]
-        request.node.user_properties.append(("fault", each))  # properties reach the report from other processes, too
+    def record_fault(name: str) -> Callable[[], None]:
+        record = [name, False]
+        request.node.user_properties.append(("fault", record))  # properties reach the report from other processes, too
 
-        def survived() -> None:
-            each[1] = True
+        def record_survival() -> None:
+            record[1] = True
 
-        return survived
+        return record_survival
 
-    return tried
+    return record_fault
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     table: dict[str, list[bool]] = {}
     for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
-        for kind, each in report.user_properties if report.when == "call" else ():
+        for kind, record in report.user_properties if report.when == "call" else ():
             if kind == "fault":
-                table.setdefault(each[0], []).append(each[1])
+                table.setdefault(record[0], []).append(record[1])
     if table:
         terminalreporter.section("faults")
         terminalreporter.line("| fault | tried | survived |")
         terminalreporter.line("|---|---|---|")
-        for fault, each in sorted(table.items()):
-            terminalreporter.line(f"| {fault} | {len(each)} | {sum(each)} |")
+        for fault, outcomes in sorted(table.items()):
+            terminalreporter.line(f"| {fault} | {len(outcomes)} | {sum(outcomes)} |")

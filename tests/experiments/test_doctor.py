@@ -1,4 +1,4 @@
-"""The doctor's command, as a shell sees it, and the doctor at the start of a training."""
+"""The command `doctor`, as run from a shell, and the doctor's checks at the start of training."""
 
 import json
 import pathlib

@@ -49,9 +49,9 @@ def expected_translations(
     out = tmp_path_factory.mktemp("out") / "out.txt"
     evaluate([str(talker)], "train", None, None, str(out))
     french = pathlib.Path(str(corpus).format(split="train", language="fr")).read_text().splitlines()
-    found = dict(zip(french, out.read_text().splitlines(), strict=True))
-    assert len(set(found.values())) > 20
-    return found
+    translations = dict(zip(french, out.read_text().splitlines(), strict=True))
+    assert len(set(translations.values())) > 20
+    return translations
 
 
 def command(module: str, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -99,15 +99,15 @@ def test_ctranslate2_translates_equally(
     found = translator.translate_batch(
         source.encode(list(expected_translations), out_type=str), beam_size=3, length_penalty=0
     )
-    assert [target.decode(each.hypotheses[0]) for each in found] == list(expected_translations.values())
+    assert [target.decode(result.hypotheses[0]) for result in found] == list(expected_translations.values())
 
 
 def test_safetensors_has_every_parameter_by_name(talker: pathlib.Path, tmp_path: pathlib.Path) -> None:
     safetensors: Any = pytest.importorskip("safetensors.numpy", reason="needs the extra `interop`")
     export(str(talker), "safetensors", str(tmp_path))
-    found = safetensors.load_file(tmp_path / "model.safetensors")
-    assert found["embed_source.table_VD"].shape == (43, 12)
-    assert found["decoder.0.cross_attention.to_query.kernel"].shape == (12, 12)
+    parameters = safetensors.load_file(tmp_path / "model.safetensors")
+    assert parameters["embed_source.table_VD"].shape == (43, 12)
+    assert parameters["decoder.0.cross_attention.to_query.kernel"].shape == (12, 12)
     config = json.loads((tmp_path / "config.json").read_text())
     assert Spec.from_config(config) == Workdir(talker).spec()
     assert (tmp_path / "tokenizer.model").read_bytes() == (talker / "tokenizer.model").read_bytes()
@@ -150,21 +150,22 @@ def test_a_run_starts_from_a_marian_model(
 
 @pytest.mark.slow
 def test_a_run_from_a_marian_model_continues(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """Interrupted after three updates and continued, it equals an uninterrupted run, without the Marian folder."""
-    cut, whole = tmp_path / "cut", tmp_path / "whole"
-    gone = shutil.copytree(marian, tmp_path / "gone")
+    """An interrupted run continues without the Marian folder, and equals an uninterrupted one."""
+    interrupted, uninterrupted = tmp_path / "cut", tmp_path / "whole"
+    marian_copy = shutil.copytree(marian, tmp_path / "gone")
     every = {"checkpoint__every": 3, "evaluate__every": 6, "train__learning_rate": 1e-3}
-    train_and_test(begin(small, gone, train__steps=6, **every), str(whole))
-    losses = {event["split"]: event["loss"] for event in events(whole) if "loss" in event}
-    assert losses["validation"] < 3.0  # random parameters: some ln 43 = 3.8
-    shutil.copytree(whole, cut)
-    shutil.rmtree(cut / "checkpoints" / "6")
-    (cut / "result.json").unlink(missing_ok=True)
-    shutil.rmtree(gone)
-    train_and_test(begin(small, gone, train__steps=6, **every), str(cut))
-    first, second = (export(str(path), "safetensors", str(tmp_path / path.name / "out")) for path in (cut, whole))
+    train_and_test(begin(small, marian_copy, train__steps=6, **every), str(uninterrupted))
+    losses = {event["split"]: event["loss"] for event in events(uninterrupted) if "loss" in event}
+    assert losses["validation"] < 3.0  # random parameters: about ln 43 = 3.8
+    shutil.copytree(uninterrupted, interrupted)
+    shutil.rmtree(interrupted / "checkpoints" / "6")
+    (interrupted / "result.json").unlink(missing_ok=True)
+    shutil.rmtree(marian_copy)
+    train_and_test(begin(small, marian_copy, train__steps=6, **every), str(interrupted))
+    runs = (interrupted, uninterrupted)
+    first, second = (export(str(path), "safetensors", str(tmp_path / path.name / "out")) for path in runs)
     assert first == second == [6]
-    files = [(path / "out" / "model.safetensors").read_bytes() for path in (cut, whole)]
+    files = [(path / "out" / "model.safetensors").read_bytes() for path in runs]
     assert files[0] == files[1]
 
 

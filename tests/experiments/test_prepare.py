@@ -211,14 +211,14 @@ def test_a_run_continues_with_a_prepared_corpus(small, tmp_path):
     from experiments.runs.execute import train_and_test
     from transformer.training import metrics
 
-    whole = train_and_test(Spec.from_config(small()), str(tmp_path / "whole"))
+    uninterrupted = train_and_test(Spec.from_config(small()), str(tmp_path / "whole"))
     train_and_test(Spec.from_config(small(train__steps=3)), str(tmp_path / "parts"))
     changes = {"data__prepared": str(tmp_path / "prepared"), "data__workers": 0}
     prepare.prepare(Spec.from_config(small(**changes)).data, workers=1)
     scores = train_and_test(Spec.from_config(small(**changes)), str(tmp_path / "parts"), ["train.steps"])
-    assert scores == whole
-    one, other = (
+    assert scores == uninterrupted
+    first, second = (
         [event["loss"] for event in metrics.read(tmp_path / name) if event["split"] == "validation"]
         for name in ("whole", "parts")
     )
-    assert one == other
+    assert first == second

@@ -1,4 +1,4 @@
-"""The command `serve`: where it may listen, what it answers, and how it stops."""
+"""The command `serve`: its addresses, its responses, and how it stops."""
 
 import contextlib
 import http.client
@@ -74,16 +74,16 @@ def test_serve_starts_at_once_and_stops_at_a_signal(trained: pathlib.Path) -> No
 
 
 @pytest.mark.slow
-def test_serve_answers_what_translate_prints(trained: pathlib.Path) -> None:
+def test_responses_equal_the_output_of_translate(trained: pathlib.Path) -> None:
     lines = ["Un deux.", "", "Sept six cinq. Quatre trois deux un.", "Trois."]
     printed = command("experiments.translate", f"--workdir={trained}", stdin="\n".join(lines).encode())
     with serving(trained) as (started, connection):
         connection.request("POST", "/translate", json.dumps({"text": "\n".join(lines)}))
-        assert connection.getresponse().read().startswith(b'{"error"')  # without its content's type
+        assert connection.getresponse().read().startswith(b'{"error"')  # a request without content-type
         headers = {"content-type": "application/json"}
         connection.request("POST", "/translate", json.dumps({"text": "\n".join(lines)}), headers)
-        answer = json.loads(connection.getresponse().read())
+        response = json.loads(connection.getresponse().read())
         assert stop(started, signal.SIGINT) == 130
-    assert answer["text"] + "\n" == printed.stdout.decode()
-    assert len(answer["warnings"]) == 1
+    assert response["text"] + "\n" == printed.stdout.decode()
+    assert len(response["warnings"]) == 1
     assert b"line 3 has" in printed.stderr

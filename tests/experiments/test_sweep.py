@@ -1,4 +1,4 @@
-"""The command `sweep`: its files, and what remains when it is stopped."""
+"""The command `sweep`: its files, and its state after an interruption."""
 
 import importlib.metadata
 import json

@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last, with a model of no size."""
+"""The notebook runs from its first cell to its last, with a very small model."""
 
 import pathlib
 import re

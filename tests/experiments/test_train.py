@@ -19,7 +19,7 @@ from transformer.training.checkpoint import Checkpoints
 
 Small = Callable[..., dict[str, Any]]
 
-TIMES = ("seconds", "tokens_per_second")  # of an event, what no two runs have in common
+TIMES = ("seconds", "tokens_per_second")  # values of an event that differ between equal runs
 
 
 def last_state(folder: pathlib.Path, spec: Spec) -> Any:
@@ -28,7 +28,7 @@ def last_state(folder: pathlib.Path, spec: Spec) -> Any:
     return run.checkpoints.restore(steps[-1], run.system.initial_state())
 
 
-def test_a_run_leaves_what_the_readme_promises(trained: pathlib.Path) -> None:
+def test_a_run_leaves_the_files_that_the_readme_lists(trained: pathlib.Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert {"config.json", "versions.json", "tokenizer.model", "checkpoints", "metrics.jsonl", "tensorboard"} <= names
     assert (trained / "figures/cross_attention.png").read_bytes().startswith(b"\x89PNG")

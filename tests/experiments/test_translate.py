@@ -57,16 +57,16 @@ def test_translate_in_a_pipe_answers_line_by_line(trained: pathlib.Path) -> None
     assert started.stdout
     assert started.stderr
 
-    def answers(text: str) -> list[bytes]:
+    def translations(text: str) -> list[bytes]:
         assert started.stdin
         assert started.stdout
         started.stdin.write(text.encode())
         started.stdin.flush()
         return [started.stdout.readline() for _ in range(text.count("\n"))]
 
-    first, second, blank = answers("Un deux.\nTrois.\n\n")
+    first, second, blank = translations("Un deux.\nTrois.\n\n")
     assert blank == b"\n"
-    (joined,) = answers("Un deux. Trois.\n")
+    (joined,) = translations("Un deux. Trois.\n")
     assert joined.split() == first.split() + second.split()
     started.stdout.close()
     started.stdin.write(b"Un.\n")

@@ -168,12 +168,12 @@ def test_settings_survive_a_round_trip() -> None:
     for changes in VARIANTS.values():
         spec = small(**changes).spec
         settings.check_expressible(spec)
-        wanted = settings.model_settings(settings.model_config(spec, VOCABULARY, 40)) | {
+        recovered = settings.model_settings(settings.model_config(spec, VOCABULARY, 40)) | {
             "output_bias": spec.output_bias
         }
-        assert settings.differing_settings(spec, wanted) == []
+        assert settings.differing_settings(spec, recovered) == []
         other = dataclasses.replace(spec, d_ff=19, d_k=3, scale_embeddings=not spec.scale_embeddings)
-        assert settings.differing_settings(other, wanted) == ["d_ff", "scale_embeddings", "d_k"]
+        assert settings.differing_settings(other, recovered) == ["d_ff", "scale_embeddings", "d_k"]
 
 
 def test_the_length_penalty_is_the_closest_power_of_the_length() -> None:

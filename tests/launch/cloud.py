@@ -6,6 +6,7 @@ Accepts the command lines of launch/tpu_vm.py, and rejects others as gcloud does
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -141,11 +142,9 @@ class Cloud:
     def _marked(self, mark: bytes) -> list[int]:
         pids: list[int] = []
         for path in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
+            with contextlib.suppress(OSError):
                 if mark in (path / "environ").read_bytes():
                     pids.append(int(path.name))
-            except OSError:
-                continue
         return pids
 
     def _signal(self, name: str, number: int) -> None:
@@ -153,10 +152,8 @@ class Cloud:
 
     def _kill(self, processes: list[int], number: int) -> None:
         for process in processes:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
-            except ProcessLookupError:
-                continue
 
     def ssh(self, name: str, worker: str, line: str) -> int:
         """Runs a shell line on the workers in parallel; returns the highest exit status."""

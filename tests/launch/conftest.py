@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,33 +11,43 @@ from typing import Any
 import pytest
 
 from configs import base
+from launch.command_line import ROOT
 from launch.planner import libtpu
 from launch.tpu_vm import pack_repository
 from tests.launch.cloud import Cloud
 from tests.launch.cluster import Cluster
 from transformer.spec import Spec
 
+QUICKSTART = "--config=configs/quickstart.py"
 TRAINER = f"{sys.executable} -S {pathlib.Path(__file__).with_name('trainer.py')}"
-compiles = pytest.mark.skipif(
-    not libtpu.installed(), reason="libtpu is not installed: pip install -e '.[tpu]' compiles for TPUs"
-)
+compiles = pytest.mark.skipif(not libtpu.installed(), reason="needs libtpu: pip install -e '.[tpu]'")
+
+
+def run_module(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the repository."""
+    command = [sys.executable, "-m", module, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def assert_user_error(result: subprocess.CompletedProcess[str], message: str) -> None:
+    """Checks that a command printed one line, which contains the message, and exited with status 2."""
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert message in result.stderr
 
 
 @pytest.fixture
 def make_cloud(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Cloud]]:
-    """Returns a factory of stand-in clouds whose workers run the given command as Python; kills their processes."""
-    clouds: list[Cloud] = []
+    """Returns a factory of a stand-in cloud whose workers run the given command as Python; kills their processes."""
+    cloud = Cloud(tmp_path / "cloud")
+    monkeypatch.setenv("PATH", f"{cloud.folder}/bin", prepend=":")
 
     def make(python: str) -> Cloud:
-        cloud = Cloud(tmp_path / "cloud")
         cloud.install(python)
-        monkeypatch.setenv("PATH", f"{cloud.folder}/bin", prepend=":")
-        clouds.append(cloud)
         return cloud
 
     yield make
-    for cloud in clouds:
-        cloud.end()
+    cloud.end()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pathlib
 import time
 from collections.abc import Callable
+from subprocess import Popen
 
 from launch import supervisor
 from launch.shell import Shell
@@ -27,9 +28,10 @@ def steps(workdir: pathlib.Path) -> list[int]:
     return [int(step) for step in path.read_text().split()] if path.exists() else []
 
 
-def wait_until(condition: Callable[[], bool], within: float = 60.0) -> None:
-    """Waits until the condition holds; fails after `within` seconds."""
+def wait_until(condition: Callable[[], bool], within: float = 60.0, process: Popen[str] | None = None) -> None:
+    """Waits until the condition holds; fails after `within` seconds, and when the process exits."""
     end = time.monotonic() + within
     while not condition():
+        assert process is None or process.poll() is None, "the process exited too early"
         assert time.monotonic() < end, f"not reached within {within} seconds"
         time.sleep(0.02)

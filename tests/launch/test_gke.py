@@ -1,26 +1,22 @@
 """launch.gke: the xpk command lines, and user errors."""
 
+import functools
 import pathlib
 import shlex
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from launch.command_line import ROOT
+from tests.launch.conftest import QUICKSTART, assert_user_error, run_module
+
 AT = ("--cluster=c", "--zone=z")
-RUN = ("run", *AT, "--name=w", "--config=configs/quickstart.py")
-
-
-def launch(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "launch.gke", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+RUN = ("run", *AT, "--name=w", QUICKSTART)
+launch = functools.partial(run_module, "launch.gke")
 
 
 def test_the_command_line_of_run() -> None:
-    result = launch(
-        *RUN, "--accelerator=v5e-16", "--config.data.path=a b", "--workdir=/mnt/x", "--project=p", "--dry_run"
-    )
+    flags = ("--accelerator=v5e-16", "--config.data.path=a b", "--workdir=/mnt/x", "--project=p", "--dry_run")
+    result = launch(*RUN, *flags)
     assert (result.returncode, result.stderr) == (0, "")
     *words, command = shlex.split(result.stdout)
     assert words == [
@@ -54,14 +50,9 @@ def test_the_other_command_lines(words: tuple[str, ...], line: str) -> None:
     ],
 )
 def test_a_user_error_is_one_line(words: tuple[str, ...], message: str) -> None:
-    result = launch(*words, "--dry_run")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 1
-    assert message in result.stderr
+    assert_user_error(launch(*words, "--dry_run"), message)
 
 
 def test_without_xpk_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    result = launch("list", *AT)
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: xpk is not on PATH; install it with: pip install xpk")
+    assert_user_error(launch("list", *AT), "error: xpk is not on PATH; install it with: pip install xpk")

@@ -1,24 +1,19 @@
 """launch.plan: user errors are one line, and the compiled cost agrees with arithmetic."""
 
+import functools
 import json
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
+from launch.command_line import ROOT
 from launch.plan import plan
 from launch.planner import libtpu
 from launch.planner.topology import Topology
-from tests.launch.conftest import compiles, tiny_spec
+from tests.launch.conftest import QUICKSTART, assert_user_error, compiles, run_module, tiny_spec
 
-ROOT = pathlib.Path(__file__).parents[2]
-QUICKSTART = "--config=configs/quickstart.py"
-
-
-def command(*flags: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "launch.plan", *flags]
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT)
+command = functools.partial(run_module, "launch.plan")
 
 
 @pytest.mark.parametrize(
@@ -30,10 +25,7 @@ def command(*flags: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_user_errors_are_one_line_with_status_2(flags: list[str], message: str) -> None:
-    result = command(*flags)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 1
-    assert message in result.stderr
+    assert_user_error(command(*flags), message)
 
 
 def test_the_command_does_not_import_jax_to_parse_flags() -> None:

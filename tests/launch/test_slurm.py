@@ -1,25 +1,19 @@
 """launch.slurm: its scripts, user errors, and jobs of a stand-in cluster that are stopped and requeued."""
 
+import functools
 import pathlib
 import shlex
 import subprocess
 import sys
-import time
 
 import pytest
 
+from launch.command_line import ROOT
 from tests.launch.cluster import Cluster
-from tests.launch.conftest import TRAINER
+from tests.launch.conftest import QUICKSTART, TRAINER, assert_user_error, run_module
+from tests.launch.slices import STEPS, steps, wait_until
 
-ROOT = pathlib.Path(__file__).parents[2]
-QUICKSTART = "--config=configs/quickstart.py"
-LINEAGE = "--sweep=configs/sweeps/lineage.py"
-STEPS = 60  # of tests/launch/trainer.py
-
-
-def launch(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "launch.slurm", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+launch = functools.partial(run_module, "launch.slurm")
 
 
 def directives(script: str) -> dict[str, str]:
@@ -56,8 +50,8 @@ def test_the_script_of_a_run_on_several_nodes(tmp_path: pathlib.Path) -> None:
 
 def test_the_script_of_a_sweep(tmp_path: pathlib.Path) -> None:
     result = launch(
-        "sweep", QUICKSTART, LINEAGE, f"--workdir={tmp_path}/s", "--tasks=7", "--gpus=1", "--nodes=2",
-        "--sweep_flags=--seeds=5 --only='a|b'", "--dry_run",
+        "sweep", QUICKSTART, "--sweep=configs/sweeps/lineage.py", f"--workdir={tmp_path}/s", "--tasks=7", "--gpus=1",
+        "--nodes=2", "--sweep_flags=--seeds=5 --only='a|b'", "--dry_run",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     options = directives(result.stdout)
@@ -80,17 +74,13 @@ def test_the_script_of_a_sweep(tmp_path: pathlib.Path) -> None:
     ],
 )
 def test_a_user_error_is_one_line(words: tuple[str, ...], message: str) -> None:
-    result = launch(*words, "--dry_run")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 1
-    assert message in result.stderr
+    assert_user_error(launch(*words, "--dry_run"), message)
 
 
 def test_without_sbatch_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     result = launch("train", QUICKSTART, f"--workdir={tmp_path}/run")
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: sbatch is not on PATH; run this on")
+    assert_user_error(result, "error: sbatch is not on PATH; run this on")
 
 
 def submit(cluster: Cluster, *words: str) -> str:
@@ -104,35 +94,23 @@ def submit(cluster: Cluster, *words: str) -> str:
     return job
 
 
-def wait_for_steps(workdir: pathlib.Path) -> None:
-    wait_for(workdir / "steps", "\n", 3)
-
-
-def wait_for(path: pathlib.Path, text: str, times: int) -> None:
-    end = time.monotonic() + 60
-    while not path.exists() or path.read_text().count(text) < times:
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster: Cluster, tmp_path: pathlib.Path) -> None:
     job = submit(cluster, "train", QUICKSTART, f"--workdir={tmp_path}/run", "--nodes=3")
-    wait_for_steps(tmp_path / "run")
-    wait_for(tmp_path / f"run.slurm/{job}.out", "arguments:", 3)
+    log = tmp_path / f"run.slurm/{job}.out"
+    wait_until(lambda: len(steps(tmp_path / "run")) > 2 and log.read_text().count("arguments:") == 3)
     cluster.end_step(job)
     assert cluster.wait() == [0]
-    steps = (tmp_path / "run/steps").read_text().split()
-    assert [int(step) for step in steps] == list(range(1, STEPS + 1))
+    assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
     assert (cluster.folder / "slept").read_text() == "130\n"
-    assert (tmp_path / f"run.slurm/{job}.out").read_text().count("arguments:") == 2 * 3
+    assert log.read_text().count("arguments:") == 2 * 3
 
 
 def test_a_cancelled_job_is_not_requeued(cluster: Cluster, tmp_path: pathlib.Path) -> None:
     job = submit(cluster, "train", QUICKSTART, f"--workdir={tmp_path}/run")
-    wait_for_steps(tmp_path / "run")
+    wait_until(lambda: len(steps(tmp_path / "run")) > 2)
     cluster.cancel(job)
     assert cluster.wait() == [143]
-    assert len((tmp_path / "run/steps").read_text().split()) < STEPS
+    assert len(steps(tmp_path / "run")) < STEPS
 
 
 def test_a_failed_job_is_not_requeued(cluster: Cluster, tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,7 @@
 """The supervisor, on slices of a stand-in cloud that are preempted, deleted and recreated."""
 
-import pathlib
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +10,8 @@ from launch.shell import CommandError
 from launch.tpu_vm import NotFoundError
 from tests.launch.cloud import Cloud
 from tests.launch.slices import STEPS, set_up, steps, wait_until
+
+pytestmark = pytest.mark.usefixtures("packed_once")
 
 
 @pytest.mark.parametrize(
@@ -30,8 +32,7 @@ def test_next_action(statuses: list[str], action: str) -> None:
     assert supervisor.next_action(statuses) == action
 
 
-@pytest.mark.usefixtures("packed_once")
-def test_a_killed_run_is_lost_and_restarted(cloud: Cloud, tmp_path: pathlib.Path) -> None:
+def test_a_killed_run_is_lost_and_restarted(cloud: Cloud, tmp_path: Path) -> None:
     tpu, start = set_up(tmp_path / "run")
     start()
     wait_until(lambda: len(steps(tmp_path / "run")) > 2)
@@ -42,10 +43,7 @@ def test_a_killed_run_is_lost_and_restarted(cloud: Cloud, tmp_path: pathlib.Path
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
 
 
-@pytest.mark.usefixtures("packed_once")
-def test_a_queued_slice_is_requested_again(
-    cloud: Cloud, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_queued_slice_is_requested_again(cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tpu, start = set_up(tmp_path / "run", queued=True)
     assert "pod: WAITING_FOR_RESOURCES" in capsys.readouterr().out
     start()
@@ -57,9 +55,8 @@ def test_a_queued_slice_is_requested_again(
     assert cloud.calls.read_text().splitlines().count("queued-resources create pod") == 2
 
 
-@pytest.mark.usefixtures("packed_once")
 def test_without_capacity_the_supervisor_retries(
-    cloud: Cloud, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tpu, start = set_up(tmp_path / "run")
     cloud.preempt("pod")
@@ -74,8 +71,7 @@ def test_without_capacity_the_supervisor_retries(
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
 
 
-@pytest.mark.usefixtures("packed_once")
-def test_a_failed_run_is_not_restarted(cloud: Cloud, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_is_not_restarted(cloud: Cloud, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/fail").touch()
     tpu, start = set_up(tmp_path / "run")
@@ -90,8 +86,8 @@ def test_a_failed_run_is_not_restarted(cloud: Cloud, tmp_path: pathlib.Path, cap
     assert not tpu.exists()
 
 
-@pytest.mark.usefixtures("packed_once", "cloud")
-def test_a_run_in_progress_is_supervised(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("cloud")
+def test_a_run_in_progress_is_supervised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tpu, start = set_up(tmp_path / "run")
     start()
     supervisor.supervise(tpu, lambda: pytest.fail("started twice"), "", poll=0.02)
@@ -99,8 +95,7 @@ def test_a_run_in_progress_is_supervised(tmp_path: pathlib.Path, capsys: pytest.
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
 
 
-@pytest.mark.usefixtures("packed_once")
-def test_a_slice_that_the_user_deleted_is_not_recreated(cloud: Cloud, tmp_path: pathlib.Path) -> None:
+def test_a_slice_that_the_user_deleted_is_not_recreated(cloud: Cloud, tmp_path: Path) -> None:
     tpu, start = set_up(tmp_path / "run")
     start()
     user = threading.Timer(0.3, cloud.delete, ["pod"])

@@ -1,5 +1,6 @@
 """launch.tpu: the gcloud command lines, user errors, and a run on four hosts of a stand-in cloud."""
 
+import functools
 import pathlib
 import shlex
 import subprocess
@@ -8,18 +9,14 @@ import time
 
 import pytest
 
+from launch.command_line import ROOT
 from tests.launch.cloud import Cloud
+from tests.launch.conftest import QUICKSTART, assert_user_error, run_module
 from tests.launch.slices import STEPS, steps, wait_until
 
-ROOT = pathlib.Path(__file__).parents[2]
 AT = ("--name=pod", "--zone=z")
 FOUR = "--accelerator=v5litepod-16"
-QUICKSTART = "--config=configs/quickstart.py"
-
-
-def launch(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "launch.tpu", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+launch = functools.partial(run_module, "launch.tpu")
 
 
 @pytest.mark.parametrize(
@@ -27,35 +24,31 @@ def launch(*words: str) -> subprocess.CompletedProcess[str]:
     [
         (
             ("create", *AT, "--accelerator=v5e-16", "--spot"),
-            "gcloud compute tpus tpu-vm create pod --zone=z --accelerator-type=v5litepod-16"
-            " --version=v2-alpha-tpuv5-lite --spot",
+            "tpu-vm create pod --zone=z --accelerator-type=v5litepod-16 --version=v2-alpha-tpuv5-lite --spot",
         ),
         (
             ("create", *AT, "--accelerator=v4-32", "--queued", "--project=p"),
-            "gcloud compute tpus queued-resources create pod --zone=z --project=p --node-id=pod"
-            " --accelerator-type=v4-32 --runtime-version=tpu-ubuntu2204-base",
+            "queued-resources create pod --zone=z --project=p --node-id=pod --accelerator-type=v4-32"
+            " --runtime-version=tpu-ubuntu2204-base",
         ),
         (
             ("logs", *AT, "--worker=3", "--lines=7", "--follow"),
-            "gcloud compute tpus tpu-vm ssh pod --zone=z --worker=3 --quiet"
-            " '--command=tail -n 7 -f ~/transformer-research.run/log'",
+            "tpu-vm ssh pod --zone=z --worker=3 --quiet '--command=tail -n 7 -f ~/transformer-research.run/log'",
         ),
         (
             ("fetch", *AT, "--workdir=/mnt/runs/a b", "--to=here"),
-            "gcloud compute tpus tpu-vm scp --recurse 'pod:/mnt/runs/a b' here --zone=z --worker=0 --quiet",
+            "tpu-vm scp --recurse 'pod:/mnt/runs/a b' here --zone=z --worker=0 --quiet",
         ),
-        (("delete", *AT), "gcloud compute tpus tpu-vm delete pod --zone=z --quiet"),
-        (
-            ("delete", *AT, "--queued"),
-            "gcloud compute tpus queued-resources delete pod --zone=z --quiet --force",
-        ),
+        (("delete", *AT), "tpu-vm delete pod --zone=z --quiet"),
+        (("delete", *AT, "--queued"), "queued-resources delete pod --zone=z --quiet --force"),
     ],
     ids=["create", "queue", "logs", "fetch", "delete", "delete from the queue"],
 )
 def test_dry_run_prints_the_line(words: tuple[str, ...], line: str) -> None:
     result = launch(*words, "--dry_run")
     assert (result.returncode, result.stderr) == (0, "")
-    assert [text for text in result.stdout.splitlines() if not text.startswith("# ")] == [line]
+    lines = [text for text in result.stdout.splitlines() if not text.startswith("# ")]
+    assert lines == [f"gcloud compute tpus {line}"]
 
 
 def remote_line(line: str) -> str:
@@ -103,18 +96,14 @@ def test_dry_run_of_restart_prints_every_command() -> None:
 )
 def test_a_user_error_is_one_line(words: tuple[str, ...], message: str) -> None:
     start = time.monotonic()
-    result = launch(*words)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 1
-    assert message in result.stderr
+    assert_user_error(launch(*words), message)
     assert time.monotonic() - start < 10  # 0.4 s; importing jax takes that long on a busy machine
 
 
 def test_a_config_outside_the_repository_is_an_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / "mine.py").write_text((ROOT / "configs/base.py").read_text())
     result = launch("run", *AT, FOUR, f"--config={tmp_path}/mine.py", "--workdir=/a")
-    assert result.returncode == 2
-    assert "only that folder is copied" in result.stderr
+    assert_user_error(result, "only that folder is copied")
 
 
 def test_the_launchers_do_not_import_jax() -> None:
@@ -125,9 +114,7 @@ def test_the_launchers_do_not_import_jax() -> None:
 
 def test_without_gcloud_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    result = launch("delete", *AT)
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: gcloud is not on PATH; install")
+    assert_user_error(launch("delete", *AT), "error: gcloud is not on PATH; install")
 
 
 def test_a_preempted_slice_is_recreated_and_the_run_finishes(cloud: Cloud, tmp_path: pathlib.Path) -> None:
@@ -137,13 +124,11 @@ def test_a_preempted_slice_is_recreated_and_the_run_finishes(cloud: Cloud, tmp_p
         result = launch(*words, "--poll=0.02")
         assert result.returncode == 0, result.stderr
     line = ("run", *flags, QUICKSTART, f"--workdir={tmp_path}/run", "--restart", "--poll=0.02", "--delete_at_end")
-    supervising = subprocess.Popen(
-        [sys.executable, "-m", "launch.tpu", *line], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command, pipe = [sys.executable, "-m", "launch.tpu", *line], subprocess.PIPE
+    supervising = subprocess.Popen(command, cwd=ROOT, text=True, stdout=pipe, stderr=pipe)
     wait_until(lambda: len(steps(tmp_path / "run")) > 2)
-    before = len(cloud.processes("pod"))
+    assert len(cloud.processes("pod")) >= 4
     cloud.preempt("pod")
-    assert before >= 4
     output, errors = supervising.communicate(timeout=120)
     assert supervising.returncode == 0, errors
     assert "pod is PREEMPTED: recreating it" in output

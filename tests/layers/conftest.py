@@ -1,4 +1,4 @@
-"""Layers with random parameters: initial values of zero or one would hide errors."""
+"""Layers with random parameters: initial values of zero or one can hide errors."""
 
 from collections.abc import Callable
 from typing import TypeVar

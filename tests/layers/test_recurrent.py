@@ -88,6 +88,27 @@ def test_bfloat16(cell: str, x) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_gates_are_summed_in_float32(cell: str) -> None:
+    """A bfloat16 number has 8 significant bits; the terms of these sums differ by more."""
+    half, exact = (
+        CELLS[cell](SIZE, initializers=DEFAULT_INITIALIZERS, dtype=dtype, rngs=nnx.Rngs(0))
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    rounded = half.recurrent_RG[...].astype(jnp.bfloat16)
+    exact.recurrent_RG[...] = rounded.astype(jnp.float32)
+    generator = np.random.default_rng(1)
+    gates = jnp.asarray(generator.normal(size=(4, SIZE * half.gates)), jnp.bfloat16)
+    hidden = jnp.asarray(generator.normal(size=(4, SIZE)) / 50, jnp.bfloat16)
+    carry = half.initial_carry((4,))._replace(hidden=hidden)
+    expected = exact(gates.astype(jnp.float32), carry._replace(hidden=hidden.astype(jnp.float32)))
+    actual = half(gates, carry)
+    if cell == "lstm":
+        np.testing.assert_allclose(actual.cell, expected.cell, rtol=1e-5)
+    else:
+        np.testing.assert_array_equal(actual.hidden, expected.hidden.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_initial_parameters(cell: str) -> None:
     layer = make(cell)
     for part in np.split(np.asarray(layer.cell.recurrent_RG[...]), CELLS[cell].gates, axis=1):

@@ -1,7 +1,7 @@
 """Losses and gradients in bfloat16 equal those in float32 within the precision of eight bits.
 
-Such a number is off by 2⁻⁹ of itself at most: what goes through some ten layers is off by a hundredth or so, and by
-more where a unit falls to the other side of its ReLU's kink. A gradient that was wrong would be off by far more.
+The relative rounding error of bfloat16 is at most 2⁻⁹. After about ten layers the error is about a hundredth, and it is
+larger for a unit that changes sides at the kink of its ReLU. The error of a wrong gradient would be far larger.
 """
 
 import jax
@@ -46,12 +46,12 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_gradients_agree(both) -> None:
     (_, exact), (_, short) = both
-    together = [np.concatenate([np.ravel(each[path]) for path in exact]) for each in (exact, short)]
-    assert cosine(*together) > MIN_TOTAL_COSINE
+    joined = [np.concatenate([np.ravel(gradients[path]) for path in exact]) for gradients in (exact, short)]
+    assert cosine(*joined) > MIN_TOTAL_COSINE
     for path in exact:
-        one, other = (np.asarray(each[path], np.float64).ravel() for each in (exact, short))
+        expected, actual = (np.asarray(gradients[path], np.float64).ravel() for gradients in (exact, short))
         assert short[path].dtype == jnp.float32, path
         if path.endswith("attention/to_key/bias"):
             continue  # adds the same number to all scores of a query: the gradient is a rounding error
-        assert cosine(one, other) > MIN_COSINE, path
-        assert np.linalg.norm(other) == pytest.approx(np.linalg.norm(one), rel=0.1), path
+        assert cosine(expected, actual) > MIN_COSINE, path
+        assert np.linalg.norm(actual) == pytest.approx(np.linalg.norm(expected), rel=0.1), path

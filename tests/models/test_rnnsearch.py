@@ -1,4 +1,4 @@
-"""RNNsearch; test_interface.py tests what all architectures share."""
+"""RNNsearch; test_interface.py tests the properties that all architectures share."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""The LSTM without attention; test_interface.py tests what all architectures share."""
+"""The LSTM without attention; test_interface.py tests the properties that all architectures share."""
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +37,10 @@ def test_the_decoder_reads_only_the_final_states(make_architecture, batch, compi
     expected = decode(net.params, memory)
     np.testing.assert_array_equal(decode(net.params, memory._replace(states_BSD=memory.states_BSD * 0)), expected)
     for layer in range(2):  # each initialises a layer of the decoder
-        kept = [float(number != layer) for number in range(2)]
+        scales = [float(number != layer) for number in range(2)]
         silenced = [
-            type(each)(*(leaf * scale for leaf in each)) for each, scale in zip(memory.decoder_init, kept, strict=True)
+            type(state)(*(leaf * scale for leaf in state))
+            for state, scale in zip(memory.decoder_init, scales, strict=True)
         ]
         assert np.abs(decode(net.params, memory._replace(decoder_init=silenced)) - expected).max() > 1e-2
 

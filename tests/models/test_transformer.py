@@ -1,4 +1,4 @@
-"""The Transformer; test_interface.py tests what all architectures share."""
+"""The Transformer; test_interface.py tests the properties that all architectures share."""
 
 import jax
 import jax.numpy as jnp

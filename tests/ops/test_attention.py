@@ -164,13 +164,13 @@ def test_sigmoid_weights_each_key_independently(scored) -> None:
     assert (np.asarray(sigmoid(scores, np.zeros_like(mask))) == 0).all()
 
 
-def test_uniform_is_the_mean_of_what_is_seen(scored) -> None:
+def test_uniform_weights_give_the_mean_of_the_visible_values(scored) -> None:
     scores, mask = scored
     np.testing.assert_allclose(uniform(scores, mask), mask / mask.sum(axis=-1, keepdims=True), atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 9])
-def test_largest_is_a_softmax_over_the_best_keys(scored, count: int) -> None:
+def test_top_k_is_a_softmax_over_the_best_keys(scored, count: int) -> None:
     scores, mask = scored
     hidden = np.where(mask, scores, -np.inf)
     best = mask & (hidden >= np.sort(hidden, axis=-1)[..., ::-1][..., min(count, 7) - 1][..., None])

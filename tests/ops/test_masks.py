@@ -24,7 +24,7 @@ def test_padding_hides_the_same_keys_from_every_query_and_head() -> None:
     np.testing.assert_array_equal(seen_BHTS[1, 3], drawn("1 1 1", "1 1 1"))
 
 
-def test_causal_sees_itself_and_what_came_before() -> None:
+def test_a_causal_mask_shows_a_position_itself_and_all_earlier_ones() -> None:
     mask = np.asarray(masks.causal(5))
     assert mask.shape == (1, 1, 5, 5)
     assert mask.dtype == bool

@@ -22,6 +22,16 @@ def test_top_k_equals_jax(shape: tuple[int, ...], count: int) -> None:
 
 
 @pytest.mark.parametrize("length", [2048, 1021, 5])
+def test_negative_zero_equals_zero(length: int) -> None:
+    x = np.full((3, length), -1, np.float32)
+    x[:, [1, 3, 4]] = [[-0.0, 0.0, 0.0], [0.0, -0.0, 0.0], [-0.0, -0.0, 0.0]]
+    largest, index = jax.jit(topk.top_k, static_argnums=1)(x, 3)
+    np.testing.assert_array_equal(index, [[1, 3, 4]] * 3)
+    np.testing.assert_array_equal(largest, np.zeros((3, 3)))
+    np.testing.assert_array_equal(jax.jit(topk.argmax)(x), [1, 1, 1])
+
+
+@pytest.mark.parametrize("length", [2048, 1021, 5])
 def test_argmax_returns_the_first_maximum(length: int) -> None:
     x = numbers(3, length)
     indices = jax.jit(topk.argmax)(x)

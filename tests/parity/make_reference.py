@@ -207,20 +207,20 @@ def compute(name: str, arrays: Arrays) -> Arrays:
 
     def tensors(kind: str) -> Tensors:
         chosen = {key.removeprefix(kind): torch.tensor(array) for key, array in arrays.items() if key.startswith(kind)}
-        return {key: each.double() if each.is_floating_point() else each for key, each in chosen.items()}
+        return {key: tensor.double() if tensor.is_floating_point() else tensor for key, tensor in chosen.items()}
 
     module = CASES[name].module().double()
     module.load_state_dict(tensors("parameter/"))
-    read, cotangents = tensors("input/"), tensors("cotangent/")
-    read = {key: each.requires_grad_(each.is_floating_point()) for key, each in read.items()}
-    outputs = CASES[name].run(module, read)
-    found = {f"output/{key}": each for key, each in outputs.items()}
+    inputs, cotangents = tensors("input/"), tensors("cotangent/")
+    inputs = {key: tensor.requires_grad_(tensor.is_floating_point()) for key, tensor in inputs.items()}
+    outputs = CASES[name].run(module, inputs)
+    results = {f"output/{key}": tensor for key, tensor in outputs.items()}
     if cotangents:
-        torch.stack([(each * cotangents[key]).sum() for key, each in outputs.items()]).sum().backward()
-        moved = {f"parameter/{key}": each for key, each in module.named_parameters()}
-        moved |= {f"input/{key}": each for key, each in read.items() if each.requires_grad}
-        found |= {f"gradient/{key}": each.grad for key, each in moved.items() if each.grad is not None}
-    return {key: each.detach().numpy().astype(np.float32) for key, each in found.items()}
+        torch.stack([(tensor * cotangents[key]).sum() for key, tensor in outputs.items()]).sum().backward()
+        differentiated = {f"parameter/{key}": tensor for key, tensor in module.named_parameters()}
+        differentiated |= {f"input/{key}": tensor for key, tensor in inputs.items() if tensor.requires_grad}
+        results |= {f"gradient/{key}": tensor.grad for key, tensor in differentiated.items() if tensor.grad is not None}
+    return {key: tensor.detach().numpy().astype(np.float32) for key, tensor in results.items()}
 
 
 def make(name: str, seed: int) -> Arrays:

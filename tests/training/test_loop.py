@@ -1,5 +1,6 @@
 """The training loop with fake hooks and a fake step: the order of events and the reported metrics."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
@@ -10,7 +11,15 @@ import pytest
 from configs import base
 from transformer.ops.losses import LossSums
 from transformer.spec import Spec
-from transformer.training.loop import DeviceBatch, DivergenceError, EarlyStopping, Hooks, MetricAccumulator, fit
+from transformer.training.loop import (
+    DeviceBatch,
+    DivergenceError,
+    EarlyStopping,
+    Hooks,
+    MetricAccumulator,
+    fit,
+    stopping_step,
+)
 from transformer.training.state import TrainState
 from transformer.training.step import StepSums
 
@@ -211,7 +220,7 @@ def test_a_resumed_run_has_the_same_events() -> None:
 
 def test_a_finished_run_does_nothing() -> None:
     world = World()
-    assert world.fit(spec(steps=5), start=5) == 5
+    assert world.fit(spec(steps=5), 5, ({"loss": 1.0, "step": 5},)) == 5
     assert world.events == []
 
 
@@ -296,6 +305,40 @@ def test_a_missed_evaluation_is_made_after_resuming() -> None:
     assert world.fit(spec(steps=6, evaluate=2), 4, ({"loss": 1.0, "step": 2},)) == 6
     assert world.events[:2] == [("evaluate", 4), ("dispatch", 5)]
     assert world.when("evaluate") == [4, 6]
+
+
+def test_a_missed_last_evaluation_is_made_after_resuming() -> None:
+    """The last update is evaluated although it is no multiple of evaluate.every."""
+    world = World()
+
+    def interrupt(update: int) -> None:
+        if update == 5:
+            raise KeyboardInterrupt
+
+    world.interrupts["evaluate"] = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        world.fit(spec(steps=5, evaluate=3))
+    assert world.events[-1] == ("save", 5)
+    continued = World()
+    assert continued.fit(spec(steps=5, evaluate=3), 5, ({"loss": 1.0, "step": 3},)) == 5
+    assert continued.events == [("evaluate", 5)]
+
+
+def test_skipped_updates_before_an_interruption_count() -> None:
+    """Updates 3, 4 and 5 are skipped, in whatever process."""
+    world = World()
+    world.nonfinite_batches = {5}
+    runs = [(dataclasses.replace(world.hooks(), nonfinite_before=2), ())]
+    state, step = cast(TrainState, 4), cast(Any, world.step)
+    with pytest.raises(DivergenceError, match="in 3 consecutive updates up to 5"):
+        fit(spec(steps=9, nonfinite_limit=3), step, state, "hyperparams", 4, world.batches(5), runs, lambda s, _: s)
+
+
+def test_the_step_at_which_early_stopping_stopped() -> None:
+    settings = spec(early_stopping="loss", patience=2)
+    evaluations = [{"loss": loss, "step": 3 * at} for at, loss in enumerate((3.0, 2.0, 2.5, 2.25, 1.0), start=1)]
+    assert stopping_step(settings, evaluations) == 12
+    assert stopping_step(settings, evaluations[:3]) is None
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,15 @@ def test_batches_are_sharded_over_devices(runs: dict[str, Trained]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["mesh", "pmap"])
+def test_clipping_per_sentence_does_not_depend_on_the_partitioner(mode: str, runs: dict[str, Trained]) -> None:
+    """Devices that hold other numbers of sentences clip by the sentences of the global batch."""
+    settings = dataclasses.replace(SPEC.train, clip_norm=0.3, clip_unit="sentence", adam_epsilon=0.1)
+    single, sharded = (train(name, Bag, bag_params(VOCABULARY), settings) for name in ("one", mode))
+    assert_equal(single, sharded)
+    assert not np.allclose(single.state.params["table"], runs["one"].state.params["table"], atol=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["mesh", "pmap"])
 def test_training_does_not_depend_on_the_partitioner(mode: str, runs: dict[str, Trained]) -> None:
     assert_equal(runs["one"], runs[mode])
 

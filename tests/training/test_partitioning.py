@@ -1,4 +1,4 @@
-"""Eight devices that divide rows, parameters, heads and words in any way learn and find what one device does."""
+"""Eight devices with any partitioning of rows, parameters, heads and words train and decode like one device."""
 
 import os
 import pathlib

@@ -31,7 +31,8 @@ BAG = cast(ModelDef, Bag)
 def spec(changes: dict[str, float], optimizer: str = "adam") -> Spec:
     config = base.get_config()
     sizes = {"train.warmup_steps": 2, "train.learning_rate": 0.01, "train.adam_epsilon": 1e-3, "train.ema_decay": 0.5}
-    settings = {"train.clip_norm": 5.0, "train.optimizer": optimizer, "train.loss_chunk": None}
+    unit = {"adam": "sentence", "muon": "token"}[optimizer]
+    settings = {"train.clip_norm": 5.0, "train.clip_unit": unit, "train.optimizer": optimizer, "train.loss_chunk": None}
     config.update_from_flattened_dict({**sizes, **settings, **changes})
     return Spec.from_config(config.to_dict())
 

@@ -180,6 +180,40 @@ def test_accumulated_gradients_equal_those_of_the_full_batch(plain: Trainer) -> 
         assert not any(leaf.any() for leaf in jax.tree.leaves(parts.pending))
 
 
+@pytest.mark.parametrize(("share", "clipped"), [(0.5, True), (4.0, False)])
+def test_clipping_by_the_gradient_per_sentence(plain: Trainer, share: float, clipped: bool) -> None:
+    """The limit is for the gradient divided by four sentences, which half of the limit exceeds, not by eleven tokens.
+
+    Rows of padding do not count. The update is Adam's for the mean gradient per token, scaled by limit / norm.
+    """
+    _, _, tokens, gradient = by_hand(PARAMS)
+    norm = np.sqrt(sum((total**2).sum() for total in gradient.values()))
+    limit = share * norm / 4
+    trainer = Trainer(clip_norm=limit, clip_unit="sentence")
+    state, sums = trainer(trainer.state)
+    mean = {name: min(1, share) * total / tokens for name, total in gradient.items()}
+    assert_close(state.params, {n: PARAMS[n] - RATE / WARMUP * mean[n] / (abs(mean[n]) + EPSILON) for n in PARAMS})
+    assert float(sums.gradient_norm) == pytest.approx(norm / tokens, rel=1e-5)
+    assert same(state.params, plain(plain.state)[0].params) != clipped
+    assert norm / tokens < limit  # per token neither would be clipped
+
+
+def test_accumulated_sentences_are_counted(plain: Trainer) -> None:
+    """Parts of two sentences each are clipped as the full batch of four."""
+    _, _, _, gradient = by_hand(PARAMS)
+    limit = 0.1 * np.sqrt(sum((total**2).sum() for total in gradient.values())) / 4
+    full, parted = (Trainer(clip_norm=limit, clip_unit="sentence", accumulate=count) for count in (1, 2))
+    expected, actual = full.state, parted.state
+    for _ in range(2):
+        expected, _ = full(expected)
+        actual, _ = parted(parted(actual, slice(0, 3, 2))[0], slice(1, 4, 2))
+    assert_close(actual.params, expected.params)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(actual.pending))
+    assert len(actual.pending) == 3
+    assert len(Trainer(accumulate=2, clip_norm=limit).state.pending) == 2  # as in older checkpoints
+    assert not same(actual.params, plain(plain(plain.state)[0])[0].params)
+
+
 def test_a_step_is_pure(everything: Trainer) -> None:
     state, sums = everything(everything.state)
     assert same(everything(everything.state), (state, sums))

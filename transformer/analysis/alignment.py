@@ -33,9 +33,6 @@ def argmax_links(weights_TS: np.ndarray, words: int) -> Links:
 
 def count_links(pairs: Iterable[tuple[Links, Links]]) -> LinkCounts:
     """Sums the counts of (predicted, gold) links over sentences."""
-    correct = predicted_count = gold_count = 0
-    for predicted, gold in pairs:
-        correct += len(predicted & gold)
-        predicted_count += len(predicted)
-        gold_count += len(gold)
-    return LinkCounts(correct, predicted_count, gold_count)
+    pairs = list(pairs)
+    correct = sum(len(predicted & gold) for predicted, gold in pairs)
+    return LinkCounts(correct, sum(len(predicted) for predicted, _ in pairs), sum(len(gold) for _, gold in pairs))

@@ -32,10 +32,10 @@ def attention_sums(
     sums = {}
     for name, weights in attention.items():
         mask = source_mask_BS if name.startswith("encoder/") else target_mask_BT
-        real = jnp.broadcast_to(mask[:, None], weights.shape[:-1])
+        is_token = jnp.broadcast_to(mask[:, None], weights.shape[:-1])
         entropy = jax.scipy.special.entr(weights.astype(jnp.float32)).sum(axis=-1)
         saturated = weights.max(axis=-1) > _SATURATED
-        totals = (jnp.where(real, entropy, 0.0).sum(), (real & saturated).sum(), real.sum())
+        totals = (jnp.where(is_token, entropy, 0.0).sum(), (is_token & saturated).sum(), is_token.sum())
         sums[name] = AttentionSums(*(total.astype(jnp.float32) for total in totals))
     return sums
 

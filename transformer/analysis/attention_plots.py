@@ -11,6 +11,7 @@ from transformer.analysis.figure import PLAIN_TEXT, new_figure, save_figure
 from transformer.analysis.forced_decoding import KINDS, teacher_forcing_inputs
 from transformer.models.interface import Seq2Seq
 
+_Labels = Mapping[str, Sequence[str]]  # of tokens, by kind of attention
 _CROSS = "cross/"
 _TITLES = {
     "encoder": "encoder self-attention: source token (row) to source token (column)",
@@ -61,7 +62,6 @@ def draw_cross_attention(
       source: S labels.
       target: T labels.
       path: of the file, with suffix ".png"; its folder is created.
-      title: title of the figure.
     """
     layers, heads = weights.shape[:2]
     panels = [(f"layer {layer + 1}, mean of heads", weights[layer].mean(axis=0)) for layer in range(layers)]
@@ -83,21 +83,15 @@ def draw_cross_attention(
 
 
 def draw_attention(
-    attention: Mapping[str, np.ndarray],
-    rows: Mapping[str, Sequence[str]],
-    columns: Mapping[str, Sequence[str]],
-    folder: pathlib.Path,
+    attention: Mapping[str, np.ndarray], rows: _Labels, columns: _Labels, folder: pathlib.Path
 ) -> list[pathlib.Path]:
-    """Draws one figure per kind of attention, one row per layer and one column per head, as PNG and SVG.
+    """Draws one figure per kind of attention, a row per layer and a column per head, as PNG and SVG; returns the files.
 
     Args:
       attention: [H, rows, columns] by name, "encoder/0".
       rows: row labels by kind, "encoder".
       columns: column labels by kind.
       folder: created if missing.
-
-    Returns:
-      The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -122,9 +116,9 @@ def _draw_kind(
             axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=7)
             # Labels only at the edges: the heads of a layer share their rows, and the layers their columns.
             last = layer == len(layers) - 1
-            axes.set_xticks(range(len(columns)), columns if last else [""] * len(columns), rotation=90, fontsize=6)
-            axes.set_yticks(range(len(rows)), rows if head == 0 else [""] * len(rows), fontsize=6)
-            for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-                label.set_parse_math(False)
+            x_labels = columns if last else [""] * len(columns)
+            y_labels = rows if head == 0 else [""] * len(rows)
+            axes.set_xticks(range(len(columns)), x_labels, rotation=90, fontsize=6, **PLAIN_TEXT)
+            axes.set_yticks(range(len(rows)), y_labels, fontsize=6, **PLAIN_TEXT)
             axes.tick_params(length=0)
     return save_figure(figure, path, ["png", "svg"], dpi=110)

@@ -40,11 +40,7 @@ _Record = dict[str, jax.Array]  # arrays of one call
 
 
 class _Recorder:
-    """Computes an attention with the reference implementation and records the arrays of each call.
-
-    Args:
-      attention: the attention that this object replaces.
-    """
+    """Replaces an attention, computes it with the reference implementation and records the arrays of each call."""
 
     def __init__(self, attention: Attention) -> None:
         self.attention, self.weights_fn = attention, attention.weights_fn
@@ -135,19 +131,10 @@ def _attention_name(path: Sequence[Any]) -> str:
 
 def _to_trace(attention: Attention, records: Sequence[_Record]) -> AttentionTrace:
     """Makes a trace from one record, or from one record per step of a recurrent decoder."""
-
-    def array(x: jax.Array) -> np.ndarray:
-        return np.asarray(x, np.float32)
-
-    first = records[0]
-    return AttentionTrace(
-        query_THK=array(jnp.concatenate([record["query"][0] for record in records])),
-        key_SHK=array(first["key"][0]),
-        value_SHU=array(first["value"][0]),
-        raw_HTS=array(jnp.concatenate([record["raw"][0] for record in records], axis=1)),
-        factor_H=array(first["factor"]),
-        score=attention.scores.name,
-        formula=attention.scores.formula,
-        raw_formula=attention.scores.raw_formula,
-        softmax=attention.weights_fn is softmax,
-    )
+    first, scores = records[0], attention.scores
+    query_THK = jnp.concatenate([record["query"][0] for record in records])
+    raw_HTS = jnp.concatenate([record["raw"][0] for record in records], axis=1)
+    arrays = (query_THK, first["key"][0], first["value"][0], raw_HTS, first["factor"])
+    query, key, value, raw, factor = (np.asarray(array, np.float32) for array in arrays)
+    texts = (scores.name, scores.formula, scores.raw_formula)
+    return AttentionTrace(query, key, value, raw, factor, *texts, attention.weights_fn is softmax)

@@ -24,16 +24,12 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: pathlib.Path, formats: Sequence[str], dpi: int = 150) -> list[pathlib.Path]:
-    """Writes a figure once per format; equal figures give equal files.
+    """Writes a figure once per format, and returns the files in this order; equal figures give equal files.
 
     Args:
-      figure: the figure.
       path: without a suffix.
       formats: suffixes, such as "png", "svg" and "pdf".
       dpi: pixels per inch of "png".
-
-    Returns:
-      The files, in the order of `formats`.
     """
     from matplotlib import rc_context
 

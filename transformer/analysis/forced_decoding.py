@@ -57,12 +57,7 @@ def head_counts(model: Seq2Seq) -> dict[str, int]:
 
 
 def teacher_forcing_inputs(source: Sequence[int], target: Sequence[int]) -> tuple[jax.Array, jax.Array]:
-    """Returns the inputs of `encode` and `decode` for one pair: source_BS with EOS, and input_BT that begins with BOS.
-
-    Args:
-      source: ids without EOS, which is added.
-      target: ids with EOS.
-    """
+    """Returns source_BS with EOS, and input_BT that begins with BOS; `source` comes without EOS, `target` with it."""
     return jnp.array([[*source, EOS]], jnp.int32), jnp.array([[BOS, *target[:-1]]], jnp.int32)
 
 

@@ -33,12 +33,11 @@ class RoleStatistics:
         """
         rows, width = weights.shape[1:]
         visible = np.tri(rows, width) if name.startswith("decoder") else np.ones((rows, width))
-        is_separator = np.array([token in self._separators for token in columns], float)
+        is_separator = np.array([token in self._separators for token in columns], bool)
         positions = {"separator": np.broadcast_to(is_separator, (rows, width)) * visible}
         if not is_separator.all():
-            _, rarest = min(
-                (self._counts.get(token, 0), column) for column, token in enumerate(columns) if not is_separator[column]
-            )
+            words = np.flatnonzero(~is_separator).tolist()
+            rarest = min(words, key=lambda column: self._counts.get(columns[column], 0))
             positions["rare"] = np.broadcast_to(np.eye(width)[rarest], (rows, width)) * visible
         if name.startswith("encoder"):
             shifts = {"same": 0, "previous": -1, "next": 1}
@@ -66,9 +65,7 @@ class RoleStatistics:
     def mean_weights(self) -> dict[str, dict[str, tuple[np.ndarray, float]]]:
         """Returns, by attention and role, the mean weight of every head, [H], and that of uniform attention."""
         return {
-            name: {
-                role: (weight_H / rows, float(uniform / rows)) for role, (weight_H, (uniform, rows)) in roles.items()
-            }
+            name: {role: (sum_H / rows, float(uniform / rows)) for role, (sum_H, (uniform, rows)) in roles.items()}
             for name, roles in self._sums.items()
         }
 

@@ -1,5 +1,6 @@
 """From sub-words to words: the pieces of each word, and attention between words."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,21 +14,17 @@ def word_spans(pieces: Sequence[str]) -> list[tuple[int, int]]:
 
     Each special symbol, such as "</s>", is one word.
     """
-    starts = [
-        index
-        for index, piece in enumerate(pieces)
-        if index == 0
-        or piece.startswith(_SPACE)
-        or _is_special(piece)
-        or _is_special(pieces[index - 1])
-        or (
-            _is_punctuation(piece) != _is_punctuation(pieces[index - 1])
-            and not (set(piece) | set(pieces[index - 1])) & _WORD_INTERNAL
-        )
-    ]
-    # A piece that is only a space belongs to the next piece.
-    starts = [start for start in starts if start == 0 or pieces[start - 1] != _SPACE]
+    starts = [index for index, pair in enumerate(itertools.pairwise(["", *pieces])) if not index or _are_divided(*pair)]
     return list(zip(starts, [*starts[1:], len(pieces)], strict=True)) if pieces else []
+
+
+def _are_divided(before: str, piece: str) -> bool:
+    """Returns whether a word ends between two pieces. A piece that is only a space belongs to the next piece."""
+    if before == _SPACE:
+        return False
+    if piece.startswith(_SPACE) or _is_special(before) or _is_special(piece):
+        return True
+    return _is_punctuation(before) != _is_punctuation(piece) and not (set(before) | set(piece)) & _WORD_INTERNAL
 
 
 def _is_special(piece: str) -> bool:
@@ -43,12 +40,14 @@ def word_text(pieces: Sequence[str]) -> str:
     return "".join(pieces).replace(_SPACE, " ").strip() or _SPACE
 
 
-def span_membership(spans: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Returns which pieces each word consists of: float32 [words, pieces], 1 for its pieces."""
-    membership = np.zeros((len(spans), spans[-1][1] if spans else 0), np.float32)
-    for word, (first, end) in enumerate(spans):
-        membership[word, first:end] = 1
-    return membership
+def piece_texts(pieces: Sequence[str]) -> list[str]:
+    """Returns the text of every piece, for labels."""
+    return [word_text([piece]) for piece in pieces]
+
+
+def word_texts(pieces: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Returns (first piece, end piece, text) of each word."""
+    return [(first, end, word_text(pieces[first:end])) for first, end in word_spans(pieces)]
 
 
 def word_membership(pieces: Sequence[str], words: Sequence[str]) -> np.ndarray:
@@ -87,7 +86,7 @@ def word_attention(weights: np.ndarray, rows: np.ndarray, columns: np.ndarray) -
 
     Args:
       weights: [..., row pieces, column pieces].
-      rows: [row words, row pieces], from `span_membership` or `word_membership`.
+      rows: [row words, row pieces], from `word_membership`.
       columns: [column words, column pieces], from the same.
     """
     mean = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-9)

@@ -4,7 +4,7 @@ Text is not normalised: a pair holds the text of its source without the line end
 """
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any, NamedTuple, Protocol, cast
 
 from transformer.data.fingerprint import file_fingerprint, sample_fingerprint
@@ -34,7 +34,6 @@ class Corpus(Protocol):
         """Returns the pairs of a split as a lazy sequence, which other processes can read, too.
 
         Args:
-          name: the split.
           cache: an existing folder for an index of the pairs that is slow to compute.
         """
         ...
@@ -43,7 +42,6 @@ class Corpus(Protocol):
         """Returns a fingerprint of a split that can be written as JSON; it differs if the pairs differ.
 
         Args:
-          name: the split.
           previous: an earlier fingerprint, or nothing; files unchanged since then are not read again.
         """
         ...
@@ -53,10 +51,15 @@ def open_corpus(spec: DataSpec, cache: pathlib.Path | None = None) -> Corpus:
     """Opens the corpus that `spec` describes, with `data.direction` and `data.train_pairs` applied.
 
     Args:
-      spec: the settings.
       cache: a folder in which generated pairs are cached; it is created if needed.
     """
-    return _GeneratedCorpus(spec, cache) if spec.source == "grammar" else _SOURCES[spec.source](spec)
+    if spec.source == "grammar":
+        return _GeneratedCorpus(spec, cache)
+    if spec.source == "files":
+        return _TextFileCorpus(spec)
+    from transformer.data.sources.tfds import TfdsCorpus  # a late import: TensorFlow Datasets takes seconds
+
+    return TfdsCorpus(spec)
 
 
 def read_parallel(source_path: str | pathlib.Path, target_path: str | pathlib.Path) -> list[Pair]:
@@ -66,17 +69,17 @@ def read_parallel(source_path: str | pathlib.Path, target_path: str | pathlib.Pa
       FileNotFoundError: one of the files does not exist.
       ValueError: a file is empty, damaged or not UTF-8, or the numbers of lines differ.
     """
-    source, target = read_lines(source_path), read_lines(target_path)
-    _check_sizes((source_path, len(source)), (target_path, len(target)))
-    return [Pair(*lines) for lines in zip(source, target, strict=True)]
+    paths = (source_path, target_path)
+    sides = [read_lines(path) for path in paths]
+    _check_sizes(paths, sides)
+    return [Pair(*lines) for lines in zip(*sides, strict=True)]
 
 
-def _check_sizes(source: tuple[str | pathlib.Path, int], target: tuple[str | pathlib.Path, int]) -> None:
-    if source[1] != target[1]:
-        raise ValueError(
-            f"{source[0]} has {source[1]} lines but {target[0]} has {target[1]}; "
-            "line i of one must translate line i of the other"
-        )
+def _check_sizes(paths: Sequence[str | pathlib.Path], sides: Sequence[Sized]) -> None:
+    first, second = map(len, sides)
+    if first != second:
+        counts = f"{paths[0]} has {first} lines but {paths[1]} has {second}"
+        raise ValueError(f"{counts}; line i of one must translate line i of the other")
 
 
 def split_path(spec: DataSpec, split: str, language: str) -> pathlib.Path:
@@ -103,9 +106,8 @@ class _GeneratedCorpus:
     def split(self, name: str) -> Sequence[Pair]:
         size = len(self.lazy_split(name))
         code_folder = pathlib.Path(__file__).parent / "grammar"
-        pairs = cached_pairs(
-            self._cache, name, size, code_folder, lambda: LazyPairs(size, _Generator(name, from_french=True))
-        )
+        french_first = LazyPairs(size, _Generator(name, from_french=True))
+        pairs = cached_pairs(self._cache, name, size, code_folder, lambda: french_first)
         return pairs if self._spec.source_language == "fr" else [Pair(*reversed(pair)) for pair in pairs]
 
     def lazy_split(self, name: str, cache: pathlib.Path | None = None) -> LazyPairs:
@@ -141,42 +143,34 @@ class _TextFileCorpus:
     """Two text files for each split, found by `data.path`, plain or .gz."""
 
     def __init__(self, spec: DataSpec) -> None:
-        self._spec = spec
+        self._spec, self._languages = spec, (spec.source_language, spec.target_language)
 
     def split(self, name: str) -> Sequence[Pair]:
-        pairs = read_parallel(*self._paths(name))
-        return first_pairs(pairs, self._limit(name), name)
+        return first_pairs(read_parallel(*self._paths(name)), self._limit(name), name)
 
     def lazy_split(self, name: str, cache: pathlib.Path | None = None) -> LazyPairs:
-        languages = (self._spec.source_language, self._spec.target_language)
-        sides = [
-            LazyLines(path, cache / f"lines.{language}.npy" if cache else None)
-            for path, language in zip(self._paths(name), languages, strict=True)
-        ]
-        _check_sizes(*(zip(self._paths(name), map(len, sides), strict=True)))
+        paths = self._paths(name)
+        indices = [cache / f"lines.{language}.npy" if cache else None for language in self._languages]
+        sides = [LazyLines(*files) for files in zip(paths, indices, strict=True)]
+        _check_sizes(paths, sides)
         pairs: Sequence[Pair] = LazyPairs(len(sides[0]), _LinePairs(*sides))
         return cast(LazyPairs, first_pairs(pairs, self._limit(name), name))
 
     def fingerprint(self, name: str, previous: Mapping[str, Any]) -> dict[str, Any]:
-        languages = (self._spec.source_language, self._spec.target_language)
-        contents = {
-            language: file_fingerprint(path, previous.get("content", {}).get(language, {}))
-            for language, path in zip(languages, self._paths(name), strict=True)
-        }
-        return {"source": "files", "content": contents}
+        known, files = previous.get("content", {}), zip(self._languages, self._paths(name), strict=True)
+        content = {language: file_fingerprint(path, known.get(language, {})) for language, path in files}
+        return {"source": "files", "content": content}
 
     def _limit(self, name: str) -> int | None:
         return self._spec.train_pairs if name == self._spec.train_split else None
 
     def _paths(self, name: str) -> list[pathlib.Path]:
-        return [self._find(name, code) for code in (self._spec.source_language, self._spec.target_language)]
-
-    def _find(self, split: str, language: str) -> pathlib.Path:
-        path = split_path(self._spec, split, language)
-        if path.exists():
-            return path
-        hint = "" if path.suffix == ".gz" else ", nor with .gz"
-        raise FileNotFoundError(f"{path}: no such file{hint}; data.path={self._spec.path} needs it for split {split!r}")
+        paths = [split_path(self._spec, name, language) for language in self._languages]
+        if missing := next((path for path in paths if not path.exists()), None):
+            hint = "" if missing.suffix == ".gz" else ", nor with .gz"
+            reason = f"data.path={self._spec.path} needs it for split {name!r}"
+            raise FileNotFoundError(f"{missing}: no such file{hint}; {reason}")
+        return paths
 
 
 class _LinePairs(NamedTuple):
@@ -187,12 +181,3 @@ class _LinePairs(NamedTuple):
 
     def __call__(self, indices: Sequence[int]) -> list[Pair]:
         return [Pair(*lines) for lines in zip(self.source.take(indices), self.target.take(indices), strict=True)]
-
-
-def _open_tfds(spec: DataSpec) -> Corpus:
-    from transformer.data.sources.tfds import TfdsCorpus  # a late import: TensorFlow Datasets takes seconds
-
-    return TfdsCorpus(spec)
-
-
-_SOURCES: dict[str, Callable[[DataSpec], Corpus]] = {"tfds": _open_tfds, "files": _TextFileCorpus}

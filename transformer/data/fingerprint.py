@@ -24,7 +24,6 @@ def file_fingerprint(path: pathlib.Path, previous: Mapping[str, Any]) -> dict[st
     """Returns size, modification time and SHA-256 of a file.
 
     Args:
-      path: the file.
       previous: an earlier fingerprint, or nothing. If size and time are unchanged, its SHA-256 is returned and the file
         is not read.
     """
@@ -39,7 +38,6 @@ def file_fingerprint(path: pathlib.Path, previous: Mapping[str, Any]) -> dict[st
 def fingerprints_match(first: Any, second: Any) -> bool:
     """Returns whether two fingerprints identify the same pairs; modification times are ignored."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
-        return first.keys() == second.keys() and all(
-            name == "modified" or fingerprints_match(first[name], second[name]) for name in first
-        )
+        same_keys = first.keys() == second.keys()
+        return same_keys and all(name == "modified" or fingerprints_match(first[name], second[name]) for name in first)
     return first == second

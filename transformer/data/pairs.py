@@ -26,8 +26,7 @@ class LazyPairs(Sequence[Pair]):
     """
 
     def __init__(self, size: int, read: Callable[[Sequence[int]], list[Pair]]) -> None:
-        self._size = size
-        self._read = read
+        self._size, self._read = size, read
 
     def __len__(self) -> int:
         return self._size
@@ -61,7 +60,7 @@ def first_pairs(pairs: Sequence[Pair], size: int | None, split: str) -> Sequence
     if size is None:
         return pairs
     if size > len(pairs):
-        raise ValueError(f"data.train_pairs: {size} asked for, but split {split!r} has {len(pairs)} pairs")
+        raise ValueError(f"data.train_pairs={size}: split {split!r} has only {len(pairs)} pairs")
     return pairs.head(size) if isinstance(pairs, LazyPairs) else pairs[:size]
 
 

@@ -33,6 +33,7 @@ from transformer.spec import LANGUAGES, DataSpec
 
 FORMAT = 1  # version of the folder format; other versions are rejected
 ARRAYS = ("tokens", "offsets")  # for each language
+DIRECTIONS = ("-".join(LANGUAGES), "-".join(reversed(LANGUAGES)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,16 +67,12 @@ class PreparedFolder:
 
     @classmethod
     def from_spec(cls, spec: DataSpec, corpus: Corpus) -> "PreparedFolder":
-        """Opens the folder that `data.prepared` names.
-
-        Raises:
-          ValueError: it is incomplete, or was prepared from another corpus or other settings, which the message names.
-        """
+        """Opens the folder that `data.prepared` names; raises ValueError if it is incomplete or does not fit `spec`."""
         folder = cls(pathlib.Path(spec.prepared))
         if not folder.complete:  # checked before the corpus is opened, which may download it
+            state = "preparation was interrupted" if folder.manifest else "there is none"
             raise ValueError(
-                f"data.prepared: {folder.path} does not hold a complete training split "
-                f"({'preparation was interrupted' if folder.manifest else 'there is none'}); "
+                f"data.prepared: {folder.path} does not hold a complete training split ({state}); "
                 "run python -m experiments.prepare with the same --config, which also resumes a preparation"
             )
         folder.check(provenance(spec, corpus, folder))
@@ -88,11 +85,7 @@ class PreparedFolder:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The content of prepared.json; empty if there is no such file.
-
-        Raises:
-          ValueError: the file is damaged, or has another format version.
-        """
+        """The content of prepared.json, empty without one; raises ValueError if it is damaged or of another version."""
         path = self.path / "prepared.json"
         if not path.exists():
             return {}
@@ -100,10 +93,8 @@ class PreparedFolder:
             manifest = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path}: damaged ({error}); delete the folder and prepare it again") from error
-        if manifest.get("format") != FORMAT:
-            raise ValueError(
-                f"{path}: format {manifest.get('format')}, not {FORMAT}; delete the folder and prepare it again"
-            )
+        if (version := manifest.get("format")) != FORMAT:
+            raise ValueError(f"{path}: format {version}, not {FORMAT}; delete the folder and prepare it again")
         return manifest
 
     @property
@@ -124,23 +115,23 @@ class PreparedFolder:
                 raise ValueError(f"data.prepared: {self.path} holds other files; name an empty or a new folder")
             return
         recorded = manifest["made_of"]
-        differing = [
-            "the corpus"
-            if name == "corpus"
-            else f"data.{name} (folder: {recorded.get(name)!r}, config: {expected.get(name)!r})"
-            for name in sorted(recorded.keys() | expected.keys())
-            if not fingerprints_match(recorded.get(name), expected.get(name))
-        ]
+        differing = []
+        for name in sorted(recorded.keys() | expected.keys()):
+            old, new = recorded.get(name), expected.get(name)
+            if not fingerprints_match(old, new):
+                values = f" (folder: {old!r}, config: {new!r})"
+                differing.append("the corpus" if name == "corpus" else f"data.{name}{values}")
         if differing:
             raise ValueError(
                 f"data.prepared: {self.path} does not match this config: {', '.join(differing)}; "
                 "name another folder, or delete this one"
             )
         for name, known in manifest.get("files", {}).items():
-            size = (self.path / name).stat().st_size if (self.path / name).exists() else None
+            path = self.path / name
+            size = path.stat().st_size if path.exists() else None
             if size != known["bytes"]:
                 state = "is missing" if size is None else f"has {size} bytes of {known['bytes']}"
-                raise ValueError(f"data.prepared: {self.path / name} {state}; delete the folder and prepare it again")
+                raise ValueError(f"data.prepared: {path} {state}; delete the folder and prepare it again")
 
     def load_tokenizer(self) -> Tokenizer:
         """Loads the vocabulary; raises FileNotFoundError, or ValueError if it is not the one of the folder's tokens."""
@@ -156,16 +147,17 @@ class PreparedFolder:
 
     def pairs(self, direction: str) -> MappedPairs:
         """Returns the pairs of a complete folder in the direction "fr-en" or "en-fr"."""
-        manifest = self.manifest
-        sides = (TokenizedSide(*(self.array(f"{code}.{name}") for name in ARRAYS)) for code in direction.split("-"))
-        return MappedPairs(
-            *sides,
-            positions=self.array("positions"),
-            dropped=manifest["dropped"],
-            digest=manifest["fingerprints"][direction],
-            folder=self.path,
-            direction=direction,
-        )
+        manifest, positions = self.manifest, self.array("positions")
+        dropped, digest = manifest["dropped"], manifest["fingerprints"][direction]
+        return MappedPairs(*self.sides(direction), positions, dropped, digest, self.path, direction)
+
+    def sides(self, direction: str) -> tuple[TokenizedSide, TokenizedSide]:
+        """Returns the source and the target sentences of a folder whose arrays are complete."""
+        source, target = direction.split("-")
+        return self._side(source), self._side(target)
+
+    def _side(self, language: str) -> TokenizedSide:
+        return TokenizedSide(*(self.array(f"{language}.{name}") for name in ARRAYS))
 
     def array(self, name: str) -> np.ndarray:
         """Memory-maps the array NAME.npy."""
@@ -177,13 +169,5 @@ def provenance(spec: DataSpec, corpus: Corpus, folder: PreparedFolder) -> dict[s
     """Returns the corpus fingerprint and the settings that a folder depends on; the same in both directions."""
     previous = folder.manifest.get("made_of", {}).get("corpus", {})
     settings = ("train_split", "train_pairs", "vocab_size", "tokenizer", "vocab_sentences", "uncased", "max_length")
-    return {
-        "corpus": corpus.fingerprint(spec.train_split, previous),
-        **{name: getattr(spec, name) for name in settings},
-    }
-
-
-def directions() -> tuple[str, ...]:
-    """Returns both directions of the two languages."""
-    first, second = LANGUAGES
-    return f"{first}-{second}", f"{second}-{first}"
+    fingerprint = corpus.fingerprint(spec.train_split, previous)
+    return {"corpus": fingerprint, **{name: getattr(spec, name) for name in settings}}

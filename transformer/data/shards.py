@@ -16,8 +16,8 @@ import numpy as np
 
 from transformer import atomic_file
 from transformer.data.pairs import Pair
-from transformer.data.prepared import ARRAYS, PreparedFolder, directions
-from transformer.data.token_dataset import TokenizedPairs, TokenizedSide, encode_pairs, require_nonempty
+from transformer.data.prepared import ARRAYS, DIRECTIONS, PreparedFolder
+from transformer.data.token_dataset import TokenizedPairs, encode_pairs, require_nonempty
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import LANGUAGES, DataSpec
 
@@ -80,20 +80,19 @@ class Shards:
           ValueError: a shard is damaged, or no pair remains.
         """
         sizes = [{name: len(array) for name, array in self._read(number)} for number in range(self.count)]
-        kept = sum(size["positions"] for size in sizes)
-        require_nonempty(kept, len(self.pairs), self.spec.max_length)
+        num_kept = sum(size["positions"] for size in sizes)
+        require_nonempty(num_kept, len(self.pairs), self.spec.max_length)
         files = {}
         for name in ARRAY_NAMES:
             offsets = name.endswith(".offsets")
             total = sum(size[name] - offsets for size in sizes) + offsets
-            files[f"{name}.npy"] = _write(
-                self.folder.path / f"{name}.npy", total, self._shard_arrays(name, advance, cumulative=offsets)
-            )
+            arrays = self._shard_arrays(name, advance, cumulative=offsets)
+            files[f"{name}.npy"] = _write(self.folder.path / f"{name}.npy", total, arrays)
         return {
             "files": files,
             "pairs": len(self.pairs),
-            "kept": kept,
-            "dropped": len(self.pairs) - kept,
+            "kept": num_kept,
+            "dropped": len(self.pairs) - num_kept,
             "tokens": {code: sum(size[f"{code}.tokens"] for size in sizes) for code in LANGUAGES},
         }
 
@@ -133,12 +132,9 @@ class Shards:
 def fingerprints(folder: PreparedFolder) -> dict[str, str]:
     """Computes `TokenizedPairs.fingerprint` for both directions from the arrays of the folder."""
     # Loaded outside the threads: NumPy parses headers with `ast`, which is not thread-safe before Python 3.11.8.
-    pairs: list[TokenizedPairs] = []
-    for direction in directions():
-        sides = (TokenizedSide(*(folder.array(f"{code}.{name}") for name in ARRAYS)) for code in direction.split("-"))
-        pairs.append(TokenizedPairs(*sides, positions=np.zeros(0, np.int64), dropped=0))
+    pairs = [TokenizedPairs(*folder.sides(direction), np.zeros(0, np.int64), dropped=0) for direction in DIRECTIONS]
     with ThreadPoolExecutor() as pool:
-        return dict(zip(directions(), pool.map(lambda mapped: mapped.fingerprint, pairs), strict=True))
+        return dict(zip(DIRECTIONS, pool.map(lambda mapped: mapped.fingerprint, pairs), strict=True))
 
 
 def first_damaged_file(folder: PreparedFolder) -> str | None:
@@ -155,13 +151,11 @@ def _write(path: pathlib.Path, size: int, chunks: Iterable[np.ndarray]) -> Mappi
     digest, written = hashlib.sha256(), 0
     with atomic_file.writer(path) as file:
         for number, chunk in enumerate(chunks):
-            pieces = [chunk.tobytes()]
+            header = io.BytesIO()
             if not number:
-                header = io.BytesIO()
                 form = {"descr": np.lib.format.dtype_to_descr(chunk.dtype), "fortran_order": False, "shape": (size,)}
                 np.lib.format.write_array_header_1_0(header, form)
-                pieces.insert(0, header.getvalue())
-            for piece in pieces:
-                digest.update(piece)
-                written += file.write(piece)
+            piece = header.getvalue() + chunk.tobytes()
+            digest.update(piece)
+            written += file.write(piece)
     return {"bytes": written, "sha256": digest.hexdigest()}

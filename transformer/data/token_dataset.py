@@ -140,8 +140,9 @@ def encode_pairs(
 ) -> TokenizedPairs:
     """Encodes a range of the pairs like `tokenize`, with `threads` threads (-1: one per core); may keep none."""
     dtype = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
-    tokens: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    lengths: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    # For source and target. The lists start with an empty array, because possibly no pair is kept.
+    tokens = [[np.zeros(0, dtype)] for _ in range(2)]
+    lengths = [[np.zeros(0, np.int32)] for _ in range(2)]
     positions = [np.zeros(0, np.int64)]
     for start in range(part.start, part.stop, _CHUNK):
         chunk = pairs[start : min(start + _CHUNK, part.stop)]
@@ -156,18 +157,13 @@ def encode_pairs(
             flat = itertools.chain.from_iterable((*ids, EOS) for ids in itertools.compress(side, kept))
             all_tokens.append(np.fromiter(flat, dtype, int(size[kept].sum())))
             all_lengths.append(size[kept])
-    source, target = (
-        TokenizedSide(
-            np.concatenate([np.zeros(0, dtype), *side]),
-            np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int32), *size]), dtype=np.int64)]),
-        )
-        for side, size in zip(tokens, lengths, strict=True)
-    )
+    offsets = [np.cumsum(np.concatenate([[0], *sizes]), dtype=np.int64) for sizes in lengths]
+    source, target = (TokenizedSide(np.concatenate(side), ends) for side, ends in zip(tokens, offsets, strict=True))
     kept_positions = np.concatenate(positions)
     return TokenizedPairs(source, target, kept_positions, len(part) - len(kept_positions))
 
 
-def require_nonempty(kept: int, pairs: int, max_length: int | None) -> None:
+def require_nonempty(num_kept: int, pairs: int, max_length: int | None) -> None:
     """Raises ValueError if none of `pairs` pairs was kept."""
-    if not kept:
+    if not num_kept:
         raise ValueError(f"none of {pairs} pairs is left: all have an empty side or more than {max_length} tokens")

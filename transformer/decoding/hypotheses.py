@@ -13,9 +13,9 @@ LOWEST = -1e9  # stands for minus infinity: lower than every real score, and sum
 class SearchResult(NamedTuple):
     """The outputs of a search, best first along N.
 
-    N is `beam_size` for beam search and 1 for greedy search and sampling. An entry without a hypothesis is all `PAD`
-    with score and rank `LOWEST`: of a source row of padding, of fewer possible outputs than beams, and where the
-    model's logits are NaN.
+    N is `beam_size` for beam search and 1 for greedy search and sampling. An entry without a hypothesis is all `PAD`,
+    with score and rank `LOWEST`. It occurs for a source row of padding, if there are fewer possible outputs than beams,
+    and if the model's logits are NaN.
     """
 
     tokens_BNT: jax.Array  # int32, without BOS; a hypothesis ends with EOS, then PAD

@@ -95,8 +95,8 @@ def _nucleus_threshold(probability: jax.Array, top_p: float) -> jax.Array:
     from the highest. That takes 31 sums; sorting a vocabulary on a CPU takes as long as a complete step.
     """
 
-    def set_bit(place: jax.Array, threshold_B1: jax.Array) -> jax.Array:
-        higher_B1 = threshold_B1 | (1 << (30 - place))
+    def set_bit(index: jax.Array, threshold_B1: jax.Array) -> jax.Array:
+        higher_B1 = threshold_B1 | (1 << (30 - index))
         enough = jnp.where(probability >= _as_float(higher_B1), probability, 0.0).sum(axis=-1, keepdims=True) >= top_p
         return jnp.where(enough, higher_B1, threshold_B1)
 

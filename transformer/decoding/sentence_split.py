@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from transformer.decoding.translate import Translation
 
-# Punctuation that ends a sentence, closing quotes and brackets, and a space, before what can start a sentence: anything
-# but a lower-case letter.
+# Punctuation that ends a sentence, closing quotes and brackets, and a space, before a character that can start a
+# sentence: any except a lower-case letter.
 _SENTENCE = re.compile(r"""(?<=[.!?…])([»”"'’)\]]*)(\s*[»”])?\s+(?=[«“"'‘(\[¿¡\-–—]*\s*[^\W_a-zà-öø-ÿœ])""")
 # Abbreviations before a full stop that does not end a sentence: titles and similar in French and English, and initials.
 _ABBREVIATION = re.compile(
@@ -59,7 +59,7 @@ def _pack(units: Sequence[str], limit: int, length: TokenCount, separators: list
 
 
 def _split(text: str, limit: int, length: TokenCount, separators: list[re.Pattern[str]]) -> list[str]:
-    """Splits at the first of `separators`, and where that is not enough at the others, then between characters."""
+    """Splits at the first of `separators`; parts that are still too long at the others, then between characters."""
     if separators:
         units = [unit for unit in separators[0].split(text) if unit]
         return _pack(units, limit, length, separators[1:])

@@ -15,7 +15,7 @@ Batcher = Callable[[list[list[int]]], Iterable[tuple[Any, np.ndarray]]]  # ids t
 _IN_FLIGHT = 2  # batches dispatched to the device beyond the one whose result is being read
 
 
-class Tokenizer(Protocol):
+class TokenizerLike(Protocol):
     """The part of a tokenizer that translation needs; ids exclude BOS and EOS."""
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -57,7 +57,7 @@ class Translator:
       passes: searches in order; each gets the sentences for which the ones before found no output.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *passes: SearchPass) -> None:
+    def __init__(self, tokenizer: TokenizerLike, *passes: SearchPass) -> None:
         self._tokenizer = tokenizer
         self._passes = passes
 
@@ -105,7 +105,7 @@ def _search_batches(search_pass: SearchPass, ids: list[list[int]]) -> Iterator[t
     yield from dispatched
 
 
-def decode_hypotheses(tokens_NT: np.ndarray, scores_N: np.ndarray, tokenizer: Tokenizer) -> list[Translation]:
+def decode_hypotheses(tokens_NT: np.ndarray, scores_N: np.ndarray, tokenizer: TokenizerLike) -> list[Translation]:
     """Returns the hypotheses of one sentence as translations; empty entries are dropped."""
     translations = []
     for tokens_T, score in zip(tokens_NT, scores_N, strict=True):

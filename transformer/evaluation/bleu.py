@@ -49,7 +49,7 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
       language: two-letter code of the target language; only `bleu_paper` depends on it.
 
     Raises:
-      ValueError: there are none, or the numbers of hypotheses and references differ.
+      ValueError: there are no hypotheses, or not as many references.
     """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF

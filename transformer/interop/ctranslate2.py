@@ -5,7 +5,7 @@ decoding from zeros instead of an embedding of BOS.
 """
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,17 +21,11 @@ _FORBIDDEN = -1e4
 
 
 def write(
-    path: pathlib.Path,
-    params: Mapping[str, np.ndarray],
-    model: ModelSpec,
-    length: int,
-    pieces: Sequence[str],
-    quantization: str,
+    path: pathlib.Path, params: Arrays, model: ModelSpec, length: int, pieces: Sequence[str], quantization: str
 ) -> None:
     """Writes a model to an existing folder.
 
     Args:
-      path: the folder.
       params: flat parameters; `safetensors.flatten`.
       model: settings that pass `marian.settings.check_expressible`.
       length: number of positions: the maximum number of tokens of a sentence.
@@ -41,18 +35,16 @@ def write(
     from ctranslate2.specs import common_spec, transformer_spec
 
     activations = {name: getattr(common_spec.Activation, name.upper()) for name in ("relu", "gelu", "swish")}
-    spec: Any = transformer_spec.TransformerSpec.from_config(
-        (model.encoder_layers, model.decoder_layers),
-        model.heads,
-        pre_norm=False,
-        activation=activations[model.activation],
-    )
+    layers, activation = (model.encoder_layers, model.decoder_layers), activations[model.activation]
+    from_config: Any = transformer_spec.TransformerSpec.from_config
+    spec = from_config(layers, model.heads, pre_norm=False, activation=activation)
     arrays = parameters.to_marian(params, model)
     for stack, name in ((spec.encoder, "encoder"), (spec.decoder, "decoder")):
         _fill_stack(stack, arrays, f"model.{name}", model, length)
     table = "model.shared.weight" if model.tie_embeddings else "lm_head.weight"
     spec.decoder.projection.weight = arrays[table]
-    spec.decoder.projection.bias = _output_bias(arrays[parameters.BIAS][0])
+    spec.decoder.projection.bias = arrays[parameters.BIAS][0].copy()
+    spec.decoder.projection.bias[[PAD, BOS]] = _FORBIDDEN
     for register in (spec.register_source_vocabulary, spec.register_target_vocabulary):
         register(list(pieces))
     spec.config.bos_token = spec.config.decoder_start_token = pieces[BOS]
@@ -62,12 +54,6 @@ def write(
     spec.validate()
     spec.optimize(quantization=quantization)
     spec.save(str(path))
-
-
-def _output_bias(bias_V: np.ndarray) -> np.ndarray:
-    bias_V = bias_V.copy()
-    bias_V[[PAD, BOS]] = _FORBIDDEN
-    return bias_V
 
 
 def _fill_stack(stack: Any, arrays: Arrays, name: str, model: ModelSpec, length: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from flax import traverse_util
 
 
 def flatten(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -14,13 +15,8 @@ def flatten(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     kind of the array: `kernel`, [inputs, outputs] of a linear layer, its `bias`, or a name with its axes, `table_VD`.
     `encoder.0.self_attention.to_query.kernel` is W^Q of all heads of the first layer, concatenated.
     """
-    flat: dict[str, np.ndarray] = {}
-    for key, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{key}.{name}": array for name, array in flatten(value).items()}
-        else:
-            flat[key] = np.asarray(value, np.float32)
-    return flat
+    flat = traverse_util.flatten_dict(dict(params), sep=".")
+    return {name: np.asarray(array, np.float32) for name, array in flat.items()}
 
 
 def write(path: pathlib.Path, params: Mapping[str, np.ndarray]) -> None:

@@ -11,8 +11,8 @@ from flax import nnx
 from transformer.layers import kv_cache
 from transformer.layers.kv_cache import KeyValue, KVCache
 from transformer.layers.linear import Linear
-from transformer.layers.scores import Score
-from transformer.ops.attention import WeightsFn, attend, context, softmax
+from transformer.layers.scores import DotScore, LearnedScaleDotScore, Score, TopKWeights
+from transformer.ops.attention import WeightsFn, attend, context, softmax, uniform
 from transformer.ops.dropout import Dropout
 from transformer.ops.masks import Mask, materialise
 from transformer.ops.positions import no_rotation
@@ -58,6 +58,20 @@ class Attention(nnx.Module):
         return functools.reduce(jnp.add, contexts)
 
 
+def cancels_key_bias(attention: Attention, rotate: Rotate = no_rotation) -> bool:
+    """Returns whether a bias of the keys changes no weight, so that its gradient is 0.
+
+    The bias adds the same number to all scores of a query, if these are dot products of keys without rotation. Weights
+    that are a softmax do not depend on that number. Computed, the gradient is a rounding error, which Adam would
+    scale to a full update.
+    """
+    return (
+        isinstance(attention.scores, DotScore | LearnedScaleDotScore)
+        and (attention.weights_fn in (softmax, uniform) or isinstance(attention.weights_fn, TopKWeights))
+        and rotate is no_rotation
+    )
+
+
 class MultiHeadAttention(nnx.Module):
     """Concat(head_1, ..., head_h) W^O with head_i = Attention(Q W_i^Q, K W_i^K, V W_i^V).
 
@@ -72,6 +86,7 @@ class MultiHeadAttention(nnx.Module):
       rotate: applied to queries and keys with their positions: `ops.positions.rotary`, or the identity, as in the
         paper.
       dtype: dtype of the matmuls.
+      train_key_bias: whether the keys' bias has a gradient; see `cancels_key_bias`.
       chunked_cache: whether the cache of a search consists of chunks; see `kv_cache.init_cache`.
       rngs: initial parameters.
     """
@@ -86,6 +101,7 @@ class MultiHeadAttention(nnx.Module):
         attention: Attention,
         rotate: Rotate = no_rotation,
         dtype: jnp.dtype,
+        train_key_bias: bool = True,
         chunked_cache: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
@@ -94,7 +110,7 @@ class MultiHeadAttention(nnx.Module):
         self.rotate = rotate
         self.chunked_cache = chunked_cache
         self.to_query = Linear(d_model, heads * d_k, dtype=dtype, rngs=rngs)
-        self.to_key = Linear(d_model, heads * d_k, dtype=dtype, rngs=rngs)
+        self.to_key = Linear(d_model, heads * d_k, dtype=dtype, rngs=rngs, train_bias=train_key_bias)
         self.to_value = Linear(d_model, heads * d_v, dtype=dtype, rngs=rngs)
         self.to_output = Linear(heads * d_v, d_model, dtype=dtype, rngs=rngs)
 

@@ -51,6 +51,7 @@ class Linear(LinearWithoutBias):
     Args:
       in_features, out_features, dtype, rngs, kernel_init: as for `LinearWithoutBias`.
       bias_init: initializer of b; zeros by default.
+      train_bias: whether b has a gradient. Without one it keeps its initial or loaded value.
     """
 
     def __init__(
@@ -62,9 +63,12 @@ class Linear(LinearWithoutBias):
         rngs: nnx.Rngs,
         kernel_init: Initializer = _XAVIER,
         bias_init: Initializer = _ZEROS,
+        train_bias: bool = True,
     ) -> None:
         super().__init__(in_features, out_features, dtype=dtype, rngs=rngs, kernel_init=kernel_init)
         self.bias = nnx.Param(bias_init(rngs.params(), (out_features,), jnp.float32))
+        self.train_bias = train_bias
 
     def _matmul(self, x_ND: jax.Array, kernel_DF: jax.Array) -> jax.Array:
-        return matmul.affine(x_ND, kernel_DF, self.bias[...].astype(self.dtype))
+        bias_F = self.bias[...] if self.train_bias else jax.lax.stop_gradient(self.bias[...])
+        return matmul.affine(x_ND, kernel_DF, bias_F.astype(self.dtype))

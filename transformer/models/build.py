@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from transformer.layers import recurrent
-from transformer.layers.attention import Attention, MultiHeadAttention, Rotate
+from transformer.layers.attention import Attention, MultiHeadAttention, Rotate, cancels_key_bias
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, no_feed_forward
 from transformer.layers.fused_attention import CUDNN, SPLASH, FusedAttention, FusedKernel
@@ -79,8 +79,12 @@ def _cross_memories(spec: ModelSpec) -> Callable[[list[jax.Array]], list[jax.Arr
 
 def _dot(spec: ModelSpec, rngs: nnx.Rngs) -> Score:
     del rngs
-    usual = 1 / math.sqrt(spec.key_size)
-    choices = {"sqrt_d_k": DotScore(usual), "none": DotScore(1.0), "learned": LearnedScaleDotScore(spec.heads, usual)}
+    default = 1 / math.sqrt(spec.key_size)
+    choices = {
+        "sqrt_d_k": DotScore(default),
+        "none": DotScore(1.0),
+        "learned": LearnedScaleDotScore(spec.heads, default),
+    }
     try:
         return DotScore(1 / float(spec.score_scale))
     except ValueError:
@@ -127,9 +131,9 @@ def _cudnn(spec: ModelSpec, scores: Score, causal: bool) -> Attention:
 def _fused(spec: ModelSpec, scores: Score, causal: bool, kernel: FusedKernel) -> Attention:
     """Makes attention with a fused kernel, which computes Eq. 1 and nothing else."""
     setting = f"model.attention_kernel={spec.attention_kernel}"
-    for name, usual in (("weights", "softmax"), ("dropout_attention", 0.0)):
-        if (value := getattr(spec, name)) != usual:
-            raise ValueError(f"{setting} has no model.{name}={value}; set it to {usual}, or the kernel to xla")
+    for name, default in (("weights", "softmax"), ("dropout_attention", 0.0)):
+        if (value := getattr(spec, name)) != default:
+            raise ValueError(f"{setting} has no model.{name}={value}; set it to {default}, or the kernel to xla")
     if not isinstance(scores, DotScore):
         raise ValueError(
             f"{setting} has dot products times a number as scores, not {scores.formula} ({scores.name}); set "
@@ -197,7 +201,8 @@ def _transformer(
     def multi_head(attention: Attention, rotate: Rotate, rngs: nnx.Rngs) -> MultiHeadAttention:
         sizes = (spec.d_model, spec.heads, spec.key_size, spec.value_size)
         options: dict[str, Any] = {"dtype": dtype, "chunked_cache": chunked_cache, "rngs": rngs}
-        return MultiHeadAttention(*sizes, attention=attention, rotate=rotate, **options)
+        train_key_bias = not cancels_key_bias(attention, rotate)
+        return MultiHeadAttention(*sizes, attention=attention, rotate=rotate, train_key_bias=train_key_bias, **options)
 
     def self_attention(stack: str, rngs: nnx.Rngs) -> MultiHeadAttention:
         attention = _attention(spec, rngs, causal=stack == "decoder" and spec.causal_mask)
@@ -280,13 +285,14 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
     options: dict[str, Any] = {"dtype": jnp.dtype(spec.dtype), "rngs": rngs, "kernel_init": initializers.kernel}
     linear = functools.partial(Linear, bias_init=initializers.bias, **options)
     linear_without_bias = functools.partial(LinearWithoutBias, **options)
+    attention = _attention(spec, rngs, cross=True)
     layers = rnnsearch.RNNSearchLayers(
         encoder=recurrent.Bidirectional(*(_recurrent(spec, spec.d_model, rngs) for _ in range(2))),
         cell=cell,
-        attention=_attention(spec, rngs, cross=True),
+        attention=attention,
         to_first=linear(state, state),
         to_query=linear_without_bias(state, spec.key_size),
-        to_key=linear(annotation, spec.key_size),
+        to_key=linear(annotation, spec.key_size, train_bias=not cancels_key_bias(attention)),
         token_to_gates=linear(spec.d_model, cell.gates * state),
         context_to_gates=linear_without_bias(annotation, cell.gates * state),
         state_to_output=linear(state, 2 * spec.maxout_size),

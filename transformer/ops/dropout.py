@@ -98,7 +98,8 @@ def drop(x: jax.Array, dropout: Dropout | None, kind: str) -> jax.Array:
     rate = dropout.rates[kind]
     shape = (*x.shape[:-1], 1) if kind == "word" else x.shape
     keep = keep_mask(dropout.fold_in(KINDS.index(kind)).salted_seed(), rate, shape, dropout.first_row)
-    return jnp.where(keep, x * (1 / (1 - rate)).astype(x.dtype), jnp.zeros((), x.dtype))
+    scaled = x.astype(jnp.float32) * (1 / (1 - rate))  # bfloat16 would round the factor, and so change the mean
+    return jnp.where(keep, scaled.astype(x.dtype), jnp.zeros((), x.dtype))
 
 
 def drop_embeddings(x_BTD: jax.Array, dropout: Dropout | None) -> jax.Array:

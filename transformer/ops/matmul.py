@@ -10,6 +10,7 @@ means not transposed, T transposed. No function of this module supports forward-
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
@@ -17,6 +18,22 @@ import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 
 _ROWS, _COLUMNS = -2, -1
+
+
+def at_precision(function: Callable[..., Any], precision: str) -> Callable[..., Any]:
+    """Returns `function`, which traces all float32 matmuls in it, also those of gradients, at a precision.
+
+    Args:
+      function: called inside `jax.jit`.
+      precision: "default" (bfloat16 on a TPU, TF32 on a GPU), "tensorfloat32" or "float32"; without effect on a CPU.
+    """
+
+    @functools.wraps(function)
+    def traced(*args: Any) -> Any:
+        with jax.default_matmul_precision(precision):
+            return function(*args)
+
+    return traced
 
 
 def _product(x: jax.Array, y: jax.Array, along: tuple[int, int], out: Any) -> jax.Array:

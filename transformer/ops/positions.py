@@ -45,8 +45,8 @@ def rotary(x_BTHK: jax.Array, position_T: jax.Array) -> jax.Array:
     quarter_turn_KK = np.zeros((size, size), np.float32)
     quarter_turn_KK[channel, channel ^ 1] = np.where(channel % 2 == 0, 1, -1)
     x = x_BTHK.astype(jnp.float32)
-    turned = jnp.matmul(x, quarter_turn_KK, precision=jax.lax.Precision.HIGHEST)
-    return (x * cosine + turned * sine).astype(x_BTHK.dtype)
+    rotated = jnp.matmul(x, quarter_turn_KK, precision=jax.lax.Precision.HIGHEST)
+    return (x * cosine + rotated * sine).astype(x_BTHK.dtype)
 
 
 def no_rotation(x_BTHK: jax.Array, position_T: jax.Array) -> jax.Array:

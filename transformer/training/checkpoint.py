@@ -5,10 +5,11 @@ files is written just before the rename. Every checkpoint thus has one, and dama
 used.
 """
 
+import contextlib
 import itertools
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from transformer.byte_size import format_bytes
+from transformer.spec import Spec
 from transformer.training import manifest
 from transformer.training.state import Params, TrainState
 
@@ -26,24 +28,60 @@ def _discard(text: str) -> None:
     """Logs nothing."""
 
 
+def is_scheduled(spec: Spec, step: int) -> bool:
+    """Returns whether training saves a checkpoint of `step` by its schedule; step 0 holds a pretrained model.
+
+    An interruption saves a checkpoint of any other step.
+    """
+    return step % spec.checkpoint.every == 0 or step == spec.train.steps
+
+
+class _Preservation:
+    """Orbax's policy for old checkpoints: keeps the newest scheduled ones, and the newest of all to continue from.
+
+    Args:
+      keep: number of scheduled checkpoints to keep.
+      scheduled: step → whether the checkpoint is a scheduled one.
+    """
+
+    def __init__(self, keep: int, scheduled: Callable[[int], bool]) -> None:
+        self._keep, self._scheduled = keep, scheduled
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Returns for each checkpoint whether it is kept."""
+        del context
+        steps = sorted(checkpoint.step for checkpoint in checkpoints)
+        kept = {*list(filter(self._scheduled, steps))[-self._keep :], *steps[-1:]}
+        return [checkpoint.step in kept for checkpoint in checkpoints]
+
+
 class Checkpoints:
     """The numbered checkpoints in a folder.
 
     Args:
       directory: the folder; created if it does not exist.
-      keep: number of newest checkpoints to keep; None: all.
+      keep: number of newest scheduled checkpoints to keep; None: all. The newest of all is kept in any case.
       log: receives a line about each checkpoint that is skipped.
+      scheduled: step → whether the checkpoint is a scheduled one, not one that an interruption added; default: all are.
     """
 
-    def __init__(self, directory: pathlib.Path, keep: int | None = None, log: Log = _discard) -> None:
-        async_options = ocp.AsyncOptions(post_finalization_callback=self._seal)
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        keep: int | None = None,
+        log: Log = _discard,
+        scheduled: Callable[[int], bool] = lambda step: True,
+    ) -> None:
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=True, enable_async_checkpointing=True, async_options=async_options
+            preservation_policy=None if keep is None else _Preservation(keep, scheduled),
+            create=True,
+            enable_async_checkpointing=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
         # An explicit handler, so that metadata can be read before the first save or restore.
         handler = ocp.StandardCheckpointHandler()
         self._directory = directory.absolute()
-        self._log = log
+        self._log, self._scheduled = log, scheduled
         self._saving, self._size = -1, 0
         self._failure: OSError | None = None
         self._manager = ocp.CheckpointManager(self._directory, item_handlers=handler, options=options)
@@ -59,6 +97,26 @@ class Checkpoints:
           ValueError: all checkpoints are damaged.
         """
         return valid_steps(self._directory, self.steps(), count, self._log)
+
+    def valid_scheduled_steps(self, count: int) -> list[int]:
+        """Returns the newest `count` steps of undamaged scheduled checkpoints, or the newest undamaged step if none is.
+
+        Raises:
+          ValueError: all checkpoints are damaged.
+        """
+        if scheduled := self.scheduled_steps():
+            with contextlib.suppress(ValueError):
+                return valid_steps(self._directory, scheduled, count, self._log)
+        return self.valid_steps()
+
+    def scheduled_steps(self) -> list[int]:
+        """Returns the steps of the scheduled checkpoints, oldest first."""
+        return list(filter(self._scheduled, self.steps()))
+
+    def discard_after(self, step: int) -> None:
+        """Deletes the checkpoints of later steps."""
+        for later in reversed([other for other in self.steps() if other > step]):
+            self._manager.delete(later)
 
     def save(self, step: int, state: TrainState) -> None:
         """Copies `state` to the host and writes it in the background; does nothing if the step is saved already."""
@@ -148,7 +206,7 @@ def valid_steps(directory: pathlib.Path, steps: list[int], count: int, log: Log)
     valid: list[int] = []
     damaged: list[str] = []
     # Checkpoints of earlier versions have no manifest. If none has one, they are used without verification.
-    unverifiable = not any(manifest.exists(directory / str(step)) for step in steps)
+    unverifiable = not any(manifest.exists(directory / str(step)) for step in manifest.checkpoint_steps(directory))
     for step in sorted(steps, reverse=True):
         if len(valid) == count:
             break
@@ -204,11 +262,14 @@ def evaluated_params(state: TrainState) -> Params:
 def average_last(checkpoints: Checkpoints, count: int, like: Params) -> tuple[Params, list[int]]:
     """Computes the mean of `evaluated_params` of the last `count` checkpoints; also returns their steps. Section 6.1.
 
+    Only scheduled checkpoints count, so that the result does not depend on interruptions. Without an undamaged one, the
+    newest undamaged checkpoint is used.
+
     Raises:
       FileNotFoundError: there is no checkpoint.
       ValueError: a checkpoint belongs to another model, or all checkpoints are damaged.
     """
-    steps = checkpoints.valid_steps(count)
+    steps = checkpoints.valid_scheduled_steps(count)
     if not steps:
         raise FileNotFoundError("there is no checkpoint to evaluate")
     total: Params | None = None

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from transformer.spec import Spec
+from transformer.training.checkpoint import is_scheduled
 from transformer.training.state import TrainState
 from transformer.training.step import StepSums
 
@@ -45,6 +46,7 @@ class Hooks:
       clock: returns seconds, from any origin.
       check: called after every update; raises to stop training.
       single_process: whether this is the only process. After an error in one of several, the others cannot join a save.
+      nonfinite_before: number of consecutive updates before the start that were skipped.
     """
 
     log: Callable[[int, dict[str, float]], None]
@@ -56,6 +58,7 @@ class Hooks:
     clock: Callable[[], float]
     check: Callable[[int], None] = lambda update: None
     single_process: bool = True
+    nonfinite_before: int = 0
 
 
 class DivergenceError(ArithmeticError):
@@ -145,7 +148,7 @@ class EarlyStopping:
     def __init__(self, metric: str, patience: int) -> None:
         self._metric, self._patience = metric, patience
         self._best = math.inf
-        self._without = 0
+        self._without_improvement = 0
 
     def update(self, values: dict[str, float]) -> bool:
         """Records an evaluation; returns whether it is the best so far."""
@@ -154,13 +157,28 @@ class EarlyStopping:
         value = -values["bleu"] if self._metric == "bleu" else values["loss"]
         improved = value < self._best
         self._best = value if improved else self._best
-        self._without = 0 if improved else self._without + 1
+        self._without_improvement = 0 if improved else self._without_improvement + 1
         return improved
 
     @property
     def should_stop(self) -> bool:
         """Whether patience is exhausted."""
-        return self._without >= self._patience
+        return self._without_improvement >= self._patience
+
+
+def stopping_step(spec: Spec, evaluations: Iterable[dict[str, float]]) -> int | None:
+    """Returns the step at which early stopping stopped a run with these evaluations; None if it did not."""
+    early_stopping = EarlyStopping(spec.train.early_stopping, spec.train.patience)
+    for values in evaluations:
+        early_stopping.update(values)
+        if early_stopping.should_stop:
+            return int(values["step"])
+    return None
+
+
+def _evaluates(spec: Spec, update: int) -> bool:
+    """Returns whether the loop evaluates after this update."""
+    return update % spec.evaluate.every == 0 or update == spec.train.steps
 
 
 class _Member:
@@ -175,7 +193,7 @@ class _Member:
             self.last_evaluated = int(values.get("step", 0))
         self.stopped = self._early_stopping.should_stop
         self._limit = spec.train.nonfinite_limit
-        self._nonfinite = 0  # consecutive updates
+        self._nonfinite = hooks.nonfinite_before  # consecutive updates
 
     def evaluate_and_save(self, update: int, state: TrainState, evaluating: bool, saving: bool) -> None:
         """Evaluates and saves as requested; also saves when the run stops early."""
@@ -205,7 +223,7 @@ class _Members:
         runs: Sequence[tuple[Hooks, Iterable[dict[str, float]]]],
         member: Callable[[TrainState, int], TrainState],
     ) -> None:
-        self._every = spec.evaluate.every
+        self._spec = spec
         self._members = [_Member(spec, hooks, past) for hooks, past in runs]
         self._member_state = member
         self._clock = self._members[0].hooks.clock
@@ -223,7 +241,7 @@ class _Members:
     def evaluate_missed(self, start: int, state: TrainState) -> None:
         """Evaluates members that were interrupted between a save and its evaluation."""
         for index, member in self.active():
-            if start > member.last_evaluated and start % self._every == 0:
+            if start > member.last_evaluated and _evaluates(self._spec, start):
                 member.evaluate_and_save(start, self._member_state(state, index), evaluating=True, saving=False)
 
     def progress(self, update: int) -> None:
@@ -303,8 +321,7 @@ def fit(
                 members.metrics.add(sums, update)
             completed, pending = update, False
             members.progress(update)
-            last = update == spec.train.steps
-            evaluating, saving = (last or update % every == 0 for every in (spec.evaluate.every, spec.checkpoint.every))
+            evaluating, saving = _evaluates(spec, update), is_scheduled(spec, update)
             # A save starts a new window of metrics, so that a resumed run logs the same metrics as without the break.
             if evaluating or saving or update % spec.train.log_every == 0:
                 members.log(update)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
+from transformer.ops.matmul import at_precision
 from transformer.spec import PAD, TrainSpec
 from transformer.training.aot import CompiledSteps, StepShape
 from transformer.training.partitioning import AXES, DATA, FSDP, partition_specs
@@ -34,6 +35,7 @@ class MeshPartitioner:
       options: compiler options for every program.
       fsdp: number of devices over which each stored parameter is sharded.
       tensor: number of devices that share the work of a layer; the remaining factor of the devices shards the rows.
+      matmul_precision: precision of float32 matmuls in every program; see `ops.matmul.at_precision`.
 
     Raises:
       ValueError: fsdp × tensor does not divide the number of devices.
@@ -47,8 +49,9 @@ class MeshPartitioner:
         options: dict[str, Any] | None = None,
         fsdp: int = 1,
         tensor: int = 1,
+        matmul_precision: str = "default",
     ) -> None:
-        self.options = options
+        self.options, self.matmul_precision = options, matmul_precision
         devices = list(devices or jax.devices())
         if len(devices) % (fsdp * tensor):
             raise ValueError(f"parallel.fsdp={fsdp} × parallel.tensor={tensor} do not divide {len(devices)} devices")
@@ -136,14 +139,18 @@ class MeshPartitioner:
     def compile_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
         """Compiles the training step. It donates its state argument, except on a CPU."""
         step = self._sharded_step(model, train) if self.sharded else self._shard_map_step(model, train)
-        return jax.jit(step, donate_argnums=self._donate_argnums, compiler_options=self.options)
+        return jax.jit(self.at_precision(step), donate_argnums=self._donate_argnums, compiler_options=self.options)
+
+    def at_precision(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns `function`, which traces its matmuls at `matmul_precision`."""
+        return at_precision(function, self.matmul_precision)
 
     @property
     def _donate_argnums(self) -> tuple[int, ...]:
         """Arguments of a step whose memory its results reuse.
 
-        On a CPU XLA writes each array of an optimizer's state in a separate loop, and first copies what a later loop
-        reads. Without donation there are no copies, and a step takes a tenth less time.
+        On a CPU XLA writes each array of an optimizer's state in a separate loop, and first copies the arrays that a
+        later loop reads. Without donation there are no copies, and a step takes a tenth less time.
         """
         return () if self.on_cpu else (0,)
 
@@ -251,7 +258,7 @@ class MeshPartitioner:
             return function(self._gather_params(params), *arrays)
 
         run = gathered if self.sharded else mapped if self.batch_parts > 1 else function
-        compiled = jax.jit(run, compiler_options=self.options, out_shardings=out_shardings)
+        compiled = jax.jit(self.at_precision(run), compiler_options=self.options, out_shardings=out_shardings)
         communicates = self.sharded or (summed and self.batch_parts > 1)
         return _serialised(compiled) if communicates and self.on_cpu else compiled
 
@@ -265,8 +272,9 @@ class PmapPartitioner(MeshPartitioner):
         options: dict[str, Any] | None = None,
         fsdp: int = 1,
         tensor: int = 1,
+        matmul_precision: str = "default",
     ) -> None:
-        super().__init__(devices, options, fsdp, tensor)
+        super().__init__(devices, options, fsdp, tensor, matmul_precision)
         # The single axis that pmap gives its results, so that a returned state does not cause a recompilation.
         self.mesh = Mesh(self.mesh.devices.reshape(-1), (DATA,), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
@@ -294,13 +302,12 @@ class PmapPartitioner(MeshPartitioner):
 
     def compile_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
         """Compiles the training step with `jax.pmap`. It donates its state argument, except on a CPU."""
-        devices = list(self.mesh.devices.flat)
         compiled = jax.pmap(
-            self._local_step(model, train),
+            self.at_precision(self._local_step(model, train)),
             axis_name=DATA,
             in_axes=(0, 0, 0, 0),
             donate_argnums=self._donate_argnums,
-            devices=devices,
+            devices=list(self.mesh.devices.flat),
         )
 
         def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, hyperparams: Any) -> Any:
@@ -333,12 +340,17 @@ class PopulationPartitioner(MeshPartitioner):
       members: number of members.
       devices: default: all.
       options: compiler options.
+      matmul_precision: as for `MeshPartitioner`.
     """
 
     def __init__(
-        self, members: int, devices: Sequence[Any] | None = None, options: dict[str, Any] | None = None
+        self,
+        members: int,
+        devices: Sequence[Any] | None = None,
+        options: dict[str, Any] | None = None,
+        matmul_precision: str = "default",
     ) -> None:
-        self.options = options
+        self.options, self.matmul_precision = options, matmul_precision
         self.leading_shape = (members,)
         device_array = np.array(devices or jax.devices())
         groups = math.gcd(members, device_array.size)

@@ -105,7 +105,8 @@ def loss_and_attention(
 def initial_state(params: Params, train: TrainSpec, hyperparams: Hyperparams, key: jax.Array) -> TrainState:
     """Returns the state before the first step; `key` is the data of a random key."""
     zero = jnp.zeros((), jnp.float32)
-    pending = (zeros_like(params), LossSums(zero, zero, zero)) if train.accumulate > 1 else ()
+    sentences = (zero,) if train.clip_unit == "sentence" else ()
+    pending = (zeros_like(params), LossSums(zero, zero, zero), *sentences) if train.accumulate > 1 else ()
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         batch=jnp.zeros((), jnp.int32),
@@ -117,21 +118,30 @@ def initial_state(params: Params, train: TrainSpec, hyperparams: Hyperparams, ke
     )
 
 
+def _sentence_count(target_BT: jax.Array) -> jax.Array:
+    """Returns the number of rows with a target, float32 []."""
+    return jnp.sum(jnp.any(target_BT != PAD, axis=1), dtype=jnp.float32)
+
+
 def _update(
     train: TrainSpec,
     state: TrainState,
     gradients: Params,
     weight: jax.Array,
+    sentences: tuple[jax.Array, ...],
     hyperparams: Hyperparams,
     map_stack: optimizer.StackMap,
 ) -> tuple[TrainState, jax.Array, jax.Array]:
-    """Makes one update from summed gradients; also returns the gradient norm and the learning rate.
+    """Makes one update from gradients summed over `weight` tokens; also returns the gradient norm and learning rate.
 
-    If the norm is not finite, only the step number of the state changes.
+    With `train.clip_unit=sentence`, `sentences` holds their number, and the norm that `train.clip_norm` limits is that
+    of the summed gradient divided by it. If the norm is not finite, only the step number of the state changes.
     """
     # A product, which XLA recomputes in each fusion. It would materialise the result of a division.
     scale = 1 / jnp.maximum(weight, 1)
     mean = jax.tree.map(lambda gradient: gradient * scale, gradients)
+    for count in sentences:  # the same limit for the mean per token
+        hyperparams = hyperparams | {"clip_norm": hyperparams["clip_norm"] * jnp.maximum(count, 1) * scale}
     step = state.step + 1
     fraction = schedule.SCHEDULES[train.schedule]
     rate = hyperparams["learning_rate"] * fraction(
@@ -189,22 +199,25 @@ def make_step(
             )
             return sums.loss, sums
 
-        gradients, sums = reduce(jax.grad(loss_fn, has_aux=True)(state.params))
+        gradients, sums = jax.grad(loss_fn, has_aux=True)(state.params)
+        sentences = (_sentence_count(target_BT),) if train.clip_unit == "sentence" else ()
+        gradients, (sums, *sentences) = reduce((gradients, (sums, *sentences)))
         state = state._replace(batch=state.batch + 1)
         reported = jax.tree.map(lambda value: jnp.where(jnp.isfinite(sums.loss), value, 0), sums)
         if train.accumulate == 1:
-            state, norm, rate = _update(train, state, gradients, sums.weight, hyperparams, map_stack)
+            state, norm, rate = _update(train, state, gradients, sums.weight, tuple(sentences), hyperparams, map_stack)
             return state, StepSums(reported, norm, rate)
 
-        gradients, total = jax.tree.map(jnp.add, state.pending, (gradients, sums))
+        pending = jax.tree.map(jnp.add, state.pending, (gradients, sums, *sentences))
 
         def update(state: TrainState) -> tuple[TrainState, jax.Array, jax.Array]:
-            state, norm, rate = _update(train, state, gradients, total.weight, hyperparams, map_stack)
+            gradients, total, *sentences = pending
+            state, norm, rate = _update(train, state, gradients, total.weight, tuple(sentences), hyperparams, map_stack)
             return state._replace(pending=zeros_like(state.pending)), norm, rate
 
         def accumulate(state: TrainState) -> tuple[TrainState, jax.Array, jax.Array]:
             zero = jnp.zeros((), jnp.float32)
-            return state._replace(pending=(gradients, total)), zero, zero
+            return state._replace(pending=pending), zero, zero
 
         state, norm, rate = jax.lax.cond(state.batch % train.accumulate == 0, update, accumulate, state)
         return state, StepSums(reported, norm, rate)

@@ -40,6 +40,7 @@ class ExampleTrainer:
     """
 
     def __init__(self, workload: Workload, batches: list[SentenceBatch]) -> None:
+        jax.config.update("jax_default_matmul_precision", "float32")  # as model.matmul_precision, our default
         models, train = _modules()
         config = _config(models, workload)
         key, dropout_key = jax.random.split(jax.random.key(0))

@@ -36,7 +36,7 @@ class TorchTrainer:
     ) -> None:
         cuda = torch.cuda.is_available()
         if cuda:
-            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False  # as model.matmul_precision=float32, our default
         device = torch.device("cuda" if cuda else "cpu")
         model.to(device).train()
         self.parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -18,7 +18,7 @@ from experiments.benchmark.workloads import SentenceBatch, Workload
 from transformer.spec import PAD
 
 
-class Model(torch.nn.Module):
+class JoeyTransformer(torch.nn.Module):
     """JoeyNMT's encoder, decoder and tied embeddings, without its batches and vocabularies."""
 
     def __init__(self, workload: Workload) -> None:
@@ -57,7 +57,7 @@ class Model(torch.nn.Module):
 def make_trainer(workload: Workload, batches: list[SentenceBatch]) -> in_torch.TorchTrainer:
     """Returns the trainer."""
     torch.manual_seed(0)
-    model = Model(workload)
+    model = JoeyTransformer(workload)
     return in_torch.TorchTrainer(workload, batches, model, model, {"joeynmt": version("joeynmt")})
 
 

@@ -15,7 +15,7 @@ from experiments.benchmark.workloads import SentenceBatch, Workload
 from transformer.spec import PAD
 
 
-class Model(torch.nn.Module):
+class TorchTransformer(torch.nn.Module):
     """Embeddings, `torch.nn.Transformer` with post-norm, and the tied output."""
 
     def __init__(self, workload: Workload) -> None:
@@ -67,7 +67,7 @@ def make_trainer(workload: Workload, batches: list[SentenceBatch], compile: bool
     """Returns the trainer."""
     warnings.filterwarnings("ignore", message=".*nested tensor.*")
     torch.manual_seed(0)
-    model = Model(workload)
+    model = TorchTransformer(workload)
     return in_torch.TorchTrainer(workload, batches, model, model, {}, compile)
 
 

@@ -21,7 +21,7 @@ class Trainer(Protocol):
     """A library's model in training.
 
     Attributes:
-      versions: versions of the library and of what it runs on.
+      versions: versions of the library and of its dependencies.
       device: name of the device.
       dtype: dtype of the matmuls.
     """

@@ -2,7 +2,7 @@ const DELAY = 300;  // milliseconds after the last key press before the text is 
 const LOW_PROBABILITY = 0.5;  // words below it are underlined
 const SETTINGS = { beam: ["beam_size", "n_best", "length_penalty"], sample: ["temperature", "top_p", "seed"] };
 const data = JSON.parse(byId("data").textContent);
-// parts: lines of the text, or parts of long lines; part, hypothesis: what is analysed; analysis: its answer from
+// parts: lines of the text, or parts of long lines; part, hypothesis: what is analysed; analysis: its response from
 // /attention; request: the AbortController of the running translation.
 const state = { parts: [], part: 0, hypothesis: 0, analysis: null, request: null, timer: 0 };
 

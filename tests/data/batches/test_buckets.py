@@ -124,7 +124,7 @@ def test_the_choice_does_not_depend_on_the_order_of_pairs():
 
 def test_long_lengths_are_counted_in_units(monkeypatch):
     seen = []
-    monkeypatch.setattr(module, "choose_bounds", lambda cells, count: seen.append(cells) or [(120, 63)])
+    monkeypatch.setattr(module.bucket_shapes, "choose_bounds", lambda cells, count: seen.append(cells) or [(120, 63)])
     assign((np.array([1498, 3]), np.array([700, 745])), 100_000, 6, width_multiple=2)
     # 1498 tokens in at most 128 steps are steps of 12, a multiple of 2.
     assert (seen[0].source.tolist(), seen[0].target.tolist()) == ([1, 125], [63, 59])

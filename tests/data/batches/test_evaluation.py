@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 
 from transformer.data.batches.bucket_shapes import BatchShape
-from transformer.data.batches.evaluation import ordered_batches, padded_width, source_batches
+from transformer.data.batches.evaluation import ordered_batches, source_batches
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.spec import EOS, PAD
 
@@ -92,8 +91,3 @@ def test_the_width_of_a_sentence_does_not_depend_on_its_neighbours():
 
 def test_nothing_to_translate_is_no_batch():
     assert source_batches([], 5) == []
-
-
-@pytest.mark.parametrize(("length", "width"), [(1, 16), (16, 16), (17, 32), (32, 32), (33, 64), (97, 128), (129, 256)])
-def test_padded_width(length, width):
-    assert padded_width(length) == width

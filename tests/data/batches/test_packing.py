@@ -105,19 +105,19 @@ def test_long_pairs_share_rows_with_short_ones() -> None:
 
 def test_the_number_of_patterns_hardly_grows_with_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """1,000 times as many pairs need no more patterns, so that millions of pairs are feasible."""
-    seen = []
+    counts = []
     patterns = packing._patterns
 
     def counted(histogram, width):
-        found = list(patterns(histogram, width))
-        seen.append(len(found))
-        return found
+        row_patterns = list(patterns(histogram, width))
+        counts.append(len(row_patterns))
+        return row_patterns
 
     monkeypatch.setattr(packing, "_patterns", counted)
     source = np.arange(2, 19)
     for times in (1, 1000):
         pack(make_pairs(np.repeat(source, times), np.repeat(source[::-1], times)), 40)
-    assert seen[1] <= 3 * seen[0] + 20
+    assert counts[1] <= 3 * counts[0] + 20
 
 
 @pytest.mark.parametrize(("multiple", "widths"), [(1, (25, 40)), (8, (32, 40)), (40, (40, 40))])

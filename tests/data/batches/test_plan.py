@@ -41,7 +41,7 @@ def equal(first: Batch, second: Batch) -> bool:
 
 
 def epoch_of(plan: BatchPlan, number: int) -> list[np.ndarray]:
-    size = plan.batches_per_epoch(number)
+    size = plan.batches_per_epoch()
     return [plan.indices(k) for k in range(number * size, (number + 1) * size)]
 
 
@@ -111,11 +111,11 @@ def test_epochs_differ_in_neighbours_and_in_order(plan):
     assert widths[0] != sorted(widths[0])
 
 
-def test_efficiency_counts_all_cells_of_an_epoch(plan):
+def test_padding_efficiency_counts_all_positions_of_an_epoch(plan):
     epoch = [plan.batch(k) for k in range(plan.batches_per_epoch())]
-    cells = sum(array.size for batch in epoch for array in batch)
+    positions = sum(array.size for batch in epoch for array in batch)
     real = sum(int((array != PAD).sum()) for batch in epoch for array in batch)
-    assert plan.padding_efficiency == pytest.approx(real / cells)
+    assert plan.padding_efficiency == pytest.approx(real / positions)
     report = plan.report()
     assert report["padding_efficiency"] == plan.padding_efficiency > 0.8
     assert report["tokens_per_batch"] == pytest.approx(real / len(epoch))
@@ -153,16 +153,16 @@ def test_a_pickled_plan_gives_the_same_batches(plan):
     assert equal(copy.batch(77), plan.batch(77))
 
 
-def test_threads_may_ask_at_the_same_time():
+def test_threads_can_read_batches_at_the_same_time():
     plan, expected = make_plan(), make_plan()
     size = plan.batches_per_epoch()
     numbers = [epoch * size + k for k in range(20) for epoch in range(4)]
     wrong = []
 
-    def ask(shift: int) -> None:
+    def read(shift: int) -> None:
         wrong.extend(k for k in numbers[shift:] + numbers[:shift] if not equal(plan.batch(k), expected.batch(k)))
 
-    threads = [threading.Thread(target=ask, args=(11 * i,)) for i in range(5)]
+    threads = [threading.Thread(target=read, args=(11 * i,)) for i in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:

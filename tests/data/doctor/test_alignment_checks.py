@@ -21,11 +21,11 @@ def sides() -> tuple[SideFeatures, SideFeatures]:
     return source.features, target.features
 
 
-def check_passages(found: list[MisalignedPassage], expected: list[MisalignedPassage]) -> None:
-    assert [passage.shift for passage in found] == [passage.shift for passage in expected]
-    for passage, wanted in zip(found, expected, strict=True):
-        assert abs(passage.start - wanted.start) <= CLOSE
-        assert abs(passage.stop - wanted.stop) <= CLOSE
+def check_passages(passages: list[MisalignedPassage], expected: list[MisalignedPassage]) -> None:
+    assert [passage.shift for passage in passages] == [passage.shift for passage in expected]
+    for passage, expected_passage in zip(passages, expected, strict=True):
+        assert abs(passage.start - expected_passage.start) <= CLOSE
+        assert abs(passage.stop - expected_passage.stop) <= CLOSE
 
 
 def test_aligned_pairs_have_no_passages(sides: tuple[SideFeatures, SideFeatures]) -> None:
@@ -64,9 +64,9 @@ def test_a_long_gap(sides: tuple[SideFeatures, SideFeatures]) -> None:
     gap = np.delete(np.arange(SIZE), range(700, 740))
     check_passages(misaligned_passages(source, target[gap]), [MisalignedPassage(700, SIZE - 40, -40)])
     gap = np.delete(np.arange(SIZE), range(200, 500))  # longer than the maximum shift; found by the sizes of the sides
-    found = misaligned_passages(source, target[gap])
-    assert found[-1].shift == -300
-    assert abs(found[0].start - 200) <= CLOSE
+    passages = misaligned_passages(source, target[gap])
+    assert passages[-1].shift == -300
+    assert abs(passages[0].start - 200) <= CLOSE
 
 
 def test_a_temporary_shift(sides: tuple[SideFeatures, SideFeatures]) -> None:

@@ -109,13 +109,13 @@ def test_copies_are_healthy_and_originals_untouched(
 
     copies = make_spec(tmp_path / "clean")
     french = read_lines(tmp_path / "clean/train/fr.txt")
-    for line, (_, wanted) in REPAIRED.items():
-        assert french[line - 1] == wanted
+    for line, (_, expected) in REPAIRED.items():
+        assert french[line - 1] == expected
     findings = examined(copies)
     assert [(finding.kind, finding.split) for finding in findings] == [("empty-line", "test")]  # unchanged
-    kept = open_corpus(copies).split("train")
-    assert len(kept) == train.written
-    assert kept[-90:] == pairs["train"][-90:]  # still aligned
+    pairs_kept = open_corpus(copies).split("train")
+    assert len(pairs_kept) == train.written
+    assert pairs_kept[-90:] == pairs["train"][-90:]  # still aligned
 
 
 def test_copies_of_compressed_files_are_compressed(spec: DataSpec, tmp_path: pathlib.Path) -> None:

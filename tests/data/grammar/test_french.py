@@ -29,7 +29,7 @@ def test_french_plurals():
 
 
 @pytest.mark.parametrize(
-    ("word", "following", "said"),
+    ("word", "following", "expected"),
     [
         ("le", "homme", "l'"),
         ("le", "héros", "le"),
@@ -43,5 +43,5 @@ def test_french_plurals():
         ("qui", "a", "qui"),
     ],
 )
-def test_elision(word, following, said):
-    assert french.elided(word, following) == said
+def test_elision(word, following, expected):
+    assert french.elided(word, following) == expected

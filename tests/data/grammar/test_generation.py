@@ -105,7 +105,7 @@ def test_objects_of_like_are_generic_in_the_plural():
     for verb in (lexicon.TRANSITIVE[lemma] for lemma in frames.GENERIC):
         for index in range(300):
             noun = RandomStream(3, index).choice(verb.frames[0][1])
-            node = noun_phrases.direct_object(RandomStream(4, index), verb, noun, Agreement(HE, 0, True))
+            node = noun_phrases.direct_object(RandomStream(4, index), verb, noun, Pronoun(Agreement(HE, 0, True)))
             if not noun.name and (node.plural or noun.mass) and "kin" not in noun.kinds:
                 assert node.determiner in ("generic", "own")
             elif not noun.name:
@@ -147,7 +147,7 @@ def test_a_relative_clause_follows_the_past():
     assert realise(in_sequence(left)).french == "L'homme que Paul a vu est parti."
 
 
-def test_who_is_asked_without_a_subject_and_nobody_asks_about_himself():
+def test_who_questions_have_no_subject_and_no_speaker_asks_about_themselves():
     for question in sampled(questions.who, 200):
         assert question.clause.subject is None
         assert question.clause.negation != "never"

@@ -1,4 +1,4 @@
-"""The lexicon: its size, one-to-one translations, valid tables, and that every entry is used."""
+"""The lexicon: its size, one-to-one translations, valid cells, and that every entry is used."""
 
 import pathlib
 import tomllib
@@ -10,7 +10,6 @@ from transformer.data.grammar import lexicon
 from transformer.data.grammar.lexicon import plausibility, reading
 from transformer.data.grammar.lexicon.entries import LexicalEntry
 from transformer.data.grammar.lexicon.weights import form_classes
-from transformer.data.grammar.tables import comma_separated, one_of, parse_table
 
 NOUNS = (*lexicon.NOUNS.values(), *lexicon.NAMES.values(), *lexicon.REGIONS.values())
 
@@ -81,31 +80,6 @@ def test_every_common_noun_occurs_in_a_frame_or_has_a_property():
     assert not [noun.lemma for noun in lexicon.NOUNS.values() if noun not in used and not noun.predicates]
 
 
-COLUMNS = ("noun", "gender", "note")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("noun\tgender\nchat\tm\n", "a.tsv:1: .* noun, gender, note"),
-        ("noun\tgender\tnote\nchat\tm\n\nchien\tn\n", "a.tsv:4: .*'gender' is 'n'.* m, f"),
-        ("noun\tgender\tnote\nchat\tm\nchat\tf\n", "a.tsv:3: .*noun as in line 2"),
-        ("noun\tgender\tnote\n\tm\tx\n", "a.tsv:2: .*'noun' is empty"),
-        ("noun\tgender\tnote\nchat\tm\tx\ty\n", "a.tsv:2: 4 cells, .*3 columns"),
-    ],
-)
-def test_an_invalid_table_is_reported_with_file_and_line(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        list(parse_table("a.tsv", text, COLUMNS, lambda row: one_of(row, "gender", ("m", "f")), ("note",), ("noun",)))
-
-
-def test_a_table_may_leave_out_empty_cells_and_use_windows_line_ends() -> None:
-    rows = list(parse_table("a.tsv", "noun\tgender\tnote\r\nchat\tm\r\n\r\nvache\tf\tx\r\n", COLUMNS, dict, ("note",)))
-    assert rows == [{"noun": "chat", "gender": "m", "note": ""}, {"noun": "vache", "gender": "f", "note": "x"}]
-    assert comma_separated("eat, look for") == ["eat", "look for"]
-    assert comma_separated("") == []
-
-
 def row(**cells: str) -> dict[str, str]:
     return {"english": "x", "french": "x", "label": "", "places": "", "fits": "person", **cells}
 
@@ -115,7 +89,10 @@ def row(**cells: str) -> dict[str, str]:
     [
         (lambda: reading.uninflected("soon", "bientôt", links="0-1"), "'0-1' is out of range: 1 French and 1 English"),
         (lambda: reading.uninflected("soon", "bientôt", links="1"), "the link '1'"),
-        (lambda: reading.adjective(row(position="pre"), lexicon.parse_kinds), "'position' is 'pre'.*before, after"),
+        (
+            lambda: reading.adjective(row(position="pre"), lexicon.parse_kinds, lexicon.select_nouns),
+            "'position' is 'pre'.*before, after",
+        ),
         (lambda: reading.stative_phrase(row(auxiliary="aller"), lexicon.parse_kinds), "'auxiliary' is 'aller'"),
         (lambda: reading.verb(row(french="zot", aspect="event", frames=""), lexicon.select_nouns), "'zot'"),
         (lambda: reading.verb(row(french="lire", aspect="e", frames=""), lexicon.select_nouns), "'aspect' is 'e'"),

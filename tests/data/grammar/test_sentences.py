@@ -51,8 +51,8 @@ def verb(lemma):
 
 def act(lemma, thing=None, recipient=None):
     """Returns a verb phrase; with a recipient, its verb is ditransitive."""
-    found = lexicon.DITRANSITIVE[lemma] if recipient is not None else verb(lemma)
-    return VerbPhrase(found, thing, recipient)
+    entry = lexicon.DITRANSITIVE[lemma] if recipient is not None else verb(lemma)
+    return VerbPhrase(entry, thing, recipient)
 
 
 def np(lemma, determiner="the", plural=False, adjective=None, **more):

@@ -37,10 +37,10 @@ def lowered(words):
         ("question-wh", lambda french, english: french[-1] == "?" and french[0] != "est-ce"),
     ],
 )
-def test_the_tag_says_what_the_words_say(examples, tag, sign):
+def test_a_tag_agrees_with_the_words(examples, tag, sign):
     for example in examples:
-        found = sign(lowered(example.french_words), lowered(example.english_words))
-        assert bool(found) == (tag in example.tags), example.french
+        matches = sign(lowered(example.french_words), lowered(example.english_words))
+        assert bool(matches) == (tag in example.tags), example.french
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_tfds_itself_reads_it(tmp_path, raw):
     assert records[4]["fr"].decode() == sentences("val", "fr")[4]
 
 
-def test_a_split_without_local_files_says_which_to_put_where(tmp_path, raw):
+def test_the_error_for_a_split_without_local_files_names_files_and_folder(tmp_path, raw):
     corpus = open_in(tmp_path, raw)
     corpus.split("train")
     message = (
@@ -171,7 +171,7 @@ def test_a_download_gets_and_verifies_all_splits(tmp_path, public, monkeypatch):
             open_in(tmp_path / "elsewhere", "").split("train")
 
 
-def test_a_download_that_cannot_work_fails_at_once_and_says_what_to_do(tmp_path, monkeypatch):
+def test_a_download_that_cannot_work_fails_at_once_with_a_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(multi30k, "URL", closed_url())
     start = time.monotonic()
     with pytest.raises(ValueError, match=r"cannot download multi30k from http.*refused") as caught:

@@ -127,8 +127,8 @@ def test_a_damaged_file_has_no_lazy_lines(tmp_path, data):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"a.txt.gz: ") as expected:
         read_lines(path)
-    with pytest.raises(ValueError, match=r"a.txt.gz: ") as found:
+    with pytest.raises(ValueError, match=r"a.txt.gz: ") as actual:
         LazyLines(path)
-    assert str(found.value) == str(expected.value)
+    assert str(actual.value) == str(expected.value)
     with pytest.raises(FileNotFoundError, match=r"none: no such file"):
         LazyLines(tmp_path / "none")

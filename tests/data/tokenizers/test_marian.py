@@ -58,7 +58,7 @@ def test_each_side_is_encoded_by_its_own_model(tokenizer: MarianTokenizer, model
     assert pairs.target.sentence(0).tolist() == [*tokenizer.for_target.encode(ENGLISH[5]), EOS]
 
 
-def test_what_has_no_id_is_unknown_and_a_language_code_is_a_token(tokenizer: MarianTokenizer) -> None:
+def test_a_piece_without_an_id_is_unknown_and_a_language_code_is_a_token(tokenizer: MarianTokenizer) -> None:
     assert UNK in tokenizer.encode("Ω")
     assert "⁇" in tokenizer.decode(tokenizer.encode("un Ω"))
     assert tokenizer.encode(">>fra<< un chats")[0] == 4
@@ -70,7 +70,7 @@ def test_what_has_no_id_is_unknown_and_a_language_code_is_a_token(tokenizer: Mar
         tokenizer.decode([tokenizer.vocab_size])
 
 
-def test_it_is_kept_in_one_file(tokenizer: MarianTokenizer, ids: dict[str, int], tmp_path: pathlib.Path) -> None:
+def test_it_is_saved_in_one_file(tokenizer: MarianTokenizer, ids: dict[str, int], tmp_path: pathlib.Path) -> None:
     tokenizer.save(tmp_path / "tokenizer.model")
     again = load_tokenizer(tmp_path / "tokenizer.model")
     assert isinstance(again, MarianTokenizer)

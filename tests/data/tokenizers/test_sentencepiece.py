@@ -36,7 +36,7 @@ def test_text_comes_back_as_it_was(tokenizer, text):
 
 def test_text_is_not_composed(tokenizer):
     decomposed = unicodedata.normalize("NFD", "é")
-    assert UNK in tokenizer.encode(decomposed)  # an accent of its own occurs nowhere in the training text
+    assert UNK in tokenizer.encode(decomposed)  # the training text contains no combining accent
 
 
 @pytest.mark.parametrize("text", ["<s>", "</s>", "<pad>", "<unk>"])

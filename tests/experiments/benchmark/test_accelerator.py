@@ -13,9 +13,8 @@ def python(code: str) -> list[str]:
 
 
 def test_a_failure_does_not_affect_the_other_commands(capfd: pytest.CaptureFixture[str]) -> None:
-    faults = accelerator.run_commands(
-        [python("print('one')"), python("raise SystemExit(3)"), python("print('three')")], 60
-    )
+    commands = [python("print('one')"), python("raise SystemExit(3)"), python("print('three')")]
+    faults = accelerator.run_commands(commands, 60)
     assert faults == ["raise SystemExit(3): status 3"]
     out = capfd.readouterr().out.splitlines()
     assert [line for line in out if line in ("one", "three")] == ["one", "three"]
@@ -39,9 +38,8 @@ def test_a_command_that_hangs_is_killed_after_its_share_of_the_time(
 
 @pytest.mark.parametrize("flag", ["--works=BASE,HUGE", "--peers=ours,nobody"])
 def test_a_user_error_is_one_line_before_the_first_benchmark(flag: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "experiments.benchmark.accelerator", flag], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "experiments.benchmark.accelerator", flag]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1
     assert flag.split(",")[1] in result.stderr

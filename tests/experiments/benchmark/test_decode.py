@@ -15,8 +15,8 @@ def test_translations_of_peers_are_compared(tmp_path: pathlib.Path) -> None:
     settings = {"source": str(tmp_path / "source"), "folder": str(tmp_path), "beam_size": 3}
     peers = {"ours": _COPYING, "capitals": _COPYING._replace(arguments=("capitals",))}
     measurements = decode.compare(settings, peers, 3, str(tmp_path))
-    assert [each["same_as_ours"] for each in measurements] == [3, 1]
-    assert [each["sentences"] for each in measurements] == [3, 3]
+    assert [measurement["same_as_ours"] for measurement in measurements] == [3, 1]
+    assert [measurement["sentences"] for measurement in measurements] == [3, 3]
     assert measurements[0]["versions"] == {"copying": "3"}
     assert measurements[0]["ours_is_faster"] == 1.0
     assert len(decode.table(3, measurements).splitlines()) == 4
@@ -30,7 +30,7 @@ def test_every_library_decodes_a_run(trained: pathlib.Path, tmp_path: pathlib.Pa
     pytest.importorskip("ctranslate2")
     settings = export_for_peers(str(trained), "test", tmp_path) | {"batch_size": 16, "beam_size": 2}
     measurements = decode.compare(settings, DECODING_PEERS, 2, str(tmp_path))
-    assert [each["peer"] for each in measurements] == list(DECODING_PEERS)
+    assert [measurement["peer"] for measurement in measurements] == list(DECODING_PEERS)
     # The barely trained model rarely predicts EOS, and libraries differ in where they stop; tests/interop compares
     # outputs.
     assert measurements[0]["same_as_ours"] == measurements[0]["sentences"] == measurements[3]["sentences"] > 0
@@ -41,8 +41,8 @@ def test_an_exported_model_is_the_same_in_every_library(trained: pathlib.Path, t
     for name in ("torch", "transformers", "ctranslate2"):
         pytest.importorskip(name)
     comparisons = parity.compare(str(trained), None, 5, tmp_path)
-    assert [each["library"] for each in comparisons] == 2 * ["transformers", "ctranslate2", "ctranslate2"]
-    assert [each["length_penalty"] for each in comparisons] == 3 * [comparisons[0]["length_penalty"]] + 3 * [0.0]
+    assert [result["library"] for result in comparisons] == 2 * ["transformers", "ctranslate2", "ctranslate2"]
+    assert [result["length_penalty"] for result in comparisons] == 3 * [comparisons[0]["length_penalty"]] + 3 * [0.0]
     assert 0 < comparisons[0]["logits"] < 1e-4
-    assert {each["sentences"] for each in comparisons} == {5}
+    assert {result["sentences"] for result in comparisons} == {5}
     assert len(parity.table(comparisons).splitlines()) == 8

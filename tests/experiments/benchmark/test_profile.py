@@ -24,9 +24,8 @@ def test_time_is_summed_by_kind_and_counted_once() -> None:
 
 
 def test_nested_loops() -> None:
-    events = [
-        Event("host", "a", name, start * MS, end * MS) for name, start, end in [("x", 0, 10), ("y", 0, 6), ("z", 1, 3)]
-    ]
+    operations = [("x", 0, 10), ("y", 0, 6), ("z", 1, 3)]
+    events = [Event("host", "a", name, start * MS, end * MS) for name, start, end in operations]
     assert profile.summarise(events, 1, 1)["operations"] == [["x", 4.0, 1.0], ["y", 4.0, 1.0], ["z", 2.0, 1.0]]
 
 

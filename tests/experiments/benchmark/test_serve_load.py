@@ -58,15 +58,12 @@ def test_a_load_is_only_for_this_machine(url: str) -> None:
     assert serve_load._loopback_address("http://127.0.0.1:8000/") == ("127.0.0.1", 8000)
 
 
-def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", module, *flags], input=stdin, capture_output=True, check=False)
-
-
 @pytest.mark.slow
-def test_a_load_on_a_server_of_its_own(trained: pathlib.Path) -> None:
+def test_a_load_on_a_server_that_the_benchmark_starts(trained: pathlib.Path) -> None:
     pytest.importorskip("fastapi", reason="needs the extra `serve`")
-    done = command("experiments.benchmark.serve_load", f"--workdir={trained}", "--clients=20", "--requests=3")
-    assert done.returncode == 0, done.stderr.decode()
-    found = json.loads(done.stdout)
-    assert (found["requests"], found["answered"], found["errors"]) == (60, 60, 0)
-    assert 0 < found["p50_seconds"] <= found["p95_seconds"] <= found["max_seconds"] <= found["wall_seconds"]
+    command = [sys.executable, "-m", "experiments.benchmark.serve_load", f"--workdir={trained}"]
+    result = subprocess.run([*command, "--clients=20", "--requests=3"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["requests"], report["answered"], report["errors"]) == (60, 60, 0)
+    assert 0 < report["p50_seconds"] <= report["p95_seconds"] <= report["max_seconds"] <= report["wall_seconds"]

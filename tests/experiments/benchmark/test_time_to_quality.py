@@ -29,9 +29,8 @@ def test_the_first_checkpoint_that_reaches_a_target_counts() -> None:
 def test_every_checkpoint_is_scored(small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path) -> None:
     settings = small(train__steps=6, checkpoint__every=2, checkpoint__keep=1, data__examine="off")
     config = tmp_path / "config.py"
-    config.write_text(
-        f"from ml_collections import ConfigDict\n\n\ndef get_config():\n    return ConfigDict({settings!r})\n"
-    )
+    returned = f"ml_collections.ConfigDict({settings!r})"
+    config.write_text(f"import ml_collections\n\n\ndef get_config():\n    return {returned}\n")
     command = [sys.executable, "-m", "experiments.benchmark.time_to_quality", f"--config={config}", "--targets=0,101"]
     result = subprocess.run([*command, f"--workdir={tmp_path / 'run'}"], capture_output=True, text=True, check=True)
     output = json.loads(result.stdout.splitlines()[-1])

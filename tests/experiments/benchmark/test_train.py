@@ -20,11 +20,7 @@ def test_differences_between_peers_are_reported() -> None:
     assert [fault.split(" ")[0] for fault in faults] == ["b", "the", "the"]
     assert "+1.1 %" in faults[0]
     assert train.differences([_result("ours", last=9.5), _result("b", last=9.5)])
-    devices = [
-        _result("ours", device="GPU"),
-        _result("b", device="cpu"),
-        _result("c", device="GPU of another name"),
-    ]
+    devices = [_result("ours", device="GPU"), _result("b", device="cpu"), _result("c", device="GPU of another name")]
     assert train.differences(devices) == ["b runs on cpu, ours on GPU"]
 
 
@@ -34,8 +30,8 @@ def test_libraries_train_the_same_model(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("torch")
     peers = {name: TRAINING_PEERS[name] for name in ("ours", "pytorch", "hugging-face")}
     measurements = train.compare(_TINY._replace(d_model=32, heads=2, rows=16), peers, 3, 5, str(tmp_path))
-    assert [each["peer"] for each in measurements] == list(peers)
-    assert train.differences([each | {"parameters": 1} for each in measurements]) == []
+    assert [measurement["peer"] for measurement in measurements] == list(peers)
+    assert train.differences([measurement | {"parameters": 1} for measurement in measurements]) == []
     assert measurements[0]["ours_is_faster"] == 1.0
     assert len(train.table("TINY", measurements).splitlines()) == 5
 
@@ -50,5 +46,5 @@ def test_a_library_in_its_own_environment_trains_the_same_model(name: str) -> No
     # With a small vocabulary, the first loss depends mostly on the seed.
     workload = _TINY._replace(d_model=64, heads=2, vocabulary=997, rows=64)
     measurements = train.compare(workload, peers, 3, 5, str(environments))
-    assert [each["peer"] for each in measurements] == list(peers)
+    assert [measurement["peer"] for measurement in measurements] == list(peers)
     assert train.differences(measurements) == []

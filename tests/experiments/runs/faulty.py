@@ -22,6 +22,11 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def terminate(*_: Any) -> None:
+    """Sends SIGTERM to this process."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def before(function: Callable[..., Any], act: Callable[..., Any], when: Callable[..., bool]) -> Callable[..., Any]:
     """Returns the function with a call of `act` before it when `when` returns True; both get its arguments."""
 
@@ -118,6 +123,21 @@ def send_at(point: str, number: int) -> None:
         run.evaluate_split = before(scoring.evaluate_split, lambda *_: [signal_soon(), time.sleep(2)], lambda *_: True)
     else:
         raise ValueError(point)
+
+
+def signal_after(*updates: int) -> None:
+    """Patches the process so that it receives SIGTERM after each of the updates that it dispatches."""
+    from experiments.runtime import progress
+
+    bar = progress.ProgressBar
+    bar.set_done = before(bar.set_done, terminate, lambda _, update: update in updates)
+
+
+def signal_in_evaluation(count: int) -> None:
+    """Patches the process so that it receives SIGTERM at the start of evaluation number `count`, counted from 0."""
+    from experiments.runs import run
+
+    run.Run._validate = before(run.Run._validate, terminate, only(count))
 
 
 def log_to(path: str) -> None:

@@ -31,10 +31,11 @@ from transformer.training.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.slow
 
-TIMES = ("seconds", "tokens_per_second")  # of an event, what no two runs have in common
+TIMES = ("seconds", "tokens_per_second")  # values of an event that differ between equal runs
 STEPS = 2400
 Small = Callable[..., dict[str, Any]]
-Fault = Callable[[str], Callable[[], None]]  # names what is tried; what it returns is called once it was survived
+# Records an injected fault by name; returns a function that records its survival.
+Fault = Callable[[str], Callable[[], None]]
 
 
 def config_of(small: Small, **changes: Any) -> dict[str, Any]:
@@ -43,7 +44,8 @@ def config_of(small: Small, **changes: Any) -> dict[str, Any]:
         **{
             "train__steps": STEPS, "train__ema_decay": 0.9, "train__log_every": 10, "train__schedule": "constant",
             "train__learning_rate": 1e-3, "evaluate__every": 100, "evaluate__sentences": 0, "checkpoint__every": 40,
-            "checkpoint__keep": 3, "train__average_checkpoints": 1, "model__dropout_word": 0.1,
+            "checkpoint__keep": 3, "train__average_checkpoints": 3, "model__dropout_word": 0.1,
+            "train__on_nonfinite": "rollback",
         } | changes
     )  # fmt: skip
 
@@ -67,52 +69,54 @@ class Training:
         process.start()
         return process
 
-    def end(self, process: Any, within: float = 400.0) -> int:
+    def join(self, process: Any, within: float = 400.0) -> int:
         """Waits for the process; returns its exit status."""
         process.join(within)
         if process.exitcode is None:
             process.kill()
-            pytest.fail(f"still running after {within} seconds:\n{self.said()[-2000:]}")
+            pytest.fail(f"still running after {within} seconds:\n{self.log_text()[-2000:]}")
         return process.exitcode
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
 
     def steps(self) -> list[int]:
         folder = self.workdir.checkpoints
         return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
 
-    def sound(self) -> list[int]:
+    def valid_steps(self) -> list[int]:
         return [step for step in self.steps() if manifest.first_fault(self.workdir.checkpoints / str(step)) is None]
 
     def is_writing(self) -> bool:
         return any(any(path.rglob("*")) for path in self.workdir.checkpoints.glob("*.*tmp*"))
 
-    def is_beyond(self, step: int) -> bool:
-        return max(self.sound(), default=0) > step
+    def has_valid_step_after(self, step: int) -> bool:
+        return max(self.valid_steps(), default=0) > step
 
-    def wait_for(self, process: Any, what: Callable[[], bool], within: float = 400.0) -> None:
+    def wait_for(self, process: Any, condition: Callable[[], bool], within: float = 400.0) -> None:
         end = time.monotonic() + within
-        while not what():
+        while not condition():
             if not process.is_alive() or time.monotonic() > end:
                 process.kill()
-                pytest.fail(f"that never came:\n{self.said()[-2000:]}")
+                pytest.fail(f"the awaited condition never became true:\n{self.log_text()[-2000:]}")
             time.sleep(0.005)
 
-    def other(self) -> "Training":
+    def second_member(self) -> "Training":
         """The second member of a population of two seeds."""
         return Training(self.config, self.path.with_name(f"{self.path.name}-other"))
 
     def digests(self) -> dict[str, str]:
-        """Returns the SHA-256 of every leaf of the newest checkpoint."""
+        """Returns the SHA-256 of every leaf of the newest checkpoint and of the tested parameters and translations."""
         spec = Spec.from_config(self.config)
         system = System.make(spec, Tokenizer.load(self.workdir.tokenizer))
         checkpoints = Checkpoints(self.workdir.checkpoints)
         state = checkpoints.restore(checkpoints.valid_steps()[-1], system.state_shapes())
         checkpoints.close()
-        return {
+        params, steps = system.final_params(self.workdir)
+        translations = {path.name: path.read_text() for path in self.path.glob("translations/test.*.txt")}
+        return {f"tested {steps}": str(sorted(translations.items()))} | {
             jax.tree_util.keystr(path): hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest()
-            for path, leaf in jax.tree.leaves_with_path(state)
+            for path, leaf in jax.tree.leaves_with_path({"state": state, "tested": params})
         }
 
     def events(self) -> list[dict[str, Any]]:
@@ -126,7 +130,7 @@ class Training:
 @pytest.fixture(scope="module")
 def undisturbed(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Training:
     training = Training(config_of(small), tmp_path_factory.mktemp("undisturbed") / "run")
-    assert training.end(training.start(), 300) == 0, training.said()
+    assert training.join(training.start(), 300) == 0, training.log_text()
     return training
 
 
@@ -147,7 +151,7 @@ def test_kill_9_loses_only_the_updates_since_the_last_save(
     chance.shuffle(faults)
     newest = 0
     for name, point in faults:
-        survived, said = fault(name), len(training.said())
+        survived, log_start = fault(name), len(training.log_text())
         if point is not None:
             process = training.start(faulty.at_named_point, point, chance.randrange(2))
         else:
@@ -156,19 +160,19 @@ def test_kill_9_loses_only_the_updates_since_the_last_save(
                 training.wait_for(process, training.is_writing)
             else:
                 if chance.random() < 0.7:  # else while it starts
-                    training.wait_for(process, functools.partial(training.is_beyond, newest))
+                    training.wait_for(process, functools.partial(training.has_valid_step_after, newest))
                 time.sleep(chance.uniform(0, 0.5))
             process.kill()
-        assert training.end(process) == -signal.SIGKILL, training.said()[said:]
-        sound = training.sound()
-        assert max(sound, default=0) >= newest, "a verified step was lost"
-        if newest and "continuing" in training.said()[said:]:
-            step = int(training.said()[said:].partition("continuing after step ")[2].split()[0])
+        assert training.join(process) == -signal.SIGKILL, training.log_text()[log_start:]
+        valid = training.valid_steps()
+        assert max(valid, default=0) >= newest, "a verified step was lost"
+        if newest and "continuing" in training.log_text()[log_start:]:
+            step = int(training.log_text()[log_start:].partition("continuing after step ")[2].split()[0])
             assert step >= newest
-        newest = max(sound, default=0)
+        newest = max(valid, default=0)
         assert newest < STEPS
         survived()
-    assert training.end(training.start(), 300) == 0, training.said()[-3000:]
+    assert training.join(training.start(), 300) == 0, training.log_text()[-3000:]
     assert training.digests() == undisturbed.digests()
     assert training.events() == undisturbed.events()
 
@@ -194,54 +198,54 @@ EVERYTHING = {
 def test_an_interrupted_run_makes_the_same_steps(
     small: Small, tmp_path: pathlib.Path, fault: Fault, system: str
 ) -> None:
-    """With dropout, several shapes, accumulation and a moving average; interrupted in the middle of an epoch."""
+    """With dropout, several shapes, gradient accumulation and a moving average; interrupted within an epoch."""
     survived = fault(f"cut into two processes: {system}")
     config = config_of(small, **EVERYTHING | SYSTEMS[system])
-    whole, parts = Training(config, tmp_path / "whole"), Training(config, tmp_path / "parts")
-    assert whole.end(whole.start()) == 0, whole.said()
-    assert parts.end(parts.start(faulty.at_named_point, "during the manifest", 2)) == -signal.SIGKILL
-    assert parts.sound() == [15, 30]
-    assert parts.end(parts.start()) == 0, parts.said()
-    assert "continuing after step 30\n" in parts.said()
-    assert parts.digests() == whole.digests()
-    assert parts.events() == whole.events()
+    uninterrupted, interrupted = Training(config, tmp_path / "whole"), Training(config, tmp_path / "parts")
+    assert uninterrupted.join(uninterrupted.start()) == 0, uninterrupted.log_text()
+    assert interrupted.join(interrupted.start(faulty.at_named_point, "during the manifest", 2)) == -signal.SIGKILL
+    assert interrupted.valid_steps() == [15, 30]
+    assert interrupted.join(interrupted.start()) == 0, interrupted.log_text()
+    assert "continuing after step 30\n" in interrupted.log_text()
+    assert interrupted.digests() == uninterrupted.digests()
+    assert interrupted.events() == uninterrupted.events()
     survived()
 
 
 def test_an_interrupted_population_makes_the_same_steps(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
-    """A population of two seeds with separate checkpoints; killed while the second one's is written."""
+    """A population of two seeds with separate checkpoints; killed while the second seed's checkpoint is written."""
     survived = fault("cut into two processes: two seeds in one program")
     config = config_of(small, **EVERYTHING | {"train__accumulate": 1})
-    whole, parts = (Training(config, tmp_path / name, faulty.train_two) for name in ("whole", "parts"))
-    assert whole.end(whole.start(), 300) == 0, whole.said()
-    # Each seed saves at update 15 and 30: the fourth of the manifests is the second one's at 30.
-    assert parts.end(parts.start(faulty.at_named_point, "during the manifest", 3)) == -signal.SIGKILL
-    assert (max(parts.sound()), max(parts.other().sound())) in ((30, 15), (15, 30))
-    assert parts.end(parts.start(), 300) == 0, parts.said()
-    for one, other in ((whole, parts), (whole.other(), parts.other())):
-        assert one.digests() == other.digests()
-        assert one.events() == other.events()
-    assert whole.digests() != whole.other().digests()
+    uninterrupted, interrupted = (Training(config, tmp_path / name, faulty.train_two) for name in ("whole", "parts"))
+    assert uninterrupted.join(uninterrupted.start(), 300) == 0, uninterrupted.log_text()
+    # Each seed saves at updates 15 and 30: the fourth manifest is that of the second seed at update 30.
+    assert interrupted.join(interrupted.start(faulty.at_named_point, "during the manifest", 3)) == -signal.SIGKILL
+    assert (max(interrupted.valid_steps()), max(interrupted.second_member().valid_steps())) in ((30, 15), (15, 30))
+    assert interrupted.join(interrupted.start(), 300) == 0, interrupted.log_text()
+    for first, second in ((uninterrupted, interrupted), (uninterrupted.second_member(), interrupted.second_member())):
+        assert first.digests() == second.digests()
+        assert first.events() == second.events()
+    assert uninterrupted.digests() != uninterrupted.second_member().digests()
     survived()
 
 
 def test_a_run_continues_on_other_devices(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
     """The batches are equal, and so are the losses, except for the order of sums."""
     config = config_of(small, **EVERYTHING, data__tokens_per_batch=193)
-    whole = Training(config, tmp_path / "whole")
-    assert whole.end(whole.start(faulty.on_devices, 2)) == 0, whole.said()
-    begun = Training(config, tmp_path / "begun")
-    assert begun.end(begun.start(faulty.at_named_point, "during the manifest", 2)) == -signal.SIGKILL
+    uninterrupted = Training(config, tmp_path / "whole")
+    assert uninterrupted.join(uninterrupted.start(faulty.on_devices, 2)) == 0, uninterrupted.log_text()
+    interrupted = Training(config, tmp_path / "begun")
+    assert interrupted.join(interrupted.start(faulty.at_named_point, "during the manifest", 2)) == -signal.SIGKILL
     for count in (1, 4, 8):
         survived = fault("continued on another number of devices")
         other = Training(config, tmp_path / f"on{count}")
-        shutil.copytree(begun.path, other.path)
-        assert other.end(other.start(faulty.on_devices, count)) == 0, other.said()
-        assert f"continuing after step 30 on {count} devices, before on 2" in other.said()
-        pairs = zip(other.events(), whole.events(), strict=True)
-        for found, expected in pairs:
-            assert (found["step"], found["split"]) == (expected["step"], expected["split"])
-            assert found.get("loss", 0.0) == pytest.approx(expected.get("loss", 0.0), rel=1e-5)  # the test has none
+        shutil.copytree(interrupted.path, other.path)
+        assert other.join(other.start(faulty.on_devices, count)) == 0, other.log_text()
+        assert f"continuing after step 30 on {count} devices, before on 2" in other.log_text()
+        pairs = zip(other.events(), uninterrupted.events(), strict=True)
+        for actual, expected in pairs:
+            assert (actual["step"], actual["split"]) == (expected["step"], expected["split"])
+            assert actual.get("loss", 0.0) == pytest.approx(expected.get("loss", 0.0), rel=1e-5)  # the test has none
         survived()
 
 
@@ -250,7 +254,7 @@ def test_two_runs_of_one_command_are_equal_bit_for_bit(small: Small, tmp_path: p
     config = config_of(small, **EVERYTHING)
     runs = [Training(config, tmp_path / name) for name in ("first", "second")]
     for run in runs:
-        assert run.end(run.start()) == 0, run.said()
+        assert run.join(run.start()) == 0, run.log_text()
     assert runs[0].digests() == runs[1].digests()
     assert runs[0].events() == runs[1].events()
     survived()
@@ -279,9 +283,9 @@ def test_a_damaged_checkpoint_is_skipped(
         files = [path for path in (training.workdir.checkpoints / str(step) / "default").iterdir() if path.is_file()]
         largest = max(files, key=lambda path: path.stat().st_size)
         DAMAGE[kind](largest)
-    assert training.end(training.start(), 300) == 0, training.said()[-3000:]
-    assert training.said().count("DAMAGED CHECKPOINT") == count
-    assert f"continuing after step {steps[-count - 1]}" in training.said()
+    assert training.join(training.start(), 300) == 0, training.log_text()[-3000:]
+    assert training.log_text().count("DAMAGED CHECKPOINT") == count
+    assert f"continuing after step {steps[-count - 1]}" in training.log_text()
     assert training.digests() == undisturbed.digests()
     assert training.events() == undisturbed.events()
     survived()
@@ -295,8 +299,8 @@ def test_with_all_checkpoints_damaged_the_run_does_not_restart(
     shutil.copytree(undisturbed.path, training.path)
     for step in training.steps():
         (training.workdir.checkpoints / str(step) / "default/_METADATA").unlink()
-    assert training.end(training.start()) == 2
-    assert "error: all checkpoints are damaged" in training.said()
+    assert training.join(training.start()) == 2
+    assert "error: all checkpoints are damaged" in training.log_text()
     assert training.steps() == undisturbed.steps()
     survived()
 
@@ -308,21 +312,21 @@ def test_a_signal_saves_the_state(
 ) -> None:
     survived = fault(f"{number.name} during {point}")
     config = config_of(small, train__steps=12, checkpoint__every=3, evaluate__every=3, evaluate__sentences=5)
-    whole, training = Training(config, tmp_path / "whole"), Training(config, tmp_path / "run")
-    assert whole.end(whole.start()) == 0, whole.said()
-    begun = time.monotonic()
+    uninterrupted, training = Training(config, tmp_path / "whole"), Training(config, tmp_path / "run")
+    assert uninterrupted.join(uninterrupted.start()) == 0, uninterrupted.log_text()
+    start = time.monotonic()
     process = training.start(faulty.send_at, point, number)
-    assert training.end(process) == 128 + number, training.said()
-    assert time.monotonic() - begun < 60  # of which most is starting
-    assert f"stopped by {number.name}" in training.said()
-    assert "Traceback" not in training.said()
-    assert training.sound() == training.steps()
+    assert training.join(process) == 128 + number, training.log_text()
+    assert time.monotonic() - start < 60  # most of it is the start of the process
+    assert f"stopped by {number.name}" in training.log_text()
+    assert "Traceback" not in training.log_text()
+    assert training.valid_steps() == training.steps()
     assert bool(training.steps()) == (point != "compile")
     assert not any(path.stem == "lock" for path in training.path.iterdir())
-    assert training.end(training.start()) == 0, training.said()
-    assert training.digests() == whole.digests()
-    judged = [[event for event in each.events() if event["split"] != "train"] for each in (training, whole)]
-    assert judged[0] == judged[1]
+    assert training.join(training.start()) == 0, training.log_text()
+    assert training.digests() == uninterrupted.digests()
+    compared = [[event for event in run.events() if event["split"] != "train"] for run in (training, uninterrupted)]
+    assert compared[0] == compared[1]
     survived()
 
 
@@ -331,7 +335,8 @@ def limited(size: int) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     from experiments.runs import run
 
-    def limit(*_: Any) -> None:
+    def limit(training: run.Run, *_: Any) -> None:
+        training.checkpoints.wait()  # for checkpoint 20, which is written in the background
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     run.Run._log = faulty.before(run.Run._log, limit, lambda _, step, values: step >= 40)
@@ -339,13 +344,13 @@ def limited(size: int) -> None:
 
 def test_a_full_disk_leaves_the_last_checkpoint_complete(small: Small, tmp_path: pathlib.Path, fault: Fault) -> None:
     survived = fault("disk full during a save")
-    training = Training(config_of(small, train__steps=100, checkpoint__every=20, model__d_model=48), tmp_path / "run")
-    status = training.end(training.start(limited, 60_000))
-    assert status == 1, training.said()
+    training = Training(config_of(small, train__steps=100, checkpoint__every=20, model__d_model=144), tmp_path / "run")
+    status = training.join(training.start(limited, 1_000_000))
+    assert status == 1, training.log_text()
     message = r"error: checkpoint 40 .* [MG]iB are needed, .* [MG]iB are free; .* complete checkpoint is 20"
-    assert re.search(message, training.said())
-    assert training.sound() == training.steps() != []
-    assert training.end(training.start()) == 0, training.said()
+    assert re.search(message, training.log_text())
+    assert training.valid_steps() == training.steps() != []
+    assert training.join(training.start()) == 0, training.log_text()
     survived()
 
 
@@ -353,19 +358,19 @@ def test_two_processes_in_one_folder(small: Small, tmp_path: pathlib.Path, fault
     survived = fault("a second process on the folder: refused")
     training = Training(config_of(small), tmp_path / "run")
     first = training.start()
-    training.wait_for(first, lambda: bool(training.sound()))
+    training.wait_for(first, lambda: bool(training.valid_steps()))
     second = training.start()
-    assert training.end(second) == 2
-    assert f"another process trains in this folder: {os.uname().nodename}, process {first.pid}" in training.said()
+    assert training.join(second) == 2
+    assert f"another process trains in this folder: {os.uname().nodename}, process {first.pid}" in training.log_text()
     assert first.is_alive()
     first.kill()
-    training.end(first)
+    training.join(first)
     survived()
     survived = fault("a lock whose process was killed: recognised")
-    third = training.start()  # what the first left counts for nothing
-    training.wait_for(third, lambda: "continuing after" in training.said())
+    third = training.start()  # the lock of the killed process does not count
+    training.wait_for(third, lambda: "continuing after" in training.log_text())
     third.kill()
-    training.end(third)
+    training.join(third)
     survived()
 
 
@@ -377,12 +382,13 @@ def spoil_batches(first: int, last: int, rate_at_most: float) -> None:
 
     update = step._update
 
-    def spoiling(train: Any, state: Any, gradients: Any, weight: Any, numbers: Any, divide: Any) -> Any:
-        bad = (state.step >= first) & (state.step <= last) & (numbers["learning_rate"] > rate_at_most)
-        gradients = jax.tree.map(lambda each: jnp.where(bad, jnp.nan, each), gradients)
-        return update(train, state, gradients, weight, numbers, divide)
+    def spoiled_update(train: Any, state: Any, gradients: Any, *args: Any) -> Any:
+        (hyperparams,) = (value for value in args if isinstance(value, dict))
+        matches = (state.step >= first) & (state.step <= last) & (hyperparams["learning_rate"] > rate_at_most)
+        gradients = jax.tree.map(lambda gradient: jnp.where(matches, jnp.nan, gradient), gradients)
+        return update(train, state, gradients, *args)
 
-    step._update = spoiling
+    step._update = spoiled_update
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -390,23 +396,23 @@ def test_nonfinite_gradients(small: Small, tmp_path: pathlib.Path, fault: Fault,
     changes = {"train__steps": 60, "checkpoint__every": 10, "train__accumulate": accumulate}
     survived = fault("a few updates without a finite gradient: skipped")
     few = Training(config_of(small, **changes), tmp_path / "few")
-    assert few.end(few.start(spoil_batches, 24, 26, 0.0)) == 0, few.said()
-    assert few.said().count("is skipped: its gradient is not finite") == 3
+    assert few.join(few.start(spoil_batches, 24, 26, 0.0)) == 0, few.log_text()
+    assert few.log_text().count("is skipped: its gradient is not finite") == 3
     assert len(list((few.path / "nonfinite").iterdir())) == 3
     assert all(np.isfinite(event["loss"]) for event in few.events() if event["split"] == "train")
     survived()
 
     survived = fault("no finite gradient any more: stopped")
-    many = Training(config_of(small, **changes), tmp_path / "many")
-    assert many.end(many.start(spoil_batches, 24, 99, 0.0)) == 1
-    assert "error: no finite gradient in 5 consecutive updates up to 29" in many.said()
-    assert many.sound()[-1] == 20
+    many = Training(config_of(small, **changes, train__on_nonfinite="stop"), tmp_path / "many")
+    assert many.join(many.start(spoil_batches, 24, 99, 0.0)) == 1
+    assert "error: no finite gradient in 5 consecutive updates up to 29" in many.log_text()
+    assert many.valid_steps()[-1] == 20
     survived()
 
     survived = fault("no finite gradient any more: rolled back, half the learning rate")
-    back = Training(config_of(small, **changes, train__on_nonfinite="rollback"), tmp_path / "back")
-    assert back.end(back.start(spoil_batches, 24, 99, 0.0006)) == 0, back.said()
-    assert "back to update 20, with 0.5 times the learning rate" in back.said()
+    back = Training(config_of(small, **changes), tmp_path / "back")
+    assert back.join(back.start(spoil_batches, 24, 99, 0.0006)) == 0, back.log_text()
+    assert "back to update 20, with 0.5 times the learning rate" in back.log_text()
     rates = {event["step"]: event["learning_rate"] for event in back.events() if event["split"] == "train"}
     assert rates[20] == pytest.approx(2 * rates[30])
     survived()
@@ -423,6 +429,6 @@ def test_a_checkpoint_that_orbax_cannot_read_is_damaged(
         path = training.workdir.checkpoints / str(training.steps()[-1]) / name
         if path.exists():
             path.write_bytes(b"\x00")
-    assert training.end(training.start(), 300) == 0, training.said()[-3000:]
+    assert training.join(training.start(), 300) == 0, training.log_text()[-3000:]
     assert training.digests() == undisturbed.digests()
     survived()

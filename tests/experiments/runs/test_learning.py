@@ -57,7 +57,7 @@ def test_learns(small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path, ar
     config = small(**changes | SIZES[architecture])
     train_and_test(Spec.from_config(config), str(tmp_path / "run"))
     steps = config["train"]["steps"]
-    found = (tmp_path / f"run/translations/test.{steps}.txt").read_text(encoding="utf-8").splitlines()
+    translations = (tmp_path / f"run/translations/test.{steps}.txt").read_text(encoding="utf-8").splitlines()
     expected = (tmp_path / "test.en").read_text(encoding="utf-8").splitlines()
-    right = sum(one == other for one, other in zip(found, expected, strict=True))
+    right = sum(translation == reference for translation, reference in zip(translations, expected, strict=True))
     assert right / len(expected) > 0.95

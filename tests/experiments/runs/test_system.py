@@ -1,5 +1,6 @@
-"""What a spec asks of the data reaches it."""
+"""Settings of a spec that a system passes on or completes."""
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,19 +14,20 @@ from experiments.runs.system import System
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import Spec
-from transformer.training.parallel import MeshPartitioner
+from transformer.training import population
+from transformer.training.parallel import MeshPartitioner, PopulationPartitioner
 
 
 def test_widths_are_multiples_of_width_multiple(small: Callable[..., dict[str, Any]]) -> None:
     lengths = np.arange(2, 23)
     side = TokenizedSide(np.full(lengths.sum(), 5, np.uint16), np.concatenate([[0], np.cumsum(lengths)]))
     pairs = TokenizedPairs(side, side, np.arange(len(lengths)), dropped=0)
-    found = []
+    shapes = []
     for multiple in (1, 8):
         spec = Spec.from_config(small(data__width_multiple=multiple, data__buckets=3))
         system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
-        found.append([shape[1:] for shape in system.plan(pairs).shapes])
-    assert found[1] == [(8, 8), (16, 16), (24, 24)] != found[0]
+        shapes.append([shape[1:] for shape in system.plan(pairs).shapes])
+    assert shapes[1] == [(8, 8), (16, 16), (24, 24)] != shapes[0]
 
 
 def test_packed_rows_have_one_shape_and_a_model_with_segment_masks(small: Callable[..., dict[str, Any]]) -> None:
@@ -36,34 +38,69 @@ def test_packed_rows_have_one_shape_and_a_model_with_segment_masks(small: Callab
     system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
     plan = system.plan(pairs)
     assert [shape[1:] for shape in plan.shapes] == [(24, 24)]
-    assert (plan.report()["pairs"], plan.report()["fill_up_rows"]) == (21, 1)  # 252 tokens are eleven rows' of 24
+    assert (plan.report()["pairs"], plan.report()["fill_up_rows"]) == (21, 1)  # 252 tokens need eleven rows of 24
     source_BS = jnp.asarray(plan.batch(0).source)
 
     def segments(model: Any) -> Any:
         return jax.eval_shape(lambda: model(system.initial_params).encode(source_BS)).segment_BS
 
     assert segments(system.training_model) is not None
-    assert segments(system.model) is None  # of what is evaluated or translated a row is a sentence
+    assert segments(system.model) is None  # in evaluation and translation a row is one sentence
 
 
-@pytest.mark.parametrize(("asked", "on_cpu", "found"), [(None, True, 512), (None, False, None), (3, True, 3)])
+@pytest.mark.parametrize(("setting", "on_cpu", "expected"), [(None, True, 512), (None, False, None), (3, True, 3)])
 def test_on_a_cpu_few_logits_exist_at_a_time(
     small: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
-    asked: int | None,
+    setting: int | None,
     on_cpu: bool,
-    found: int | None,
+    expected: int | None,
 ) -> None:
     monkeypatch.setattr(MeshPartitioner, "on_cpu", on_cpu)
-    spec = Spec.from_config(small(train__loss_chunk=asked))
+    spec = Spec.from_config(small(train__loss_chunk=setting))
     system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
-    assert system.spec.train.loss_chunk == system.with_spec(spec).spec.train.loss_chunk == found
+    assert system.spec.train.loss_chunk == system.with_spec(spec).spec.train.loss_chunk == expected
 
 
-@pytest.mark.parametrize("asked", [None, "float32"])
+@pytest.mark.parametrize("setting", [None, "float32"])
 def test_the_default_dtype_of_muon_is_that_of_the_model(
-    small: Callable[..., dict[str, Any]], asked: str | None
+    small: Callable[..., dict[str, Any]], setting: str | None
 ) -> None:
-    spec = Spec.from_config(small(model__dtype="bfloat16", train__muon_dtype=asked))
+    spec = Spec.from_config(small(model__dtype="bfloat16", train__muon_dtype=setting))
     system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
-    assert system.spec.train.muon_dtype == system.with_spec(spec).spec.train.muon_dtype == (asked or "bfloat16")
+    assert system.spec.train.muon_dtype == system.with_spec(spec).spec.train.muon_dtype == (setting or "bfloat16")
+
+
+def precisions(text: str) -> set[str]:
+    """Returns the precisions of all float32 matmuls in a lowered program."""
+    lines = [line for line in text.splitlines() if "stablehlo.dot_general" in line and "xf32>, tensor" in line]
+    assert len(lines) > 9
+    return {found for line in lines for found in re.findall(r"precision = \[(\w+), \w+\]", line) or ["DEFAULT"]}
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "HIGHEST"),
+        ({"model__matmul_precision": "tensorfloat32"}, "HIGH"),
+        ({"model__matmul_precision": "default"}, "DEFAULT"),
+        ({"model__dtype": "bfloat16", "train__muon_dtype": "float32"}, "DEFAULT"),
+        ({"model__architecture": "rnnsearch", "model__heads": 1, "model__cross_score": "additive"}, "HIGHEST"),
+    ],
+)
+def test_the_matmuls_of_every_program_have_the_configured_precision(
+    small: Callable[..., dict[str, Any]], platform: str, changes: dict[str, Any], expected: str
+) -> None:
+    """Those of a training step, its gradient and Muon, of a population, of the validation loss and of a search."""
+    spec = Spec.from_config(small(train__optimizer="muon", **changes))
+    system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
+    partitioner, ids = system.partitioner, jax.ShapeDtypeStruct((4, 7), jnp.int32)
+    joint = PopulationPartitioner(2, matmul_precision=partitioner.matmul_precision)
+    arguments: Any = (system.state_shapes(), ids, ids, system.hyperparams)
+    steps: list[Any] = [each.compile_step(system.training_model, system.spec.train) for each in (partitioner, joint)]
+    traces = [steps[0].trace(*arguments), steps[1].trace(*population.stacked_shapes(arguments, 2))]
+    if spec.model.dtype == "float32":  # the search of a bfloat16 model has no float32 matmul
+        traces.append(cast(Any, system.functions.search(spec.decode, False)).trace(system.param_shapes, ids))
+    for trace in traces:
+        assert precisions(trace.lower(lowering_platforms=(platform,)).as_text()) == {expected}

@@ -66,8 +66,8 @@ def test_members_of_a_population_learn_like_single_runs(
         trainer.train([Run.open(spec, str(tmp_path / f"together{number}"), (), clock=lambda: 0.0)])
 
     for number, run in enumerate(single_runs):
-        found = last_state(Run.open(specs[number], str(tmp_path / f"together{number}"), (), clock=lambda: 0.0))
-        for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(last_state(run)), strict=True):
+        state = last_state(Run.open(specs[number], str(tmp_path / f"together{number}"), (), clock=lambda: 0.0))
+        for leaf, other in zip(jax.tree.leaves(state), jax.tree.leaves(last_state(run)), strict=True):
             np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-5)
         events, expected_events = metrics.read(tmp_path / f"together{number}"), metrics.read(run.workdir.path)
         assert [(event["step"], event["split"]) for event in events] == [

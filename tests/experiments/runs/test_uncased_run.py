@@ -1,4 +1,4 @@
-"""A run whose vocabulary knows no case, from training to scores."""
+"""A run with an uncased vocabulary, from training to scores."""
 
 import json
 import pathlib

@@ -38,7 +38,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: pathlib.Path) -> Non
     finally:
         holder.kill()
         holder.communicate()
-    with Workdir(folder).locked():  # what a killed process has left counts for nothing
+    with Workdir(folder).locked():  # the lock of a killed process does not count
         assert [path.stem for path in folder.iterdir()] == ["lock"]
 
 

@@ -18,16 +18,16 @@ TIMES = ("seconds", "tokens_per_second")
 
 
 def events(folder: pathlib.Path) -> list[dict[str, Any]]:
-    return [{name: value for name, value in each.items() if name not in TIMES} for each in metrics.read(folder)]
+    return [{name: value for name, value in event.items() if name not in TIMES} for event in metrics.read(folder)]
 
 
 def assert_same_events(scores: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    for one, other in zip(scores, expected, strict=True):
-        assert one.pop("split") == other.pop("split")
-        assert one == pytest.approx(other, rel=1e-5)
+    for actual, expected_event in zip(scores, expected, strict=True):
+        assert actual.pop("split") == expected_event.pop("split")
+        assert actual == pytest.approx(expected_event, rel=1e-5)
 
 
-def sound(folder: pathlib.Path) -> list[int]:
+def valid_steps(folder: pathlib.Path) -> list[int]:
     checkpoints = Workdir(folder).checkpoints
     steps = sorted(manifest.checkpoint_steps(checkpoints))
     assert all(manifest.first_fault(checkpoints / str(step)) is None for step in steps)
@@ -63,9 +63,9 @@ def test_two_processes_train_like_one(
     both = pod.train(2, settings(), folder)
     assert both.wait_for_exit() == [0, 0], both.log_text()
     assert "4 × cpu in 2 processes (mesh)" in both.log_text()
-    assert "step" not in both.log_text(1), "one of them writes"
+    assert "step" not in both.log_text(1), "only the primary process prints"
     assert_same_events(events(folder), events(single_process))
-    assert sound(folder) == sound(single_process)
+    assert valid_steps(folder) == valid_steps(single_process)
     for path in (single_process / "translations").iterdir():
         assert (folder / "translations" / path.name).read_text() == path.read_text()
 
@@ -95,11 +95,11 @@ def test_four_processes_train_like_one_with_any_sharding(
     four = pod.train(4, settings(**changes), folder, devices=1)
     assert four.wait_for_exit() == [0] * 4, four.log_text()
     assert_same_events(events(folder), events(single_process))
-    assert sound(folder) == sound(single_process)
+    assert valid_steps(folder) == valid_steps(single_process)
 
 
 # At the rate of Equation 3 for two updates of warm-up, 0.14, a difference in the last bit grows a thousandfold in forty
-# updates, and a unit at the kink of its ReLU falls to the other side; at this rate it does not grow at all.
+# updates, and flips a unit at the kink of its ReLU; at this rate the difference does not grow.
 STABLE = {"train__learning_rate": 2e-3, "train__warmup_steps": 20}
 LONG = STABLE | {"train__steps": 120, "evaluate__every": 60, "checkpoint__every": 10, "evaluate__sentences": 0}
 
@@ -122,7 +122,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_update(
     two.send(1, which)
     assert two.wait_for_exit() == [143, 143], two.log_text() + two.log_text(1)
     assert "same command again" in two.log_text()
-    last = sound(folder)[-1]
+    last = valid_steps(folder)[-1]
     assert 20 <= last < 120
     one = pod.train(1, settings(**LONG), folder, devices=4)  # another number of processes
     assert one.wait_for_exit() == [0]
@@ -140,7 +140,7 @@ def test_after_a_kill_the_other_processes_stop_and_the_run_continues(
     four.wait_for("step 30/")
     four.send(2, signal.SIGKILL)
     assert 0 not in four.wait_for_exit()
-    last = sound(folder)[-1]
+    last = valid_steps(folder)[-1]
     assert 20 <= last < 120
     two = pod.train(2, settings(**LONG), folder)
     assert two.wait_for_exit() == [0, 0], two.log_text()

@@ -1,4 +1,4 @@
-"""Leases on names: one holder at a time, and none for ever."""
+"""Leases on names: one holder at a time, and every lease can expire."""
 
 import concurrent.futures
 import json
@@ -64,10 +64,10 @@ def test_a_slow_holder_notices_that_it_lost_the_lease(tmp_path: pathlib.Path) ->
 
 
 def test_an_exited_process_of_this_host_is_dead_at_once(tmp_path: pathlib.Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+    exited = subprocess.Popen([sys.executable, "-c", ""])
+    exited.wait()
     for host, free in ((socket.gethostname(), True), ("elsewhere", False)):
-        (tmp_path / f"{host}.0").write_text(json.dumps({"host": host, "pid": gone.pid, "token": "x"}))
+        (tmp_path / f"{host}.0").write_text(json.dumps({"host": host, "pid": exited.pid, "token": "x"}))
         assert (acquire(tmp_path, host, 60) is not None) == free
 
 

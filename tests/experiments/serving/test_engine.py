@@ -8,6 +8,8 @@ import pytest
 
 from experiments.serving.engine import BusyError, Done, Engine, Failed, FunctionJob, Partial, SearchJob
 from experiments.serving.programs import SearchRow, SearchSettings
+from transformer.decoding.hypotheses import LOWEST
+from transformer.decoding.translate import NOT_FINITE
 from transformer.spec import EOS
 
 BEAM = SearchSettings("beam", 2, 0.6, 1.0, 1.0)
@@ -41,8 +43,9 @@ class Repeat:
         self.batches.append(list(rows))
         self.steps.append(steps)
         self.started.release()
-        tokens_BNT = np.zeros((3, 2, 9), np.int32)
+        tokens_BNT, scores_BN = np.zeros((3, 2, 9), np.int32), np.zeros((3, 2), np.float32)
         for index, row in enumerate(rows):
+            scores_BN[index] = LOWEST if row.ids == [ord("?")] else 0  # "?": the model's outputs are NaN
             for beam, ids in enumerate((row.ids, row.ids[:1])):
                 tokens_BNT[index, beam, : len(ids) + 1] = [*ids, EOS]
         ends_B = (tokens_BNT[:, 0] > EOS).sum(axis=1)
@@ -52,7 +55,7 @@ class Repeat:
                 raise ArithmeticError
             best_BT = np.where(np.arange(9)[None] < step, tokens_BNT[:, 0], 0)
             done_B = ends_B <= step
-            yield Progress(best_BT, done_B, (tokens_BNT, np.zeros((3, 2), np.float32)))
+            yield Progress(best_BT, done_B, (tokens_BNT, scores_BN))
             if done_B.all():
                 return
 
@@ -135,14 +138,14 @@ def test_full_queue_takes_all_jobs_of_a_request_or_none(engine, programs):
 
 
 def test_cancelled_jobs_are_not_computed(engine, programs):
-    first, gone, last = Client("abcd"), Client("b"), Client("c")
+    first, cancelled, last = Client("abcd"), Client("b"), Client("c")
     engine.submit([first.job])
     programs.started.acquire()
-    engine.submit([gone.job, last.job])
-    gone.job.cancelled = first.job.cancelled = True
+    engine.submit([cancelled.job, last.job])
+    cancelled.job.cancelled = first.job.cancelled = True
     allow_steps(programs, 2)  # the first stops at its next report
     assert last.texts() == ["c"]
-    assert gone.events == first.events == []
+    assert cancelled.events == first.events == []
 
 
 def test_failure_is_reported_and_the_next_batch_runs(engine, programs, capsys):
@@ -152,6 +155,17 @@ def test_failure_is_reported_and_the_next_batch_runs(engine, programs, capsys):
     assert good.texts() == ["a"]
     assert bad.events == [Failed("ArithmeticError while computing; the server's log has more")]
     assert "ArithmeticError" in capsys.readouterr().err
+
+
+def test_outputs_that_are_not_finite_are_a_failure_of_one_text(engine, programs):
+    first, bad, good = Client("a"), Client("?"), Client("b")
+    engine.submit([first.job])
+    programs.started.acquire()
+    engine.submit([bad.job, good.job])
+    allow_steps(programs, 2)
+    assert good.texts() == ["b"]
+    assert bad.finished.wait(10)
+    assert bad.events == [Failed(NOT_FINITE)]
 
 
 def test_function_job_and_background_task(programs):

@@ -55,8 +55,8 @@ class Served(NamedTuple):
             data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
             method = "GET" if body is None else "POST"
             connection.request(method, path, data, {"content-type": "application/json"} | headers)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
         finally:
             connection.close()
 
@@ -65,23 +65,23 @@ class Served(NamedTuple):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", path)
-            answer = connection.getresponse()
-            assert "default-src 'none'" in str(answer.getheader("content-security-policy"))
-            return answer.read().decode()
+            response = connection.getresponse()
+            assert "default-src 'none'" in str(response.getheader("content-security-policy"))
+            return response.read().decode()
 
     def lines(self, body: Any) -> list[Any]:
         """Returns the lines of a stream."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("POST", "/translate/stream", json.dumps(body), {"content-type": "application/json"})
-        found = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+        lines = [json.loads(line) for line in connection.getresponse().read().splitlines()]
         connection.close()
-        return found
+        return lines
 
     def expected(self, texts: list[str], n_best: int = 1, **changes: Any) -> list[list[str]]:
         """Returns the texts' translations by `experiments.translate`."""
         decode = dataclasses.replace(self.system.spec.decode, **changes)
-        found = self.system.translator(self.params, decode).translate(texts, n_best)
-        return [[each.text for each in best] for best in found]
+        translations = self.system.translator(self.params, decode).translate(texts, n_best)
+        return [[translation.text for translation in best] for best in translations]
 
 
 @pytest.fixture(scope="module")
@@ -114,58 +114,58 @@ def test_single_and_batched_responses_equal_translation(served: Served) -> None:
     texts = [TEXT, "Sept.", "Deux deux six.", "Un."]
     expected = served.expected(texts, 2)
     with concurrent.futures.ThreadPoolExecutor(len(texts)) as pool:
-        answers = list(pool.map(lambda text: served.ask("/translate", {"text": text, "n_best": 2}), texts))
-    assert [[each["text"] for each in found["translations"]] for _, found in answers] == expected
-    assert {status for status, _ in answers} == {200}
-    status, whole = served.ask("/translate", {"text": f"{TEXT}\n \nSept."})
-    assert (status, whole["text"]) == (200, f"{expected[0][0]}\n\n{expected[1][0]}")
-    assert [part["line"] for part in whole["parts"]] == [0, 1, 2]
+        responses = list(pool.map(lambda text: served.ask("/translate", {"text": text, "n_best": 2}), texts))
+    assert [[translation["text"] for translation in response["translations"]] for _, response in responses] == expected
+    assert {status for status, _ in responses} == {200}
+    status, joined = served.ask("/translate", {"text": f"{TEXT}\n \nSept."})
+    assert (status, joined["text"]) == (200, f"{expected[0][0]}\n\n{expected[1][0]}")
+    assert [part["line"] for part in joined["parts"]] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
-    ("asked", "changes"),
+    ("request_fields", "changes"),
     [
         ({}, {}),
         ({"method": "sample", "temperature": 0.7, "seed": 3}, {"method": "sample", "temperature": 0.7, "seed": 3}),
     ],
     ids=["beam", "sample"],
 )
-def test_stream_grows_and_ends_with_the_translation(served: Served, asked: Any, changes: Any) -> None:
-    found = served.lines({"text": TEXT} | asked)
-    grown = [each["text"] for each in found if "text" in each]
-    assert len(set(grown)) > 2
-    assert len(grown[0]) < len(grown[-1])
-    assert [[found[-1]["end"]["text"]]] == served.expected([TEXT], **changes)
-    assert found[-2]["done"]["translations"][0]["text"] == found[-1]["end"]["text"]
+def test_stream_grows_and_ends_with_the_translation(served: Served, request_fields: Any, changes: Any) -> None:
+    lines = served.lines({"text": TEXT} | request_fields)
+    texts = [line["text"] for line in lines if "text" in line]
+    assert len(set(texts)) > 2
+    assert len(texts[0]) < len(texts[-1])
+    assert [[lines[-1]["end"]["text"]]] == served.expected([TEXT], **changes)
+    assert lines[-2]["done"]["translations"][0]["text"] == lines[-1]["end"]["text"]
 
 
 def test_long_line_is_translated_in_parts_with_a_warning(served: Served) -> None:
     line = "Un deux trois. Quatre cinq."
-    status, found = served.ask("/translate", {"text": line})
-    sources = [part["source"] for part in found["parts"]]
+    status, response = served.ask("/translate", {"text": line})
+    sources = [part["source"] for part in response["parts"]]
     assert (status, sources) == (200, ["Un deux trois.", "Quatre cinq."])
-    assert found["text"] == " ".join(best for (best,) in served.expected(sources))
-    assert found["warnings"] == [
+    assert response["text"] == " ".join(best for (best,) in served.expected(sources))
+    assert response["warnings"] == [
         "line 1 is longer than the 22 tokens that the model was trained on: it is translated in 2 parts"
     ]
 
 
 def test_attention_of_a_translation(served: Served) -> None:
-    _, found = served.ask("/translate", {"text": TEXT})
-    tokens = found["parts"][0]["translations"][0]["tokens"]
-    status, looks = served.ask("/attention", {"text": TEXT, "tokens": tokens})
+    _, response = served.ask("/translate", {"text": TEXT})
+    tokens = response["parts"][0]["translations"][0]["tokens"]
+    status, attention = served.ask("/attention", {"text": TEXT, "tokens": tokens})
     assert status == 200
-    assert looks == served.ask("/attention", {"text": TEXT})[1]
-    assert [each["name"] for each in looks["attention"]] == ["encoder/0", "decoder/0", "cross/0"]
-    (cross,) = (each["weights"] for each in looks["attention"] if each["name"] == "cross/0")
+    assert attention == served.ask("/attention", {"text": TEXT})[1]
+    assert [trace["name"] for trace in attention["attention"]] == ["encoder/0", "decoder/0", "cross/0"]
+    (cross,) = (trace["weights"] for trace in attention["attention"] if trace["name"] == "cross/0")
     assert len(cross) == 3
-    assert {len(rows) for rows in cross} == {len(tokens)} == {len(looks["target"]["pieces"])}
+    assert {len(rows) for rows in cross} == {len(tokens)} == {len(attention["target"]["pieces"])}
     assert all(sum(row) == pytest.approx(1, abs=0.01) for rows in cross for row in rows)
-    assert len(cross[0][0]) == len(looks["source"]["pieces"])
-    assert looks["source"]["words"][-1][2] == "</s>"
-    for probability, likely in zip(looks["probability"], looks["alternatives"], strict=True):
-        assert probability <= likely[0]["probability"] + 1e-4
-        assert len(likely) == 5
+    assert len(cross[0][0]) == len(attention["source"]["pieces"])
+    assert attention["source"]["words"][-1][2] == "</s>"
+    for probability, alternatives in zip(attention["probability"], attention["alternatives"], strict=True):
+        assert probability <= alternatives[0]["probability"] + 1e-4
+        assert len(alternatives) == 5
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_attention_of_a_translation(served: Served) -> None:
     ],
 )
 def test_an_error_is_one_line(served: Served, path: str, body: Any, status: int, error: str) -> None:
-    found = served.ask(path, body)
-    assert found[0] == status
-    assert list(found[1]) == ["error"]
-    assert found[1]["error"].startswith(error)
+    response = served.ask(path, body)
+    assert response[0] == status
+    assert list(response[1]) == ["error"]
+    assert response[1]["error"].startswith(error)
 
 
 def test_body_of_unknown_length_is_limited(served: Served) -> None:
@@ -309,12 +309,12 @@ def test_translator_page_in_a_browser(served: Served, tmp_path: pathlib.Path) ->
 @pytest.mark.slow
 def test_two_hundred_clients(served: Served) -> None:
     """More clients than queue places: excess requests are refused at once, all others get a response."""
-    begun = time.monotonic()
+    start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(200) as pool:
-        answers = list(pool.map(lambda _: served.ask("/translate", {"text": TEXT}), range(400)))
-    assert {status for status, _ in answers} <= {200, 503}
-    texts = {found["text"] for status, found in answers if status == 200}
+        responses = list(pool.map(lambda _: served.ask("/translate", {"text": TEXT}), range(400)))
+    assert {status for status, _ in responses} <= {200, 503}
+    texts = {response["text"] for status, response in responses if status == 200}
     assert texts == set(served.expected([TEXT])[0])
-    assert sum(status == 200 for status, _ in answers) > 11
-    assert time.monotonic() - begun < 120
+    assert sum(status == 200 for status, _ in responses) > 11
+    assert time.monotonic() - start < 120
     assert served.ask("/health")[1]["waiting"] == 0

@@ -23,7 +23,7 @@ def test_groups_share_program_and_step_and_have_at_most_the_size(small: Small, t
     assert names(8) == [["base-0", "base-1", "rate-1"], ["rate-0"], ["one_head-0", "one_head-1"]]
     assert names(2) == [["base-0", "base-1"], ["rate-0"], ["rate-1"], ["one_head-0", "one_head-1"]]
     assert names(1) == [[cell.name] for cell in all_cells]
-    for number in (3, 6):  # killed between the saves of two that are trained together
+    for number in (3, 6):  # killed between the saves of two members
         (all_cells[4].path / "checkpoints" / str(number)).mkdir(parents=True)
     assert names(8) == [["base-0", "base-1"], ["rate-0", "rate-1"], ["one_head-0", "one_head-1"]]
     piled = cells.expand(small(train__accumulate=2), sweep, range(2), tmp_path / "other")

@@ -146,16 +146,16 @@ def test_the_table_shows_the_status_of_every_cell(base: Config, tmp_path: pathli
     console = Console(width=120, file=io.StringIO())
     console.print(runner.table())
     lines = cast(io.StringIO, console.file).getvalue().splitlines()
-    wanted = {
+    expected = {
         "done": "done: test BLEU 31.25",
         "failed": "failed: MemoryError: too much",
         "half": "1 of 2 updates, validation BLEU 12.50",
         "new": "0 of 2 updates",
     }
-    for name, words in wanted.items():
+    for name, words in expected.items():
         assert any(name in line and words in line for line in lines), (name, lines)
     assert "2 of 4 cells finished" in lines[-1]
-    # What is over gives way where there are more cells than lines.
+    # If there are more cells than lines, finished cells are omitted.
     runner = Scheduler(tmp_path, chosen * 10, [], 60.0)
     console.print(runner.table())
     assert not any("31.25" in line for line in cast(io.StringIO, console.file).getvalue().splitlines()[len(lines) :])

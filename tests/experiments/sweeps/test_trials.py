@@ -34,7 +34,7 @@ def test_unfinished_trials_come_first_and_no_trial_is_drawn_too_many(place: Stud
     search = make(place, small())
     lease = leases.acquire(place.folder / "claims", "trial0", 60)
     assert lease is not None
-    # The first trial is another's. The second is left alone by whoever drew it, until it is told.
+    # Another process holds the first trial. No process holds the second trial, which has no result yet.
     assert [search._next() for _ in range(3)] == [0, 1, 1]
     place.open_study().tell(1, 20.0)
     assert search._next() == 2
@@ -42,7 +42,7 @@ def test_unfinished_trials_come_first_and_no_trial_is_drawn_too_many(place: Stud
     assert search._next() is None
     with lease:
         pass
-    assert search._next() == 0  # its process is gone
+    assert search._next() == 0  # its lease is free
     rates = [trial.user_attrs["changes"]["train.learning_rate"] for trial in place.open_study().trials]
     assert len(set(rates)) == 3
     assert make(place, small(), trials=4)._next() == 0

@@ -17,9 +17,7 @@ pytestmark = pytest.mark.slow
 
 @compiles
 @pytest.mark.parametrize("packed", [None, 256])
-def test_the_splash_kernel_is_in_the_program(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, packed: int | None
-) -> None:
+def test_the_splash_kernel_is_in_the_program(monkeypatch: pytest.MonkeyPatch, packed: int | None) -> None:
     """The program contains the kernel, and no [256, 256] scores or masks."""
     from launch.planner import aot
 
@@ -47,11 +45,10 @@ def test_the_splash_kernel_is_in_the_program(
     assert [len(calls) for calls in kernels] == [0, 3 * 3]
     assert [bool(re.search(r"\[(\d+,)*256,256\]", text)) for text in texts] == [True, False]
     assert steps[0]["flops"] == steps[1]["flops"]
-    capsys.readouterr()
 
 
 @compiles
-def test_fsdp_reduces_the_memory_of_each_chip(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fsdp_reduces_the_memory_of_each_chip() -> None:
     sizes = {"model.d_model": 64, "model.d_ff": 128, "data.vocab_size": 256, "train.accumulate": 1}
     replicated, sharded = (
         plan(tiny_spec(**sizes, parallel__fsdp=fsdp), Topology.parse("v5e:2x2"), 7, decode=False) for fsdp in (1, 4)
@@ -60,13 +57,12 @@ def test_fsdp_reduces_the_memory_of_each_chip(capsys: pytest.CaptureFixture[str]
     assert arguments[1] < 0.3 * arguments[0]  # a quarter, and small arrays
     assert "all-gather" in sharded["training"]["collectives"]
     assert "scaling" not in sharded
-    capsys.readouterr()
 
 
 @compiles
 @pytest.mark.parametrize("topology", ["v5e:2x2", "v5e:4x4"])
 @pytest.mark.parametrize("size", wmt14_en_fr.ARGUMENTS)
-def test_the_published_models_fit(size: str, topology: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_published_models_fit(size: str, topology: str) -> None:
     spec, parsed = Spec.from_config(wmt14_en_fr.get_config(size).to_dict()), Topology.parse(topology)
     result = plan(spec, parsed, spec.data.max_length)
     assert result["fits"]
@@ -78,7 +74,6 @@ def test_the_published_models_fit(size: str, topology: str, capsys: pytest.Captu
     # Forward, two FLOPs per parameter and token, except for embedding look-ups; backward, twice as many.
     tokens = sum(result["batch"]["rows"] * result["batch"][side] for side in ("source", "target"))
     assert 0.4 < step["flops"] / (6 * result["parameters"] * tokens) < 1.2
-    capsys.readouterr()
 
 
 @compiles

@@ -128,15 +128,10 @@ def test_a_fused_all_reduce_may_be_a_reduce_scatter() -> None:
 
 
 def test_the_branch_with_the_most_traffic_counts() -> None:
-    branches = tuple(
-        line
-        for name, kind in (("few", "f32[3,5]{1,0:S(1)}"), ("many", "f32[3,5]{1,0}"))
-        for line in (
-            f"%{name} (a: f32[3,5]) -> f32[3,5] {{",
-            f"  %a = {kind} parameter(0)",
-            f"  ROOT %n = {kind} negate(%a)",
-            "}",
-        )
-    )
+    def branch(name: str, kind: str) -> tuple[str, ...]:
+        lines = (f"  %a = {kind} parameter(0)", f"  ROOT %n = {kind} negate(%a)")
+        return (f"%{name} (a: f32[3,5]) -> f32[3,5] {{", *lines, "}")
+
+    branches = (*branch("few", "f32[3,5]{1,0:S(1)}"), *branch("many", "f32[3,5]{1,0}"))
     line = "ROOT %out = f32[3,5] conditional(%p.0, %p.0, %p.0), branch_computations={%few, %many}"
     assert program(*branches, *entry(P, line)).traffic().hbm == 120

@@ -15,12 +15,8 @@ import numpy as np
 BucketBound = tuple[int, int]  # the largest source length and the largest target length of a bucket
 
 _GRID = 32  # candidate lengths on each axis when a bound is inserted; moves by single steps refine it
-_STEPS = tuple(
-    (source, target)
-    for source in range(-3, 4)
-    for target in range(-3, 4)
-    if 0 in (source, target) or abs(source) == abs(target) == 1
-)
+_OFFSETS = range(-3, 4)
+_STEPS = tuple((s, t) for s in _OFFSETS for t in _OFFSETS if 0 in (s, t) or abs(s) == abs(t) == 1)
 _NO_FIT = 1 << 30  # cost in cells of a pair that does not fit into a bucket: more than any bucket width
 
 
@@ -69,10 +65,7 @@ def choose_bounds(histogram: LengthHistogram, count: int) -> list[BucketBound]:
     """Chooses at most `count` bucket bounds in ascending order; every pair fits into the last one."""
     bounds = [(int(histogram.source.max()), int(histogram.target.max()))]
     grid = [_quantiles(lengths, histogram.pairs) for lengths in (histogram.source, histogram.target)]
-    while len(bounds) < count:
-        added = _best_insertion(histogram, grid, bounds)
-        if added is None:
-            break
+    while len(bounds) < count and (added := _best_bound(histogram, grid, bounds)):
         bounds = _moved(histogram, [added, *bounds])
     return sort_bounds(bounds)
 
@@ -98,9 +91,7 @@ def _narrowest(histogram: LengthHistogram, bounds: list[BucketBound]) -> np.ndar
     return np.minimum.reduce([histogram.widths(bound) for bound in bounds])
 
 
-def _best_insertion(
-    histogram: LengthHistogram, grid: list[np.ndarray], bounds: list[BucketBound]
-) -> BucketBound | None:
+def _best_bound(histogram: LengthHistogram, grid: list[np.ndarray], bounds: list[BucketBound]) -> BucketBound | None:
     """Returns the bound on the grid that saves most cells when added, or None if none saves any."""
     least = _narrowest(histogram, bounds)
     best, most = None, 0

@@ -12,15 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from transformer.data.batches.bucket_shapes import (
-    BatchShape,
-    BucketBound,
-    LengthHistogram,
-    choose_bounds,
-    neighbours,
-    rows_within,
-    sort_bounds,
-)
+from transformer.data.batches import bucket_shapes
+from transformer.data.batches.bucket_shapes import BatchShape, BucketBound, LengthHistogram, sort_bounds
 
 # Distinct lengths of a side when bounds are chosen. Longer sentences are counted in units of several tokens.
 _FINEST = 128
@@ -68,23 +61,21 @@ def assign(
 
     def rows(bound: BucketBound) -> int:
         source, target = (min(units * unit, limit) for units, limit in zip(bound, widest, strict=True))
-        return rows_within((source, target), tokens_per_batch, row_multiple)
+        return bucket_shapes.rows_within((source, target), tokens_per_batch, row_multiple)
 
-    bounds = choose_bounds(histogram, buckets)
+    bounds = bucket_shapes.choose_bounds(histogram, buckets)
     if len(bounds) > 1 and len(bin_of_pair) < _TUNED_BATCHES * sum(map(rows, bounds)):
         bounds = _tune_bounds(histogram, bounds, rows, row_multiple)
     shapes = [BatchShape(rows(bound), *bound) for bound in bounds]
     counts, batches = balance(histogram, shapes, row_multiple)
     members = _split_bins(bin_of_pair, counts)
-    nonempty = [b for b, member in enumerate(members) if len(member)]
-    final = tuple(
-        BatchShape(
-            reduced_rows(len(members[b]), batches[b], row_multiple),
-            *(_rounded_up(int(side[members[b]].max()), width_multiple) for side in lengths),
-        )
-        for b in nonempty
-    )
-    return BucketAssignment(final, tuple(members[b] for b in nonempty), tuple(batches[b] for b in nonempty))
+    nonempty = [(pairs, number) for pairs, number in zip(members, batches, strict=True) if len(pairs)]
+    final = []
+    for pairs, number in nonempty:
+        widths = [_rounded_up(int(side[pairs].max()), width_multiple) for side in lengths]
+        final.append(BatchShape(reduced_rows(len(pairs), number, row_multiple), *widths))
+    members, batches = zip(*nonempty, strict=True)
+    return BucketAssignment(tuple(final), members, batches)
 
 
 def assign_to(lengths: tuple[np.ndarray, np.ndarray], shapes: Sequence[BatchShape]) -> BucketAssignment:
@@ -93,11 +84,8 @@ def assign_to(lengths: tuple[np.ndarray, np.ndarray], shapes: Sequence[BatchShap
     ordered = sorted(shapes, key=lambda shape: (shape.source + shape.target, shape))
     unassigned = np.logical_and.reduce([(histogram.source > s) | (histogram.target > t) for _, s, t in ordered])
     if unassigned.any():
-        index = int(unassigned.argmax())
-        raise ValueError(
-            f"a pair of {histogram.source[index]} and {histogram.target[index]} tokens fits none of "
-            f"{len(ordered)} shapes"
-        )
+        source, target, _ = (column[unassigned.argmax()] for column in histogram)
+        raise ValueError(f"a pair of {source} and {target} tokens fits none of {len(ordered)} shapes")
     counts, batches = balance(histogram, ordered, None)
     return BucketAssignment(tuple(ordered), tuple(_split_bins(bin_of_pair, counts)), tuple(batches))
 
@@ -138,12 +126,12 @@ def balance(
     return counts, batches
 
 
-def _cheapest(pairs: np.ndarray, cost: np.ndarray, wanted: int) -> np.ndarray:
+def _cheapest(pairs: np.ndarray, cost: np.ndarray, count: int) -> np.ndarray:
     """Returns how many pairs to take from each bin, `wanted` in all, cheapest first."""
     order = np.argsort(cost, kind="stable")
     before = np.cumsum(pairs[order]) - pairs[order]
     taken = np.zeros(len(pairs), np.int64)
-    taken[order] = np.clip(wanted - before, 0, pairs[order])
+    taken[order] = np.clip(count - before, 0, pairs[order])
     return taken
 
 
@@ -166,7 +154,7 @@ def _tune_bounds(
     while improving and trials > 0:
         improving = False
         for index in range(len(bounds) - 1):
-            for bound in neighbours(bounds[index], bounds[-1]):
+            for bound in bucket_shapes.neighbours(bounds[index], bounds[-1]):
                 candidate = [*bounds[:index], bound, *bounds[index + 1 :]]
                 trials -= 1
                 if trials > 0 and (total := cells(candidate)) < fewest:
@@ -185,9 +173,8 @@ def length_histogram(lengths: tuple[np.ndarray, np.ndarray], unit: int) -> tuple
     source, target = -(-source // unit), -(-target // unit)  # units of each length
     span = int(target.max()) + 1
     if (int(source.max()) + 1) * span > _TABLE:
-        keys, bin_of_pair, pairs = np.unique(
-            source[lengths[0]] * span + target[lengths[1]], return_inverse=True, return_counts=True
-        )
+        keys = source[lengths[0]] * span + target[lengths[1]]
+        keys, bin_of_pair, pairs = np.unique(keys, return_inverse=True, return_counts=True)
         return LengthHistogram(keys // span, keys % span, pairs), bin_of_pair
     table = np.zeros((int(source.max()) + 1) * span, np.int64)
 
@@ -211,9 +198,10 @@ def _split_bins(bin_of_pair: np.ndarray, counts: np.ndarray) -> list[np.ndarray]
     """Returns the pairs of each bucket, ascending: of bin i, the first `counts[i, 0]` go into bucket 0, and so on."""
     bucket_of_pair = counts.argmax(1).astype(np.int16)[bin_of_pair]
     # The pairs of few bins are split among several buckets, so that few pairs need to be sorted.
-    divided = np.flatnonzero((np.count_nonzero(counts, axis=1) > 1)[bin_of_pair])
+    is_split = np.count_nonzero(counts, axis=1) > 1
+    divided = np.flatnonzero(is_split[bin_of_pair])
     by_bin = divided[np.argsort(bin_of_pair[divided], kind="stable")]
-    split_counts = counts[np.count_nonzero(counts, axis=1) > 1]
+    split_counts = counts[is_split]
     bucket_of_pair[by_bin] = np.repeat(np.tile(np.arange(counts.shape[1]), len(split_counts)), split_counts.ravel())
     return [np.flatnonzero(bucket_of_pair == number).astype(np.int32) for number in range(counts.shape[1])]
 

@@ -7,9 +7,8 @@ import numpy as np
 from transformer.data.batches.bucket_shapes import BatchShape
 from transformer.data.batches.buckets import assign_to
 from transformer.data.token_dataset import Batch, TokenizedPairs
+from transformer.padding import padded_width
 from transformer.spec import EOS, PAD
-
-_NARROWEST = 16  # tokens; source width for short sentences
 
 
 def ordered_batches(
@@ -18,7 +17,6 @@ def ordered_batches(
     """Yields (indices, batch) such that every pair occurs once, bucket by bucket, in order within a bucket.
 
     Args:
-      pairs: the tokenized pairs.
       tokens_per_batch: limit of rows × width for the extra shapes.
       shapes: preferred shapes, for example those of the training plan. Pairs too long for all of them get extra shapes,
         whose two widths are the same power of two, with at least `row_multiple` rows.
@@ -75,15 +73,6 @@ def source_batches(
                 source_BS[row, : lengths[index]] = (*sentences_ids[index], EOS)
             batches.append((indices, source_BS))
     return batches
-
-
-def padded_width(length: int) -> int:
-    """Returns the smallest power of two that is at least `length` and at least 16.
-
-    The number of widths is small because a search is compiled for each of them, which takes longer than the padding
-    costs: a search encodes the source once, and a narrower source shortens none of its steps.
-    """
-    return max(_NARROWEST, _power_of_two(length))
 
 
 def _power_of_two(length: int) -> int:

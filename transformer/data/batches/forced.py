@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -28,9 +28,7 @@ class ForcedBatch(NamedTuple):
     input_BT: np.ndarray
     target_BT: np.ndarray
 
-    def unpadded(
-        self, attention: Mapping[str, np.ndarray]
-    ) -> Iterator[tuple[int, "ForcedBatch", dict[str, np.ndarray]]]:
+    def unpadded(self, attention: Mapping[str, np.ndarray]) -> Iterator[tuple[int, Self, dict[str, np.ndarray]]]:
         """Yields the index, the pair and the attention weights of each sentence, without padding.
 
         Args:
@@ -39,9 +37,8 @@ class ForcedBatch(NamedTuple):
         """
         for row, index in enumerate(self.indices):
             source, target = (int((ids[row] != PAD).sum()) for ids in (self.source_BS, self.target_BT))
-            pair = ForcedBatch(
-                [index], self.source_BS[row, :source], self.input_BT[row, :target], self.target_BT[row, :target]
-            )
+            arrays = (self.source_BS[row, :source], self.input_BT[row, :target], self.target_BT[row, :target])
+            pair = type(self)([index], *arrays)
             sizes = {"encoder": (source, source), "decoder": (target, target), "cross": (target, source)}
             weights = {}
             for name, padded in attention.items():
@@ -51,22 +48,17 @@ class ForcedBatch(NamedTuple):
 
 
 def forced_batches(tokenizer: Tokenizer, pairs: Sequence[Pair], rows: int) -> list[ForcedBatch]:
-    """Returns all pairs in order, in batches of one shape with `rows` rows.
-
-    Raises:
-      ValueError: there are no pairs.
-    """
+    """Returns all pairs in order, in batches of one shape with `rows` rows; raises ValueError if there are no pairs."""
     if not pairs:
         raise ValueError("no sentence pairs to look at")
     sides = [tokenizer.encode_batch([pair[side] for pair in pairs]) for side in range(2)]
     sources, targets = ([[*ids, EOS] for ids in side] for side in sides)
-    source_width, target_width = (
-        _WIDTH_MULTIPLE * math.ceil(max(map(len, side)) / _WIDTH_MULTIPLE) for side in (sources, targets)
-    )
+    longest = [max(map(len, side)) for side in (sources, targets, targets)]
+    widths = [_WIDTH_MULTIPLE * math.ceil(length / _WIDTH_MULTIPLE) for length in longest]
     batches = []
     for first in range(0, len(pairs), rows):
         indices = range(first, min(first + rows, len(pairs)))
-        arrays = [np.full((rows, width), PAD, np.int32) for width in (source_width, target_width, target_width)]
+        arrays = [np.full((rows, width), PAD, np.int32) for width in widths]
         for row, index in enumerate(indices):
             inputs = [BOS, *targets[index][:-1]]
             for array, ids in zip(arrays, (sources[index], inputs, targets[index]), strict=True):

@@ -59,8 +59,7 @@ class _GrainSource:
     """The batches from `start` on, as a random-access data source of Grain."""
 
     def __init__(self, plan: BatchSource, start: int) -> None:
-        self._plan = plan
-        self._start = start
+        self._plan, self._start = plan, start
 
     def __len__(self) -> int:
         return _ENDLESS
@@ -84,7 +83,6 @@ def load_batches(plan: BatchSource, start: int, workers: int, prefetch: int) -> 
     """Yields (k, batch k) for k = `start`, `start` + 1, ... without end.
 
     Args:
-      plan: the batches.
       start: number of the first batch.
       workers: processes that assemble batches; 0 uses threads of this process. Order and content do not depend on it.
         Grain reads absl flags to start a process, so with `workers` the program must have parsed its flags.
@@ -94,9 +92,8 @@ def load_batches(plan: BatchSource, start: int, workers: int, prefetch: int) -> 
 
     source = grain.MapDataset.source(_GrainSource(plan, start))
     if workers:
-        dataset = source.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)).mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=-(-prefetch // workers))
-        )
+        options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=-(-prefetch // workers))
+        dataset = source.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)).mp_prefetch(options)
     else:
         dataset = source.to_iter_dataset(grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=prefetch))
     iterator = iter(dataset)

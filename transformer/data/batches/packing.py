@@ -43,10 +43,9 @@ class PackedPairs:
     @property
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
         """Source and target tokens of each row, EOS included; int32."""
-        source, target = (
-            np.add.reduceat(side[self.members], self.starts[:-1], dtype=np.int32) for side in self.pairs.lengths
-        )
-        return source, target
+        first = self.starts[:-1]
+        sides = [np.add.reduceat(side[self.members], first, dtype=np.int32) for side in self.pairs.lengths]
+        return sides[0], sides[1]
 
     @property
     def num_pairs(self) -> int:
@@ -87,10 +86,8 @@ def pack(pairs: TokenizedPairs, width: int, width_multiple: int = 1) -> PackedPa
     """
     longest = [int(side.max()) for side in pairs.lengths]
     if max(longest) > width:
-        raise ValueError(
-            f"data.packed_width: {width} is less than the longest sentence, of {max(longest)} tokens; raise it, or "
-            "lower data.max_length"
-        )
+        reason = f"{width} is less than the {max(longest)} tokens of the longest sentence"
+        raise ValueError(f"data.packed_width: {reason}; raise it, or lower data.max_length")
     tokens = [len(side.tokens) for side in (pairs.source, pairs.target)]
     source, target = (
         width - (width - max(-(-width * count // max(tokens)), most)) // width_multiple * width_multiple
@@ -108,7 +105,7 @@ def pack(pairs: TokenizedPairs, width: int, width_multiple: int = 1) -> PackedPa
 def _patterns(histogram: LengthHistogram, widths: tuple[int, int]) -> Iterator[tuple[np.ndarray, int]]:
     """Yields row patterns of at most `widths` tokens: the bins of a row's pairs, and the number of such rows.
 
-    A row starts with the longest remaining pair. Further pairs take similar fractions of the remaining room on both
+    A row starts with the longest remaining pair. Further pairs take similar fractions of the remaining space on both
     sides, so that one side is not full before the other, and long pairs are preferred. A pattern repeats as often
     as the remaining pairs allow.
     """
@@ -117,18 +114,17 @@ def _patterns(histogram: LengthHistogram, widths: tuple[int, int]) -> Iterator[t
     first = 0
     while (more := np.flatnonzero(remaining[first:])).size:
         first += int(more[0])
-        uses, room, index = np.zeros_like(remaining), widths, first
+        uses, space, index = np.zeros_like(remaining), widths, first
         while True:
-            fitting = min(remaining[index] - uses[index], room[0] // source[index], room[1] // target[index])
+            fitting = min(remaining[index] - uses[index], space[0] // source[index], space[1] // target[index])
             used = max(1, int(fitting) // 2)  # several, as long rows have many; half, as others may fit better
             uses[index] += used
-            room = (room[0] - used * source[index], room[1] - used * target[index])
-            fits = first + np.flatnonzero(
-                (source[first:] <= room[0]) & (target[first:] <= room[1]) & (remaining[first:] > uses[first:])
-            )
+            space = (space[0] - used * source[index], space[1] - used * target[index])
+            has_space = (source[first:] <= space[0]) & (target[first:] <= space[1])
+            fits = first + np.flatnonzero(has_space & (remaining[first:] > uses[first:]))
             if not fits.size:
                 break
-            source_share, target_share = source[fits] / room[0], target[fits] / room[1]
+            source_share, target_share = source[fits] / space[0], target[fits] / space[1]
             balance = np.abs(source_share - target_share)
             index = int(fits[np.argmin(balance - _LENGTH_WEIGHT * (source_share + target_share))])
         taken = np.flatnonzero(uses)

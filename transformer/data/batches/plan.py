@@ -37,8 +37,7 @@ class BatchPlan:
         width_multiple: int = 1,
     ) -> None:
         """Assigns the pairs to buckets; see `buckets.assign` for the arguments and errors."""
-        self._pairs = pairs
-        self._seed = seed
+        self._pairs, self._seed = pairs, seed
         self._assignment = assign(pairs.lengths, tokens_per_batch, buckets, row_multiple, width_multiple)
         # For each batch of an unshuffled epoch: its bucket, and its index among the batches of that bucket.
         counts = self._assignment.batches
@@ -65,9 +64,8 @@ class BatchPlan:
         """The shapes of all batches, ascending in width."""
         return self._assignment.shapes
 
-    def batches_per_epoch(self, epoch: int = 0) -> int:
+    def batches_per_epoch(self) -> int:
         """Returns the number of batches, which is the same for every epoch."""
-        del epoch
         return len(self._bucket_of_batch)
 
     def shape(self, k: int) -> BatchShape:
@@ -94,14 +92,14 @@ class BatchPlan:
     @property
     def padding_efficiency(self) -> float:
         """Tokens of an epoch, EOS included, divided by the cells of its batches, padding rows included; both sides."""
-        return self._pairs.num_tokens / sum(
-            shape.cells * count for shape, count in zip(self.shapes, self._assignment.batches, strict=True)
-        )
+        batches = zip(self.shapes, self._assignment.batches, strict=True)
+        return self._pairs.num_tokens / sum(shape.cells * count for shape, count in batches)
 
     def report(self) -> dict[str, Any]:
         """Returns the statistics that a run prints about its batches. Tokens are counted on both sides."""
         count = self.batches_per_epoch()
         cells = [shape.cells for shape in self.shapes]
+        rows = sum(shape.rows * n for shape, n in zip(self.shapes, self._assignment.batches, strict=True))
         return {
             "pairs": self._pairs.num_pairs,
             "pairs_per_row": self._pairs.num_pairs / len(self._pairs),
@@ -112,8 +110,7 @@ class BatchPlan:
             "padding_efficiency": self.padding_efficiency,
             "tokens_per_batch": self._pairs.num_tokens / count,
             "cells_per_batch": {"least": min(cells), "most": max(cells)},
-            "fill_up_rows": sum(s.rows * n for s, n in zip(self.shapes, self._assignment.batches, strict=True))
-            - len(self._pairs),
+            "fill_up_rows": rows - len(self._pairs),
         }
 
     def _rows(self, k: SupportsIndex) -> tuple[BatchShape, np.ndarray]:
@@ -145,8 +142,7 @@ class _Epoch:
 
     def __init__(self, members: tuple[np.ndarray, ...], batches: int, seed: int, number: int) -> None:
         # Raw Philox output with a sort, not Generator.permutation: NumPy guarantees that the former never changes.
-        pairs, shapes = (
-            np.random.Philox(key=np.array([key, number], np.uint64)) for key in (seed % (1 << 64), _SHAPES)
-        )
+        keys = (seed % (1 << 64), _SHAPES)
+        pairs, shapes = (np.random.Philox(key=np.array([key, number], np.uint64)) for key in keys)
         self.members = tuple(member[np.argsort(pairs.random_raw(len(member)), kind="stable")] for member in members)
         self.order = np.argsort(shapes.random_raw(batches), kind="stable")

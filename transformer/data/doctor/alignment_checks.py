@@ -55,23 +55,20 @@ def misaligned_passages(source: SideFeatures, target: SideFeatures) -> list[Misa
     difference = len(target) - len(source)
     for start in range(0, size, _CHUNK):
         chunk = slice(start, min(start + _CHUNK, size))
-        for found in _AlignmentChunk(source[chunk], target[chunk], difference).passages():
-            passage = _extended(found.start + start, found.stop + start, found.shift, passages, size)
-            if (
-                passages
-                and passages[-1].shift == passage.shift
-                and passage.start - passages[-1].stop <= _BOUNDARY_ERROR
-            ):
-                passage = MisalignedPassage(passages.pop().start, passage.stop, passage.shift)
+        for part in _AlignmentChunk(source[chunk], target[chunk], difference).passages():
+            previous = passages[-1] if passages else None
+            passage = _extended(part.start + start, part.stop + start, part.shift, previous, size)
+            if previous and previous.shift == passage.shift and passage.start - previous.stop <= _BOUNDARY_ERROR:
+                passages.pop()
+                passage = dataclasses.replace(passage, start=previous.start)
             passages.append(passage)
     return passages
 
 
 def _extended(
-    start: int, stop: int, shift: int | None, earlier: list[MisalignedPassage], size: int
+    start: int, stop: int, shift: int | None, previous: MisalignedPassage | None, size: int
 ) -> MisalignedPassage:
     """Returns the passage with the lines at its ends that have no translation and therefore no evidence of a shift."""
-    previous = earlier[-1] if earlier else None
     is_adjacent = previous is not None and start - previous.stop <= _BOUNDARY_ERROR + abs(shift or 0)
     previous_shift = (previous.shift or 0) if previous and is_adjacent else 0
     start = max(start - max(0, previous_shift - (shift or 0)), previous.stop if previous else 0)

@@ -119,10 +119,8 @@ def not_composed(block: LineBlock) -> Iterator[tuple[int, int]]:
         for index, line in enumerate(block.lines):
             composed = unicodedata.normalize("NFC", line)
             if composed != line:
-                yield (
-                    index,
-                    next((column for column, (a, b) in enumerate(zip(line, composed, strict=False)) if a != b), 0),
-                )
+                differs = (a != b for a, b in zip(line, composed, strict=False))
+                yield index, next((column for column, differ in enumerate(differs) if differ), 0)
 
 
 def repetition(block: LineBlock) -> Iterator[tuple[int, int]]:
@@ -153,12 +151,9 @@ def _decode_mojibake(match: re.Match[str]) -> str:
     text = match[0]
     if text == "Ã":  # à: its second byte became a no-break space, and later a space
         return "à"
-    data = b"".join(_original_byte(character) for character in text)
+    # Each character is one byte, of Latin-1 or of Windows-1252.
+    data = b"".join(character.encode("latin-1" if ord(character) < 0x100 else "cp1252") for character in text)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return text
-
-
-def _original_byte(character: str) -> bytes:
-    return character.encode("latin-1" if ord(character) < 0x100 else "cp1252")

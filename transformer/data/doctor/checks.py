@@ -4,7 +4,10 @@ There are seven tables, by the argument of the checks: the head of a file, its b
 pairs, pairs, a split, and two splits.
 """
 
-from transformer.data.doctor import character_checks, duplicate_checks, file_checks, pair_checks, split_checks
+from functools import partial
+
+from transformer.data.doctor import character_checks as chars
+from transformer.data.doctor import duplicate_checks, file_checks, pair_checks, split_checks
 from transformer.data.doctor.findings import ERROR, WARNING, CorpusCheck
 
 _PAIR_KINDS = ("wrong-language", "copy", "swapped-pair", "length-ratio", "overlong")
@@ -51,7 +54,7 @@ BYTES = (
 
 
 def _line(
-    name: str, message: str, remedy: str, find: character_checks.LineFinder, fix: str = "text", fast: bool = True
+    name: str, message: str, remedy: str, find: chars.LineFinder, fix: str = "text", fast: bool = True
 ) -> CorpusCheck:
     return CorpusCheck(name, WARNING, message, remedy, find, fast, fix)
 
@@ -61,42 +64,34 @@ _BREAKS = "replace it: other tools break lines there"
 
 # find(LineBlock) → (line, column) ...
 LINES = (
-    _line("empty-line", "empty lines", "check that both sides are still aligned around them", character_checks.empty,
+    _line("empty-line", "empty lines", "check that both sides are still aligned around them", chars.empty, "pair"),
+    _line("blank-line", "lines of white space only", "check that both sides are still aligned around them", chars.blank,
           "pair"),
-    _line("blank-line", "lines of white space only", "check that both sides are still aligned around them",
-          character_checks.blank, "pair"),
-    _line("wordless-line", "lines without a letter or a digit", _INSPECT, character_checks.wordless, "pair"),
+    _line("wordless-line", "lines without a letter or a digit", _INSPECT, chars.wordless, "pair"),
     _line("line-break", "lines with a line feed inside", "replace it by a space: a line must be one sentence",
-          character_checks.line_break),
-    _line("edge-space", "lines that start or end with white space", "remove it", character_checks.edge_space,
-          fast=False),
-    _line("double-space", "lines with consecutive spaces", "replace them by one space", character_checks.double_space,
-          fast=False),
-    _line("tab", "lines with a tab", "check that it does not separate the columns of a table", character_checks.tab),
+          chars.line_break),
+    _line("edge-space", "lines that start or end with white space", "remove it", chars.edge_space, fast=False),
+    _line("double-space", "lines with consecutive spaces", "replace them by one space", chars.double_space, fast=False),
+    _line("tab", "lines with a tab", "check that it does not separate the columns of a table", chars.tab),
     _line("odd-space", "lines with spaces of unusual width", "replace them by plain spaces",
-          character_checks.find_any_of(character_checks.ODD_SPACE), fast=False),
-    _line("nul", "lines with NUL", f"{_DOWNLOAD}: text contains no NUL",
-          character_checks.find_any_of(character_checks.NUL)),
-    _line("carriage-return", "lines with CR inside", _BREAKS,
-          character_checks.find_any_of(character_checks.CARRIAGE_RETURN)),
-    _line("line-separator", "lines with U+2028 or another line separator", _BREAKS,
-          character_checks.find_any_of(character_checks.SEPARATOR)),
-    _line("control-character", "lines with control characters", "delete them",
-          character_checks.find_any_of(character_checks.CONTROL)),
+          chars.find_any_of(chars.ODD_SPACE), fast=False),
+    _line("nul", "lines with NUL", f"{_DOWNLOAD}: text contains no NUL", chars.find_any_of(chars.NUL)),
+    _line("carriage-return", "lines with CR inside", _BREAKS, chars.find_any_of(chars.CARRIAGE_RETURN)),
+    _line("line-separator", "lines with U+2028 or another line separator", _BREAKS, chars.find_any_of(chars.SEPARATOR)),
+    _line("control-character", "lines with control characters", "delete them", chars.find_any_of(chars.CONTROL)),
     _line("invisible-character", "lines with zero-width characters", "delete them: they split words for the tokenizer",
-          character_checks.find_any_of(character_checks.INVISIBLE)),
+          chars.find_any_of(chars.INVISIBLE)),
     _line("private-character", "lines with private-use characters or noncharacters",
-          "find out which characters they stand for", character_checks.find_any_of(character_checks.PRIVATE), "pair"),
+          "find out which characters they stand for", chars.find_any_of(chars.PRIVATE), "pair"),
     _line("replacement-character", "lines with U+FFFD, which replaces a lost character",
-          "convert the original file again", character_checks.find_any_of(character_checks.REPLACEMENT), "pair"),
+          "convert the original file again", chars.find_any_of(chars.REPLACEMENT), "pair"),
     _line("mojibake", "lines with UTF-8 that was decoded as Windows-1252", "decode the original file as UTF-8",
-          character_checks.mojibake),
+          chars.mojibake),
     _line("not-composed", "lines that are not in Unicode normal form C",
-          "normalise them (NFC): the tokenizer treats the two forms of a word as two words",
-          character_checks.not_composed),
-    _line("html-entity", "lines with HTML entities", "replace them by their characters", character_checks.entity),
-    _line("markup", "lines with HTML or XML tags", "remove the tags", character_checks.tag),
-    _line("repetition", "lines that repeat a character or a few words", _INSPECT, character_checks.repetition, "pair"),
+          "normalise them (NFC): the tokenizer treats the two forms of a word as two words", chars.not_composed),
+    _line("html-entity", "lines with HTML entities", "replace them by their characters", chars.entity),
+    _line("markup", "lines with HTML or XML tags", "remove the tags", chars.tag),
+    _line("repetition", "lines that repeat a character or a few words", _INSPECT, chars.repetition, "pair"),
 )  # fmt: skip
 
 # find(PairBlock, side) → line ...
@@ -138,18 +133,21 @@ SPLITS = (
                 split_checks.wrong_language_throughout, True, supersedes=("wrong-language",)),
     CorpusCheck("shifted", ERROR, "the line alignment is shifted",
                 "find the missing or additional line at this place, or download both sides again",
-                split_checks.shifted, True, supersedes=("length-ratio",)),
+                partial(split_checks.misaligned, are_shifted=True, large=True), True, supersedes=("length-ratio",)),
     CorpusCheck("unrelated", ERROR, "the line alignment is lost",
-                "check which files these are, and whether one was sorted or shuffled", split_checks.unrelated, True,
-                supersedes=("length-ratio",)),
+                "check which files these are, and whether one was sorted or shuffled",
+                partial(split_checks.misaligned, are_shifted=False, large=True), True, supersedes=("length-ratio",)),
     CorpusCheck("shifted-passage", WARNING, "the line alignment is shifted in a passage",
-                "find the missing line and the additional line", split_checks.shifted_passage, True),
+                "find the missing line and the additional line",
+                partial(split_checks.misaligned, are_shifted=True, large=False), True),
     CorpusCheck("unrelated-passage", WARNING, "the line alignment is lost in a passage", _INSPECT,
-                split_checks.unrelated_passage, True),
+                partial(split_checks.misaligned, are_shifted=False, large=False), True),
     CorpusCheck("duplicate", WARNING, "duplicate pairs", "remove them, unless they should count more than other pairs",
                 duplicate_checks.duplicates, fix="pair"),
-    CorpusCheck("many-targets", WARNING, "sources with many targets", _BOILERPLATE, duplicate_checks.many_targets),
-    CorpusCheck("many-sources", WARNING, "targets with many sources", _BOILERPLATE, duplicate_checks.many_sources),
+    CorpusCheck("many-targets", WARNING, "sources with many targets", _BOILERPLATE,
+                partial(duplicate_checks.many_translations, side=0)),
+    CorpusCheck("many-sources", WARNING, "targets with many sources", _BOILERPLATE,
+                partial(duplicate_checks.many_translations, side=1)),
 )  # fmt: skip
 
 # find(SplitFeatures, held-out SplitFeatures, limit) → Occurrences ...
@@ -160,9 +158,9 @@ OVERLAPS = (
     CorpusCheck("overlap", WARNING, "pairs that are also in another split", "remove them from the training split",
                 duplicate_checks.overlap, True, "pair"),
     CorpusCheck("source-overlap", WARNING, "sources that are in another split with another target", _INTERPRET,
-                duplicate_checks.source_overlap),
+                partial(duplicate_checks.side_overlap, side=0)),
     CorpusCheck("target-overlap", WARNING, "targets that are in another split with another source", _INTERPRET,
-                duplicate_checks.target_overlap),
+                partial(duplicate_checks.side_overlap, side=1)),
 )  # fmt: skip
 
 TABLES = (*HEADS, *BYTES, *LINES, *SIDES, *PAIRS, *SPLITS, *OVERLAPS)

@@ -22,17 +22,9 @@ def duplicates(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
         yield Occurrences(shown.tolist(), len(repeated), duplicate_of=first[inverse[shown]].tolist())
 
 
-def many_targets(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
-    """Finds sources with many different targets, which no model can learn; they are usually boilerplate."""
-    yield from _many_translations(split, split.source.hashes, limit, "targets")
-
-
-def many_sources(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
-    """Finds targets with many different sources."""
-    yield from _many_translations(split, split.target.hashes, limit, "sources")
-
-
-def _many_translations(split: SplitFeatures, hashes: np.ndarray, limit: int, name: str) -> Iterator[Occurrences]:
+def many_translations(split: SplitFeatures, limit: int, side: int) -> Iterator[Occurrences]:
+    """Finds sources (side 0) or targets (1) with many translations: no model can learn them; usually boilerplate."""
+    hashes = split.sides[side].hashes
     _, first = np.unique(split.pair_hashes, return_index=True)
     distinct = np.sort(first[split.pair_hashes[first] != 0])  # sorted: the order of ties must not depend on hashes
     _, first, counts = np.unique(hashes[distinct], return_index=True, return_counts=True)
@@ -40,7 +32,7 @@ def _many_translations(split: SplitFeatures, hashes: np.ndarray, limit: int, nam
     if len(many):
         indices = distinct[first[many]]
         order = np.lexsort((indices, -counts[many]))[:limit]
-        excerpts = [f"{count:,} {name}" for count in counts[many][order]]
+        excerpts = [f"{count:,} {('targets', 'sources')[side]}" for count in counts[many][order]]
         yield Occurrences(indices[order].tolist(), len(many), excerpts)
 
 
@@ -76,19 +68,9 @@ def exact_overlap(training: Sequence[Pair], held_out: Sequence[Pair], limit: int
     return Occurrences(shown, len(duplicate_of), duplicate_of=[duplicate_of[index] for index in shown])
 
 
-def source_overlap(training: SplitFeatures, held_out: SplitFeatures, limit: int) -> Iterator[Occurrences]:
-    """Finds held-out sources that occur in training with another target."""
-    yield from _side_overlap(training, held_out, training.source.hashes, held_out.source.hashes, limit)
-
-
-def target_overlap(training: SplitFeatures, held_out: SplitFeatures, limit: int) -> Iterator[Occurrences]:
-    """Finds held-out targets that occur in training with another source."""
-    yield from _side_overlap(training, held_out, training.target.hashes, held_out.target.hashes, limit)
-
-
-def _side_overlap(
-    training: SplitFeatures, held_out: SplitFeatures, seen: np.ndarray, unseen: np.ndarray, limit: int
-) -> Iterator[Occurrences]:
+def side_overlap(training: SplitFeatures, held_out: SplitFeatures, limit: int, side: int) -> Iterator[Occurrences]:
+    """Finds held-out sources (side 0) or targets (1) that occur in training with another translation."""
+    seen, unseen = training.sides[side].hashes, held_out.sides[side].hashes
     shared = np.setdiff1d(_shared(seen, unseen), _shared(training.pair_hashes, held_out.pair_hashes))
     if len(shared):
         yield _occurrences(shared, seen, unseen, limit)

@@ -1,4 +1,4 @@
-"""Examines a corpus split by split: with all checks, or at the start of a training with the fast ones."""
+"""Examines a corpus split by split: with all checks, or with only the fast ones at the start of a training run."""
 
 import dataclasses
 import itertools
@@ -156,11 +156,8 @@ class CorpusExaminer:
                 indices.append(np.arange(source.start, source.start + len(source)))
         if not features[0]:
             return 0
-        split = SplitFeatures(
-            SideFeatures.concatenate(features[0]),
-            SideFeatures.concatenate(features[1]),
-            np.concatenate(indices) if sampled else None,
-        )
+        source_features, target_features = map(SideFeatures.concatenate, features)
+        split = SplitFeatures(source_features, target_features, np.concatenate(indices) if sampled else None)
         self._splits[name] = split
         size = min(len(split.source), len(split.target))
         self._sizes.setdefault(origins.pairs, size)
@@ -172,8 +169,8 @@ class CorpusExaminer:
             faults: list[tuple[int, int]] = list(check.find(block))
             if faults:
                 shown = faults[: self._collector.limit]
-                excerpts = [visible_excerpt(block.lines[index], column) for index, column in shown]
                 indices = [block.start + index for index, _ in shown]
+                excerpts = [visible_excerpt(block.lines[index], column) for index, column in shown]
                 self._collector.add(check, name, origin, Occurrences(indices, len(faults), excerpts))
         if not self._fast:
             self._classify_languages(name, block)
@@ -197,27 +194,25 @@ class CorpusExaminer:
         origins = self._origins[name]
         for check in self._active(checks.SIDES):
             for side, origin in enumerate((origins.source, origins.target)):
-                self._add_pairs(check, name, origin, block, check.find(block, side))
+                self._add_pairs(check, name, origin, block, list(check.find(block, side)))
         for check in self._active(checks.PAIRS):
-            self._add_pairs(check, name, origins.pairs, block, check.find(block))
+            self._add_pairs(check, name, origins.pairs, block, list(check.find(block)))
 
     def _add_pairs(
-        self, check: CorpusCheck, name: str, origin: LineOrigin, block: PairBlock, faulty: Iterable[int]
+        self, check: CorpusCheck, name: str, origin: LineOrigin, block: PairBlock, faults: list[int]
     ) -> None:
-        faulty = list(faulty)
-        if faulty:
-            shown = faulty[: self._collector.limit]
+        if faults:
+            shown = faults[: self._collector.limit]
             excerpts = [pair_excerpt(block.source.lines[index], block.target.lines[index]) for index in shown]
             indices = [block.source.start + index for index in shown]
-            self._collector.add(check, name, origin, Occurrences(indices, len(faulty), excerpts))
+            self._collector.add(check, name, origin, Occurrences(indices, len(faults), excerpts))
 
     def _check_split(self, name: str, split: SplitFeatures) -> None:
         origins = self._origins[name]
         for check in self._active(checks.SPLITS):
             for occurrences in check.find(split, self._collector.limit):
-                excerpts = occurrences.excerpts or [
-                    f"same as {origins.pairs.location(index)}" for index in occurrences.duplicate_of
-                ]
+                originals = [f"same as {origins.pairs.location(index)}" for index in occurrences.duplicate_of]
+                excerpts = occurrences.excerpts or originals
                 side = occurrences.side
                 origin = origins.pairs if side is None else (origins.source, origins.target)[side]
                 indices = [split.index_in_split(index) for index in occurrences.indices]

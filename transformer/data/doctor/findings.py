@@ -20,7 +20,7 @@ class CorpusCheck:
       name: kind of the findings, e.g. "double-space".
       severity: "error" if training would be wrong or impossible, else "warning".
       message: names the fault; a count or a detail follows it.
-      remedy: what the user should do.
+      remedy: what the user can do about it.
       find: finds the fault; its argument and result depend on the table.
       fast: whether the check also runs at the start of every training.
       fix: what a repaired copy changes: the "text", the "pair" (which it omits), or "" for nothing.
@@ -70,7 +70,7 @@ class Finding:
       lines: numbers of the first faulty lines or pairs; empty if the complete file is faulty.
       count: total number of faults.
       message: the fault and its count.
-      remedy: what the user should do.
+      remedy: what the user can do about it.
       excerpts: excerpts of these lines.
     """
 
@@ -163,23 +163,20 @@ class FindingCollector:
         """Adds faults of one kind in one file or split; faults with different details become separate findings."""
         key = (split, origin, check.name, occurrences.detail)
         builder = self._builders.setdefault(key, _FindingBuilder(check))
-        room = self.limit - len(builder.examples)
+        remaining = self.limit - len(builder.lines)
         excerpts = occurrences.excerpts or [""] * len(occurrences.indices)
-        examples = [
-            (origin.first_number + index, excerpt) for index, excerpt in zip(occurrences.indices, excerpts, strict=True)
-        ]
-        builder.examples += examples[:room]
+        builder.lines += [origin.first_number + index for index in occurrences.indices[:remaining]]
+        builder.excerpts += excerpts[:remaining]
         builder.count += occurrences.count
 
     def findings(self, sizes: Mapping[LineOrigin, int]) -> list[Finding]:
         """Returns all findings, errors first; `sizes` is the number of examined lines."""
         # A fault of a complete split supersedes the findings about its lines.
-        superseded = {
-            (split, kind) for (split, *_), builder in self._builders.items() for kind in builder.check.supersedes
-        }
+        builders = self._builders.items()
+        superseded = {(split, kind) for (split, *_), builder in builders for kind in builder.check.supersedes}
         findings = [
             builder.finding(split, origin, detail, sizes.get(origin, 0))
-            for (split, origin, kind, detail), builder in self._builders.items()
+            for (split, origin, kind, detail), builder in builders
             if (split, kind) not in superseded
         ]
         return sorted(findings, key=lambda finding: finding.severity != ERROR)
@@ -188,7 +185,8 @@ class FindingCollector:
 @dataclasses.dataclass
 class _FindingBuilder:
     check: CorpusCheck
-    examples: list[tuple[int, str]] = dataclasses.field(default_factory=list)  # (number, excerpt)
+    lines: list[int] = dataclasses.field(default_factory=list)
+    excerpts: list[str] = dataclasses.field(default_factory=list)
     count: int = 0
 
     def finding(self, split: str, origin: LineOrigin, detail: str, size: int) -> Finding:
@@ -202,9 +200,9 @@ class _FindingBuilder:
             severity=check.severity,
             split=split,
             file=origin.name,
-            lines=tuple(number for number, _ in self.examples),
+            lines=tuple(self.lines),
             count=self.count,
             message=f"{check.message}{side}" + (f": {extent}" if extent else ""),
             remedy=check.remedy + fix,
-            excerpts=tuple(excerpt for _, excerpt in self.examples),
+            excerpts=tuple(self.excerpts),
         )

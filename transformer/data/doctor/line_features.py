@@ -137,15 +137,13 @@ class SideFeatures:
         return len(self.hashes)
 
     def __getitem__(self, selection: slice | np.ndarray) -> "SideFeatures":
-        return SideFeatures(*(getattr(self, field.name)[selection] for field in dataclasses.fields(SideFeatures)))
+        return SideFeatures(*(column[selection] for column in vars(self).values()))
 
     @classmethod
     def concatenate(cls, blocks: Iterable["SideFeatures"]) -> "SideFeatures":
         """Returns the features of consecutive blocks, of which there must be at least one."""
-        blocks = list(blocks)
-        return cls(
-            *(np.concatenate([getattr(block, field.name) for block in blocks]) for field in dataclasses.fields(cls))
-        )
+        columns = zip(*(vars(block).values() for block in blocks), strict=True)
+        return cls(*map(np.concatenate, columns))
 
 
 @dataclasses.dataclass

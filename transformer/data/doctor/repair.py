@@ -113,9 +113,8 @@ class _SplitCopier:
         self._spec = spec
         self._is_training = name == spec.train_split
         origins = SplitOrigins.from_spec(spec, name)
-        self._heads = [
-            file_checks.FileHead.read(pathlib.Path(origin.name)) for origin in (origins.source, origins.target)
-        ]
+        files = [pathlib.Path(origin.name) for origin in (origins.source, origins.target)]
+        self._heads = [file_checks.FileHead.read(file) for file in files]
         # Keeps the folders that depend on a split or a language; the folders above them are those of the original.
         depth = next(number for number, part in enumerate(pathlib.Path(spec.path).parts) if "{" in part)
         self._paths = [folder.joinpath(*head.path.parts[depth:]) for head in self._heads]
@@ -129,7 +128,7 @@ class _SplitCopier:
             for blocks in zip(*map(file_checks.read_blocks, self._heads), strict=True):
                 before = [_decoded(block) for block in blocks]
                 after = [[None if line is None else repaired_line(line) for line in side] for side in before]
-                omitted = self._omitted(after[0], after[1], held_out)
+                omitted = self._omitted(after, held_out)
                 written = [index for index in range(len(after[0])) if index not in omitted]
                 for stream, old, new in zip((source, target), before, after, strict=True):
                     stream.writelines(f"{new[index]}\n".encode() for index in written)
@@ -139,18 +138,12 @@ class _SplitCopier:
                 self._result.written += len(written)
         return self._result
 
-    def _omitted(
-        self, source: Sequence[str | None], target: Sequence[str | None], held_out: np.ndarray
-    ) -> dict[int, str]:
-        """Returns index → kind of fault, for the pairs of a block that are not copied."""
-        omitted = {
-            index: "invalid-utf-8" for index, pair in enumerate(zip(source, target, strict=True)) if None in pair
-        }
+    def _omitted(self, lines: Sequence[Sequence[str | None]], held_out: np.ndarray) -> dict[int, str]:
+        """Returns index → kind of fault, for the pairs of a block that are not copied; `lines`: of both sides."""
+        omitted = {index: "invalid-utf-8" for index, pair in enumerate(zip(*lines, strict=True)) if None in pair}
         codes = (self._spec.source_language, self._spec.target_language)
-        sides = (
-            LineBlock([line or "" for line in source], 0, *codes),
-            LineBlock([line or "" for line in target], 0, *codes[::-1]),
-        )
+        source, target = ([line or "" for line in side] for side in lines)
+        sides = LineBlock(source, 0, *codes), LineBlock(target, 0, *codes[::-1])
         hashes = SplitFeatures(sides[0].features, sides[1].features).pair_hashes
         self.hashes.append(hashes)
         if not self._is_training:

@@ -45,37 +45,17 @@ def same_text(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
 
 def swapped_sides(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
     """Finds a split with each side in the other's language."""
-    shares = [_language_share(side, (OTHER,)) for side in (split.source, split.target)]
+    shares = [_language_share(side, (OTHER,)) for side in split.sides]
     if min(shares) > _MAJORITY:
         yield Occurrences([], 1, detail=f"{shares[0]:.0%} of the source and {shares[1]:.0%} of the target")
 
 
 def wrong_language_throughout(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
     """Finds a side that is not in its language."""
-    for number, side in enumerate((split.source, split.target)):
+    for number, side in enumerate(split.sides):
         share = _language_share(side, (OTHER, THIRD))
         if share > _MAJORITY:
             yield Occurrences([], 1, side=number, detail=f"{share:.0%} of the lines with a known language")
-
-
-def shifted(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
-    """Finds a shifted alignment in a large part of the split or up to its end."""
-    yield from _misaligned(split, limit, are_shifted=True, large=True)
-
-
-def shifted_passage(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
-    """Finds short passages with a shifted alignment, which is correct again after them."""
-    yield from _misaligned(split, limit, are_shifted=True, large=False)
-
-
-def unrelated(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
-    """Finds unrelated sides in a large part of the split."""
-    yield from _misaligned(split, limit, are_shifted=False, large=True)
-
-
-def unrelated_passage(split: SplitFeatures, limit: int) -> Iterator[Occurrences]:
-    """Finds short passages with unrelated sides."""
-    yield from _misaligned(split, limit, are_shifted=False, large=False)
 
 
 def _language_share(side: SideFeatures, languages: tuple[int, ...]) -> float:
@@ -84,7 +64,15 @@ def _language_share(side: SideFeatures, languages: tuple[int, ...]) -> float:
     return float(np.isin(side.languages[known], languages).mean()) if known.sum() >= _MIN_LINES else 0.0
 
 
-def _misaligned(split: SplitFeatures, limit: int, are_shifted: bool, large: bool) -> Iterator[Occurrences]:
+def misaligned(split: SplitFeatures, limit: int, are_shifted: bool, large: bool) -> Iterator[Occurrences]:
+    """Finds passages with a shifted alignment, or with unrelated sides.
+
+    Args:
+      split: the split.
+      limit: number of examples.
+      are_shifted: whether the lines are shifted, else unrelated.
+      large: finds passages that are a large part of the split, or shifted up to its end; else shorter ones.
+    """
     if len(split.source) != len(split.target):
         return  # `line_counts` reports the first misaligned line
     size = len(split.source)
@@ -94,21 +82,13 @@ def _misaligned(split: SplitFeatures, limit: int, are_shifted: bool, large: bool
         length = passage.stop - passage.start
         return length > max_share * size or (are_shifted and passage.stop >= size - _END)
 
-    passages = [
-        passage
-        for passage in split.misaligned
-        if (passage.shift is not None) == are_shifted and is_large(passage) == large
-    ]
+    passages = [passage for passage in split.misaligned if (passage.shift is not None) == are_shifted]
+    passages = [passage for passage in passages if is_large(passage) == large]
     if passages:
-        examples = passages[:limit]
         more = f", and {len(passages) - 1:,} more such passages" if len(passages) > 1 else ""
-        descriptions = [_description(split, passage) for passage in examples]
-        yield Occurrences(
-            [passage.start for passage in examples],
-            len(passages),
-            excerpts=descriptions if more else [],
-            detail=descriptions[0] + more,
-        )
+        starts = [passage.start for passage in passages[:limit]]
+        descriptions = [_description(split, passage) for passage in passages[:limit]]
+        yield Occurrences(starts, len(passages), descriptions if more else [], detail=descriptions[0] + more)
 
 
 def _description(split: SplitFeatures, passage: MisalignedPassage) -> str:

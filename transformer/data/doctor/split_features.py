@@ -23,6 +23,11 @@ class SplitFeatures:
     target: SideFeatures
     indices: np.ndarray | None = None
 
+    @property
+    def sides(self) -> tuple[SideFeatures, SideFeatures]:
+        """The features of source and target."""
+        return self.source, self.target
+
     def index_in_split(self, index: int) -> int:
         """Returns the index in the split of a line of the sample."""
         return index if self.indices is None else int(self.indices[index])

@@ -49,7 +49,7 @@ def clause(
     Args:
         context: the realisation in progress.
         node: the clause.
-        subject: of a subject that the clause does not contain (in a relative clause, shared, or "who").
+        subject: features of a subject that the clause does not contain (in a relative clause, shared, or "who").
         preceding_object: gender and number of a direct object before the clause.
         question: the anchor of "est-ce que", if English inverts subject and auxiliary.
         shared: whether English omits a repeated auxiliary ("is singing and dancing").
@@ -66,7 +66,7 @@ def clause(
         raise ValueError("a clause without a subject needs the features of the shared subject")
     anchor = context.new_anchor()
     core = _core(context, node, anchor, subject)
-    if core.preceding_object is None:
+    if preceding_object is not None and core.preceding_object is None:
         core = core._replace(preceding_object=preceding_object)
     forms = _verb_forms(context, node, core, subject, anchor, question > 0)
     frequency, manner = context.uninflected(node.frequency), context.uninflected(node.manner)
@@ -74,10 +74,10 @@ def clause(
     verb_english = _english_verb(node, forms, subject_words[1], question, shared, frequency[1])
     french = [*subject_words[0], *verb_french, *manner[0], *core.french]
     english = [*verb_english, *core.english, *manner[1]]
-    words = concatenate((french, english), _adverbials(context, node, subject))
+    phrases = [(french, english), *_adverbials(context, node, subject)]
     if node.time is not None and node.time_first:
-        return concatenate(context.uninflected(node.time), context.word(",", ","), words)
-    return words
+        phrases = [context.uninflected(node.time), context.word(",", ","), *phrases]
+    return concatenate(*phrases)
 
 
 def _subject(context: Realisation, subject: Nominal, predicate: Predicate) -> AlignedPhrase:
@@ -96,7 +96,7 @@ def _core(context: Realisation, node: Clause, anchor: int, subject: Agreement) -
         return predicate_core(context, predicate, anchor, subject, bool(node.negation))
     context.tags.add("subordinate-clause")
     words = concatenate(context.uninflected(CONJUNCTIONS["that"]), clause(context, predicate.clause))
-    return PredicateCore(predicate.verb, [], None, *words)
+    return PredicateCore(predicate.verb, *words)
 
 
 def _verb_forms(
@@ -132,12 +132,7 @@ def _agreement(context: Realisation, verb: Verb, subject: Agreement, preceding_o
 
 
 def _french_verb(
-    context: Realisation,
-    node: Clause,
-    core: PredicateCore,
-    subject: Agreement,
-    forms: _VerbForms,
-    frequency: Tokens,
+    context: Realisation, node: Clause, core: PredicateCore, subject: Agreement, forms: _VerbForms, frequency: Tokens
 ) -> Tokens:
     """Returns "ne" + pronouns + verb + "pas" + adverb of frequency + participle."""
     french: Tokens = [("ne", forms.negation_anchor)] if node.negation else []
@@ -170,18 +165,18 @@ def _english_verb(
     return [*english, *frequency, *((word, forms.anchor) for word in forms.main)]
 
 
-def _adverbials(context: Realisation, node: Clause, subject: Agreement) -> AlignedPhrase:
+def _adverbials(context: Realisation, node: Clause, subject: Agreement) -> list[AlignedPhrase]:
     """Returns place, time and an infinitive, in this order in both languages."""
-    words: AlignedPhrase = [], []
+    phrases: list[AlignedPhrase] = []
     if node.place is not None:
-        words = place_phrase(context, node.place, subject)
-    if not node.time_first:
-        words = concatenate(words, context.uninflected(node.time))
-    if node.adjunct is None:
-        return words
-    link = context.uninflected(node.adjunct.preposition)
-    doing = link[1][0][0] != "to"
-    return concatenate(words, link, infinitive(context, node.adjunct.act, subject, None, doing))
+        phrases.append(place_phrase(context, node.place, subject))
+    if node.time is not None and not node.time_first:
+        phrases.append(context.uninflected(node.time))
+    if node.adjunct is not None:
+        link = context.uninflected(node.adjunct.preposition)
+        doing = link[1][0][0] != "to"
+        phrases += [link, infinitive(context, node.adjunct.act, subject, None, doing)]
+    return phrases
 
 
 def relative_clause(context: Realisation, node: NounPhrase) -> AlignedPhrase:

@@ -51,7 +51,7 @@ def conjugate(infinitive: str) -> Conjugation:
     """Returns the forms of a verb, which is given without a reflexive pronoun.
 
     Raises:
-        ValueError: the verb is not in -er, -ir or -re and has no row in lexicon/irregular_conjugation.tsv.
+      ValueError: the verb is not in -er, -ir or -re and has no row in lexicon/irregular_conjugation.tsv.
     """
     if infinitive in IRREGULAR:
         present, participle, future_stem = IRREGULAR[infinitive]

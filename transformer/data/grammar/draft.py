@@ -59,7 +59,12 @@ class Realisation:
 
 def concatenate(*phrases: AlignedPhrase) -> AlignedPhrase:
     """Returns the tokens of several phrases, which have the same order in both languages."""
-    return [token for french, _ in phrases for token in french], [token for _, english in phrases for token in english]
+    french: Tokens = []
+    english: Tokens = []
+    for phrase in phrases:
+        french += phrase[0]
+        english += phrase[1]
+    return french, english
 
 
 def shift_anchor(anchor: Anchor, base: int) -> Anchor:
@@ -69,11 +74,9 @@ def shift_anchor(anchor: Anchor, base: int) -> Anchor:
     return tuple(a + base for a in anchor) if anchor else 0
 
 
-def anchor_parts(anchor: Anchor) -> tuple[int, ...]:
-    """Returns the anchor, or all that it consists of, as a tuple."""
-    return (anchor,) if isinstance(anchor, int) else anchor
-
-
 def merge_anchors(*anchors: Anchor) -> Anchor:
     """Returns the anchor of a token that contracts several ("du" for "de le")."""
-    return tuple(part for anchor in anchors for part in anchor_parts(anchor))
+    merged: tuple[int, ...] = ()
+    for anchor in anchors:
+        merged += (anchor,) if isinstance(anchor, int) else anchor
+    return merged

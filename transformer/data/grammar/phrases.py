@@ -113,8 +113,8 @@ def _with_determiner(
         context.tags.add("possessive")
     if determiner == "own" and owner is not None and owner.person == HE:
         word = ("his", "her")[owner.gender_number & 1] if owner.human else "its"
-    elif determiner == "generic":
-        anchor = 0  # English has no article
+    elif determiner == "generic":  # English has no article
+        return [(form, 0), *french], english
     elif determiner == "a":
         if negated or (plural and node.adjective is not None and node.adjective.prenominal):
             form = "de"
@@ -124,7 +124,9 @@ def _with_determiner(
         form = BEFORE_VOWEL[form]
     if word == "a":
         word = indefinite_article(english[0][0])
-    return [(w, anchor) for w in form.split()] + french, [(w, anchor) for w in word.split()] + english
+    if " " in form or " " in word:
+        return [(w, anchor) for w in form.split()] + french, [(w, anchor) for w in word.split()] + english
+    return [(form, anchor), *french], [(word, anchor), *english]
 
 
 def _with_possessor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from transformer.data.grammar.agreement import HE, THEY, Agreement
@@ -35,10 +36,10 @@ class PredicateCore(NamedTuple):
     """A predicate without its finite verb."""
 
     verb: Verb
-    clitics: Tokens  # French pronouns before the verb
-    preceding_object: int | None  # gender and number of a direct object before the verb
     french: Tokens
     english: Tokens
+    clitics: Sequence[Token] = ()  # French pronouns before the verb
+    preceding_object: int | None = None  # gender and number of a direct object before the verb
 
 
 def subject_pronoun(context: Realisation, pronoun: Pronoun) -> AlignedPhrase:
@@ -76,7 +77,7 @@ def _act(context: Realisation, act: VerbPhrase, verb_anchor: int, subject: Agree
     english: Tokens = [(word, preposition_anchor) for word in verb.particle]
     if verb.copular:
         english[0] = (verb.particle[0], extra_anchor)
-    inner = PredicateCore(verb, [], None, french, english)
+    inner = PredicateCore(verb, french, english)
     if act.object is not None:
         inner = _with_object(context, inner, act.object, preposition_anchor, subject, negated)
     return inner if act.recipient is None else _with_recipient(context, inner, act.recipient, subject)
@@ -119,18 +120,14 @@ def _with_recipient(
 
 
 def infinitive(
-    context: Realisation,
-    act: VerbPhrase,
-    subject: Agreement,
-    to: int | None,
-    doing: bool = False,
+    context: Realisation, act: VerbPhrase, subject: Agreement, to: int | None, doing: bool = False
 ) -> AlignedPhrase:
     """Returns an infinitive with its objects.
 
     Args:
         context: the realisation in progress.
         act: the verb and its objects.
-        subject: of the understood subject, for a reflexive pronoun or a possessive.
+        subject: features of the understood subject, for a reflexive pronoun or a possessive.
         to: the anchor of the English "to" before the verb, 0 for the anchor of the verb, None for a bare infinitive.
         doing: whether English uses the form in -ing.
     """
@@ -156,15 +153,15 @@ def predicate_core(
     if isinstance(node, ControlPredicate):
         return _control(context, node, anchor, subject)
     if isinstance(node, LocativePredicate):
-        return PredicateCore(COPULA_ETRE, [], None, *place_phrase(context, node.place, subject))
+        return PredicateCore(COPULA_ETRE, *place_phrase(context, node.place, subject))
     if isinstance(node, ExistentialPredicate):
         words = concatenate(nominal(context, node.nominal, None, negated), place_phrase(context, node.place, subject))
-        return PredicateCore(COPULA_AVOIR, [("y", anchor)], None, *words)
+        return PredicateCore(COPULA_AVOIR, *words, clitics=[("y", anchor)])
     if isinstance(node, ComparativePredicate):
         return _comparison(context, node, subject)
     french, english = context.word(node.noun.french[0], node.noun.english[0])
     job, job_anchor = english[0]
-    return PredicateCore(COPULA_ETRE, [], None, french, [(indefinite_article(job), job_anchor), *english])
+    return PredicateCore(COPULA_ETRE, french, [(indefinite_article(job), job_anchor), *english])
 
 
 def _be(context: Realisation, node: CopularPredicate, subject: Agreement) -> PredicateCore:
@@ -173,10 +170,10 @@ def _be(context: Realisation, node: CopularPredicate, subject: Agreement) -> Pre
     word_anchor = context.new_anchor()
     if isinstance(node.property, Adjective):
         french += _agreeing(context, node.property, subject, word_anchor)
-        return PredicateCore(COPULA_ETRE, [], None, french, [*english, (node.property.english, word_anchor)])
+        return PredicateCore(COPULA_ETRE, french, [*english, (node.property.english, word_anchor)])
     french += [(word, word_anchor) for word in node.property.french]
     english += [(word, word_anchor) for word in node.property.english]
-    return PredicateCore(COPULA_AVOIR if node.property.with_avoir else COPULA_ETRE, [], None, french, english)
+    return PredicateCore(COPULA_AVOIR if node.property.with_avoir else COPULA_ETRE, french, english)
 
 
 def _agreeing(context: Realisation, adjective: Adjective, subject: Agreement, anchor: int) -> Tokens:
@@ -196,7 +193,7 @@ def _control(context: Realisation, node: ControlPredicate, anchor: int, subject:
         french = [(verb.french_preposition, to or anchor), *french]
     if verb.bare_noun:
         french = [(verb.bare_noun, anchor), *french]
-    return PredicateCore(verb, [], None, french, english)
+    return PredicateCore(verb, french, english)
 
 
 def _comparison(context: Realisation, node: ComparativePredicate, subject: Agreement) -> PredicateCore:
@@ -208,4 +205,4 @@ def _comparison(context: Realisation, node: ComparativePredicate, subject: Agree
     words: Tokens = [(short, (more, word_anchor))] if short else [("more", more), (node.adjective.english, word_anchor)]
     adjective = _agreeing(context, node.adjective, subject, word_anchor)
     french = [("plus", more), *adjective, ("que", than), *french]
-    return PredicateCore(COPULA_ETRE, [], None, french, [*words, ("than", than), *english])
+    return PredicateCore(COPULA_ETRE, french, [*words, ("than", than), *english])

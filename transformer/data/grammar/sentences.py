@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from transformer.data.grammar.agreement import HE, Agreement
 from transformer.data.grammar.clauses import clause, relative_clause
-from transformer.data.grammar.draft import AlignedPhrase, Realisation, Tokens, anchor_parts, concatenate
+from transformer.data.grammar.draft import AlignedPhrase, Realisation, Tokens, concatenate
 from transformer.data.grammar.french import ELIDING, elided
 from transformer.data.grammar.lexicon import CONJUNCTIONS
 from transformer.data.grammar.nodes import Clause, Coordination, Derivation, Question, Subordination, features
@@ -94,13 +94,16 @@ def _alignment(french: Tokens, english: Tokens) -> tuple[tuple[int, int], ...]:
     """Returns the index pairs of tokens that share an anchor, sorted."""
     positions: dict[int, list[int]] = {}
     for j, (_, anchor) in enumerate(english):
-        for part in anchor_parts(anchor):
+        for part in (anchor,) if isinstance(anchor, int) else anchor:
             positions.setdefault(part, []).append(j)
     positions.pop(0, None)
     links: list[tuple[int, int]] = []
     for i, (_, anchor) in enumerate(french):
-        indices = {j for part in anchor_parts(anchor) for j in positions.get(part, ())}
-        links += [(i, j) for j in sorted(indices)]
+        if isinstance(anchor, int):
+            for j in positions.get(anchor, ()):
+                links.append((i, j))
+        else:
+            links += [(i, j) for j in sorted({j for part in anchor for j in positions.get(part, ())})]
     return tuple(links)
 
 

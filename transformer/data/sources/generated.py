@@ -26,7 +26,6 @@ def cached_pairs(
       name: the split, part of the file name.
       size: number of pairs, part of the file name.
       code_folder: the folder of all code that the pairs depend on.
-      generate: generates the pairs.
     """
     if folder is None or size not in _CACHED_SIZES or not code_folder.is_dir():
         return list(generate())

@@ -4,6 +4,7 @@ Captions of photographs and their human translations: Elliott et al. 2016 and 20
 task. Importing this module registers the builder, after which `tfds.data_source("multi30k", split="train")` works.
 """
 
+import contextlib
 import hashlib
 import pathlib
 from collections.abc import Iterator
@@ -40,11 +41,8 @@ def file_names(split: str) -> tuple[str, ...]:
 
 def download_instructions(splits: tuple[str, ...]) -> str:
     """Returns the instructions for using `splits` without a download."""
-    names = (
-        " and ".join(file_names(splits[0]))
-        if len(splits) == 1
-        else f"the .en.gz and .fr.gz files of {', '.join(splits)}"
-    )
+    several = f"the .en.gz and .fr.gz files of {', '.join(splits)}"
+    names = several if len(splits) > 1 else " and ".join(file_names(*splits))
     return f"put {names} from {URL} into a folder and name it in data.raw_directory"
 
 
@@ -56,10 +54,9 @@ def available_splits(folder: pathlib.Path) -> tuple[str, ...]:
         if all(present):
             splits.append(split)
         elif any(present):
-            missing = file_names(split)[present.index(False)]
-            raise FileNotFoundError(
-                f"{folder / missing}: no such file, and multi30k's split {split!r} needs it; get it from {URL}"
-            )
+            missing = folder / file_names(split)[present.index(False)]
+            reason = f"no such file, and multi30k's split {split!r} needs it"
+            raise FileNotFoundError(f"{missing}: {reason}; get it from {URL}")
     return tuple(splits)
 
 
@@ -67,9 +64,8 @@ def verify_file(path: pathlib.Path, name: str) -> None:
     """Raises ValueError unless `path` has the SHA-256 of the public file `name`."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != SHA256[name]:
-        raise ValueError(
-            f"{path}: not multi30k's {name}: sha256 is {digest}, published is {SHA256[name]}; get it from {URL}"
-        )
+        digests = f"sha256 is {digest}, published is {SHA256[name]}"
+        raise ValueError(f"{path}: not multi30k's {name}: {digests}; get it from {URL}")
 
 
 class Multi30k(tfds.core.GeneratorBasedBuilder):
@@ -100,7 +96,9 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        folder = _manual_directory(dl_manager)
+        folder = None
+        with contextlib.suppress(AssertionError):  # TFDS raises it if its manual directory is missing or empty
+            folder = pathlib.Path(dl_manager.manual_dir)
         splits = available_splits(folder) if folder else ()
         if folder and splits:
             files = {name: folder / name for split in splits for name in file_names(split)}
@@ -119,11 +117,3 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
         sides = [read_lines(path) for path in paths]
         for number, sentences in enumerate(zip(*sides, strict=True)):
             yield number, dict(zip(LANGUAGES, sentences, strict=True))
-
-
-def _manual_directory(dl_manager: tfds.download.DownloadManager) -> pathlib.Path | None:
-    """Returns TFDS's manual directory, or None if it is missing or empty, for which TFDS raises AssertionError."""
-    try:
-        return pathlib.Path(dl_manager.manual_dir)
-    except AssertionError:
-        return None

@@ -14,20 +14,20 @@ def connection_error(url: str) -> str | None:
     TensorFlow Datasets retries for minutes before it fails. The request runs in a thread, which is abandoned after the
     time limit.
     """
-    answer: list[str | None] = []
+    outcome: list[str | None] = []
 
     def request() -> None:
         try:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_SOCKET_SECONDS):
-                answer.append(None)
+                outcome.append(None)
         except urllib.error.HTTPError as error:
             # A server that rejects HEAD can be reached; 404 and 410 mean that the file does not exist.
-            answer.append(f"HTTP {error.code} {error.reason}" if error.code in (404, 410) else None)
+            outcome.append(f"HTTP {error.code} {error.reason}" if error.code in (404, 410) else None)
             error.close()
         except (OSError, ValueError) as error:
-            answer.append(str(getattr(error, "reason", error)) or type(error).__name__)
+            outcome.append(str(getattr(error, "reason", error)) or type(error).__name__)
 
     thread = threading.Thread(target=request, daemon=True)
     thread.start()
     thread.join(_TOTAL_SECONDS)
-    return answer[0] if answer else f"no answer within {_TOTAL_SECONDS:.0f} s"
+    return outcome[0] if outcome else f"no answer within {_TOTAL_SECONDS:.0f} s"

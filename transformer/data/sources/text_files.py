@@ -148,9 +148,8 @@ def _decoded(data: bytes, path: str | pathlib.Path, first: int) -> list[str]:
     except UnicodeDecodeError as error:
         line = first + data.count(b"\n", 0, error.start) + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-        raise ValueError(
-            f"{path}:{line}: not UTF-8: byte {data[error.start]:#04x} at byte {column} of the line"
-        ) from error
+        byte = f"byte {data[error.start]:#04x} at byte {column} of the line"
+        raise ValueError(f"{path}:{line}: not UTF-8: {byte}") from error
     lines = text.split("\n")
     if lines[-1] == "":  # a final newline ends the last line and starts no other
         lines.pop()

@@ -56,12 +56,13 @@ class TfdsCorpus:
                 self._builder = _builder(self._spec)  # another process may have prepared it in the meantime
                 if not self._is_ready(base):
                     self._prepare(base)
-        self._check_split(base)
+        known = self._builder.info.splits
+        if base not in known:
+            hint = f": {multi30k.download_instructions((base,))}" if self._is_multi30k else ""
+            raise ValueError(f"{self._builder.info.full_name} has no split {base!r}; it has {', '.join(known)}{hint}")
         records = _Records(self._spec, base + bracket + part, self._builder)
-        pairs = first_pairs(
-            LazyPairs(len(records), records), self._spec.train_pairs if name == self._spec.train_split else None, name
-        )
-        return cast(LazyPairs, pairs)
+        limit = self._spec.train_pairs if name == self._spec.train_split else None
+        return cast(LazyPairs, first_pairs(LazyPairs(len(records), records), limit, name))
 
     def fingerprint(self, name: str, previous: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the dataset's name and version, and the hash of a sample of its pairs."""
@@ -76,12 +77,6 @@ class TfdsCorpus:
         """Returns whether the split is prepared; multi30k, unlike others, may be prepared without some splits."""
         prepared = pathlib.Path(self._builder.data_path).exists()
         return prepared and (split in self._builder.info.splits or not self._is_multi30k)
-
-    def _check_split(self, split: str) -> None:
-        known = self._builder.info.splits
-        if split not in known:
-            hint = f": {multi30k.download_instructions((split,))}" if self._is_multi30k else ""
-            raise ValueError(f"{self._builder.info.full_name} has no split {split!r}; it has {', '.join(known)}{hint}")
 
     def _prepare(self, split: str) -> None:
         """Downloads and converts the dataset; raises ValueError or FileNotFoundError with a remedy."""
@@ -101,10 +96,8 @@ class TfdsCorpus:
             with contextlib.redirect_stdout(sys.stderr):  # TFDS prints to stdout, which belongs to the program
                 self._builder.download_and_prepare(download_config=config)
         except ImportError as error:
-            raise ValueError(
-                f"data.name: TFDS lacks a package to prepare {name} ({_one_line(error)}); "
-                "its own translation datasets also need tensorflow"
-            ) from error
+            hint = f"({_one_line(error)}); its own translation datasets also need tensorflow"
+            raise ValueError(f"data.name: TFDS lacks a package to prepare {name} {hint}") from error
         except (ValueError, FileNotFoundError):
             raise
         except (OSError, RuntimeError, AssertionError, tfds.download.DownloadError, NonMatchingChecksumError) as error:
@@ -115,8 +108,9 @@ class TfdsCorpus:
 class _Records:
     """Reads pairs from the records of a split; when unpickled, another process opens the dataset itself."""
 
-    def __init__(self, spec: DataSpec, split: str, builder: Any) -> None:
+    def __init__(self, spec: DataSpec, split: str, builder: Any = None) -> None:
         self._spec, self._split = spec, split
+        builder = builder or _builder(spec)
         try:
             self._records = builder.as_data_source(split=split)
         except ValueError as error:
@@ -127,16 +121,11 @@ class _Records:
 
     def __call__(self, indices: Sequence[int]) -> list[Pair]:
         sides = (self._spec.source_language, self._spec.target_language)
-        return [
-            Pair(*(record[side].decode() for side in sides)) for record in self._records.__getitems__(list(indices))
-        ]
+        records = self._records.__getitems__(list(indices))
+        return [Pair(*(record[side].decode() for side in sides)) for record in records]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _records, (self._spec, self._split)
-
-
-def _records(spec: DataSpec, split: str) -> _Records:
-    return _Records(spec, split, _builder(spec))
+        return type(self), (self._spec, self._split)
 
 
 def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
@@ -148,9 +137,8 @@ def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder(spec.name, **options)
     except DatasetNotFoundError as error:  # its message lists all datasets
-        raise ValueError(
-            f"data.name: TFDS has no dataset {spec.name!r}; it has, for example, multi30k and wmt14_translate/fr-en"
-        ) from error
+        examples = "it has, for example, multi30k and wmt14_translate/fr-en"
+        raise ValueError(f"data.name: TFDS has no dataset {spec.name!r}; {examples}") from error
     except (ValueError, ImportError) as error:
         if "File format is already set" in str(error):
             raise ValueError(
@@ -166,10 +154,8 @@ def _check_multi30k(raw: pathlib.Path | None, split: str, prepared: list[str]) -
         return
     available = multi30k.available_splits(raw)
     if split not in available:
-        names = " and ".join(multi30k.file_names(split))
-        raise FileNotFoundError(
-            f"data.raw_directory: {raw} has no files of split {split!r}: put {names} from {multi30k.URL} there"
-        )
+        remedy = f"put {' and '.join(multi30k.file_names(split))} from {multi30k.URL} there"
+        raise FileNotFoundError(f"data.raw_directory: {raw} has no files of split {split!r}: {remedy}")
     if lost := [name for name in prepared if name not in available]:
         raise ValueError(
             f"data.raw_directory: {raw} has no files of {', '.join(lost)}, which is prepared already; "
@@ -181,14 +167,11 @@ def _check_network(builder: tfds.core.DatasetBuilder, raw: pathlib.Path | None) 
     """Raises ValueError if a file must be downloaded and its server does not answer (TFDS retries for minutes)."""
     downloads = pathlib.Path(builder.data_dir_root) / "downloads"
     cached = {url for info in downloads.glob("*.INFO") for url in json.loads(info.read_text()).get("urls", ())}
-    missing = {
-        url: name
-        for url, name in _downloads_of(builder).items()
-        if url not in cached and not ((raw or downloads / "manual") / name).exists()
-    }
-    url = next(iter(missing), None)
+    missing = {url: name for url, name in _downloads_of(builder).items() if url not in cached}
+    manual = raw or downloads / "manual"
+    missing = {url: name for url, name in missing.items() if not (manual / name).exists()}
+    url, names = next(iter(missing), None), list(missing.values())
     if url and (reason := connection_error(url)):
-        names = list(missing.values())
         more = f" and {len(names) - _NAMES_SHOWN} more files" if len(names) > _NAMES_SHOWN else ""
         raise ValueError(
             f"cannot download {builder.info.full_name}: {url} does not answer ({reason}); "

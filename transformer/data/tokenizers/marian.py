@@ -25,11 +25,7 @@ class MarianTokenizer(Tokenizer):
     """
 
     def __init__(self, model: bytes, side: str = "source") -> None:
-        """Loads an archive written by `pack`, to encode text of `side`, "source" or "target".
-
-        Raises:
-          ValueError: `model` is not such an archive.
-        """
+        """Loads an archive of `pack`, to encode text of `side`: "source" or "target"; other data raise ValueError."""
         self._model, self._side = model, side
         try:
             with zipfile.ZipFile(io.BytesIO(model)) as archive:
@@ -47,9 +43,8 @@ class MarianTokenizer(Tokenizer):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in zip(_FILES, (source, target, json.dumps(ids, ensure_ascii=False)), strict=True):
-                archive.writestr(
-                    zipfile.ZipInfo(name), content
-                )  # without the time, so that equal content has an equal fingerprint
+                # Without the time, so that equal content has an equal fingerprint.
+                archive.writestr(zipfile.ZipInfo(name), content)
         return cls(buffer.getvalue())
 
     def __reduce__(self) -> tuple[type[Self], tuple[bytes, str]]:  # type: ignore[override]
@@ -82,10 +77,8 @@ class MarianTokenizer(Tokenizer):
         """Encodes each text, with `threads` threads (-1: one per core)."""
         split_texts = [self._split_code(text) for text in texts]
         texts_pieces = self._processor.encode([rest for _, rest in split_texts], out_type=str, num_threads=threads)
-        return [
-            [self._ids.get(piece, UNK) for piece in (*code, *pieces)]
-            for (code, _), pieces in zip(split_texts, texts_pieces, strict=True)
-        ]
+        coded = [(*code, *pieces) for (code, _), pieces in zip(split_texts, texts_pieces, strict=True)]
+        return [[self._ids.get(piece, UNK) for piece in pieces] for pieces in coded]
 
     def _split_code(self, text: str) -> tuple[tuple[str, ...], str]:
         """Splits a text into a leading language code and the rest."""
@@ -97,9 +90,8 @@ class MarianTokenizer(Tokenizer):
     def decode(self, ids: Iterable[int]) -> str:
         """Returns the text of `ids` up to the first EOS, without PAD and BOS; raises ValueError for an invalid id."""
         # The ids of PAD, BOS and EOS are less than UNK.
-        pieces = [
-            "⁇" if token == UNK else self._pieces.get(token, "") for token in self._up_to_eos(ids) if token >= UNK
-        ]
+        tokens = [token for token in self._up_to_eos(ids) if token >= UNK]
+        pieces = ["⁇" if token == UNK else self._pieces.get(token, "") for token in tokens]
         return self._decoder.decode_pieces(pieces).replace("▁", " ").strip()
 
     def pieces(self, ids: Iterable[int]) -> list[str]:

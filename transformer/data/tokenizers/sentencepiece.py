@@ -20,22 +20,18 @@ from transformer.data.pairs import Pair, sample
 from transformer.data.tokenizers.normalization import rule_tables
 from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
 
+_SPECIAL_IDS = {"pad_id": PAD, "bos_id": BOS, "eos_id": EOS, "unk_id": UNK}
 _QUIET = 2  # SentencePiece's log level "errors only"
 _LONGEST_SENTENCE = 1 << 20  # bytes; SentencePiece silently ignores longer sentences in training
 # The model file records the number of threads, and the unigram trainer sums its counts by thread: with the number of
 # cores, the model would depend on the machine.
 _THREADS = 16
-_ERRORS = (
-    (
-        re.compile(r"Vocabulary size too high \(\d+\)\. Please set it to a value <= (\d+)"),
-        "more than the training text supports, at most {}",
-    ),
-    (
-        re.compile(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)"),
-        "fewer than its characters, at least {}",
-    ),
-    (re.compile(r"!sentences_\.empty\(\)"), "no training text: every sentence is empty"),
-)
+# SentencePiece's messages, as regular expressions, and ours.
+_ERRORS = {
+    r"Vocabulary size too high .* set it to a value <= (\d+)": "more than the training text supports, at most {}",
+    r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)": "fewer than its characters, at least {}",
+    r"!sentences_\.empty\(\)": "no training text: every sentence is empty",
+}
 
 
 @contextlib.contextmanager
@@ -45,12 +41,12 @@ def _rules(uncased: bool) -> Iterator[dict[str, Any]]:
         yield {"normalization_rule_name": "identity"}
         return
     with tempfile.TemporaryDirectory() as folder:
-        files = {
-            f"{when}_rule_tsv": pathlib.Path(folder) / f"{when}.tsv" for when in ("normalization", "denormalization")
-        }
-        for file, table in zip(files.values(), rule_tables(), strict=True):
-            file.write_text(table, encoding="ascii")
-        yield {"normalization_rule_name": "uncased"} | {name: str(file) for name, file in files.items()}
+        arguments = {"normalization_rule_name": "uncased"}
+        for kind, rules in zip(("normalization", "denormalization"), rule_tables(), strict=True):
+            path = pathlib.Path(folder) / f"{kind}.tsv"
+            path.write_text(rules, encoding="ascii")
+            arguments[f"{kind}_rule_tsv"] = str(path)
+        yield arguments
 
 
 def _without_paths(model: bytes) -> bytes:
@@ -80,9 +76,9 @@ class Tokenizer:
             self._processor.LoadFromSerializedProto(model)  # unlike the constructor, this also rejects an empty model
         except RuntimeError as error:
             raise ValueError("not a SentencePiece model") from error
-        special = tuple(getattr(self._processor, f"{name}_id")() for name in ("pad", "bos", "eos", "unk"))
-        if special != (PAD, BOS, EOS, UNK):
-            raise ValueError(f"ids of pad, bos, eos and unk are {special}, not {(PAD, BOS, EOS, UNK)}")
+        special = {name: getattr(self._processor, name)() for name in _SPECIAL_IDS}
+        if special != _SPECIAL_IDS:
+            raise ValueError(f"ids of special symbols are {special}, not {_SPECIAL_IDS}")
 
     @classmethod
     def train_from_texts(cls, texts: Iterable[str], vocab_size: int, model_type: str, uncased: bool = False) -> Self:
@@ -101,10 +97,7 @@ class Tokenizer:
                     model_writer=model,
                     vocab_size=vocab_size,
                     model_type=model_type,
-                    pad_id=PAD,
-                    bos_id=BOS,
-                    eos_id=EOS,
-                    unk_id=UNK,
+                    **_SPECIAL_IDS,
                     unk_surface="⁇",
                     character_coverage=1.0,
                     byte_fallback=False,
@@ -115,11 +108,10 @@ class Tokenizer:
                     minloglevel=_QUIET,
                 )
         except RuntimeError as error:
-            for pattern, meaning in _ERRORS:
-                if match := pattern.search(str(error)):
-                    raise ValueError(
-                        f"data.vocab_size: {vocab_size} pieces are {meaning.format(*match.groups())}"
-                    ) from error
+            for pattern, meaning in _ERRORS.items():
+                if match := re.search(pattern, str(error)):
+                    reason = meaning.format(*match.groups())
+                    raise ValueError(f"data.vocab_size: {vocab_size} pieces are {reason}") from error
             raise ValueError(f"data.vocab_size={vocab_size}, data.tokenizer={model_type}: {error}") from error
         return cls(_without_paths(model.getvalue()) if uncased else model.getvalue())
 

@@ -46,7 +46,6 @@ def write(
     """Writes a model to an existing folder.
 
     Args:
-      path: the folder.
       params: flat parameters; `safetensors.flatten`.
       model: settings of the model that pass `settings.check_expressible`.
       decode: settings of the search.
@@ -117,11 +116,8 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 def _require(path: pathlib.Path) -> pathlib.Path:
     if not path.is_file():
-        older = path.with_name("pytorch_model.bin")
-        hint = (
-            "; transformers converts pytorch_model.bin: MarianMTModel.from_pretrained(DIR).save_pretrained(DIR)"
-            if path.name == _WEIGHTS and older.exists()
-            else ""
-        )
+        hint = ""
+        if path.name == _WEIGHTS and path.with_name("pytorch_model.bin").exists():
+            hint = "; transformers converts pytorch_model.bin: MarianMTModel.from_pretrained(DIR).save_pretrained(DIR)"
         raise FileNotFoundError(f"{path}: no such file{hint}")
     return path

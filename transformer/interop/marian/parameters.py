@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax import traverse_util
 
 from transformer.spec import BOS, EOS, PAD, UNK, ModelSpec
 
@@ -115,7 +116,7 @@ def from_marian(theirs: Mapping[str, np.ndarray], spec: ModelSpec, row_V: np.nda
 
     Args:
       theirs: Marian's parameters by name.
-      spec: settings of the model; `output_bias` tells whether its output has biases.
+      spec: settings of the model; `output_bias` specifies whether its output has biases.
       row_V: from `token_map`.
 
     Raises:
@@ -139,7 +140,7 @@ def from_marian(theirs: Mapping[str, np.ndarray], spec: ModelSpec, row_V: np.nda
     if spec.output_bias:
         ours["output.bias_V"] = _rows(bias_V, row_V, _ABSENT_BIAS)
     _check_unused(unused, theirs, spec)
-    return _nested(ours)
+    return traverse_util.unflatten_dict(ours, sep=".")
 
 
 def _check_sizes(pairing: Pairing, array: np.ndarray, spec: ModelSpec) -> None:
@@ -177,14 +178,3 @@ def token_map(vocabulary: int, pad: int, start: int, eos: int, unk: int) -> np.n
     special = {PAD: pad if pad != start else -1, BOS: start, EOS: eos, UNK: unk}
     first = [special[token] for token in sorted(special)]
     return np.array([*first, *(token for token in range(vocabulary) if token not in first)])
-
-
-def _nested(arrays: Arrays) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, array in arrays.items():
-        *parents, last = name.split(".")
-        parent = tree
-        for part in parents:
-            parent = parent.setdefault(part, {})
-        parent[last] = array
-    return tree

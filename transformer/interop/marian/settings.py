@@ -55,7 +55,6 @@ def model_config(spec: ModelSpec, vocab_size: int, length: int) -> dict[str, Any
     """Returns the content of config.json for a model.
 
     Args:
-      spec: settings of the model.
       vocab_size: number of tokens, special symbols included; ids are ours.
       length: expected maximum number of tokens of a sentence, special symbols included.
     """
@@ -162,12 +161,12 @@ def model_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"has no {error.args[0]}") from error
 
 
-def differing_settings(spec: ModelSpec, wanted: Mapping[str, Any]) -> list[str]:
+def differing_settings(spec: ModelSpec, expected: Mapping[str, Any]) -> list[str]:
     """Returns the names of the settings of `spec` that differ from those of a Marian model."""
-    wanted = dict(wanted) | {"decoder_positions": "sinusoid"}
-    wanted |= dict.fromkeys(("d_k", "d_v"), wanted["d_model"] // wanted["heads"])
+    expected = dict(expected) | {"decoder_positions": "sinusoid"}
+    expected |= dict.fromkeys(("d_k", "d_v"), expected["d_model"] // expected["heads"])
     # None stands for the derived value, which is always the one that Marian needs.
-    return [name for name, value in wanted.items() if getattr(spec, name) not in (value, *_derived(name))]
+    return [name for name, value in expected.items() if getattr(spec, name) not in (value, *_derived(name))]
 
 
 def _derived(name: str) -> tuple[None, ...]:

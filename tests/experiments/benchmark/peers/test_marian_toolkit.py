@@ -21,11 +21,8 @@ def test_a_continuous_trainer_is_stopped_between_turns(tmp_path: pathlib.Path) -
     workload = _TINY._replace(rows=1009, width=37)
     with turns.start_peers({"logging": _LOGGING}, json.dumps(workload._asdict()), tmp_path, tmp_path) as running:
         logging, description = running["logging"]
-        assert (description["parameters"], description["loss"], description["versions"]) == (
-            2 * 53,
-            98.5,
-            {"pymarian": "version of pymarian"},
-        )
+        assert (description["parameters"], description["loss"]) == (2 * 53, 98.5)
+        assert description["versions"] == {"pymarian": "version of pymarian"}
         time.sleep(0.5)  # enough for many updates, if it were not stopped
         result = logging.request("3")
         assert result["loss"] == 94.5, "one more update, which is not timed"

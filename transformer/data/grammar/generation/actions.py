@@ -106,6 +106,7 @@ def with_adverbials(rng: RandomStream, clause: Clause) -> Clause:
     verb, tense = predicate.verb, clause.tense
     frequency = manner = time = place = None
     time_first = False
+    allows_time = tense != "present" or verb.aspect == "activity"
     if tense == "habit":
         if clause.negation or rng.chance(60):
             frequency = rng.choice(adverbials.FREQUENCIES[:2] if clause.negation == "not" else adverbials.FREQUENCIES)
@@ -115,10 +116,9 @@ def with_adverbials(rng: RandomStream, clause: Clause) -> Clause:
         if clause.negation == "never":
             frequency = time = None
         tense = "present"
-    elif verb.aspect != "state" and clause.negation != "never" and rng.chance(30):
-        if tense != "present" or verb.aspect == "activity":
-            time = adverbials.time_phrase(rng, verb, tense)
-            time_first = rng.chance(25)
+    elif verb.aspect != "state" and clause.negation != "never" and rng.chance(30) and allows_time:
+        time = adverbials.time_phrase(rng, verb, tense)
+        time_first = rng.chance(25)
     nested = has_relative(predicate)
     if verb.places and not nested and rng.chance(24):
         place = adverbials.likely_place(rng, verb, clause.subject is None or features(clause.subject).human)
@@ -140,7 +140,7 @@ def motion(rng: RandomStream, subject: Nominal | None = None, tense: str = "") -
     noun = rng.choice(frames.REGIONS if region else frames.GOALS)
     if verb in (LIVE, STAY):
         if verb is LIVE and not region:
-            noun = rng.choice(HOMES)
+            noun = rng.choice(frames.HOMES)
         place = adverbials.place_phrase(rng, noun) if not region else PlacePhrase(noun.location or TO, NounPhrase(noun))
         place = place or PlacePhrase(lexicon.PREPOSITIONS["near"], NounPhrase(noun))
     elif verb is COME_BACK:
@@ -149,10 +149,7 @@ def motion(rng: RandomStream, subject: Nominal | None = None, tense: str = "") -
         if verb is RETURN and not region:
             noun = rng.choice(TOWN)
         place = PlacePhrase(noun.destination or TO, NounPhrase(noun))
-    if verb.aspect == "state":
-        negation = "not" if rng.chance(20) else ""
-    else:
-        negation = sample_negation(rng)
+    negation = ("not" if rng.chance(20) else "") if verb.aspect == "state" else sample_negation(rng)
     clause = Clause(determiners.make_definite(subject) if negation else subject, VerbPhrase(verb), tense, negation)
     clause = with_adverbials(rng, clause)
     if clause.time is not None and clause.time.kinds:  # nobody goes to Rome every morning
@@ -163,7 +160,6 @@ def motion(rng: RandomStream, subject: Nominal | None = None, tense: str = "") -
 
 
 TOWN = tuple(noun for noun in frames.GOALS if noun.destination is not None and noun.destination.french_lemma == "à")
-HOMES = lexicon.select_nouns("house castle village farm island")
 
 
 def control(rng: RandomStream) -> Clause:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from transformer.data.grammar import lexicon
-from transformer.data.grammar.agreement import HE, Agreement
 from transformer.data.grammar.generation import actions, determiners, frames, noun_phrases, reasons, scripts, states
 from transformer.data.grammar.generation.scripts import consecutive_actions, distinct_subjects
+from transformer.data.grammar.lexicon.entries import Noun
 from transformer.data.grammar.nodes import (
     Clause,
     Coordination,
     Derivation,
+    Nominal,
     NounPhrase,
-    Pronoun,
     Subordination,
     VerbPhrase,
-    features,
     pronoun_for,
 )
 from transformer.data.grammar.sampling import RandomStream
@@ -53,21 +52,21 @@ def contrast(rng: RandomStream) -> Derivation:
         second = noun_phrases.different_noun(rng, nouns, NounPhrase(noun))
         subject, other = distinct_subjects(rng, frames.PEOPLE, frames.PEOPLE)
         tense = "present" if rng.chance(75) else "past"
-        first = Clause(subject, VerbPhrase(lexicon.TRANSITIVE[verb], NounPhrase(noun, "generic", not noun.mass)), tense)
-        last = Clause(
-            other, VerbPhrase(lexicon.TRANSITIVE[other_verb], NounPhrase(second, "generic", not second.mass)), tense
-        )
-        return Coordination(first, "but", last)
+        return Coordination(_taste(subject, verb, noun, tense), "but", _taste(other, other_verb, second, tense))
     frame = rng.choice(frames.DIRECT_THINGS)
     subject, other = distinct_subjects(rng, frame, frames.PEOPLE)
-    object_phrase = noun_phrases.direct_object(rng, frame.verb, rng.choice(frame.objects), features(subject))
-    if object_phrase.determiner in determiners.VAGUE:
-        object_phrase = object_phrase._replace(determiner="the")
+    object_phrase = noun_phrases.direct_object(rng, frame.verb, rng.choice(frame.objects), subject)
+    object_phrase = determiners.with_the(object_phrase)
     tense = "past" if frame.verb.aspect != "state" else "present"
     negated_first = rng.chance(30)
     first = Clause(subject, VerbPhrase(frame.verb, object_phrase), tense, "not" if negated_first else "")
     last = Clause(other, VerbPhrase(frame.verb, pronoun_for(object_phrase)), tense, "" if negated_first else "not")
     return Coordination(first, "but", last)
+
+
+def _taste(subject: Nominal, verb: str, noun: Noun, tense: str) -> Clause:
+    """Returns a clause such as "Marie likes apples"."""
+    return Clause(subject, VerbPhrase(lexicon.TRANSITIVE[verb], NounPhrase(noun, "generic", not noun.mass)), tense)
 
 
 TASTES = tuple(lexicon.select_nouns(kind) for kind in ("fruit", "drink", "sweet", "vegetable", "pet livestock"))
@@ -77,29 +76,19 @@ TASTE_VERBS = (("like", "prefer"), ("like", "hate"), ("love", "prefer"), ("hate"
 def weather(rng: RandomStream) -> Derivation:
     """Samples "Marie will not leave if it rains", "We stayed at the hotel because it was raining"."""
     verb = lexicon.WEATHER["rain" if rng.chance(65) else "snow"]
-    dummy = Pronoun(Agreement(HE, 0, False))
     frame = rng.choice(OUTDOOR)
     subject = noun_phrases.subject(rng, frame)
     predicate = actions.verb_phrase(rng, frame, subject, definite=True)
-    roll = rng.randbelow(3)
-    if roll == 0:
-        weather_clause = Clause(dummy, VerbPhrase(verb), "condition")
-        return Subordination(Clause(subject, predicate, "future", "not"), "if", weather_clause, fronted=rng.chance(60))
-    if roll == 1:
-        return Subordination(
-            Clause(subject, predicate, "past", "not"), "because", Clause(dummy, VerbPhrase(verb), "background")
-        )
-    return Subordination(
-        Clause(subject, predicate, "habit", "not"), "when", Clause(dummy, VerbPhrase(verb), "habit"), fronted=True
-    )
+    tense, conjunction, weather_tense = rng.choice(WEATHER_SENTENCES)
+    fronted = rng.chance(60) if conjunction == "if" else conjunction == "when"
+    main = Clause(subject, predicate, tense, "not")
+    return Subordination(main, conjunction, Clause(states.DUMMY, VerbPhrase(verb), weather_tense), fronted)
 
 
-OUTDOOR = tuple(
-    f
-    for f in frames.INTENDED
-    if f.verb.lemma
-    in ("run", "swim", "walk", "work", "leave", "travel", "paint", "repair", "wash", "climb", "water", "visit")
-)
+# tense of the main clause, conjunction, tense of the weather
+WEATHER_SENTENCES = (("future", "if", "condition"), ("past", "because", "background"), ("habit", "when", "habit"))
+OUTDOOR_VERBS = "run swim walk work leave travel paint repair wash climb water visit".split()
+OUTDOOR = tuple(f for f in frames.INTENDED if f.verb.lemma in OUTDOOR_VERBS)
 
 
 def long(rng: RandomStream) -> Derivation:
@@ -122,18 +111,7 @@ def _long_part(rng: RandomStream) -> Derivation:
 
 
 LONG_PARTS = (
-    *(actions.action,) * 4,
-    actions.transfer,
-    actions.control,
-    actions.report,
-    states.location,
-    scripts.errand,
-    scripts.follow_up,
-    scripts.shared_subject,
-    when,
-    meanwhile,
-    reasons.because,
-    reasons.because,
-    reasons.although,
-    reasons.if_clause,
+    *(*(actions.action,) * 4, actions.transfer, actions.control, actions.report, states.location),
+    *(scripts.errand, scripts.follow_up, scripts.shared_subject, when, meanwhile),
+    *(reasons.because, reasons.because, reasons.although, reasons.if_clause),
 )

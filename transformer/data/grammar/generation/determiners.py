@@ -86,7 +86,7 @@ def negated_object(phrase: NounPhrase) -> NounPhrase:
     return phrase._replace(plural=phrase.plural or (not noun.mass and noun.french[0] == noun.french[1]))
 
 
-def make_habitual(nominal: Nominal, verb: Verb) -> Nominal:
+def make_habitual(nominal: N, verb: Verb) -> N:
     """Returns a noun phrase as the object of a habit: "writes letters every day", not "writes the letter"."""
     if isinstance(nominal, NounPhrase) and nominal.determiner in ("the", "this") and not nominal.possessor:
         noun = nominal.noun

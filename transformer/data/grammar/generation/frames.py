@@ -70,17 +70,18 @@ ADULTS = lexicon.select_nouns("grown kin youth")
 PEOPLE = make_frame(lexicon.INTRANSITIVE["work"], ADULTS, ())
 
 
-def _index(frames: Iterable[Frame], objects: bool) -> dict[Noun, tuple[Frame, ...]]:
+def _index(uses: Iterable[tuple[Frame, tuple[Noun, ...]]]) -> dict[Noun, list[Frame]]:
+    """Returns noun → frames from pairs of a frame and nouns."""
     index: dict[Noun, list[Frame]] = {}
-    for f in frames:
-        for noun in f.objects if objects else f.subjects:
-            index.setdefault(noun, []).append(f)
-    return {noun: tuple(noun_frames) for noun, noun_frames in index.items()}
+    for frame, nouns in uses:
+        for noun in nouns:
+            index.setdefault(noun, []).append(frame)
+    return index
 
 
 # noun → frames whose subject or object it may be in a relative clause
-SUBJECT_OF = _index((f for f in ALL if f.verb.aspect != "state" or f.verb.base in ("own", "like", "hate")), False)
-OBJECT_OF = _index((f for f in DIRECT if f.people and f.verb.lemma not in ("win", "ask", "have")), True)
+SUBJECT_OF = _index((f, f.subjects) for f in ALL if f.verb.aspect != "state" or f.verb.base in ("own", "like", "hate"))
+OBJECT_OF = _index((f, f.objects) for f in DIRECT if f.people and f.verb.lemma not in ("win", "ask", "have"))
 
 PLACES = lexicon.select_nouns("place road street square field")
 WHERE = tuple(noun for noun in PLACES if noun.location is not None)
@@ -91,6 +92,7 @@ PERSONS = lexicon.select_nouns("person")
 STRANGERS = tuple(noun for noun in PERSONS if "kin" not in noun.kinds)
 KIN = lexicon.select_nouns("kin")
 BUILDINGS = lexicon.select_nouns("house castle school church library museum hotel restaurant farm factory hospital")
+HOMES = lexicon.select_nouns("house castle village farm island")
 PORTABLE = lexicon.select_nouns("portable")
 SURFACES = lexicon.select_nouns("surface")
 HOLDERS = lexicon.select_nouns("holds")
@@ -101,16 +103,8 @@ PROFESSIONS = lexicon.select_nouns("pro")
 DESCRIBED = tuple(noun for noun in lexicon.NOUNS.values() if noun.predicates)
 
 
-def _places() -> dict[Noun, tuple[Frame, ...]]:
-    """Returns place → frames of what people do there."""
-    living = make_frame(lexicon.MOTION["live"], ADULTS, ())
-    index: dict[Noun, list[Frame]] = {}
-    for f in ALL:
-        for noun in f.verb.places if f.people and f.verb.aspect == "activity" else ():
-            index.setdefault(noun, []).append(f)
-    for noun in lexicon.select_nouns("house castle village farm island"):
-        index.setdefault(noun, []).extend([living] * (1 + len(index.get(noun, ())) // 2))
-    return {noun: tuple(noun_frames) for noun, noun_frames in index.items()}
-
-
-PLACE_OF = _places()
+# place → frames of what people do there
+PLACE_OF = _index((f, f.verb.places) for f in ACTIVITIES)
+for _home in HOMES:
+    _living = make_frame(lexicon.MOTION["live"], ADULTS, ())
+    PLACE_OF.setdefault(_home, []).extend([_living] * (1 + len(PLACE_OF.get(_home, ())) // 2))

@@ -19,10 +19,7 @@ from transformer.data.grammar.nodes import (
 from transformer.data.grammar.sampling import RandomStream
 
 TENSES = ("past", "past", "future", "present")
-STATEMENTS = (
-    *(actions.action,) * 3,
-    *(states.description, actions.motion, actions.transfer, states.location),
-)
+STATEMENTS = (*(actions.action,) * 3, *(states.description, actions.motion, actions.transfer, states.location))
 
 
 def _tense(rng: RandomStream, verb: Verb) -> str:
@@ -57,12 +54,11 @@ def _subject(rng: RandomStream, frame: Frame) -> Nominal:
     return subject
 
 
-def _located_or_timed(rng: RandomStream, clause: Clause, verb: Verb, place_percent: int, time_percent: int) -> Clause:
-    """Returns the clause with a place or a time, or unchanged."""
-    human = clause.subject is None or features(clause.subject).human
-    if rng.chance(place_percent) and verb.places and (place := adverbials.likely_place(rng, verb, human)):
-        return clause._replace(place=place)
-    if clause.tense != "present" and rng.chance(time_percent):
+def _where_or_when(rng: RandomStream, clause: Clause, verb: Verb, place: int, time: int, human: bool = True) -> Clause:
+    """Returns the clause with a place or else a time, with these probabilities in percent."""
+    if rng.chance(place) and verb.places and (likely_place := adverbials.likely_place(rng, verb, human)):
+        return clause._replace(place=likely_place)
+    if clause.tense != "present" and rng.chance(time):
         return clause._replace(time=adverbials.time_phrase(rng, verb, clause.tense))
     return clause
 
@@ -115,7 +111,7 @@ def what(rng: RandomStream) -> Question:
         control = rng.choice((WANT, CAN, MUST))
         tense = "present" if rng.chance(60) else "future"
         clause = Clause(subject, ControlPredicate(control, VerbPhrase(frame.verb)), tense)
-    return Question(_located_or_timed(rng, clause, frame.verb, 45, 35), "what")
+    return Question(_where_or_when(rng, clause, frame.verb, 45, 35, features(subject).human), "what")
 
 
 WANT, CAN, MUST = (lexicon.CONTROL[verb] for verb in ("want to", "can", "must"))
@@ -142,7 +138,7 @@ def whom(rng: RandomStream) -> Question:
     frame = rng.choice(frames.DIRECT_PEOPLE)
     subject = _subject(rng, frame)
     clause = Clause(subject, VerbPhrase(frame.verb), _tense(rng, frame.verb))
-    return Question(_located_or_timed(rng, clause, frame.verb, 60, 40), "whom")
+    return Question(_where_or_when(rng, clause, frame.verb, 60, 40), "whom")
 
 
 def to_whom(rng: RandomStream) -> Question:
@@ -165,5 +161,5 @@ def which(rng: RandomStream) -> Question:
     many = rng.chance(40) and frame.verb.lemma not in determiners.SINGLE_VERBS and frame.verb.aspect != "state"
     plural = many or rng.chance(25)
     adjective = rng.choice(noun.adjectives) if noun.adjectives and rng.chance(15) else None
-    clause = _located_or_timed(rng, Clause(subject, VerbPhrase(frame.verb), tense), frame.verb, 40, 30)
+    clause = _where_or_when(rng, Clause(subject, VerbPhrase(frame.verb), tense), frame.verb, 40, 30)
     return Question(clause, "which", NounPhrase(noun, "how many" if many else "which", plural, adjective))

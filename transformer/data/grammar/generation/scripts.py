@@ -22,7 +22,6 @@ from transformer.data.grammar.nodes import (
     PlacePhrase,
     Pronoun,
     VerbPhrase,
-    features,
     pronoun_for,
 )
 from transformer.data.grammar.sampling import RandomStream
@@ -176,7 +175,9 @@ def _omitted_actions() -> tuple[tuple[Frame, Verb, tuple[Noun, ...]], ...]:
 
 
 OMITTED_ACTIONS = _omitted_actions()
-NEGLECTED_ACTIONS = tuple((_frame(act), _frame(neglected)) for act, patterns in plausibility.NEGLECTED for neglected in patterns)
+NEGLECTED_ACTIONS = tuple(
+    (_frame(act), _frame(neglected)) for act, omitted in plausibility.NEGLECTED for neglected in omitted
+)
 
 
 def and_then(rng: RandomStream) -> Derivation:

@@ -97,14 +97,12 @@ def location(rng: RandomStream) -> Clause:
         subject: Nominal = noun_phrases.noun_phrase(rng, rng.choice(frames.PORTABLE), determiners.SUBJECT_DETERMINERS)
         kind = rng.randbelow(4)
         if kind == 0:
-            place = PlacePhrase(
-                prepositions["in"], _plain(rng, noun_phrases.different_noun(rng, frames.HOLDERS, subject))
-            )
+            name, noun = "in", noun_phrases.different_noun(rng, frames.HOLDERS, subject)
         elif kind == 3:
-            name = rng.choice(("under", "behind", "next to"))
-            place = PlacePhrase(prepositions[name], _plain(rng, rng.choice(frames.FURNITURE)))
+            name, noun = rng.choice(("under", "behind", "next to")), rng.choice(frames.FURNITURE)
         else:
-            place = PlacePhrase(prepositions["on"], _plain(rng, rng.choice(frames.SURFACES)))
+            name, noun = "on", rng.choice(frames.SURFACES)
+        place = PlacePhrase(prepositions[name], _plain(rng, noun))
     elif roll < 60:
         subject = noun_phrases.noun_phrase(rng, rng.choice(frames.VEHICLES), determiners.SUBJECT_DETERMINERS)
         name = rng.choice(("in front of", "behind", "near"))
@@ -129,8 +127,6 @@ def location(rng: RandomStream) -> Clause:
 
 
 DUMMY = Pronoun(Agreement(HE, 0, False))
-
-
 OUTDOORS = lexicon.select_nouns("garden forest park courtyard field beach island")
 
 
@@ -177,13 +173,9 @@ def comparison(rng: RandomStream) -> Clause | None:
 
 # "better" and "worse" are irregular in both languages; other comparisons would be odd.
 INCOMPARABLE = UNGRADED | frozenset("good bad busy small big sick sweet salty hot cold dirty clean wild pretty".split())
-GROUPS = (
-    frames.NAMES,
-    *(
-        tuple(noun for noun in lexicon.select_nouns(kind) if noun.predicates)
-        for kind in "kin pro grown pet livestock fruit dish drink readable clothing".split()
-    ),
-)
+_GROUP_KINDS = "kin pro grown pet livestock fruit dish drink readable clothing".split()
+_NOUN_GROUPS = [tuple(n for n in lexicon.select_nouns(kind) if n.predicates) for kind in _GROUP_KINDS]
+GROUPS = (frames.NAMES, *_NOUN_GROUPS)
 OWNED = lexicon.select_nouns(
     "car bicycle house bedroom kitchen garden dog cat horse coat bag suitcase computer phone garage village"
 )

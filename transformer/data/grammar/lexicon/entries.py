@@ -45,10 +45,7 @@ class Noun(LexicalEntry):
 
     def __post_init__(self) -> None:
         """Computes the agreement features of the noun."""
-        self.features = (
-            Agreement(HE, self.feminine, self.human),
-            Agreement(THEY, 2 + self.feminine, self.human),
-        )
+        self.features = (Agreement(HE, self.feminine, self.human), Agreement(THEY, 2 + self.feminine, self.human))
 
 
 @dataclass(slots=True, eq=False)

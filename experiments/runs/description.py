@@ -1,0 +1,55 @@
+"""What a run prints: its model, corpus, devices and batches, and sample translations."""
+
+from collections.abc import Sequence
+
+import jax
+
+from experiments.runs.system import System
+from experiments.runtime import distributed
+from transformer.data.batches.plan import BatchPlan
+from transformer.data.corpus import Pair
+from transformer.spec import Spec
+from transformer.training.state import parameter_count
+
+
+def lines(spec: Spec, system: System, plan: BatchPlan) -> list[str]:
+    """Returns the description of a run's model, corpus, devices and batches."""
+    report, data = plan.report(), spec.data
+    corpus = {"grammar": "the generated corpus", "files": data.path}.get(data.source, data.name)
+    model = (
+        f"{spec.model.architecture}, {parameter_count(system.param_shapes):,} parameters",
+        f"{data.direction} of {corpus}",
+        f"vocabulary {system.tokenizer.vocab_size:,}",
+        _devices(spec),
+    )
+    batches = (
+        f"{report['pairs']:,} training pairs ({report['dropped']:,} left out)",
+        f"{report['batches_per_epoch']:,} batches per epoch in {len(report['shapes'])} shapes",
+        *([f"{report['pairs_per_row']:.1f} pairs per row"] if report["pairs_per_row"] > 1 else []),
+        f"padding efficiency {report['padding_efficiency']:.3f}",
+        f"{report['tokens_per_batch']:,.0f} source and target tokens per batch",
+    )
+    return ["; ".join(model), "; ".join(batches)]
+
+
+def samples(pairs: Sequence[Pair], texts: Sequence[str], count: int) -> list[str]:
+    """Returns lines with `count` translations: the same sentences each time, evenly spaced over the split."""
+    shown = []
+    for index in (len(texts) * number // count for number in range(count)):
+        pair = pairs[index]
+        shown += [
+            f"  source      {pair.source}",
+            f"  reference   {pair.target}",
+            f"  translation {texts[index]}",
+            "",
+        ]
+    return shown
+
+
+def _devices(spec: Spec) -> str:
+    """Returns the devices, and how they share the work, as text."""
+    parallel, devices = spec.parallel, jax.devices()
+    fsdp, tensor = f"fsdp {parallel.fsdp}" * (parallel.fsdp > 1), f"tensor {parallel.tensor}" * (parallel.tensor > 1)
+    processes = f" in {jax.process_count()} processes" if distributed.is_distributed() else ""
+    axes = ", ".join(filter(None, (parallel.mode, fsdp, tensor)))
+    return f"{len(devices)} × {devices[0].device_kind}{processes} ({axes})"
