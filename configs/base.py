@@ -51,9 +51,9 @@ def get_config() -> ConfigDict:
     model.dropout_attention = 0.0  # dropout on attention weights; not in the paper
     model.dropout_feed_forward = 0.0  # dropout after the activation; not in the paper
     model.dropout_word = 0.0  # dropout of complete input tokens, positions stay; Sennrich, Haddow & Birch 2016
-    # Dtype of matmuls: float32, bfloat16 (parameters, softmax and norms stay float32). In bfloat16 some translations
-    # depend on the batch size and the number of devices, so test scores are computed in float32.
-    model.dtype = "float32"
+    # Parameters, softmax, norms and test scores stay float32: in bfloat16 some translations depend on the batch size and
+    # the number of devices.
+    model.dtype = "float32"  # dtype of matmuls: float32, bfloat16
     model.matmul_precision = "float32"  # dtype=float32: float32, tensorfloat32, default (bfloat16 on TPU, TF32 on GPU)
     model.attention_kernel = "xla"  # xla; splash on TPU (needs data.width_multiple=128), cudnn on GPU
 
@@ -105,7 +105,7 @@ def get_config() -> ConfigDict:
     train.early_stopping = "none"  # validation metric that must improve: none, loss, bleu
     train.patience = 10  # evaluations without improvement before early stopping
     train.nonfinite_limit = 5  # consecutive updates with non-finite gradients, each skipped, before on_nonfinite
-    train.on_nonfinite = "stop"  # stop, or rollback (to the newest checkpoint, with half the learning rate)
+    train.on_nonfinite = "stop"  # stop, or rollback (to the last scheduled checkpoint, half the learning rate)
     train.rollback_limit = 8  # rollbacks of a run before the next one stops it
     train.log_every = 50  # steps between lines of metrics.jsonl
     train.loss_chunk = placeholder(int)  # tokens with logits at a time, about; None: all; on a CPU 512

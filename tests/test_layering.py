@@ -369,6 +369,7 @@ def test_file_names_are_specific() -> None:
 # Tests of several modules, which stand with those that they test most.
 ACROSS = {
     "experiments/runs/test_faults.py",
+    "experiments/runs/test_interruption.py",
     "experiments/runs/test_learning.py",
     "experiments/runs/test_packed_run.py",
     "experiments/runs/test_uncased_run.py",

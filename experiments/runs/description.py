@@ -37,12 +37,7 @@ def samples(pairs: Sequence[Pair], texts: Sequence[str], count: int) -> list[str
     shown = []
     for index in (len(texts) * number // count for number in range(count)):
         pair = pairs[index]
-        shown += [
-            f"  source      {pair.source}",
-            f"  reference   {pair.target}",
-            f"  translation {texts[index]}",
-            "",
-        ]
+        shown += [f"  source      {pair.source}", f"  reference   {pair.target}", f"  translation {texts[index]}", ""]
     return shown
 
 

@@ -123,5 +123,5 @@ def test_outputs_that_are_not_finite_are_an_error_that_names_the_sentence():
         scores_BN = jnp.where(nan_B1, LOWEST, result.scores_BN)
         return SearchResult(jnp.where(nan_B1[..., None], PAD, result.tokens_BNT), scores_BN, scores_BN)
 
-    with pytest.raises(FloatingPointError, match="sentence 2, 'chat noir': .* not finite"):
+    with pytest.raises(FloatingPointError, match=r"sentence 2, 'chat noir': .* not finite"):
         Translator(Words(), SearchPass(without_noir, batches)).translate(["un", "chat noir", "noir"])

@@ -87,11 +87,7 @@ def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, steps: i
         return _BeamState(jnp.zeros((), jnp.int32), state, live, finished, ~nonempty_B, limit_B)
 
     return SearchLoop(
-        initial_state,
-        advance,
-        max_steps,
-        lambda search: search.finished,
-        lambda search: search.live.tokens_BNT[:, 0],
+        initial_state, advance, max_steps, lambda search: search.finished, lambda search: search.live.tokens_BNT[:, 0]
     )
 
 

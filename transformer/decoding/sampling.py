@@ -108,12 +108,7 @@ def _as_float(bits: jax.Array) -> jax.Array:
 
 
 def _single_hypothesis_search(
-    model: Seq2Seq,
-    source_BS: jax.Array,
-    spec: DecodeSpec,
-    choose: ChooseToken,
-    per_sentence: Any,
-    steps: int | None,
+    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: ChooseToken, per_sentence: Any, steps: int | None
 ) -> SearchLoop:
     limit_B, nonempty_B, max_steps = output_limits(source_BS, spec.max_extra_length, steps)
     batch = source_BS.shape[0]

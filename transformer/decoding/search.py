@@ -55,11 +55,7 @@ def search(
 
 
 def build_loop(
-    model: Seq2Seq,
-    source_BS: jax.Array,
-    spec: DecodeSpec,
-    key: jax.Array | None = None,
-    steps: int | None = None,
+    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None, steps: int | None = None
 ) -> SearchLoop:
     """Builds the same search for `search_loop.start` and `search_loop.resume`, which can pause it."""
     if spec.method == "sample":

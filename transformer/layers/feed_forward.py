@@ -22,13 +22,7 @@ class FeedForward(nnx.Module):
     """
 
     def __init__(
-        self,
-        d_model: int,
-        d_ff: int,
-        *,
-        activation: Callable[[jax.Array], jax.Array],
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
+        self, d_model: int, d_ff: int, *, activation: Callable[[jax.Array], jax.Array], dtype: jnp.dtype, rngs: nnx.Rngs
     ) -> None:
         self.activation = activation
         self.inner = Linear(d_model, d_ff, dtype=dtype, rngs=rngs)

@@ -39,13 +39,7 @@ KVCache = tuple[HeadMajorKV, ...]
 
 
 def init_cache(
-    batch: int,
-    heads: int,
-    beams: int,
-    length: int,
-    widths: tuple[int, int],
-    dtype: jnp.dtype,
-    chunked: bool = False,
+    batch: int, heads: int, beams: int, length: int, widths: tuple[int, int], dtype: jnp.dtype, chunked: bool = False
 ) -> KVCache:
     """Makes an empty cache.
 

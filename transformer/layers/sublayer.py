@@ -28,11 +28,7 @@ class Sublayer(nnx.Module):
         self, x_BTD: jax.Array, function: Callable[[jax.Array], tuple[jax.Array, Any]], dropout: Dropout | None = None
     ) -> tuple[jax.Array, Any]:
         """Returns the new x_BTD, and the second result of `function`."""
-        steps = {
-            "dropout": lambda y: drop(y, dropout, "sublayer"),
-            "add": lambda y: x_BTD + y,
-            "norm": self.norm,
-        }
+        steps = {"dropout": lambda y: drop(y, dropout, "sublayer"), "add": lambda y: x_BTD + y, "norm": self.norm}
         y, extra = x_BTD, None
         for step in self.wiring:
             if step == "sublayer":

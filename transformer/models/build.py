@@ -267,10 +267,7 @@ def _seq2seq(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> seq2seq.Sequen
         return [_recurrent(spec, width, rngs) for width in widths]
 
     return seq2seq.SequenceToSequence(
-        stack(),
-        stack(),
-        SOURCE_ORDERS[spec.reverse_source],
-        *_embeddings(spec, vocab_size, spec.state_size, rngs),
+        stack(), stack(), SOURCE_ORDERS[spec.reverse_source], *_embeddings(spec, vocab_size, spec.state_size, rngs)
     )
 
 

@@ -89,12 +89,7 @@ class DecoderLayer(nnx.Module):
         self.feed_forward_sublayer = components.sublayer("feed_forward")
 
     def __call__(
-        self,
-        x_BTD: jax.Array,
-        mask: Mask,
-        memory: KeyValue,
-        memory_mask: Mask,
-        dropout: Dropout | None = None,
+        self, x_BTD: jax.Array, mask: Mask, memory: KeyValue, memory_mask: Mask, dropout: Dropout | None = None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns the new x_BTD, the self-attention weights_BHTT and the cross-attention weights_BHTS."""
         site_dropout = fold_in(dropout, 0)

@@ -25,12 +25,7 @@ def _row_mask(mask: Mask) -> jax.Array:
 
 
 def attention(
-    query_BTHK: jax.Array,
-    key_BSHK: jax.Array,
-    value_BSHU: jax.Array,
-    mask: Mask,
-    scale: float,
-    interpret: bool = False,
+    query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask, scale: float, interpret: bool = False
 ) -> jax.Array:
     """Computes softmax(Q Kᵀ · scale) V (Eq. 1) where `supports` holds.
 

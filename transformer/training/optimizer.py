@@ -35,9 +35,7 @@ def adam(hyperparams: Hyperparams, map_stack: StackMap, dtype: Any) -> optax.Gra
     """Builds Adam (Kingma & Ba 2015), without the learning rate."""
     del map_stack, dtype
     return optax.scale_by_adam(
-        b1=hyperparams["adam_beta1"],
-        b2=hyperparams["adam_beta2"],
-        eps=hyperparams["adam_epsilon"],
+        b1=hyperparams["adam_beta1"], b2=hyperparams["adam_beta2"], eps=hyperparams["adam_epsilon"]
     )
 
 
