@@ -51,7 +51,7 @@ def get_config() -> ConfigDict:
     model.dropout_attention = 0.0  # dropout on attention weights; not in the paper
     model.dropout_feed_forward = 0.0  # dropout after the activation; not in the paper
     model.dropout_word = 0.0  # dropout of complete input tokens, positions stay; Sennrich, Haddow & Birch 2016
-    # Parameters, softmax, norms and test scores stay float32: in bfloat16 some translations depend on the batch size and
+    # Parameters, softmax, norms and test scores stay float32: bfloat16 translations can depend on the batch size and
     # the number of devices.
     model.dtype = "float32"  # dtype of matmuls: float32, bfloat16
     model.matmul_precision = "float32"  # dtype=float32: float32, tensorfloat32, default (bfloat16 on TPU, TF32 on GPU)

@@ -27,9 +27,7 @@ from transformer.spec import DataSpec, Spec
 def define() -> None:
     """Defines the flags."""
     config_flags.DEFINE_config_file("config", None, "config file, FILE or FILE:ARGUMENT, such as those in configs/")
-    flags.DEFINE_list(
-        "splits", [], "splits, separated by commas; default: the config's train, validation and test splits"
-    )
+    flags.DEFINE_list("splits", [], "splits, separated by commas; default: those for training, validation and test")
     flags.DEFINE_bool("json", False, "print the findings as a JSON object, on the last line")
     flags.DEFINE_string("fix", None, "folder for cleaned copies of the files; new or empty")
     flags.DEFINE_integer("limit", 5, "examples per kind of fault and file", lower_bound=1)
@@ -75,10 +73,8 @@ def examine(data: DataSpec, splits: Sequence[str], limit: int, fix: str | None =
         print("", *finding.report_lines(), sep="\n")
     errors = sum(finding.severity == ERROR for finding in findings)
     warnings = len(findings) - errors
-    counts = (
-        f"{count} {severity}{'s' if count != 1 else ''}"
-        for count, severity in ((errors, "error"), (warnings, "warning"))
-    )
+    by_severity = {"error": errors, "warning": warnings}
+    counts = (f"{count} {severity}{'s' if count != 1 else ''}" for severity, count in by_severity.items())
     print("", ", ".join(counts), *(copy.summary() for copy in copies), sep="\n")
     return {
         "pairs": sizes,

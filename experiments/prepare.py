@@ -61,12 +61,9 @@ def main(args: cli.Args) -> None:
 
 
 def prepare(data: DataSpec, workers: int, verify: bool = False) -> None:
-    """Completes the folder `data.prepared`, and prints its content.
+    """Completes the folder `data.prepared`, and prints its content. `workers` is the number of processes that tokenise.
 
-    Args:
-      data: settings of the corpus.
-      workers: number of processes that tokenise.
-      verify: whether to compare the SHA-256 of the files if the folder is complete already.
+    If the folder is complete already, `verify` compares the SHA-256 of its files.
 
     Raises:
       ValueError, FileNotFoundError: the corpus or the folder is invalid, or another process prepares the folder.

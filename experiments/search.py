@@ -24,9 +24,7 @@ from experiments.sweeps.trials import TrialRunner
 def define() -> None:
     """Defines the flags."""
     text = flags.DEFINE_string
-    config_flags.DEFINE_config_file(
-        "config", None, "base config file, FILE or FILE:ARGUMENT, such as those in configs/"
-    )
+    config_flags.DEFINE_config_file("config", None, "base config, FILE or FILE:ARGUMENT, such as those in configs/")
     text("space", None, "search space, a Python file with suggest(trial), such as those in configs/search_spaces/")
     text("workdir", None, "folder of the search, created if missing")
     flags.DEFINE_integer("trials", 20, "number of trials in all", lower_bound=1)

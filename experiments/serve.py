@@ -63,10 +63,8 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.close()
         raise ValueError(f"--host={host} --port={port}: {error.strerror}; choose another, or --port=0") from None
     if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
-        print(
-            f"warning: --host={host}: every client that can reach this machine can translate; there is no password",
-            file=sys.stderr,
-        )
+        warning = "every client that can reach this machine can translate; there is no password"
+        print(f"warning: --host={host}: {warning}", file=sys.stderr)
     return listener
 
 

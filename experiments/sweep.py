@@ -24,15 +24,8 @@ from experiments.sweeps.scheduler import Scheduler
 def define() -> None:
     """Defines the flags."""
     text, boolean = flags.DEFINE_string, flags.DEFINE_bool
-    config_flags.DEFINE_config_file(
-        "config", None, "base config file, FILE or FILE:ARGUMENT, such as those in configs/"
-    )
-    text(
-        "sweep",
-        None,
-        "variants, FILE or FILE:ARGUMENT: a Python file with get_sweep(), such as those in configs/sweeps/ and "
-        "configs/ablations/",
-    )
+    config_flags.DEFINE_config_file("config", None, "base config, FILE or FILE:ARGUMENT, such as those in configs/")
+    text("sweep", None, "variants, FILE or FILE:ARGUMENT with get_sweep(), as in configs/sweeps/, configs/ablations/")
     text("workdir", None, "folder of the sweep, created if missing")
     flags.DEFINE_integer("seeds", 3, "number of seeds; train.seed is 0, 1, ...", lower_bound=1)
     flags.DEFINE_list("splits", [], "splits that finished runs are scored on; default: the config's data.test_split")
@@ -64,11 +57,9 @@ def main(args: cli.Args) -> None:
     for cell in selected if args.retry else []:
         cell.failed.unlink(missing_ok=True)
     cli.exit_on_sigterm()
-    failed = scheduler.run()
-    if failed:
-        cli.exit_with_error(
-            f"{len(failed)} of {len(selected)} cells failed: {', '.join(failed)}; --dry_run prints the reasons"
-        )
+    if failed := scheduler.run():
+        count = f"{len(failed)} of {len(selected)} cells failed"
+        cli.exit_with_error(f"{count}: {', '.join(failed)}; --dry_run prints the reasons")
 
 
 def population_size(text: str) -> int:

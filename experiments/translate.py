@@ -25,16 +25,8 @@ from transformer.spec import MIN_TEMPERATURE
 if TYPE_CHECKING:
     from experiments.runs.long_lines import LongLineTranslator
 
-_DECODE = (
-    "method",
-    "beam_size",
-    "length_penalty",
-    "batch_size",
-    "temperature",
-    "top_k",
-    "top_p",
-    "seed",
-)  # flags that override config.decode
+# Flags that override config.decode.
+_DECODE = ("method", "beam_size", "length_penalty", "batch_size", "temperature", "top_k", "top_p", "seed")
 _CHUNK = 64  # batches that are read before the first is translated; sorted by length, they need little padding
 
 
@@ -44,12 +36,7 @@ def define() -> None:
     methods = ["beam", "greedy", "sample"]
     flags.DEFINE_list("workdir", [], "folder of a run; several, separated by commas: an ensemble")
     integer("n_best", 1, "translations per line, best first", lower_bound=1)
-    integer(
-        "max_length",
-        None,
-        "lines with more tokens are translated in parts; default: as in training; 0: never split",
-        lower_bound=0,
-    )
+    integer("max_length", None, "lines with more tokens are split; default: as in training; 0: never", lower_bound=0)
     cli.define_dtype_flag()
     flags.DEFINE_enum("method", None, methods, "decoding method; default: as configured")
     integer("beam_size", None, "hypotheses per sentence; default: as configured")
@@ -83,12 +70,10 @@ def main(args: cli.Args) -> None:
         system, params, _ = loading.load(args.workdir, args.dtype)
     from experiments.runs.long_lines import LongLineTranslator, max_input_tokens
 
-    interactive = sys.stdin.isatty()
-    decode = spec.decode
+    interactive, decode = sys.stdin.isatty(), spec.decode
     if interactive and "batch_size" not in overrides:
         decode = dataclasses.replace(decode, batch_size=1)  # larger batches would only contain padding
-    limit = args.max_length
-    limit = max_input_tokens(spec) if limit is None else limit
+    limit = max_input_tokens(spec) if args.max_length is None else args.max_length
     translator = LongLineTranslator(system.translator(params, decode), system.tokenizer, limit, _warn)
     with cli.runtime_errors(), cli.user_errors(), _closed_output():
         if interactive:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from experiments.runs.system import System
-from transformer.analysis import alignment
+from transformer.analysis.alignment import Links, argmax_links, count_links
 from transformer.analysis.subwords import word_attention, word_membership
 from transformer.data.batches.forced import ForcedBatch, forced_batches
 from transformer.data.corpus import Pair
@@ -36,7 +36,7 @@ class WordAlignment:
 
     def __init__(self, data: DataSpec, tokenizer: Tokenizer, split: str) -> None:
         self._data, self._tokenizer, self._split = data, tokenizer, split
-        self._links: dict[tuple[str, int, str], list[tuple[alignment.Links, alignment.Links]]] = {}
+        self._links: dict[tuple[str, int, str], list[tuple[Links, Links]]] = {}
         self.skipped = 0  # sentences with a character that is not in the vocabulary
 
     def add(self, index: int, source_S: np.ndarray, target_T: np.ndarray, attention: Mapping[str, np.ndarray]) -> None:
@@ -57,16 +57,14 @@ class WordAlignment:
             for head, weights_TS in enumerate([*weights_HTS, weights_HTS.mean(axis=0)]):
                 # Row t predicts token t, and row t + 1 has just read it; the last row is that of "</s>".
                 for readout, word_rows in zip(READOUTS, (weights_TS[:-1], weights_TS[1:]), strict=True):
-                    links = alignment.argmax_links(word_attention(word_rows, rows, columns), columns.shape[0] - 1)
+                    links = argmax_links(word_attention(word_rows, rows, columns), columns.shape[0] - 1)
                     self._links.setdefault((name, head, readout), []).append((links, gold))
 
     def rates(self) -> Rates:
         """Returns the alignment error rates over all sentences added so far; 0 is perfect."""
-        return {key: alignment.count_links(links).error_rate for key, links in self._links.items()}
+        return {key: count_links(links).error_rate for key, links in self._links.items()}
 
-    def _gold(
-        self, index: int, source: np.ndarray, target: np.ndarray
-    ) -> tuple[alignment.Links, np.ndarray, np.ndarray]:
+    def _gold(self, index: int, source: np.ndarray, target: np.ndarray) -> tuple[Links, np.ndarray, np.ndarray]:
         """Returns gold links (target word, source word) and the pieces of each word; "</s>" is the last source word."""
         from transformer.data import grammar
 

@@ -36,11 +36,9 @@ def export(workdir: str, format_name: str, output: str, quantization: str = "flo
     folder = pathlib.Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--output={output}: exists and is not an empty folder")
-    if importlib.util.find_spec(FORMATS[format_name]) is None:
-        extra = "ctranslate2" if format_name == "ctranslate2" else "interop"
-        raise ValueError(
-            f"--format={format_name} needs the package {FORMATS[format_name]}: pip install -e '.[{extra}]'"
-        )
+    package, extra = FORMATS[format_name], "ctranslate2" if format_name == "ctranslate2" else "interop"
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(f"--format={format_name} needs the package {package}: pip install -e '.[{extra}]'")
     xla_env.prepare(spec.parallel.cpu_devices)
     from experiments.runs import loading
 

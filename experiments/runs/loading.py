@@ -47,9 +47,7 @@ def load(paths: Sequence[str], dtype: str | None = None) -> TrainedSystem:
       ValueError: the runs have different directions or vocabularies.
     """
     workdirs = [Workdir(path) for path in paths]
-    systems = [
-        System.make(with_dtype(workdir.spec(), dtype), load_tokenizer(workdir.tokenizer)) for workdir in workdirs
-    ]
+    systems = [System.make(with_dtype(run.spec(), dtype), load_tokenizer(run.tokenizer)) for run in workdirs]
     first = systems[0]
     for path, system in zip(paths, systems, strict=True):
         for name, value, expected in (

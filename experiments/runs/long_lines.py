@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from transformer.data.tokenizers.sentencepiece import Tokenizer
-from transformer.decoding import sentence_split
+from transformer.decoding.sentence_split import join_translations, split_text
 from transformer.decoding.translate import EMPTY, Translation, Translator
 from transformer.spec import Spec
 
@@ -27,26 +27,17 @@ class LongLineTranslator:
         self._translator, self._tokenizer, self._limit, self._warn = translator, tokenizer, limit, warn
 
     def translate(self, lines: Sequence[str], n_best: int = 1, first: int = 1) -> list[list[Translation]]:
-        """Returns the `n_best` translations of each line, like `Translator.translate`.
-
-        Args:
-          lines: the lines.
-          n_best: number of translations per line.
-          first: number of the first line, for warnings.
-        """
+        """Returns the `n_best` translations of each line; `first` is the number of the first line, for warnings."""
         lines_parts = [self._split(line, first + index) for index, line in enumerate(lines)]
         parts = [part for line_parts in lines_parts for part in line_parts]
         translations = iter(self._translator.translate(parts, n_best))
-        return [
-            sentence_split.join_translations([next(translations) for _ in line_parts]) or [EMPTY]
-            for line_parts in lines_parts
-        ]
+        return [join_translations([next(translations) for _ in line_parts]) or [EMPTY] for line_parts in lines_parts]
 
     def _split(self, line: str, number: int) -> list[str]:
         if not self._limit:
             return [line]
         # The number of characters is no bound: normalization may turn one into several, each of which may be a token.
-        parts = sentence_split.split_text(line, self._limit, lambda text: len(self._tokenizer.encode(text)))
+        parts = split_text(line, self._limit, lambda text: len(self._tokenizer.encode(text)))
         if len(parts) > 1:
             count = len(self._tokenizer.encode(line))
             self._warn(

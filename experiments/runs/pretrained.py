@@ -16,12 +16,7 @@ _SPECIAL = {"<pad>": PAD, "<s>": BOS, "</s>": EOS, "<unk>": UNK}
 
 
 class PretrainedModel(NamedTuple):
-    """A pretrained model.
-
-    Attributes:
-      params: its parameters, on the host.
-      tokenizer: its tokenizer.
-    """
+    """A pretrained model: its parameters, on the host, and its tokenizer."""
 
     params: Params
     tokenizer: Tokenizer

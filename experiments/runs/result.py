@@ -38,12 +38,8 @@ def write_result(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
         workdir.write_translations(split, "reference", [pair.target for pair in pairs])
         scores[split] = _scores(system, split, pairs, texts)
         scores[split]["perplexity"] = system.loss(params, system.eval_batches(pairs, run.plan))["perplexity"]
-    result = {
-        "splits": scores,
-        "parameters": parameter_count(system.param_shapes),
-        "updates": used[-1],
-        **_training(run),
-    }
+    parameters = parameter_count(system.param_shapes)
+    result = {"splits": scores, "parameters": parameters, "updates": used[-1], **_training(run)}
     workdir.write_result(result)
     return result
 
@@ -67,11 +63,8 @@ def _training(run: Run) -> dict[str, float]:
     events = [{"members": 1, **event} for event in metrics.read(run.workdir.path) if event["split"] == "train"]
     report = run.plan.report()
     batches = events[-1]["step"] * run.spec.train.accumulate
-    flops_per_shape = [
-        (batch_flops(run.system, shape), number)
-        for shape, number in zip(report["shapes"], report["batches_per_shape"], strict=True)
-    ]
-    mean = sum(flops * number for flops, number in flops_per_shape) / report["batches_per_epoch"]
+    shapes = zip(report["shapes"], report["batches_per_shape"], strict=True)
+    mean = sum(batch_flops(run.system, shape) * count for shape, count in shapes) / report["batches_per_epoch"]
     return {
         "members": max(event["members"] for event in events),
         "target_tokens": sum(event["target_tokens"] for event in events),

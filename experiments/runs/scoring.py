@@ -35,8 +35,6 @@ def draw_attention(system: System, params: Params, pairs: Sequence[Pair], path: 
     target = system.translator(params, greedy).translate([pair.source])[0][0].tokens
     source = system.tokenizer.encode(pair.source)
     cross_attention = system.partitioner.at_precision(attention_plots.cross_attention)
-    weights = cross_attention(system.model(params), source, target)
-    attention_plots.draw_cross_attention(
-        weights, system.tokenizer.pieces([*source, EOS]), system.tokenizer.pieces(target), path
-    )
+    weights, pieces = cross_attention(system.model(params), source, target), system.tokenizer.pieces
+    attention_plots.draw_cross_attention(weights, pieces([*source, EOS]), pieces(target), path)
     return True

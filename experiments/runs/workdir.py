@@ -32,10 +32,6 @@ def _flatten(config: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, keys in config.items() for key, value in keys.items()}
 
 
-def _may_change(key: str, allowed: Iterable[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in allowed)
-
-
 class Workdir:
     """Paths and small files of a run.
 
@@ -125,12 +121,12 @@ class Workdir:
         return path
 
     def _check(self, spec: Spec, allowed: tuple[str, ...]) -> None:
-        recorded, current = _flatten(self._read_config()), _flatten(spec.to_dict())
-        missing = object()
+        recorded, current, missing = _flatten(self._read_config()), _flatten(spec.to_dict()), object()
         differing = [
             f"{key} (in the folder {recorded.get(key)!r}, now {current.get(key)!r})"
             for key in sorted(recorded.keys() | current.keys())
-            if recorded.get(key, missing) != current.get(key, missing) and not _may_change(key, allowed)
+            if recorded.get(key, missing) != current.get(key, missing)
+            and not any(key == name or key.startswith(f"{name}.") for name in allowed)
         ]
         if differing:
             raise ValueError(f"{self.path} holds a run of another config: {', '.join(differing)}")
@@ -216,16 +212,15 @@ def commit() -> str:
     In a copy made by `launch.tpu_vm`, the file `.commit` in the root folder holds it.
     """
     root = pathlib.Path(__file__).parents[2]
+
+    def git(*args: str) -> str:
+        done = subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        head = git("rev-parse", "HEAD")
+        changes = git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         path = root / ".commit"
         return path.read_text(encoding="utf-8").strip() if path.exists() else "unknown"
-    return head.stdout.strip() + ("+" if status.stdout.strip() else "")
+    return head + ("+" if changes else "")

@@ -152,11 +152,8 @@ def run(define: Callable[[], None], main: Callable[[Args], None]) -> None:
     """Defines a command's flags, parses them, and runs `main` with their values.
 
     absl's flags are global. They are defined when the command runs and not at import, so that one process can import
-    several commands. Libraries' warnings are shown, their info messages are not.
-
-    Args:
-      define: calls `flags.DEFINE_...`.
-      main: the command; its argument has a value for each flag, by the flag's name.
+    several commands. The argument of `main` has a value for each flag, by the flag's name. Libraries' warnings are
+    shown, their info messages are not.
     """
     known = set(flags.FLAGS)
     define()

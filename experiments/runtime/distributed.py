@@ -90,10 +90,7 @@ def shutdown() -> None:
 
 
 def preemption_at(update: int) -> bool:
-    """Whether all processes stop after `update`, because one received SIGTERM.
-
-    Every process must call this after each update; all get the same answer.
-    """
+    """Whether all processes stop after `update`, because one received SIGTERM. Each calls this after each update."""
     from jax.experimental import multihost_utils
 
     return multihost_utils.reached_preemption_sync_point(update)

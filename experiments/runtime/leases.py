@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import uuid
-from types import TracebackType
 
 LEASE_LOST = 75  # exit status of a process that lost its lease; EX_TEMPFAIL of sysexits.h
 
@@ -26,9 +25,6 @@ class Lease:
 
     A process that loses its lease, because it was suspended for longer than the expiry, exits at once with status
     `LEASE_LOST`: another process now writes the same files.
-
-    Attributes:
-      path: the file.
     """
 
     def __init__(self, path: pathlib.Path, token: str, expiry: float) -> None:
@@ -46,7 +42,7 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         if self.held():

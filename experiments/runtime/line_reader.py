@@ -13,13 +13,9 @@ _CHUNK_WAIT = 0.1  # seconds in which further lines may join the first line of a
 
 
 class LineReader:
-    """Lines of a file descriptor, read ahead by a thread. Only a newline ends a line.
+    """Lines of a file descriptor, read ahead by a thread; errors call it `name`. Only a newline ends a line.
 
     The thread reads the descriptor and not `sys.stdin`, whose lock it would hold when the process exits.
-
-    Args:
-      descriptor: file descriptor of a file, a pipe or a terminal.
-      name: name of the input in error messages.
     """
 
     def __init__(self, descriptor: int, name: str = "stdin") -> None:

@@ -45,9 +45,8 @@ def check_disk(folder: pathlib.Path, state: Any, keep: int) -> None:
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
-        raise ValueError(
-            f"{folder}: a checkpoint of {format_bytes(size)} cannot be written ({error.strerror or error})"
-        ) from error
+        reason = error.strerror or error
+        raise ValueError(f"{folder}: a checkpoint of {format_bytes(size)} cannot be written ({reason})") from error
 
 
 def _write(path: pathlib.Path, size: int) -> None:
@@ -59,15 +58,13 @@ def _write(path: pathlib.Path, size: int) -> None:
             file.write(bytes(min(_CHUNK, size - start)))
 
 
-def check_memory(
-    step: CompiledSteps, shapes: list[StepShape], tokens_per_batch: int, report: Callable[[str], None]
-) -> None:
+def check_memory(step: CompiledSteps, shapes: list[StepShape], tokens: int, report: Callable[[str], None]) -> None:
     """Compiles the step for the largest of `shapes`, and checks that its memory fits on a device.
 
     Args:
       step: compiled shape by shape.
       shapes: of batches.
-      tokens_per_batch: the setting that the shapes result from.
+      tokens: data.tokens_per_batch, which the shapes result from.
       report: called with a line on the memory needed and available.
 
     Raises:
@@ -77,22 +74,18 @@ def check_memory(
     fixed, working = step.memory_bytes(largest)
     total = available_memory()
     rows, source, target = largest
-    batch = f"the largest batch ({rows} × {source} and {target} tokens)"
+    batch, needed = f"the largest batch ({rows} × {source} and {target} tokens)", format_bytes(fixed + working)
     if total is None:
-        report(f"memory: {format_bytes(fixed + working)} per device for {batch}")
+        report(f"memory: {needed} per device for {batch}")
         return
     # The memory of a batch grows with its tokens; that of the state does not.
     available = total * _USABLE - fixed
-    fitting = int(tokens_per_batch * available / max(working, 1)) // 256 * 256
+    fitting = int(tokens * available / max(working, 1)) // 256 * 256
     if fixed + working > total * _USABLE:
         remedy = f"data.tokens_per_batch={fitting} would fit" if fitting > 0 else "the model itself is too large"
-        raise MemoryError(
-            f"{batch} needs {format_bytes(fixed + working)} on a device that has {format_bytes(total)}; {remedy}"
-        )
-    report(
-        f"memory: {format_bytes(fixed + working)} of {format_bytes(total)} per device for {batch}; "
-        f"data.tokens_per_batch up to about {fitting:,} would fit"
-    )
+        raise MemoryError(f"{batch} needs {needed} on a device that has {format_bytes(total)}; {remedy}")
+    limit = f"data.tokens_per_batch up to about {fitting:,} would fit"
+    report(f"memory: {needed} of {format_bytes(total)} per device for {batch}; {limit}")
 
 
 def available_memory() -> int | None:

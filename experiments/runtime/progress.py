@@ -31,7 +31,7 @@ class ProgressBar:
     """Shows the progress of a task: a bar in a terminal, lines elsewhere. A context manager.
 
     Args:
-      description: the task, "tokenising".
+      task: description of the task, "tokenising".
       total: number of units of work.
       unit: name of the units, "pairs".
       done: number of units that were done before.
@@ -39,23 +39,13 @@ class ProgressBar:
       quiet: prints nothing.
     """
 
-    def __init__(
-        self, description: str, total: int, unit: str, done: int = 0, name: str = "", quiet: bool = False
-    ) -> None:
-        self._description, self._total, self._unit, self._name = description, total, unit, name
+    def __init__(self, task: str, total: int, unit: str, done: int = 0, name: str = "", quiet: bool = False) -> None:
+        self._task, self._total, self._unit, self._name = task, total, unit, name
         self._initial = self._done = done
         self._console = console(quiet)
-        self._bar = Progress(
-            TextColumn(description),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[status]}"),
-            console=self._console,
-            disable=quiet or not self._console.is_terminal,
-        )
+        bar = (TextColumn(task), BarColumn(), MofNCompleteColumn())
+        status = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[status]}"))
+        self._bar = Progress(*bar, *status, console=self._console, disable=quiet or not self._console.is_terminal)
 
     def starting_at(self, done: int) -> "ProgressBar":
         """Sets the number of units that were done before; returns the same object."""
@@ -70,7 +60,7 @@ class ProgressBar:
 
     def __enter__(self) -> "ProgressBar":
         self._bar.start()
-        self._bar.add_task(self._description, total=self._total, completed=self._done, status="")
+        self._bar.add_task(self._task, total=self._total, completed=self._done, status="")
         self._start = self._last_line = time.monotonic()
         return self
 
@@ -100,10 +90,8 @@ class ProgressBar:
         if not self.in_terminal and (now - self._last_line > _LINE_INTERVAL or self._done >= self._total):
             self._last_line = now
             left = (self._total - self._done) / max(speed, 1e-9)
-            self.print(
-                f"{self._description}: {self._done:,} of {self._total:,} {self._unit}, {speed:,.0f}/s, "
-                f"{left:,.0f} s left"
-            )
+            done = f"{self._done:,} of {self._total:,} {self._unit}"
+            self.print(f"{self._task}: {done}, {speed:,.0f}/s, {left:,.0f} s left")
 
     def print(self, text: str) -> None:
         """Prints a line above the bar."""

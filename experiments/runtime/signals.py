@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn
 
 from experiments.runtime import distributed
@@ -66,9 +66,7 @@ class Interrupts:
         threading.Thread(target=self._listen, daemon=True).start()
         return self
 
-    def __exit__(
-        self, _: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closed.set()
         signal.set_wakeup_fd(self._previous_wakeup)
         for number, handler in self._previous_handlers.items():
@@ -76,12 +74,9 @@ class Interrupts:
         self._sender.close()
 
     def coordinate(self, stops_after: Callable[[int], bool]) -> None:
-        """Makes several processes stop after the same update.
+        """Makes several processes stop after the same update: the first for which `stops_after` is true in all.
 
         JAX then handles SIGTERM and reports it to all processes; SIGINT is converted to SIGTERM.
-
-        Args:
-          stops_after: number of an update → whether all processes stop after it; every process calls it.
         """
         self._stops_after = stops_after
 
@@ -103,13 +98,10 @@ class Interrupts:
         while not (received := [number for number in self._receiver.recv(64) if number in SIGNALS]):
             if self._closed.is_set():
                 return
-        number = received[0]
+        number, name = received[0], signal.Signals(received[0]).name
         grace = self._grace if self._deferred else min(self._grace, IDLE_GRACE)
         if len(received) == 1:
-            _write_error(
-                f"{signal.Signals(number).name}: saving, then exiting, within {grace:.0f} seconds; a second signal "
-                "exits at once"
-            )
+            _write_error(f"{name}: saving, then exiting, within {grace:.0f} seconds; a second signal exits at once")
             self._receiver.settimeout(grace)
             with contextlib.suppress(TimeoutError):
                 while not any(byte in SIGNALS for byte in self._receiver.recv(64)):

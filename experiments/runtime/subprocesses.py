@@ -12,14 +12,10 @@ from experiments.runtime.signals import GRACE, Interrupted, Interrupts, exit_int
 
 
 def run(target: Callable[..., None], *args: Any, wait: Callable[[Any], None] = lambda process: process.join()) -> int:
-    """Calls `target(*args)` in a new process; returns its exit status.
+    """Calls `target(*args)`, a function of a module, in a new process; returns its exit status.
 
-    Whatever stops this process also stops the new one, which first saves its state.
-
-    Args:
-      target: a function of a module.
-      *args: its arguments.
-      wait: called with the process; returns when the process has exited.
+    Whatever stops this process also stops the new one, which first saves its state. `wait` is called with the process,
+    and returns when it has exited.
     """
     child = multiprocessing.get_context("spawn").Process(target=_in_child, args=(target, args))
     child.start()

@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from experiments.studies.inspected_run import InspectedRun
 from experiments.web.attention_page import AnalyzedPair, AnalyzedSentence, attention_page
@@ -11,12 +11,7 @@ from transformer.data.corpus import open_corpus
 from transformer.data.sources.text_files import read_lines
 from transformer.spec import EOS
 
-
-class SentenceChoice(NamedTuple):
-    """A sentence to analyse, and its reference if there is one."""
-
-    source: str
-    reference: str | None
+SentenceChoice = tuple[str, str | None]  # a sentence to analyse, and its reference if there is one
 
 
 def choose_sentences(run: InspectedRun, args: Any) -> list[SentenceChoice]:
@@ -27,22 +22,19 @@ def choose_sentences(run: InspectedRun, args: Any) -> list[SentenceChoice]:
       ValueError: a file is damaged, two files have different numbers of lines, or there is no such split.
     """
     if args.text:
-        return [SentenceChoice(args.text, args.reference)]
+        return [(args.text, args.reference)]
     if args.file:
         sources = read_lines(args.file)
         references = read_lines(args.reference) if args.reference else [None] * len(sources)
         if len(sources) != len(references):
             raise ValueError(f"{args.file} has {len(sources)} lines but {args.reference} has {len(references)}")
-        return [SentenceChoice(*line) for line in zip(sources, references, strict=True)][: args.pictures]
+        return list(zip(sources, references, strict=True))[: args.pictures]
     pairs = open_corpus(run.spec.data).split(args.split)[: args.pictures]
-    return [SentenceChoice(pair.source, pair.target) for pair in pairs]
+    return [(pair.source, pair.target) for pair in pairs]
 
 
 def write_attention(
-    runs: Sequence[InspectedRun],
-    sentences: Sequence[SentenceChoice],
-    folder: pathlib.Path,
-    beam_size: int | None = None,
+    runs: Sequence[InspectedRun], sentences: Sequence[SentenceChoice], folder: pathlib.Path, beam_size: int | None
 ) -> list[pathlib.Path]:
     """Draws the attention of each sentence, and writes attention.html with all sentences; returns the files.
 
@@ -50,12 +42,12 @@ def write_attention(
 
     Args:
       runs: the page shows all of them; the figures are of the first.
-      beam_size: hypotheses per sentence; default: `decode.beam_size` of each run.
+      beam_size: hypotheses per sentence; None: `decode.beam_size` of each run.
     """
     analyzed, files = [], []
     for number, sentence in enumerate(sentences):
         pairs = [pair for run in runs for pair in _analyze(run, sentence, beam_size, prefix=len(runs) > 1)]
-        analyzed.append(AnalyzedSentence(sentence.source, pairs))
+        analyzed.append(AnalyzedSentence(sentence[0], pairs))
         subfolder = folder if len(sentences) == 1 else folder / f"sentence{number + 1}"
         files += _draw(pairs[0], subfolder)
     page = folder / "attention.html"
@@ -76,19 +68,17 @@ def _draw(pair: AnalyzedPair, folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _analyze(run: InspectedRun, sentence: SentenceChoice, beam_size: int | None, prefix: bool) -> list[AnalyzedPair]:
     """Analyses a run's translation of a sentence and the reference; `prefix` puts the run's name into the titles."""
-    hypotheses = run.translate(sentence.source, beam_size)
+    text, reference = sentence
+    hypotheses = run.translate(text, beam_size)
     targets = {"translation": list(hypotheses[0][0].tokens)}
-    if sentence.reference is not None:
-        targets["reference"] = [*run.tokenizer.encode(sentence.reference), EOS]
-    ranked = [
-        {"text": hypothesis.text, "score": round(hypothesis.score, 4), "rank": round(rank, 4)}
-        for hypothesis, rank in hypotheses
-    ]
+    if reference is not None:
+        targets["reference"] = [*run.tokenizer.encode(reference), EOS]
+    ranked = [{"text": hyp.text, "score": round(hyp.score, 4), "rank": round(rank, 4)} for hyp, rank in hypotheses]
     pieces, causal, pairs = run.tokenizer.pieces, run.spec.model.causal_mask, []
-    source = pieces([*run.tokenizer.encode(sentence.source), EOS])
+    source = pieces([*run.tokenizer.encode(text), EOS])
     for name, target in targets.items():
         title = f"{run.name}: {name}" if prefix else name
-        outputs, traces = run.inspect(sentence.source, target)
+        outputs, traces = run.inspect(text, target)
         alternatives = [pieces(row) for row in outputs.top_tokens.tolist()]
         pairs.append(AnalyzedPair(title, source, pieces(target), outputs, alternatives, traces, causal, ranked))
     return pairs

@@ -1,7 +1,6 @@
 """A trained run for analysis: its model with scaled or masked heads, on single sentences and on batches."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -48,6 +47,8 @@ class InspectedRun:
         self.model = self.system.model(self.params)
         self.head_counts = forced_decoding.head_counts(self.model)
         self.scales = head_masking.unit_scales(self.params, self.head_counts)
+        functions = (self._batch_nll, self._batch_gradients, self._batch_attention)
+        self._compiled_nll, self._compiled_gradients, self._compiled_attention = map(self._jit, functions)
 
     @property
     def name(self) -> str:
@@ -74,28 +75,16 @@ class InspectedRun:
         partitioner = self.system.partitioner
         return jax.jit(partitioner.at_precision(function), compiler_options=partitioner.options)
 
-    @functools.cached_property
-    def _compiled_nll(self) -> Callable[..., Any]:
-        return self._jit(self._batch_nll)
+    def _batch_gradients(self, params: Any, scales: Scales, *arrays: Any) -> Scales:
+        def sentence_nll(scales: Scales, sentence: Any) -> jax.Array:
+            return self._batch_nll(params, scales, *(ids[None] for ids in sentence))[0]
 
-    @functools.cached_property
-    def _compiled_gradients(self) -> Callable[..., Any]:
-        def gradients(params: Any, scales: Scales, *arrays: Any) -> Scales:
-            def sentence_nll(scales: Scales, sentence: Any) -> jax.Array:
-                return self._batch_nll(params, scales, *(ids[None] for ids in sentence))[0]
+        return head_masking.scale_gradients(sentence_nll, scales, arrays)
 
-            return head_masking.scale_gradients(sentence_nll, scales, arrays)
-
-        return self._jit(gradients)
-
-    @functools.cached_property
-    def _compiled_attention(self) -> Callable[..., Any]:
-        def attend(params: Any, source_BS: Any, input_BT: Any) -> dict[str, jax.Array]:
-            model = self.system.model(params)
-            memory = model.encode(source_BS)
-            return memory.attention | model.decode(memory, input_BT).attention
-
-        return self._jit(attend)
+    def _batch_attention(self, params: Any, source_BS: Any, input_BT: Any) -> dict[str, jax.Array]:
+        model = self.system.model(params)
+        memory = model.encode(source_BS)
+        return memory.attention | model.decode(memory, input_BT).attention
 
     def translator(self, decode: DecodeSpec, scales: Scales | None = None) -> Any:
         """Returns a translator of the model with scaled heads."""
@@ -109,10 +98,7 @@ class InspectedRun:
         (hypotheses,) = self.translator(decode).translate([text], size)
         if not hypotheses[0].tokens:
             raise ValueError(f"{text!r} has no words to translate")
-        alpha = decode.length_penalty
-        return [
-            (hypothesis, hypothesis.score / ((5 + len(hypothesis.tokens)) / 6) ** alpha) for hypothesis in hypotheses
-        ]
+        return [(hyp, hyp.score / ((5 + len(hyp.tokens)) / 6) ** decode.length_penalty) for hyp in hypotheses]
 
     def inspect(self, source: str, target: Sequence[int]) -> tuple[PairOutputs, dict[str, AttentionTrace]]:
         """Returns the outputs and the attention traces of one pair; `target` are ids with EOS."""

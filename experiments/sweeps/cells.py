@@ -12,18 +12,12 @@ from experiments.runs.workdir import Workdir, fill_defaults, write_json
 from transformer.spec import Spec
 
 Config = Mapping[str, dict[str, Any]]  # section → key → value
+Variants = Mapping[str, Mapping[str, Any]]  # variant → its changes of the base config, by dotted key
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One run of a sweep.
-
-    Attributes:
-      variant: name of the variant.
-      seed: train.seed.
-      spec: the settings.
-      path: the run's folder.
-    """
+    """One run of a sweep: a variant with one seed, its settings and its folder."""
 
     variant: str
     seed: int
@@ -61,9 +55,7 @@ class Cell:
         self.failed.write_text(reason + "\n", encoding="utf-8")
 
 
-def expand(
-    base: Config, sweep: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], folder: pathlib.Path
-) -> list[Cell]:
+def expand(base: Config, sweep: Variants, seeds: Sequence[int], folder: pathlib.Path) -> list[Cell]:
     """Returns the cells of all variants and seeds; all variants of the first seed come first.
 
     Raises:
@@ -120,9 +112,7 @@ def folder_name(variant: str) -> str:
     return re.sub(r"[^\w=.+-]+", "_", variant) or "base"
 
 
-def create_or_check(
-    folder: pathlib.Path, base: Config, sweep: Mapping[str, Mapping[str, Any]], published: Mapping[str, Any]
-) -> None:
+def create_or_check(folder: pathlib.Path, base: Config, sweep: Variants, published: Mapping[str, Any]) -> None:
     """Writes sweep.json: the base, the variants in their order, and their published scores, for the report.
 
     New variants are added to those of an existing file.

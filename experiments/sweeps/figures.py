@@ -9,6 +9,7 @@ from transformer.evaluation.confidence import Mean
 
 FORMATS = ("png", "svg", "pdf")
 Curve = list[tuple[float, Mean]]  # points (x, y) of one variant, by ascending x
+_Draw = Callable[[Any, Curve, Mapping[str, Any]], None]  # draws a curve into axes, in a style
 _MAX_INSIDE = 8  # variants that a legend inside the axes can hold; with more it goes below them
 
 
@@ -40,20 +41,14 @@ def _draw_bars(axes: Any, curve: Curve, style: Mapping[str, Any]) -> None:
 
 
 def _draw_bands(axes: Any, curve: Curve, style: Mapping[str, Any], alpha: float) -> None:
-    x = [x for x, _ in curve]
-    means = [mean.value for _, mean in curve]
+    x, means = [x for x, _ in curve], [mean.value for _, mean in curve]
     (line,) = axes.plot(x, means, **style)
     half_widths = [mean.half_width or 0.0 for _, mean in curve]
     low, high = ([m + sign * w for m, w in zip(means, half_widths, strict=True)] for sign in (-1, 1))
     axes.fill_between(x, low, high, color=line.get_color(), alpha=alpha, linewidth=0)
 
 
-def _draw(
-    curves: Mapping[str, Curve],
-    path: pathlib.Path,
-    labels: tuple[str, str],
-    draw: Callable[[Any, Curve, Mapping[str, Any]], None],
-) -> None:
+def _draw(curves: Mapping[str, Curve], path: pathlib.Path, labels: tuple[str, str], draw: _Draw) -> None:
     legend_below = len(curves) > _MAX_INSIDE
     figure = new_figure(7, 4.2 + 0.2 * -(-len(curves) // 3) * legend_below)
     axes = figure.add_subplot()

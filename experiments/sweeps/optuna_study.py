@@ -6,10 +6,10 @@ import os
 import pathlib
 import uuid
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.runs.workdir import fill_defaults, write_json
+from experiments.sweeps.cells import Config
 
 if TYPE_CHECKING:
     import optuna
@@ -46,14 +46,10 @@ class StudyLocation(NamedTuple):
             storage: Any = optuna.storages.JournalStorage(JournalFileBackend(f"{path}.log"))
         else:
             storage = f"sqlite:///{path}.db" if self.storage == "sqlite" else self.storage
+        direction = DIRECTIONS[self.metric]
+        study = optuna.create_study(storage=storage, study_name=self.name, direction=direction, load_if_exists=True)
         never, median = optuna.pruners.NopPruner(), optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS)
-        study = optuna.create_study(
-            storage=storage,
-            study_name=self.name,
-            direction=DIRECTIONS[self.metric],
-            load_if_exists=True,
-            pruner=median if self.prune else never,
-        )
+        study.pruner = median if self.prune else never
         # constant_liar: a running trial counts as a bad one, so that no other process draws similar settings. The seed
         # depends on the number of trials, not on how often a process was started.
         with warnings.catch_warnings():
@@ -66,9 +62,7 @@ class StudyLocation(NamedTuple):
         return self.folder / f"trial{number}"
 
 
-def create_or_check(
-    folder: pathlib.Path, base: Mapping[str, Any], metric: str, storage: str, prune: bool
-) -> StudyLocation:
+def create_or_check(folder: pathlib.Path, base: Config, metric: str, storage: str, prune: bool) -> StudyLocation:
     """Writes search.json if the folder has none, or checks it; returns the location of the study.
 
     Raises:

@@ -15,8 +15,7 @@ def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
     for cell in cells:
         # pmap and sharded models use the devices that would hold other members; under vmap, a step that only
         # accumulates gradients would compute the update anyway; and a rollback applies to a single run.
-        spec = cell.spec
-        parallel = spec.parallel
+        spec, parallel = cell.spec, cell.spec.parallel
         uses_devices = parallel.mode == "pmap" or parallel.fsdp * parallel.tensor > 1
         single = size < 2 or uses_devices or spec.train.accumulate > 1 or spec.train.on_nonfinite == "rollback"
         steps = Workdir(cell.path).steps()

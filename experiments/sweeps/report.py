@@ -17,8 +17,7 @@ from transformer.evaluation.significance import Comparison, compare, holm
 from transformer.training import metrics
 
 _ALPHA = 0.05  # significance level
-_SCORES = ("bleu", "chrf", "bleu_paper", "exact", "perplexity")
-_NAMES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %", "perplexity": "perplexity"}
+_SCORES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %", "perplexity": "perplexity"}
 _CURVES = {"bleu": "BLEU", "loss": "loss, nats per token"}  # metrics of validation
 _COSTS: dict[str, tuple[str, float, int]] = {  # key of result.json → column heading, unit, decimals
     "parameters": ("parameters, M", 1e6, 2),
@@ -79,11 +78,8 @@ class Report:
         results: dict[str, dict[int, Any]] = {}
         unfinished, texts, references, curves = 0, {}, {}, {}
         for variant in variants:
-            workdirs = {
-                int(path.name.removeprefix("seed")): Workdir(path)
-                for path in (folder / folder_name(variant)).glob("seed*")
-                if path.is_dir()
-            }
+            paths = [path for path in (folder / folder_name(variant)).glob("seed*") if path.is_dir()]
+            workdirs = {int(path.name.removeprefix("seed")): Workdir(path) for path in paths}
             results[variant] = {}
             for seed, workdir in sorted(workdirs.items()):
                 if not workdir.result.exists():
@@ -96,10 +92,7 @@ class Report:
                     if all(path.exists() for path in files):
                         texts[variant, seed, split], references[variant, split] = map(read_lines, files)
         base = next((name for name, changes in variants.items() if not changes), next(iter(variants), ""))
-        batch_settings = {
-            name: {key: value for key, value in changes.items() if _affects_batches(key)}
-            for name, changes in variants.items()
-        }
+        batch_settings = {name: _batch_settings(changes) for name, changes in variants.items()}
         other_batches = [name for name, changes in batch_settings.items() if changes != batch_settings[base]]
         return cls(results, unfinished, sweep["published"], base, texts, references, curves, other_batches)
 
@@ -135,68 +128,47 @@ class Report:
         return "\n".join(parts)
 
     def _scores(self, split: str) -> str:
-        headings = [_NAMES[name] for name in _SCORES]
         published = sorted({name for scores in self._published.values() for name in scores})
         rows = []
         for variant, results in self._results.items():
             scores = [result["splits"][split] for result in results if split in result["splits"]]
             if not scores:
                 continue
-            row = [
-                variant,
-                str(len(scores)),
-                *(_format_scores([seed.get(name) for seed in scores]) for name in _SCORES),
-            ]
-            row += [str(self._published.get(variant, {}).get(name, "")) for name in published]
-            rows.append(row)
-        return table(["variant", "seeds", *headings, *(f"published {name}" for name in published)], rows)
+            means = [_format_scores([seed.get(name) for seed in scores]) for name in _SCORES]
+            published_scores = [str(self._published.get(variant, {}).get(name, "")) for name in published]
+            rows.append([variant, str(len(scores)), *means, *published_scores])
+        return table(["variant", "seeds", *_SCORES.values(), *(f"published {name}" for name in published)], rows)
 
     def comparisons(self, split: str) -> dict[str, Comparison]:
         """Compares every variant that translated the same sentences with the base, over the seeds that both have."""
         comparisons = {}
         for variant, seeds in self._seeds.items():
-            common = [
-                seed
-                for seed in seeds
-                if all((name, seed, split) in self._texts for name in (variant, self._base))
-            ]  # fmt: skip
+            names = (self._base, variant)
+            common = [seed for seed in seeds if all((name, seed, split) in self._texts for name in names)]
             same = self._references.get((variant, split)) == self._references.get((self._base, split))
             if variant != self._base and common and same:
-                base, system = ([self._texts[name, seed, split] for seed in common] for name in (self._base, variant))
+                base, system = ([self._texts[name, seed, split] for seed in common] for name in names)
                 comparisons[variant] = compare(base, system, self._references[variant, split])
         return comparisons
 
     def _costs(self) -> str:
-        rows = [
-            [variant]
-            + [
-                format_mean(mean([result.get(name, 1) / unit for result in results]), decimals)
-                for name, (_, unit, decimals) in _COSTS.items()
-            ]
-            for variant, results in self._results.items()
-        ]
+        rows = [[variant] for variant in self._results]
+        for name, (_, unit, decimals) in _COSTS.items():
+            for row, results in zip(rows, self._results.values(), strict=True):
+                row.append(format_mean(mean([result.get(name, 1) / unit for result in results]), decimals))
         return table(["variant", *(heading for heading, _, _ in _COSTS.values())], rows)
 
     def _breakdown(self, split: str, kind: str) -> str:
         breakdowns = self.breakdown(split, kind)
         counts = {name: count for parts in breakdowns.values() for name, (count, _) in parts.items()}
-        rows = [
-            [
-                name,
-                str(count),
-                *(format_mean(parts[name][1], 1) if name in parts else "" for parts in breakdowns.values()),
-            ]
-            for name, count in counts.items()
-        ]
+        rows = []
+        for name, count in counts.items():
+            means = (format_mean(parts[name][1], 1) if name in parts else "" for parts in breakdowns.values())
+            rows.append([name, str(count), *means])
         return table(["", "sentences", *breakdowns], rows)
 
     def breakdown(self, split: str, kind: str) -> dict[str, dict[str, tuple[int, Mean]]]:
-        """Returns variant → part of the split → (sentences, mean score).
-
-        Args:
-          split: the split.
-          kind: "by_source_length" or "by_phenomenon".
-        """
+        """Returns variant → part of the split → (sentences, mean); `kind` is "by_source_length" or "by_phenomenon"."""
         breakdowns = {}
         for variant, results in self._results.items():
             scores = [result["splits"][split][kind] for result in results if kind in result["splits"].get(split, {})]
@@ -257,25 +229,20 @@ class Report:
             yield folder / f"length_{split}", f"BLEU on {split} by source length; bars: 95 % confidence intervals"
 
 
-def _affects_batches(key: str) -> bool:
-    """Whether a setting changes the content of batches."""
-    return key.startswith("data.") or key == "train.accumulate"
+def _batch_settings(changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns the changes that affect the content of batches."""
+    return {key: value for key, value in changes.items() if key.startswith("data.") or key == "train.accumulate"}
 
 
 def _differences(comparisons: dict[str, Comparison]) -> str:
     """Returns the table of each variant's difference from the base, with p-values."""
     adjusted = holm({variant: comparison.p for variant, comparison in comparisons.items()})
-    rows = [
-        [
-            variant,
-            format_mean(comparison.difference, 2),
-            format_p_value(comparison.p_sentences),
-            "" if comparison.p_seeds is None else format_p_value(comparison.p_seeds),
-            format_p_value(adjusted[variant]),
-            "" if adjusted[variant] < _ALPHA else "not significant",
-        ]
-        for variant, comparison in comparisons.items()
-    ]
+    rows = []
+    for variant, comparison in comparisons.items():
+        p_seeds = "" if comparison.p_seeds is None else format_p_value(comparison.p_seeds)
+        p_values = [format_p_value(comparison.p_sentences), p_seeds, format_p_value(adjusted[variant])]
+        note = "" if adjusted[variant] < _ALPHA else "not significant"
+        rows.append([variant, format_mean(comparison.difference, 2), *p_values, note])
     return table(["variant", "difference", "p, sentences", "p, seeds", "p of both, Holm", ""], rows)
 
 

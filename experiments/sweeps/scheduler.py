@@ -92,15 +92,14 @@ class Scheduler:
 
     def _next_group(self) -> list[Cell]:
         """Returns free cells that can train jointly: not finished, not tried before, not held by another process."""
-        free = [
-            cell
-            for cell in self._cells
-            if not (cell.name in self._tried or cell.finished or leases.holder(self._leases, cell.name, self._expiry))
-        ]
+        cells = [cell for cell in self._cells if not (cell.name in self._tried or cell.finished)]
+        free = [cell for cell in cells if not leases.holder(self._leases, cell.name, self._expiry)]
         single = [[cell] for cell in free if cell.name in self._retry_singly]
         others = [cell for cell in free if cell.name not in self._retry_singly]
         if self._population == 0 and any(len(group) > 1 for group in populations.groups(others, 2)):
-            self._population = default_population_size(others[0].spec.parallel.cpu_devices)
+            # One member per device of a CPU. In a new process: once JAX is initialised, its devices cannot be changed.
+            cpu_devices = subprocesses.call(_cpu_device_count, others[0].spec.parallel.cpu_devices)
+            self._population = cpu_devices or populations.MAX_MEMBERS
         return next(iter((*single, *populations.groups(others, self._population or 1))), [])
 
     def _run_group(self, cells: list[Cell]) -> list[Cell]:
@@ -139,10 +138,9 @@ class Scheduler:
         """Returns a table of the cells and their status, with the number of finished cells in the caption."""
         finished = sum(cell.finished for cell in self._cells)
         left = len(self._cells) - finished
-        mean = statistics.mean(self._seconds) if self._seconds else None
-        caption = f"{finished} of {len(self._cells)} cells finished" + (
-            f"; about {left * mean / 60:.0f} minutes left for this process" if mean and left else ""
-        )
+        caption = f"{finished} of {len(self._cells)} cells finished"
+        if self._seconds and left:
+            caption += f"; about {left * statistics.mean(self._seconds) / 60:.0f} minutes left for this process"
         table = Table("variant", "seed", "status", caption=caption)
         # A screen holds about thirty lines; finished cells are left out if there are more cells.
         rows = [cell for cell in self._cells if not cell.finished] if len(self._cells) > _MAX_ROWS else self._cells
@@ -158,13 +156,8 @@ def run_cells(cells: Sequence[Cell], folder: pathlib.Path, splits: Sequence[str]
     """Trains and scores cells in this process, except those that another process holds.
 
     If a single cell fails, the reason is written to its failed.txt. If a population fails, the process exits with
-    status 1. If a lease is lost, it exits with status `leases.LEASE_LOST`.
-
-    Args:
-      cells: cells that can train jointly.
-      folder: folder of the leases.
-      splits: splits that finished runs are scored on.
-      expiry: expiry of leases, seconds.
+    status 1. If a lease is lost, it exits with status `leases.LEASE_LOST`. The arguments are those of `Scheduler`;
+    `cells` can train jointly, and `folder` is that of the leases.
     """
     with contextlib.ExitStack() as stack:
         acquired: list[Cell] = []
@@ -190,12 +183,6 @@ def run_cells(cells: Sequence[Cell], folder: pathlib.Path, splits: Sequence[str]
             if len(acquired) > 1:
                 sys.exit(1)
             acquired[0].mark_failed(f"{type(error).__name__}: {error}; see {acquired[0].log}")
-
-
-def default_population_size(cpu_devices: int) -> int:
-    """Returns the size of populations: one member per device of a CPU, `populations.MAX_MEMBERS` on accelerators."""
-    # In a new process: once JAX is initialised, devices cannot be configured any more.
-    return subprocesses.call(_cpu_device_count, cpu_devices) or populations.MAX_MEMBERS
 
 
 def _cpu_device_count(cpu_devices: int) -> int:

@@ -13,12 +13,13 @@ from experiments.runs.execute import open_run
 from experiments.runtime import cli, leases, subprocesses
 from experiments.runtime.progress import console
 from experiments.runtime.signals import Interrupted, Interrupts
-from experiments.sweeps.cells import apply_changes
+from experiments.sweeps.cells import Config, apply_changes
 from experiments.sweeps.optuna_study import StudyLocation
 
 if TYPE_CHECKING:
     import optuna
 
+_Suggest = Callable[[Any], dict[str, Any]]  # trial → changes of the config, by dotted key
 _LOCK = "drawing"  # the lease that prevents two processes from each drawing the last trial
 
 
@@ -33,14 +34,7 @@ class TrialRunner:
       expiry: expiry of leases, seconds.
     """
 
-    def __init__(
-        self,
-        location: StudyLocation,
-        base: Mapping[str, dict[str, Any]],
-        suggest: Callable[[Any], dict[str, Any]],
-        trials: int,
-        expiry: float,
-    ) -> None:
+    def __init__(self, location: StudyLocation, base: Config, suggest: _Suggest, trials: int, expiry: float) -> None:
         self._location, self._base, self._suggest = location, base, suggest
         self._trials, self._expiry = trials, expiry
         self._leases = location.folder / "claims"
@@ -110,27 +104,20 @@ class TrialRunner:
             writer = csv.writer(file)
             writer.writerow(("trial", "state", self._location.metric, *names))
             for trial in trials:
-                changes = trial.user_attrs.get("changes", {})
-                writer.writerow(
-                    (trial.number, trial.state.name.lower(), trial.value, *(changes.get(key) for key in names))
-                )
+                values = map(trial.user_attrs.get("changes", {}).get, names)
+                writer.writerow((trial.number, trial.state.name.lower(), trial.value, *values))
         if not any(trial.state.name == "COMPLETE" for trial in trials):
             cli.exit_with_error(f"none of {len(trials)} trials is complete; see the logs in {self._location.folder}")
-        best = study.best_trial
-        self._console.print(
-            f"best of {len(trials)}: trial {best.number}, {self._location.metric} {best.value:.3f}\n"
-            f"{_as_flags(best.user_attrs['changes'])}",
-            markup=False,
-        )
+        best, metric = study.best_trial, self._location.metric
+        summary = f"best of {len(trials)}: trial {best.number}, {metric} {best.value:.3f}"
+        self._console.print(f"{summary}\n{_as_flags(best.user_attrs['changes'])}", markup=False)
 
 
 def _as_flags(changes: Mapping[str, Any]) -> str:
     return " ".join(f"--config.{key}={value}" for key, value in changes.items())
 
 
-def run_trial(
-    location: StudyLocation, number: int, base: Mapping[str, dict[str, Any]], folder: pathlib.Path, expiry: float
-) -> None:
+def run_trial(location: StudyLocation, number: int, base: Config, folder: pathlib.Path, expiry: float) -> None:
     """Trains a trial in this process, unless another process holds its lease in `folder`."""
     import optuna
 
@@ -158,13 +145,7 @@ def run_trial(
             study.tell(number, value)
 
 
-def _train(
-    location: StudyLocation,
-    study: "optuna.Study",
-    number: int,
-    base: Mapping[str, dict[str, Any]],
-    interrupts: Interrupts,
-) -> float:
+def _train(location: StudyLocation, study: "optuna.Study", number: int, base: Config, interrupts: Interrupts) -> float:
     """Trains a trial until it is complete or pruned; returns its last validation metric."""
     import optuna
 

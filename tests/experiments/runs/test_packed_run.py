@@ -41,7 +41,7 @@ def test_it_continues_after_an_interruption(packed: pathlib.Path, small: Small, 
 
 
 def test_it_can_be_evaluated(packed: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    assert evaluate([str(packed)], "test", None, None, str(tmp_path / "out.txt"), None)["sentences"] == 5
+    assert evaluate([str(packed)], "test", None, None, str(tmp_path / "out.txt"))["sentences"] == 5
 
 
 def test_another_packed_width_is_another_corpus(packed: pathlib.Path, small: Small) -> None:
