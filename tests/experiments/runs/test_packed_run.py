@@ -51,7 +51,8 @@ def test_another_packed_width_is_another_corpus(packed: pathlib.Path, small: Sma
 
 def test_sentences_of_a_skipped_update_are_written_separately(small: Small, tmp_path: pathlib.Path) -> None:
     run = open_run(Spec.from_config(small(**PACKED)), str(tmp_path / "spoiled"))
-    run._save_skipped_update(1)
+    hooks, _ = run.start(0)
+    hooks.nonfinite(1)
     skipped = json.loads((tmp_path / "spoiled" / "nonfinite" / "1.json").read_text(encoding="utf-8"))
     assert len(skipped["0"]) > len(run.plan.batch(0).source)
     assert all(pair["source"] and pair["target"] for pair in skipped["0"])
