@@ -204,7 +204,11 @@ class _OwnMemory(threading.Thread):
 
 def _peak_gib() -> float:
     """Returns the peak resident memory of this process, in GiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB on Linux
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would include the memory of the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
     return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
 
 
