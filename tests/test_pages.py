@@ -46,9 +46,10 @@ def script(block: str) -> str:
     joined = block.replace("\\\n", " ")
     commands = []
     for line in joined.splitlines():
-        parts = [part.strip() for part in line.split("&&")]
-        parts = [part for part in parts if not _SETUP.search(part) and not part.startswith(". .venv")]
-        commands.append(" && ".join(parts))
+        if _SETUP.search(line) or line.startswith(". .venv"):
+            parts = [part.strip() for part in line.split("&&")]
+            line = " && ".join(part for part in parts if not _SETUP.search(part) and not part.startswith(". .venv"))
+        commands.append(line)
     return "\n".join(commands).replace(".venv/bin/python", "python")
 
 
