@@ -156,7 +156,7 @@ def test_every_shell_line_runs(page: pathlib.Path, checkout: pathlib.Path) -> No
     finally:
         for server in servers:
             server.send_signal(signal.SIGTERM)
-            server.wait(60)
+            server.communicate(timeout=60)
 
 
 def test_installation_is_left_out_and_continued_lines_are_joined() -> None:
