@@ -2,9 +2,8 @@
 
 Source: the model is Section 3 of Vaswani et al. 2017, small; the corpus is transformer/data/grammar.
 Hardware: two CPU cores.
-Time: 1.3 minutes for the complete command with empty caches, with AVX-512 (2.9 on an older machine, before a step
-  became 20 % faster).
-Score: 91.2 BLEU, 95.3 chrF on the test split.
+Time: 2.6 minutes for the complete command with empty caches, on an AMD EPYC with AVX-512.
+Score: 90.4 BLEU, 94.8 chrF on the test split.
 Command: python -m experiments.train --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
