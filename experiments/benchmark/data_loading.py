@@ -19,8 +19,6 @@ Prints one JSON object.
 import json
 import os
 import pathlib
-import resource
-import sys
 import tempfile
 import threading
 import time
@@ -30,6 +28,7 @@ import numpy as np
 from absl import flags
 
 from configs import base
+from experiments.benchmark.peers.worker import process_peak_bytes
 from experiments.runtime import cli
 from experiments.runtime.subprocesses import call
 from transformer.data.batches.plan import BatchPlan
@@ -204,12 +203,7 @@ class _OwnMemory(threading.Thread):
 
 def _peak_gib() -> float:
     """Returns the peak resident memory of this process, in GiB."""
-    status = pathlib.Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would include the memory of the process that started this one
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
-    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
+    return process_peak_bytes() / 2**30
 
 
 if __name__ == "__main__":

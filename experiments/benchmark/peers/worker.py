@@ -50,7 +50,12 @@ class Trainer(Protocol):
 
 def process_peak_bytes() -> int:
     """Returns the peak resident memory of this process, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would include the memory of the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def device_peak_bytes(device: Any) -> int:
