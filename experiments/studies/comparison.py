@@ -10,7 +10,8 @@ from experiments.studies.study import Study
 from experiments.web.markdown import format_p_value, table
 from transformer.data.corpus import Pair
 from transformer.evaluation import bleu, breakdown
-from transformer.evaluation.significance import compare
+from transformer.evaluation.sentence_statistics import bleu_of_statistics, bleu_statistics
+from transformer.evaluation.significance import SWAPS, compare, randomization_p
 
 _EXAMPLES = 10  # sentences shown for each run
 
@@ -33,7 +34,9 @@ def compare_runs(base: InspectedRun, other: InspectedRun, split: str, pairs: Seq
         translations = run.translator(run.spec.decode).translate([pair.source for pair in pairs])
         texts.append([best.text for best, *_ in translations])
         scores[name] = _scores(run, pairs, texts[-1])
-    comparison = compare([texts[0]], [texts[1]], references)
+    statistics = [bleu_statistics(lines, references) for lines in texts]
+    comparison = compare([statistics[0]], {"other": [statistics[1]]}, bleu_of_statistics)["other"]
+    p = randomization_p(*statistics, bleu_of_statistics)
     differences = _chrf_by_sentence(texts[1], references) - _chrf_by_sentence(texts[0], references)
     by_size = [i for i in np.argsort(-np.abs(differences), kind="stable") if texts[0][i] != texts[1][i]]
     equal = sum(ours == theirs for ours, theirs in zip(*texts, strict=True))
@@ -45,8 +48,9 @@ def compare_runs(base: InspectedRun, other: InspectedRun, split: str, pairs: Seq
         "split": split,
         "sentences": len(pairs),
         "scores": scores,
-        "bleu_difference": comparison.difference.value,
-        "p": comparison.p,
+        "bleu_difference": comparison.difference,
+        "half_width": comparison.half_width if np.isfinite(comparison.half_width) else None,
+        "p": p,
         "same": equal,
         "differing": differing,
     }
@@ -55,8 +59,9 @@ def compare_runs(base: InspectedRun, other: InspectedRun, split: str, pairs: Seq
     parts = [
         f"### {names[0]} and {names[1]} on {split}\n",
         f"{equal} of {len(pairs)} sentences have the same translation. BLEU of {names[1]} minus BLEU of {names[0]}: "
-        f"{comparison.difference.value:+.2f}, p = {format_p_value(comparison.p)} (approximate randomisation over "
-        "sentences; one seed does not measure the variance between seeds).\n",
+        f"{comparison.difference:+.2f} ± {comparison.half_width:.2f} (95 % interval, bootstrap over sentences); "
+        f"p = {format_p_value(p)} (approximate randomisation, {SWAPS:,} swaps). One seed of each does not measure the "
+        "variance between seeds.\n",
         table(headers, rows),
     ]
     for name, gains in zip(names, (-differences, differences), strict=True):

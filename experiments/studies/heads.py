@@ -102,14 +102,18 @@ class _MaskedEvaluation:
 
     def __init__(self, run: InspectedRun, pairs: Sequence[Pair], batches: Sequence[ForcedBatch]) -> None:
         self._run, self._batches = run, batches
+        # The heads to prune are chosen on one half of the sentences, and the losses are those of the other half:
+        # the lowest of many losses on the same sentences would be too low.
+        self._choice, self._report = (run.batches(pairs[half::2] or pairs) for half in (0, 1))
         self._pairs = pairs[:_MAX_TRANSLATED]
-        self._tokens = sum(int((batch.target_BT != PAD).sum()) for batch in batches)
         self.translated = len(self._pairs)
         self.base_loss, self.base_bleu = self.loss(run.scales), self.bleu(run.scales)
 
-    def loss(self, scales: head_masking.Scales) -> float:
-        """Returns nats per token."""
-        return float(self._run.nll(self._batches, scales).sum()) / self._tokens
+    def loss(self, scales: head_masking.Scales, batches: Sequence[ForcedBatch] | None = None) -> float:
+        """Returns nats per token, of all sentences or of some batches."""
+        batches = self._batches if batches is None else batches
+        tokens = sum(int((batch.target_BT != PAD).sum()) for batch in batches)
+        return float(self._run.nll(batches, scales).sum()) / tokens
 
     def bleu(self, scales: head_masking.Scales) -> float:
         """Returns BLEU of greedy translations."""
@@ -119,14 +123,23 @@ class _MaskedEvaluation:
 
     def importance(self, scales: head_masking.Scales) -> head_masking.Scales:
         """Returns the mean of |d loss / d scale| over sentences, [H] by name; Michel et al. 2019."""
-        gradients = self._run.scale_gradients(self._batches, scales)
+        return self._importance(scales, self._batches)
+
+    def _importance(self, scales: head_masking.Scales, batches: Sequence[ForcedBatch]) -> head_masking.Scales:
+        gradients = self._run.scale_gradients(batches, scales)
         return {name: np.abs(gradient).mean(axis=0) for name, gradient in gradients.items()}
 
     def prune(self) -> tuple[Sequence[PruningStep], dict[int, float]]:
-        """Returns the pruning curve, and BLEU at some of its points."""
+        """Returns the pruning curve with losses of the second half, and BLEU at some of its points."""
         count = len(head_masking.unmasked_heads(self._run.scales))
         shortlist = count if count <= _EXHAUSTIVE else _SHORTLIST
-        curve = head_masking.prune(self.loss, self.importance, self._run.scales, shortlist)
+        chosen = head_masking.prune(
+            lambda scales: self.loss(scales, self._choice),
+            lambda scales: self._importance(scales, self._choice),
+            self._run.scales,
+            shortlist,
+        )
+        curve = [step._replace(loss=self.loss(step.scales, self._report)) for step in chosen]
         points = np.unique(np.linspace(0, len(curve) - 1, _BLEU_POINTS).round().astype(int)).tolist()
         return curve, {point: self.bleu(curve[point].scales) for point in points}
 
@@ -235,7 +248,8 @@ def _pruning_text(curve: Sequence[PruningStep], bleu_at: dict[int, float]) -> st
         score = f"{bleu_at[index]:.2f}" if index in bleu_at else ""
         rows.append([str(index), name, f"{step.loss:.4f}", score])
     about = (
-        f"Each step masks the head without which the loss is lowest; with more than {_EXHAUSTIVE} heads, it evaluates "
+        f"Each step masks the head without which the loss on one half of the sentences is lowest; the losses are those "
+        f"of the other half. With more than {_EXHAUSTIVE} heads, it evaluates "
         f"the {_SHORTLIST} heads of smallest gradient."
     )
     return f"{about}\n\n{table(['masked heads', 'last', 'loss', 'BLEU'], rows)}"

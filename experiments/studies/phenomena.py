@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.studies.inspected_run import InspectedRun
-from experiments.studies.study import Study, format_share
+from experiments.studies.study import Study, format_clustered_share, format_share
 from experiments.web.markdown import table
 from transformer.analysis.head_masking import Scales
 from transformer.data.batches.forced import ForcedBatch
@@ -90,18 +90,20 @@ def read_examples(path: str) -> list[ContrastiveExample]:
 def measure_contrasts(run: InspectedRun, examples: Sequence[ContrastiveExample], title: str) -> Study:
     """Measures how often a run assigns the higher probability to the correct translation."""
     margins = ContrastiveTest(run, examples).margins().tolist()
-    by_kind: dict[str, list[float]] = collections.defaultdict(list)
+    by_kind: dict[str, dict[Pair, list[float]]] = collections.defaultdict(lambda: collections.defaultdict(list))
     for example, margin in zip(examples, margins, strict=True):
-        by_kind[example.kind].append(margin)
+        by_kind[example.kind][Pair(example.source, example.right)].append(margin)
     kinds, rows = {}, []
-    for kind, group in sorted(by_kind.items()):
+    for kind, sentences in sorted(by_kind.items()):
+        group = [margin for of_sentence in sentences.values() for margin in of_sentence]
         right, mean = sum(margin > 0 for margin in group), float(np.mean(group))
-        kinds[kind] = {"pairs": len(group), "right": right, "margin": mean}
-        rows.append([kind, str(len(group)), format_share(right, len(group)), f"{mean:.2f}"])
+        kinds[kind] = {"pairs": len(group), "sentences": len(sentences), "right": right, "margin": mean}
+        shares = [(sum(margin > 0 for margin in of_sentence), len(of_sentence)) for of_sentence in sentences.values()]
+        rows.append([kind, str(len(group)), str(len(sentences)), format_clustered_share(shares), f"{mean:.2f}"])
     text = (
         f"### Correct and incorrect translations: {title}\n\nHow often the correct translation is more probable, in % "
-        "with the 95 % confidence interval (Wilson), and the mean margin in nats.\n\n"
-        + table(["kind", "pairs", "right, %", "margin"], rows)
+        "with the 95 % confidence interval (Wilson; the pairs of a sentence form a cluster), and the mean margin in "
+        "nats.\n\n" + table(["kind", "pairs", "sentences", "right, %", "margin"], rows)
     )
     lowest = sorted(zip(margins, examples, strict=True))[:10]
     errors = [[*example, f"{margin:.2f}"] for margin, example in lowest if margin <= 0]

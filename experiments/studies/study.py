@@ -35,7 +35,27 @@ def write_studies(studies: Sequence[Study], title: str, folder: pathlib.Path) ->
     return [folder / name for name in contents]
 
 
-def format_share(count: int, total: int) -> str:
+def format_clustered_share(clusters: Sequence[tuple[int, int]]) -> str:
+    """Formats the share of successes in %, with an interval that counts dependent trials less.
+
+    Pairs of one sentence succeed or fail jointly. The design effect, the ratio of the variance of the share between
+    clusters to that of independent trials (Kish 1965), divides the number of trials; it is at least one.
+
+    Args:
+      clusters: (successes, trials) of each cluster.
+    """
+    successes, trials = (sum(counts) for counts in zip(*clusters, strict=True)) if clusters else (0, 0)
+    share, size = successes / max(1, trials), len(clusters)
+    effect = 1.0
+    if 0 < share < 1 and size > 1:
+        between = sum((right - share * total) ** 2 for right, total in clusters) * size / (size - 1)
+        effect = max(1.0, between / (trials * share * (1 - share)))
+    elif size:
+        effect = trials / size  # all equal: each cluster counts once
+    return format_share(successes / effect, trials / effect)
+
+
+def format_share(count: float, total: float) -> str:
     """Formats count / total in % with its 95 % confidence interval; Wilson 1927."""
     if not total:
         return "–"

@@ -1,11 +1,13 @@
 """Figures of a sweep, as PNG for web pages and as SVG and PDF for papers."""
 
+import math
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformer.analysis.figure import new_figure, save_figure
+from transformer.analysis.figure import PLAIN_TEXT, new_figure, save_figure
 from transformer.evaluation.confidence import Mean
+from transformer.evaluation.significance import Comparison
 
 FORMATS = ("png", "svg", "pdf")
 Curve = list[tuple[float, Mean]]  # points (x, y) of one variant, by ascending x
@@ -33,6 +35,46 @@ def draw_learning_curves(
     """Draws a validation metric by update, with bands of the confidence intervals over seeds."""
     alpha = 0.15 if len(curves) <= _MAX_INSIDE else 0.04  # many overlapping bands would hide the curves
     _draw(curves, path, (x_label, metric), lambda axes, curve, style: _draw_bands(axes, curve, style, alpha))
+
+
+def draw_differences(comparisons: Mapping[str, Comparison], path: pathlib.Path, label: str) -> None:
+    """Draws a forest plot: differences with their intervals, sorted; filled points are significant."""
+    figure = new_figure(7, 1.2 + 0.28 * len(comparisons))
+    axes = figure.add_subplot()
+    ordered = sorted(comparisons.items(), key=lambda item: item[1].difference)
+    for row, (_, comparison) in enumerate(ordered):
+        half_width = comparison.half_width if math.isfinite(comparison.half_width) else 0.0
+        color = "tab:blue" if comparison.difference > 0 else "tab:red"
+        style: dict[str, Any] = {"color": color, "fmt": "o", "capsize": 2, "markersize": 5}
+        axes.errorbar(
+            comparison.difference,
+            row,
+            xerr=half_width,
+            markerfacecolor=color if comparison.significant else "white",
+            **style,
+        )
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(ordered)), [variant for variant, _ in ordered], **PLAIN_TEXT)
+    axes.set_ylim(-0.6, len(ordered) - 0.4)
+    axes.set_xlabel(label)
+    axes.grid(axis="x", alpha=0.3)
+    save_figure(figure, path, FORMATS)
+
+
+def draw_quality_and_cost(points: Mapping[str, tuple[float, Mean]], path: pathlib.Path, label: str) -> None:
+    """Draws scores by the cost of training, variant → (PFLOP, mean score), with names at the points."""
+    figure = new_figure(7, 4.2)
+    axes = figure.add_subplot()
+    for number, (variant, (cost, score)) in enumerate(points.items()):
+        style: dict[str, Any] = {"marker": "osD^vPX*"[number % 8], "capsize": 2, "color": f"C{number % 10}"}
+        axes.errorbar(cost, score.value, score.half_width or 0.0, **style)
+        axes.annotate(variant, (cost, score.value), (5, 4), textcoords="offset points", fontsize=7, parse_math=False)
+    axes.set_xscale("log")
+    axes.set_xlabel("matmul PFLOP of training")
+    axes.set_ylabel(label)
+    axes.margins(x=0.15)
+    axes.grid(alpha=0.3, which="both")
+    save_figure(figure, path, FORMATS)
 
 
 def _draw_bars(axes: Any, curve: Curve, style: Mapping[str, Any]) -> None:

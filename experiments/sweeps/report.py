@@ -9,15 +9,27 @@ from typing import Any
 from experiments.runs.workdir import Workdir
 from experiments.sweeps import figures
 from experiments.sweeps.cells import folder_name
-from experiments.web.markdown import format_mean, format_p_value, table
+from experiments.sweeps.differences import (
+    METRICS,
+    SentenceScores,
+    compare_with_base,
+    differences_table,
+    sentence_scores,
+)
+from experiments.web.markdown import format_geometric_mean, format_mean, table
 from experiments.web.page import report_page
 from transformer.data.sources.text_files import read_lines
 from transformer.evaluation.confidence import Mean, mean
-from transformer.evaluation.significance import Comparison, compare, holm
+from transformer.evaluation.significance import Comparison
 from transformer.training import metrics
 
-_ALPHA = 0.05  # significance level
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %", "perplexity": "perplexity"}
+_VOCABULARY_KEYS = {"data.vocab_size", "data.uncased", "data.direction", "data.tokenizer", "data.name", "data.source"}
+_ABOUT_DIFFERENCES = (
+    "Differences of mean scores; the variance over seeds and that over sentences are both in the interval and in p. "
+    "Holm's correction is for all rows of the table. An interval has the level at which Holm's method tests its row: "
+    "it excludes zero exactly if the difference is significant. See transformer/evaluation/significance.py.\n"
+)
 _CURVES = {"bleu": "BLEU", "loss": "loss, nats per token"}  # metrics of validation
 _COSTS: dict[str, tuple[str, float, int]] = {  # key of result.json → column heading, unit, decimals
     "parameters": ("parameters, M", 1e6, 2),
@@ -37,10 +49,11 @@ class Report:
       unfinished: number of cells that have started and are not finished.
       published: variant → published scores by name.
       base: the variant that the others are compared with.
-      texts: (variant, seed, split) → translations.
-      references: (variant, split) → references.
+      sentences: (variant, seed, split) → statistics of its translations.
       curves: (variant, seed) → validation events of metrics.jsonl, in order.
       other_batches: variants whose batches differ from the base's, because they change a setting of the batches.
+      other_vocabulary: variants whose perplexity is not comparable with the base's, because their tokens differ.
+      metric: the score that is compared with the base's: "bleu", or "bleu_paper" of models of lower-cased text.
     """
 
     def __init__(
@@ -49,16 +62,17 @@ class Report:
         unfinished: int = 0,
         published: dict[str, Any] | None = None,
         base: str = "",
-        texts: dict[tuple[str, int, str], list[str]] | None = None,
-        references: dict[tuple[str, str], list[str]] | None = None,
+        sentences: dict[tuple[str, int, str], SentenceScores] | None = None,
         curves: dict[tuple[str, int], list[dict[str, Any]]] | None = None,
         other_batches: Sequence[str] = (),
+        other_vocabulary: Sequence[str] = (),
+        metric: str = "bleu",
     ) -> None:
         self._seeds = {name: seeds for name, seeds in results.items() if seeds}
         self._results = {name: list(seeds.values()) for name, seeds in self._seeds.items()}
         self._unfinished, self._published = unfinished, published or {}
-        self._base, self._texts, self._references = base, texts or {}, references or {}
-        self._curves, self._other_batches = curves or {}, other_batches
+        self._base, self._sentences, self._metric = base, sentences or {}, metric
+        self._curves, self._other_batches, self._other_vocabulary = curves or {}, other_batches, other_vocabulary
         if not self._results:
             raise ValueError(f"no cell of the sweep is finished ({unfinished} have started)")
 
@@ -76,7 +90,7 @@ class Report:
         sweep = json.loads(path.read_text(encoding="utf-8"))
         variants = sweep["variants"]
         results: dict[str, dict[int, Any]] = {}
-        unfinished, texts, references, curves = 0, {}, {}, {}
+        unfinished, sentences, curves = 0, {}, {}
         for variant in variants:
             paths = [path for path in (folder / folder_name(variant)).glob("seed*") if path.is_dir()]
             workdirs = {int(path.name.removeprefix("seed")): Workdir(path) for path in paths}
@@ -90,11 +104,16 @@ class Report:
                 for split in result["splits"]:
                     files = [workdir.translations(split, name) for name in (result["updates"], "reference")]
                     if all(path.exists() for path in files):
-                        texts[variant, seed, split], references[variant, split] = map(read_lines, files)
+                        texts, references = map(read_lines, files)
+                        sentences[variant, seed, split] = sentence_scores(texts, references, _language(sweep, variant))
         base = next((name for name, changes in variants.items() if not changes), next(iter(variants), ""))
         batch_settings = {name: _batch_settings(changes) for name, changes in variants.items()}
         other_batches = [name for name, changes in batch_settings.items() if changes != batch_settings[base]]
-        return cls(results, unfinished, sweep["published"], base, texts, references, curves, other_batches)
+        other_vocabulary = [name for name, changes in variants.items() if changes.keys() & _VOCABULARY_KEYS]
+        metric = "bleu_paper" if sweep["base"].get("data", {}).get("uncased") else "bleu"
+        return cls(
+            results, unfinished, sweep["published"], base, sentences, curves, other_batches, other_vocabulary, metric
+        )
 
     @property
     def splits(self) -> list[str]:
@@ -105,7 +124,10 @@ class Report:
     def tables(self) -> str:
         """Returns all tables, as Markdown."""
         results = [result for seeds in self._results.values() for result in seeds]
-        parts = ["Means over seeds ± half the width of the 95 % confidence interval (Student's t).\n"]
+        parts = [
+            "Means over seeds ± half the width of the 95 % confidence interval (Student's t); of perplexity, the "
+            "exponential of the mean loss and of its interval's ends.\n"
+        ]
         if len(self._results) > 1:
             exception = f", except {', '.join(self._other_batches)}" if self._other_batches else ""
             parts.append(f"For each seed, all variants saw the same batches in the same order{exception}.\n")
@@ -114,7 +136,9 @@ class Report:
         for split in self.splits:
             parts += [f"### Scores on {split}\n", self._scores(split)]
             if comparisons := self.comparisons(split):
-                parts += [f"### BLEU on {split} compared with {self._base}\n", _differences(comparisons)]
+                name = METRICS[self._metric]
+                parts += [f"### {name} on {split} compared with {self._base}\n", differences_table(comparisons)]
+                parts.append(_ABOUT_DIFFERENCES)
         parts += ["### Cost\n", self._costs()]
         if any(result.get("members", 1) > 1 for result in results):
             parts.append(
@@ -134,22 +158,20 @@ class Report:
             scores = [result["splits"][split] for result in results if split in result["splits"]]
             if not scores:
                 continue
-            means = [_format_scores([seed.get(name) for seed in scores]) for name in _SCORES]
+            means = [_format_scores(name, [seed.get(name) for seed in scores]) for name in _SCORES]
+            if variant in self._other_vocabulary:
+                means[-1] += " (other vocabulary)"
             published_scores = [str(self._published.get(variant, {}).get(name, "")) for name in published]
             rows.append([variant, str(len(scores)), *means, *published_scores])
         return table(["variant", "seeds", *_SCORES.values(), *(f"published {name}" for name in published)], rows)
 
     def comparisons(self, split: str) -> dict[str, Comparison]:
-        """Compares every variant that translated the same sentences with the base, over the seeds that both have."""
-        comparisons = {}
-        for variant, seeds in self._seeds.items():
-            names = (self._base, variant)
-            common = [seed for seed in seeds if all((name, seed, split) in self._texts for name in names)]
-            same = self._references.get((variant, split)) == self._references.get((self._base, split))
-            if variant != self._base and common and same:
-                base, system = ([self._texts[name, seed, split] for seed in common] for name in names)
-                comparisons[variant] = compare(base, system, self._references[variant, split])
-        return comparisons
+        """Compares every variant that translated the same sentences with the base."""
+        runs: dict[str, list[SentenceScores]] = {}
+        for (variant, _, name), scores in self._sentences.items():
+            if name == split:
+                runs.setdefault(variant, []).append(scores)
+        return compare_with_base(runs, self._base, self._metric)
 
     def _costs(self) -> str:
         rows = [[variant] for variant in self._results]
@@ -178,6 +200,15 @@ class Report:
                     for part, (name, count, _) in enumerate(scores[0])
                 }
         return breakdowns
+
+    def quality_and_cost(self, split: str) -> dict[str, tuple[float, Mean]]:
+        """Returns variant → (PFLOP of training, mean score on a split)."""
+        points = {}
+        for variant, results in self._results.items():
+            scores = [result["splits"][split][self._metric] for result in results if split in result["splits"]]
+            if scores:
+                points[variant] = (mean([result["training_flops"] / 1e15 for result in results]).value, mean(scores))
+        return points
 
     def curves(self, metric: str) -> dict[str, figures.Curve]:
         """Returns variant → points (update, mean of a validation metric over the seeds that reached the update)."""
@@ -219,6 +250,15 @@ class Report:
 
     def _draw(self, folder: pathlib.Path) -> Iterable[tuple[pathlib.Path, str]]:
         """Draws all figures; yields each figure's path without its suffix, and its caption."""
+        name = METRICS[self._metric]
+        for split in self.splits:
+            if comparisons := self.comparisons(split):
+                path = folder / f"differences_{split}"
+                figures.draw_differences(comparisons, path, f"{name} on {split}, difference from {self._base}")
+                yield path, f"{name} on {split}: difference from {self._base} with its interval; filled: significant"
+            if len(points := self.quality_and_cost(split)) > 1:
+                figures.draw_quality_and_cost(points, folder / f"cost_{split}", name)
+                yield folder / f"cost_{split}", f"{name} on {split} by the matmul FLOPs of training; bars: intervals"
         for metric, label in _CURVES.items():
             if curves := self.curves(metric):
                 figures.draw_learning_curves(curves, folder / f"learning_{metric}", label)
@@ -234,19 +274,15 @@ def _batch_settings(changes: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in changes.items() if key.startswith("data.") or key == "train.accumulate"}
 
 
-def _differences(comparisons: dict[str, Comparison]) -> str:
-    """Returns the table of each variant's difference from the base, with p-values."""
-    adjusted = holm({variant: comparison.p for variant, comparison in comparisons.items()})
-    rows = []
-    for variant, comparison in comparisons.items():
-        p_seeds = "" if comparison.p_seeds is None else format_p_value(comparison.p_seeds)
-        p_values = [format_p_value(comparison.p_sentences), p_seeds, format_p_value(adjusted[variant])]
-        note = "" if adjusted[variant] < _ALPHA else "not significant"
-        rows.append([variant, format_mean(comparison.difference, 2), *p_values, note])
-    return table(["variant", "difference", "p, sentences", "p, seeds", "p of both, Holm", ""], rows)
+def _language(sweep: dict[str, Any], variant: str) -> str:
+    """Returns the target language of a variant of sweep.json."""
+    base = sweep["base"].get("data", {}).get("direction", "fr-en")
+    return sweep["variants"][variant].get("data.direction", base).partition("-")[2]
 
 
-def _format_scores(values: Sequence[float | None]) -> str:
+def _format_scores(name: str, values: Sequence[float | None]) -> str:
     """Returns the mean as text; empty if a seed's result.json, written by an older version, lacks the score."""
     scores = [value for value in values if value is not None]
-    return format_mean(mean(scores), 2) if len(scores) == len(values) else ""
+    if len(scores) != len(values):
+        return ""
+    return format_geometric_mean(scores, 2) if name == "perplexity" else format_mean(mean(scores), 2)
