@@ -36,7 +36,7 @@ def compare_runs(base: InspectedRun, other: InspectedRun, split: str, pairs: Seq
         scores[name] = _scores(run, pairs, texts[-1])
     statistics = [bleu_statistics(lines, references) for lines in texts]
     comparison = compare([statistics[0]], {"other": [statistics[1]]}, bleu_of_statistics)["other"]
-    p = randomization_p(*statistics, bleu_of_statistics)
+    p = randomization_p(statistics[0], statistics[1], bleu_of_statistics)
     differences = _chrf_by_sentence(texts[1], references) - _chrf_by_sentence(texts[0], references)
     by_size = [i for i in np.argsort(-np.abs(differences), kind="stable") if texts[0][i] != texts[1][i]]
     equal = sum(ours == theirs for ours, theirs in zip(*texts, strict=True))
