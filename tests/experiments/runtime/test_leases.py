@@ -1,6 +1,7 @@
 """Leases on names: one holder at a time, and every lease can expire."""
 
 import concurrent.futures
+import errno
 import json
 import os
 import pathlib
@@ -8,6 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
+
+import pytest
 
 from experiments.runtime import leases
 from experiments.runtime.leases import acquire, holder
@@ -63,12 +67,83 @@ def test_a_slow_holder_notices_that_it_lost_the_lease(tmp_path: pathlib.Path) ->
     assert not slow.held()
 
 
-def test_an_exited_process_of_this_host_is_dead_at_once(tmp_path: pathlib.Path) -> None:
-    exited = subprocess.Popen([sys.executable, "-c", ""])
-    exited.wait()
-    for host, free in ((socket.gethostname(), True), ("elsewhere", False)):
-        (tmp_path / f"{host}.0").write_text(json.dumps({"host": host, "pid": exited.pid, "token": "x"}))
-        assert (acquire(tmp_path, host, 60) is not None) == free
+def test_an_exited_process_of_this_machine_is_dead_at_once(tmp_path: pathlib.Path) -> None:
+    """But not one with the same id in another container or on another host, nor one of an older version."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    content = {"host": socket.gethostname(), **leases._process(child.pid), "token": "x"}
+    (tmp_path / "running.0").write_text(json.dumps(content))
+    assert acquire(tmp_path, "running", 60) is None
+    child.communicate(b"\n")
+    cases = {
+        "exited": ({}, True),
+        "other_host": ({"host": "elsewhere"}, False),
+        "other_container": ({"namespace": "pid:[7]"}, False),
+        "rebooted": ({"boot": "0-0"}, False),  # the file system may be another machine's
+    }
+    for name, (changes, free) in cases.items():
+        (tmp_path / f"{name}.0").write_text(json.dumps(content | changes))
+        assert (acquire(tmp_path, name, 60) is not None) == free, name
+    (tmp_path / "old.0").write_text(json.dumps({"host": socket.gethostname(), "pid": child.pid, "token": "x"}))
+    assert acquire(tmp_path, "old", 60) is None
+
+
+def test_a_later_process_with_the_same_id_does_not_hold_the_lease(tmp_path: pathlib.Path) -> None:
+    content = {"host": socket.gethostname(), **leases._process(os.getpid()), "token": "x"}
+    (tmp_path / "a.0").write_text(json.dumps(content | {"start": "1"}))
+    assert acquire(tmp_path, "a", 60) is not None
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.ENOSPC, errno.EACCES])
+def test_a_failing_file_system_does_not_cost_the_lease(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """While renewals and listings fail, the process goes on, and then it renews the lease again."""
+    lease = acquire(tmp_path, "a", 0.6)
+    assert lease is not None
+    failures = []
+
+    def fail(*args: object) -> None:
+        failures.append(args)
+        raise OSError(number, "injected")
+
+    with lease:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "utime", fail)
+            patch.setattr(os, "listdir", fail)
+            while len(failures) < 7:
+                time.sleep(0.01)
+            assert lease.held()
+            assert holder(tmp_path, "a", 0.6) == "unknown"
+            with pytest.raises(OSError, match="injected"):
+                acquire(tmp_path, "a", 0.6)
+        age(lease.path, 61)
+        time.sleep(0.3)
+        assert holder(tmp_path, "a", 0.6) is not None
+    assert holder(tmp_path, "a", 0.6) is None
+
+
+def test_a_process_that_was_overtaken_leaves_no_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saw a dead holder; meanwhile another process took the lease and released it, and a third one acquired it."""
+    dead = acquire(tmp_path, "a", 60)
+    assert dead is not None
+    age(dead.path, 61)
+    original, others = uuid.uuid4, []
+
+    def others_first() -> uuid.UUID:
+        """Runs between the look at the dead holder and the creation of the next file."""
+        monkeypatch.setattr(uuid, "uuid4", original)
+        second = acquire(tmp_path, "a", 60)
+        assert second is not None
+        second.release()
+        others.append(acquire(tmp_path, "a", 60))
+        return original()
+
+    monkeypatch.setattr(uuid, "uuid4", others_first)
+    assert acquire(tmp_path, "a", 60) is None
+    (third,) = others
+    assert third is not None
+    assert third.held()
+    assert [path.name for path in tmp_path.iterdir()] == [third.path.name]
 
 
 def test_a_lease_is_renewed(tmp_path: pathlib.Path) -> None:
