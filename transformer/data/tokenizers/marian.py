@@ -14,6 +14,7 @@ from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import UNK
 
 _FILES = ("source.spm", "target.spm", "vocab.json")
+_MAX_SIZE = 1 << 28  # bytes of an archive's files, uncompressed; a vocabulary of a million pieces has about a tenth
 _MAGIC = b"PK"  # the first bytes of a zip archive; no SentencePiece model starts with them
 
 
@@ -29,6 +30,8 @@ class MarianTokenizer(Tokenizer):
         self._model, self._side = model, side
         try:
             with zipfile.ZipFile(io.BytesIO(model)) as archive:
+                if sum(archive.getinfo(name).file_size for name in _FILES) > _MAX_SIZE:
+                    raise ValueError(f"the files of the archive have more than {_MAX_SIZE} bytes")
                 source, target, vocabulary = (archive.read(name) for name in _FILES)
             self._models = (source, target)
             self._ids: dict[str, int] = json.loads(vocabulary)

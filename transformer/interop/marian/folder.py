@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import sentencepiece
 
 from transformer.interop.marian import parameters, settings
 from transformer.spec import DecodeSpec, ModelSpec
@@ -77,27 +78,63 @@ def read(path: pathlib.Path) -> MarianModel:
       FileNotFoundError: a file is missing.
       ValueError: the folder does not hold a Marian model, or holds one that no settings express.
     """
-    from safetensors.numpy import load_file
-
     config, vocabulary = (_read_json(path / name) for name in ("config.json", "vocab.json"))
+    if (path / "target_vocab.json").exists():
+        raise ValueError(f"{path}: has a target_vocab.json; this project has one vocabulary for both languages")
+    if not all(isinstance(token, int) for token in vocabulary.values()):
+        raise ValueError(f"{path / 'vocab.json'}: not every token has an integer as its id")
+    arrays = _read_arrays(path / _WEIGHTS)
     try:
         model_settings = settings.model_settings(config)
+        _check_embedding(config, model_settings, arrays)
         row_V, pieces = _token_map(config, vocabulary)
     except ValueError as error:
         raise ValueError(f"{path / 'config.json'}: {error}") from error
-    if (path / "target_vocab.json").exists():
-        raise ValueError(f"{path}: has a target_vocab.json; this project has one vocabulary for both languages")
-    _require(path / _WEIGHTS)
-    arrays = load_file(path / _WEIGHTS)
     model_settings["output_bias"] = bool(np.any(arrays.get(parameters.BIAS, 0))) or -1 in row_V
-    spm = [_require(path / name).read_bytes() for name in ("source.spm", "target.spm")]
+    spm = [_read_sentencepiece(path / name) for name in ("source.spm", "target.spm")]
     return MarianModel(model_settings, arrays, row_V, pieces, *spm)
+
+
+def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(_require(path))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the last three: dtypes that NumPy lacks
+        raise ValueError(f"{path}: is damaged or has unsupported dtypes: {error}") from error
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{path}: parameter {name} has values that are not finite numbers")
+    return arrays
+
+
+def _read_sentencepiece(path: pathlib.Path) -> bytes:
+    model = _require(path).read_bytes()
+    try:
+        sentencepiece.SentencePieceProcessor().LoadFromSerializedProto(model)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: is not a SentencePiece model") from error
+    return model
+
+
+def _check_embedding(
+    config: Mapping[str, Any], model_settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Checks the sizes in config.json before anything of such a size is created."""
+    size = settings.integer(config, "vocab_size")
+    for name in ("model.shared.weight", "model.encoder.embed_tokens.weight"):
+        if name in arrays and arrays[name].shape != (size, model_settings["d_model"]):
+            raise ValueError(
+                f"vocab_size {size} and d_model {model_settings['d_model']} are not the shape of parameter {name}, "
+                f"{arrays[name].shape}"
+            )
 
 
 def _token_map(config: Mapping[str, Any], token_of: Mapping[str, int]) -> tuple[np.ndarray, list[str]]:
     """Returns row_V and the pieces by our ids; a token that Marian does not have gets a placeholder."""
-    size = config.get("vocab_size", 0)
-    ids = {name: config.get(f"{name}_token_id", -1) for name in ("pad", "decoder_start", "eos")}
+    size = settings.integer(config, "vocab_size")
+    ids = {name: settings.integer(config, f"{name}_token_id", 0) for name in ("pad", "decoder_start", "eos")}
     ids["unk"] = token_of.get("<unk>", -1)
     for name, token in ids.items():
         if not 0 <= token < size:
@@ -109,9 +146,12 @@ def _token_map(config: Mapping[str, Any], token_of: Mapping[str, int]) -> tuple[
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
-        return json.loads(_require(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        content = json.loads(_require(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: is not a JSON object")
+    return content
 
 
 def _require(path: pathlib.Path) -> pathlib.Path:

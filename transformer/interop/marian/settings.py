@@ -135,7 +135,7 @@ def model_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     if config.get("model_type") != "marian":
         raise ValueError(f"model_type is {config.get('model_type')!r}, not 'marian'")
     for entry in ("attention_heads", "ffn_dim"):
-        encoder, decoder = (config.get(f"{stack}_{entry}") for stack in ("encoder", "decoder"))
+        encoder, decoder = (integer(config, f"{stack}_{entry}") for stack in ("encoder", "decoder"))
         if encoder != decoder:
             raise ValueError(f"encoder_{entry} is {encoder} and decoder_{entry} {decoder}; this project has one value")
     for entry in ("normalize_before", "normalize_embedding", "add_final_layer_norm"):
@@ -144,21 +144,35 @@ def model_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     if config.get("decoder_vocab_size") not in (None, config.get("vocab_size")):
         raise ValueError("vocab_size and decoder_vocab_size differ; this project has one vocabulary for both languages")
     activation = config.get("activation_function")
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(f"activation_function is {activation!r}, not one of {', '.join(ACTIVATIONS)}")
-    try:
-        return FIXED | {
-            "d_model": config["d_model"],
-            "d_ff": config["encoder_ffn_dim"],
-            "heads": config["encoder_attention_heads"],
-            "encoder_layers": config["encoder_layers"],
-            "decoder_layers": config["decoder_layers"],
-            "activation": ACTIVATIONS[activation],
-            "scale_embeddings": config.get("scale_embedding", False),
-            "tie_embeddings": config.get("share_encoder_decoder_embeddings", True),
-        }
-    except KeyError as error:
-        raise ValueError(f"has no {error.args[0]}") from error
+    flags = {"scale_embedding": False, "share_encoder_decoder_embeddings": True}  # with transformers' defaults
+    for entry, default in flags.items():
+        flags[entry] = config.get(entry, default)
+        if not isinstance(flags[entry], bool):
+            raise ValueError(f"{entry} is {flags[entry]!r}, not true or false")
+    d_model, heads = (integer(config, entry) for entry in ("d_model", "encoder_attention_heads"))
+    if d_model % heads:
+        raise ValueError(f"d_model {d_model} does not divide into {heads} heads")
+    return FIXED | {
+        "d_model": d_model,
+        "d_ff": integer(config, "encoder_ffn_dim"),
+        "heads": heads,
+        "encoder_layers": integer(config, "encoder_layers"),
+        "decoder_layers": integer(config, "decoder_layers"),
+        "activation": ACTIVATIONS[activation],
+        "scale_embeddings": flags["scale_embedding"],
+        "tie_embeddings": flags["share_encoder_decoder_embeddings"],
+    }
+
+
+def integer(config: Mapping[str, Any], entry: str, minimum: int = 1) -> int:
+    """Returns an entry of config.json that must be an integer of at least `minimum`; raises ValueError."""
+    value = config.get(entry)
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        problem = f"{entry} is {value!r}, not an integer of at least {minimum}"
+        raise ValueError(f"has no {entry}" if value is None else problem)
+    return value
 
 
 def differing_settings(spec: ModelSpec, expected: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,109 @@
+"""Damaged folders of pretrained models: one line that names the file or the entry."""
+
+import dataclasses
+import io
+import json
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.runs.pretrained import load_pretrained
+from tests.interop.conftest import ENGLISH, FRENCH, SPEC, small
+from transformer.data.tokenizers import marian
+from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.interop.marian import folder
+
+MODEL = small()
+CHECKS: dict[str, Any] = {  # entry of config.json → value
+    "d_model": ["128", 15, 10**12, None, True, -14, 14.0],
+    "encoder_layers": ["two", 10**9, None, [1]],
+    "encoder_attention_heads": [0, 3, {}],
+    "encoder_ffn_dim": [18, "x"],
+    "vocab_size": [10**12, 7, "53", None],
+    "pad_token_id": [-1, 10**6, "0", None, 1.5],
+    "activation_function": [None, ["relu"], 3],
+    "scale_embedding": ["yes", 1],
+    "share_encoder_decoder_embeddings": [False, "no"],
+    "model_type": [None, []],
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The content of a valid folder."""
+    pytest.importorskip("safetensors", reason="needs the extra `interop`")
+    path = tmp_path_factory.mktemp("valid")
+    tokenizer = Tokenizer.train_from_texts(FRENCH + ENGLISH, 53, "bpe")
+    pieces = tokenizer.pieces(range(tokenizer.vocab_size))
+    folder.write(path, MODEL.flat, MODEL.spec, SPEC.decode, 40, pieces, tokenizer.models, ("fr", "en"))
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+def load(path: pathlib.Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    load_pretrained(str(path), dataclasses.replace(MODEL.spec, decoder_positions=None), allowed=["model"])
+
+
+def test_a_valid_folder_loads(tmp_path: pathlib.Path, files: dict[str, bytes]) -> None:
+    load(tmp_path, files)
+
+
+@pytest.mark.parametrize(("entry", "value"), [(entry, value) for entry, values in CHECKS.items() for value in values])
+def test_a_damaged_entry(tmp_path: pathlib.Path, files: dict[str, bytes], entry: str, value: Any) -> None:
+    config = json.loads(files["config.json"])
+    changes = {entry: value}
+    if entry.startswith("encoder_"):  # both stacks have one value
+        changes |= {f"decoder_{entry.removeprefix('encoder_')}": value}
+    with pytest.raises(ValueError, match=str(tmp_path)) as error:
+        load(tmp_path, {**files, "config.json": json.dumps({**config, **changes}).encode()})
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.json", "model.safetensors", "source.spm", "target.spm"])
+@pytest.mark.parametrize("damage", ["empty", "half", "list", "text", "missing", "bytes"])
+def test_a_damaged_file(tmp_path: pathlib.Path, files: dict[str, bytes], name: str, damage: str) -> None:
+    content = files.pop(name) if damage == "missing" else files[name]
+    damaged = {
+        "empty": b"",
+        "half": content[: len(content) // 2],
+        "list": b"[]",
+        "text": b"hello",
+        "bytes": b"\xff" * 99,
+    }
+    try:
+        with pytest.raises((ValueError, FileNotFoundError), match=str(tmp_path)) as error:
+            load(tmp_path, files if damage == "missing" else {**files, name: damaged[damage]})
+    finally:
+        files[name] = content
+    assert len(str(error.value).splitlines()) == 1
+    assert name in str(error.value)
+
+
+def test_weights_that_are_not_finite_and_ids_that_are_not_integers(
+    tmp_path: pathlib.Path, files: dict[str, bytes]
+) -> None:
+    from safetensors.numpy import load as loads
+    from safetensors.numpy import save
+
+    arrays = loads(files["model.safetensors"])
+    arrays["model.decoder.layers.1.fc1.weight"][2, 3] = np.nan
+    with pytest.raises(ValueError, match=r"model\.safetensors: parameter model\.decoder\.layers\.1\.fc1\.weight"):
+        load(tmp_path, {**files, "model.safetensors": save(arrays)})
+    with pytest.raises(ValueError, match=r"vocab\.json: not every token"):
+        load(tmp_path, {**files, "vocab.json": b'{"a": "1"}'})
+
+
+def test_an_archive_of_a_tokenizer_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small archive may expand to any size: it is refused before it is read."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("source.spm", "target.spm", "vocab.json"):
+            archive.writestr(name, bytes(50_000))
+    monkeypatch.setattr(marian, "_MAX_SIZE", 149_999)
+    monkeypatch.setattr(zipfile.ZipFile, "read", None)
+    with pytest.raises(ValueError, match="not an archive of"):
+        marian.MarianTokenizer(buffer.getvalue())
