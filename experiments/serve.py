@@ -13,6 +13,8 @@ import pathlib
 import socket
 import sys
 import threading
+import urllib.parse
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -26,11 +28,14 @@ _GRACE = 10  # seconds to finish open requests after a signal
 def define() -> None:
     """Defines the flags."""
     integer = flags.DEFINE_integer
-    flags.DEFINE_list("workdir", [], "folder of a run; several, separated by commas: an ensemble")
+    cli.define_workdirs_flag()
     flags.DEFINE_string("host", "127.0.0.1", "address to listen on; 0.0.0.0: every client that can reach this machine")
     integer("port", 8000, "port to listen on; 0: any free port", lower_bound=0, upper_bound=65535)
     integer("batch_size", 16, "texts decoded at a time; in bfloat16 it affects the text, see --dtype", lower_bound=1)
     integer("queue", 256, "texts that may wait; further requests get status 503", lower_bound=1)
+    flags.DEFINE_list("allowed_host", [], "names of this server, besides localhost and IP addresses; *: any name")
+    cli.define_unknown_flag()
+    flags.DEFINE_list("cors", [], "origins of pages that may call the API, such as https://example.org; *: all")
     cli.define_dtype_flag()
 
 
@@ -43,11 +48,25 @@ def main(args: cli.Args) -> None:
     from experiments.runs.workdir import Workdir
     from experiments.runtime import xla_env
 
-    with Interrupts(_GRACE) as interrupts, cli.runtime_errors(), cli.user_errors():
+    with cli.user_errors():
+        _origins(args.cors)
+    with Interrupts(_GRACE, "finishing open requests") as interrupts, cli.runtime_errors(), cli.user_errors():
         listener = _listen(args.host, args.port)
         xla_env.prepare(Workdir(args.workdir[0]).spec().parallel.cpu_devices)
         with listener:
             _serve(args, listener, interrupts)
+
+
+def _origins(values: Sequence[str]) -> list[str]:
+    """Returns origins as browsers write them; raises ValueError for a value that is no origin."""
+    origins = []
+    for value in values:
+        parts = urllib.parse.urlsplit(value)
+        is_origin = parts.scheme and parts.netloc and parts.path in ("", "/") and not (parts.query or parts.fragment)
+        if value not in ("*", "null") and not is_origin:
+            raise ValueError(f"--cors={value}: no origin; give scheme and host, such as https://example.org, or *")
+        origins.append(value.lower().rstrip("/"))
+    return origins
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -73,24 +92,27 @@ def _serve(args: cli.Args, listener: socket.socket, interrupts: Interrupts) -> N
 
     from experiments.runs import loading
     from experiments.serving.api import create_app
+    from experiments.serving.connections import LimitedProtocol
     from experiments.serving.engine import Engine
     from experiments.serving.examples import choose_examples
     from experiments.serving.programs import Programs
     from experiments.serving.service import Service
 
-    programs = Programs(loading.load(args.workdir, args.dtype), args.batch_size)
-    engine = Engine(programs, args.queue, programs.warmup_tasks())
+    programs = Programs(loading.load(args.workdir, args.dtype), args.batch_size, args.unknown)
+    engine = Engine(programs, args.queue, programs.warmup())
     name = ", ".join(pathlib.Path(path).resolve().name for path in args.workdir)
+    service = Service(name, programs, engine, args.queue, choose_examples(programs.spec.data))
+    # Half of the files that this process may open, at most: an open connection is a file.
+    LimitedProtocol.max_connections = min(4 * args.queue + 16, _open_file_limit() // 2)
     try:
         config = uvicorn.Config(
-            create_app(Service(name, programs, engine, args.queue, choose_examples(programs.spec.data))),
-            http="h11",
+            create_app(service, [*args.allowed_host, args.host], 2 * args.queue + 16, _origins(args.cors)),
+            http=LimitedProtocol,
             ws="none",
             lifespan="off",
             log_level="warning",
             access_log=False,
             server_header=False,
-            limit_concurrency=4 * args.queue + 16,
             timeout_graceful_shutdown=_GRACE // 2,
         )
         with interrupts.deferred():
@@ -99,6 +121,15 @@ def _serve(args: cli.Args, listener: socket.socket, interrupts: Interrupts) -> N
         engine.close()
     interrupts.check()
     raise OSError("the server has stopped unexpectedly")
+
+
+def _open_file_limit() -> int:
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 1024
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft > 0 else 1 << 16
 
 
 def _run(server: Any, interrupts: Interrupts, listener: socket.socket) -> None:

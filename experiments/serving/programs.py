@@ -1,8 +1,9 @@
 """The server's compiled programs: a search that reports its progress, and forced decoding. Each has few shapes."""
 
+import collections
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from transformer.decoding.search_loop import SearchLoop, SearchProgress
 from transformer.padding import padded_width
 from transformer.spec import BOS, EOS, PAD
 
+MAX_PROGRAMS = 24  # compiled for settings other than the run's own; each takes about 8 MB
 _TOP = 5  # most probable tokens reported at each position
 
 
@@ -46,50 +48,113 @@ class _ProgramKey(NamedTuple):
     truncated: bool  # whether `top_p` excludes tokens
 
 
+_SearchKey = tuple[_ProgramKey, int, float | None]  # program, padded width and length penalty
+_ForcedKey = tuple[int]  # padded width of forced decoding
+Key = _SearchKey | _ForcedKey
+
+
+class _Search(NamedTuple):
+    start: Callable[..., SearchProgress]
+    resume: Callable[..., SearchProgress]
+
+
 class Programs:
-    """Runs decoding and forced decoding with a trained run.
+    """Runs decoding and forced decoding with a trained run, by programs that are compiled ahead of their use.
+
+    At most `MAX_PROGRAMS` are kept besides permanent ones; the least recently used one makes room for a new one.
 
     Args:
       trained: The run, or an ensemble.
       batch_size: Maximum rows of a search. Each width has two programs: for one row and for this many.
+      unknown: What stands for unknown words in translations.
     """
 
-    def __init__(self, trained: TrainedSystem, batch_size: int) -> None:
+    def __init__(self, trained: TrainedSystem, batch_size: int, unknown: str = "copy") -> None:
         self._system, self._params = trained.system, trained.params
+        self.input_text, self.target_text = trained.system.input_text, trained.system.target_text
+        self.unknown_words = trained.system.unknown_words(trained.params, unknown)
         self.spec, self.tokenizer = self._system.spec, self._system.tokenizer
         rows = self._system.partitioner.padded_rows
         self.batch_sizes = tuple(sorted({rows(1), rows(batch_size)}))
+        self._programs: collections.OrderedDict[tuple[Hashable, int], Any] = collections.OrderedDict()
+        self._permanent: set[tuple[Hashable, int]] = set()
+        self._lock = threading.Lock()
 
-    def batch_key(self, row: SearchRow) -> tuple[Any, ...]:
-        """Returns what rows must have in common to share a batch: program, padded width and length penalty."""
+    def batch_key(self, row: SearchRow) -> _SearchKey:
+        """Returns what rows must have in common to share a batch."""
         settings, is_beam = row.settings, row.settings.method == "beam"
         key = _ProgramKey(settings.method, settings.beam_size if is_beam else 1, not is_beam and settings.top_p < 1)
         return key, padded_width(len(row.ids) + 1), settings.length_penalty if is_beam else None
 
+    def forced_key(self, source: Sequence[int], target: Sequence[int]) -> _ForcedKey:
+        """Returns the key of the program for `forced_decode`."""
+        return (padded_width(max(len(source) + 1, len(target))),)
+
+    def rows(self, key: Any) -> int:
+        """Returns the most rows that a compiled program of the key can take; 0 if none is compiled."""
+        counts = (count for count in self.batch_sizes if (_program_name(key), count) in self._programs)
+        if len(key) == 1:
+            return self.batch_sizes[-1] if any(counts) else 0
+        return max(counts, default=0)
+
+    def compile(self, key: Any, rows: int, permanent: bool = False) -> None:
+        """Compiles the program of a key for a number of rows, unless it is compiled; may run in any one thread."""
+        name = (_program_name(key), self.batch_sizes[0] if len(key) == 1 else rows)
+        program = self._programs.get(name) or (
+            self._compile_forced(key[0]) if len(key) == 1 else self._compile_search(key, rows)
+        )
+        with self._lock:
+            self._programs[name] = program
+            if permanent:
+                self._permanent.add(name)
+            others = [other for other in self._programs if other not in self._permanent]
+            for other in others[: max(0, len(others) - MAX_PROGRAMS)]:
+                del self._programs[other]
+
+    def _use(self, key: Hashable, count: int) -> Any:
+        with self._lock:
+            if (key, count) in self._programs:
+                self._programs.move_to_end((key, count))
+                return self._programs[key, count]
+        return None
+
     def search(self, rows: Sequence[SearchRow], steps: int) -> Iterator[SearchProgress]:
         """Decodes rows of one batch key; yields the progress after every `steps` decoding steps, until all are done."""
-        key, width, _ = self.batch_key(rows[0])
-        count = next(count for count in self.batch_sizes if len(rows) <= count)
+        batch_key = self.batch_key(rows[0])
+        key, width, _ = batch_key
+        counts = [count for count in self.batch_sizes if len(rows) <= count]
+        program, count = next(
+            ((program, count) for count in counts if (program := self._use((key, width), count))), (None, counts[0])
+        )
+        if program is None:  # evicted since the batch was chosen
+            self.compile(batch_key, count)
+            program = self._programs[(key, width), count]
+        arrays = self._search_arrays(rows, count, width)
+        shard = self._system.partitioner.shard
+        integers_B2 = arrays[2]
+        fixed = (shard(arrays[0]), shard(arrays[1]))
+        progress = program.start(self._params, *fixed, shard(integers_B2))
+        while not np.asarray(progress.done_B)[: len(rows)].all():
+            integers_B2[:, 1] += steps
+            progress = program.resume(self._params, *fixed, shard(integers_B2), progress.state)
+            yield progress
+
+    def _search_arrays(self, rows: Sequence[SearchRow], count: int, width: int) -> tuple[np.ndarray, ...]:
+        """Returns source_BS; length penalty, temperature and top_p [B, 3]; seed and step to decode to [B, 2]."""
         source_BS = np.full((count, width), PAD, np.int32)
         floats_B3 = np.ones((count, 3), np.float32)
-        integers_B2 = np.zeros((count, 2), np.int32)  # seed, and the step to decode to
+        integers_B2 = np.zeros((count, 2), np.int32)
         for index, row in enumerate(rows):
             source_BS[index, : len(row.ids) + 1] = [*row.ids, EOS]
             integers_B2[index, 0] = row.seed
-        settings = rows[0].settings
-        floats_B3[:, 0] = settings.length_penalty
-        floats_B3[: len(rows), 1:] = [[row.settings.temperature, row.settings.top_p] for row in rows]
-        start, resume = self._searches(key)
-        shard = self._system.partitioner.shard
-        fixed = (shard(source_BS), shard(floats_B3))
-        progress = start(self._params, *fixed, shard(integers_B2))
-        while not np.asarray(progress.done_B)[: len(rows)].all():
-            integers_B2[:, 1] += steps
-            progress = resume(self._params, *fixed, shard(integers_B2), progress.state)
-            yield progress
+        if rows:
+            floats_B3[:, 0] = rows[0].settings.length_penalty
+            floats_B3[: len(rows), 1:] = [[row.settings.temperature, row.settings.top_p] for row in rows]
+        return source_BS, floats_B3, integers_B2
 
-    @functools.cache  # noqa: B019  # one instance for each server, and few keys
-    def _searches(self, key: _ProgramKey) -> tuple[Callable[..., SearchProgress], Callable[..., SearchProgress]]:
+    def _compile_search(self, batch_key: _SearchKey, count: int) -> _Search:
+        key, width, _ = batch_key
+
         def start(params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any) -> SearchProgress:
             return search_loop.start(self._loop(key, params, source_BS, floats_B3, integers_B2))
 
@@ -97,8 +162,16 @@ class Programs:
             loop = self._loop(key, params, source_BS, floats_B3, integers_B2)
             return search_loop.resume(loop, state, integers_B2[:, 1])
 
-        compiled = self._system.partitioner.compile_eval
-        return compiled(start), compiled(resume)
+        partitioner = self._system.partitioner
+        jitted: list[Any] = [partitioner.compile_eval(function) for function in (start, resume)]
+        arguments = (self._params, *map(partitioner.shard, self._search_arrays([], count, width)))
+        started = jitted[0].lower(*arguments).compile()
+        state = jax.tree.map(
+            lambda shape, sharding: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding),
+            jax.eval_shape(jitted[0], *arguments).state,
+            started.output_shardings.state,
+        )
+        return _Search(started, jitted[1].lower(*arguments, state).compile())
 
     def _loop(self, key: _ProgramKey, params: Any, source_BS: Any, floats_B3: Any, integers_B2: Any) -> SearchLoop:
         """Returns the search of a key. Its other settings are traced, so that one program serves all values."""
@@ -109,36 +182,44 @@ class Programs:
         system, decode = self._system, search.TracedDecodeSpec(**(settings | traced))
         return search.build_loop(system.model(params), source_BS, decode, keys_B)
 
-    def warmup_tasks(self) -> list[Callable[[], Any]]:
-        """Returns functions that compile the programs for the run's own settings, the shortest texts first."""
+    def warmup(self) -> list[tuple[Key, int]]:
+        """Returns the programs for the run's own settings, keys and rows, for the shortest texts first."""
         decode = self.spec.decode
         settings = SearchSettings("beam", decode.beam_size, decode.length_penalty, 1.0, 1.0)
         lengths, length = [], max_input_tokens(self.spec)
         while not lengths or padded_width(lengths[-1] + 1) < padded_width(length + 1):
             lengths.append(min(padded_width(lengths[-1] + 2) - 1 if lengths else padded_width(1) - 1, length))
-
-        def compile_search(length: int, count: int) -> None:
-            progress = next(self.search([SearchRow([EOS + 1] * length, settings)] * count, 1))
-            progress.done_B.block_until_ready()
-
-        tasks = []
+        programs: list[tuple[Key, int]] = []
         for length in lengths:
-            tasks += [functools.partial(compile_search, length, count) for count in self.batch_sizes]
-            tasks.append(functools.partial(self.forced_decode, [EOS + 1] * length, [EOS]))
-        return tasks
+            ids = [EOS + 1] * length
+            programs += [(self.batch_key(SearchRow(ids, settings)), count) for count in self.batch_sizes]
+            programs.append((self.forced_key(ids, [EOS]), self.batch_sizes[0]))
+        return programs
 
     def forced_decode(self, source: Sequence[int], target: Sequence[int]) -> PairOutputs:
         """Returns the model's outputs for a given pair: `source` without EOS, `target` with EOS."""
-        width = padded_width(max(len(source) + 1, len(target)))
-        arrays = [np.full((self.batch_sizes[0], width), PAD, np.int32) for _ in range(3)]
+        key = self.forced_key(source, target)
+        count = self.batch_sizes[0]
+        arrays = [np.full((count, key[0]), PAD, np.int32) for _ in range(3)]
         for array, ids in zip(arrays, ([*source, EOS], [BOS, *target[:-1]], target), strict=True):
             array[0, : len(ids)] = ids
-        outputs = self._forced_outputs(self._params, *map(self._system.partitioner.shard, arrays))
+        program = self._use(key, count)
+        if program is None:
+            self.compile(key, count)
+            program = self._programs[key, count]
+        outputs = program(self._params, *map(self._system.partitioner.shard, arrays))
         return forced_decoding.unpad_row(outputs, 0, len(source) + 1, len(target))
 
-    @functools.cached_property
-    def _forced_outputs(self) -> Callable[..., forced_decoding.ForcedOutputs]:
+    def _compile_forced(self, width: int) -> Callable[..., forced_decoding.ForcedOutputs]:
         def forced_outputs(params: Any, *arrays: jax.Array) -> forced_decoding.ForcedOutputs:
             return forced_decoding.forced_outputs(self._system.model(params), *arrays, top=_TOP)
 
-        return self._system.partitioner.compile_eval(forced_outputs)
+        partitioner = self._system.partitioner
+        arrays = [partitioner.shard(np.full((self.batch_sizes[0], width), PAD, np.int32)) for _ in range(3)]
+        jitted: Any = partitioner.compile_eval(forced_outputs)
+        return jitted.lower(self._params, *arrays).compile()
+
+
+def _program_name(key: Any) -> Hashable:
+    """Returns the part of a batch key that is compiled: the length penalty is an argument."""
+    return key[:2]

@@ -62,7 +62,7 @@ class TranslationResponse(BaseModel):
     text: str = Field(description="The best translation.")
     translations: list[RankedTranslation] = Field(description="The n_best translations, best first.")
     parts: list[TranslatedPart]
-    warnings: list[str] = Field(description="One for each divided line.")
+    warnings: list[str] = Field(description="About divided lines and unknown characters.")
 
 
 class AttentionRequest(_Strict):

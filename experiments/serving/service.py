@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.runs.long_lines import max_input_tokens
+from experiments.runs.long_lines import max_input_tokens, split_line
 from experiments.serving import schema
-from experiments.serving.engine import Done, Engine, Failed, FunctionJob, Partial, SearchJob
+from experiments.serving.engine import BusyError, Done, Engine, Failed, FunctionJob, Partial, SearchJob
 from experiments.serving.examples import Examples
 from experiments.serving.programs import Programs, SearchRow, SearchSettings
 from transformer.analysis import subwords
@@ -37,7 +37,7 @@ class _TextPart(NamedTuple):
 
 
 class _DividedText(NamedTuple):
-    """A text's parts, and a warning for each divided line."""
+    """A text's parts, and warnings about divided lines and unknown characters."""
 
     parts: list[_TextPart]
     warnings: list[str]
@@ -84,26 +84,37 @@ class Service:
             max_characters=schema.MAX_CHARACTERS,
         )
 
-    async def translate(self, request: schema.TranslationRequest) -> schema.TranslationResponse:
-        """Returns the complete response; raises InvalidRequestError, ComputationError or BusyError."""
-        async with contextlib.aclosing(self.stream(request, live=False)) as events:
+    async def translate(self, request: schema.TranslationRequest, client: str = "") -> schema.TranslationResponse:
+        """Returns the complete response; raises InvalidRequestError, ComputationError or BusyError.
+
+        Args:
+          request: The text and its settings.
+          client: Who asks; clients take turns.
+        """
+        async with contextlib.aclosing(self.stream(request, client, live=False)) as events:
             async for event in events:
                 if isinstance(event, schema.TranslationResponse):
                     return event
         raise ComputationError("no response")
 
-    async def stream(self, request: schema.TranslationRequest, live: bool = True) -> AsyncGenerator[Any]:
+    async def stream(
+        self, request: schema.TranslationRequest, client: str = "", live: bool = True
+    ) -> AsyncGenerator[Any]:
         """Yields (part, best text so far) on each change, (part, `TranslatedPart`) when done, then the response."""
         text, row = self._divide(request.text), self._row_factory(request)
         translations: dict[int, list[Translation]] = {}
         events: _Events = asyncio.Queue()
         jobs = []
+        unknown_words = self._programs.unknown_words
         for index, part in enumerate(text.parts):
-            if part.ids:
-                jobs.append(SearchJob(row(part.ids), request.n_best, live, _notifier(events, index)))
+            untranslated = unknown_words.translate(part.text, part.ids)
+            if part.ids and untranslated is None:
+                decoder, notify = unknown_words.decoder(part.text, part.ids), _notifier(events, index)
+                jobs.append(SearchJob(row(part.ids), request.n_best, live, notify, client, decoder))
             else:
-                translations[index] = [EMPTY]
-        self._engine.submit(jobs)
+                translations[index] = [EMPTY if untranslated is None else Translation(untranslated, 0.0, ())]
+        if jobs:
+            self._engine.submit(jobs)
         try:
             while len(translations) < len(text.parts):
                 index, event = await events.get()
@@ -117,7 +128,7 @@ class Service:
                 job.cancelled = True
         yield _translation_response(text, translations)
 
-    async def attention(self, request: schema.AttentionRequest) -> schema.AttentionResponse:
+    async def attention(self, request: schema.AttentionRequest, client: str = "") -> schema.AttentionResponse:
         """Returns the attention of a pair; raises InvalidRequestError, ComputationError or BusyError."""
         parts = self._divide(request.text).parts
         if len(parts) != 1 or not parts[0].ids:
@@ -128,13 +139,25 @@ class Service:
         if request.tokens is not None:
             target = self._checked_tokens(request.tokens)
         elif request.target is not None:
-            target = self._checked_tokens(self._tokenizer.for_target.encode(request.target))
+            (target_line,) = self._programs.target_text.read([request.target])
+            target = self._checked_tokens(self._tokenizer.for_target.encode(target_line.text))
         else:
-            response = await self.translate(schema.TranslationRequest(text=request.text))
+            response = await self.translate(schema.TranslationRequest(text=request.text), client)
             target = response.parts[0].translations[0].tokens
+            if not target:
+                raise InvalidRequestError("text: it has no word that the vocabulary covers")
         events: _Events = asyncio.Queue()
-        self._engine.submit([FunctionJob(lambda: self._programs.forced_decode(source, target), _notifier(events, 0))])
-        outputs = _result((await events.get())[1])
+        job = FunctionJob(
+            self._programs.forced_key(source, target),
+            lambda: self._programs.forced_decode(source, target),
+            _notifier(events, 0),
+            client,
+        )
+        self._engine.submit([job])
+        try:
+            outputs = _result((await events.get())[1])
+        finally:
+            job.cancelled = True  # has no effect on a finished job
         return _attention_response(outputs, [*source, EOS], target, self._tokenizer)
 
     def _checked_tokens(self, tokens: Sequence[int]) -> list[int]:
@@ -159,11 +182,14 @@ class Service:
     def _divide(self, text: str) -> _DividedText:
         parts: list[_TextPart] = []
         warnings = []
-        for number, line in enumerate(text.replace("\r\n", "\n").split("\n")):
+        lines = self._programs.input_text.read(text.replace("\r\n", "\n").split("\n"))
+        for number, line in enumerate(lines):
+            if warning := line.warning(number + 1):
+                warnings.append(warning)
             try:
-                texts = sentence_split.split_text(line, self._limit, lambda part: len(self._tokenizer.encode(part)))
+                texts = split_line(line.text, self._limit, self._tokenizer)
             except ValueError as error:
-                raise InvalidRequestError(f"text: {error}") from None
+                raise InvalidRequestError(f"text: line {number + 1}: {error}") from None
             if len(texts) > 1:
                 warnings.append(
                     f"line {number + 1} is longer than the {self._limit} tokens that the model was trained on: "
@@ -171,8 +197,8 @@ class Service:
                 )
             parts += [_TextPart(number, part, self._tokenizer.encode(part) if part.strip() else []) for part in texts]
         if len(parts) > schema.MAX_PARTS:
-            lines = f"{len(parts)} lines, or parts of long lines,"
-            raise InvalidRequestError(f"text: {lines} are more than {schema.MAX_PARTS}")
+            count = f"{len(parts)} lines, or parts of long lines,"
+            raise InvalidRequestError(f"text: {count} are more than {schema.MAX_PARTS}")
         return _DividedText(parts, warnings)
 
 
@@ -190,6 +216,8 @@ def _notifier(events: _Events, index: int) -> Callable[[Any], None]:
 def _result(event: Partial | Done | Failed) -> Any:
     if isinstance(event, Done):
         return event.result
+    if isinstance(event, Failed) and event.busy:
+        raise BusyError
     raise ComputationError(event.message if isinstance(event, Failed) else "no result")
 
 

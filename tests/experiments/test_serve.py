@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from experiments.serve import _listen
+from experiments.serve import _listen, _origins
 
 
 def test_a_port_in_use_is_one_line() -> None:
@@ -32,6 +32,15 @@ def test_an_open_address_gives_a_warning(capsys) -> None:
         assert capsys.readouterr().err == ""
     with _listen("0.0.0.0", 0):
         assert capsys.readouterr().err.startswith("warning: --host=0.0.0.0")
+
+
+def test_an_origin_has_a_scheme_and_a_host() -> None:
+    assert _origins(["https://Example.org", "http://localhost:3000/", "*"]) == [
+        "https://example.org", "http://localhost:3000", "*"
+    ]  # fmt: skip
+    for value in ("example.org", "https://example.org/page", "localhost:3000", ""):
+        with pytest.raises(ValueError, match=rf"--cors={value}: no origin; give scheme and host"):
+            _origins([value])
 
 
 def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -62,6 +71,9 @@ def stop(started: subprocess.Popen[str], number: int) -> int:
     _, error = started.communicate(timeout=60)
     assert error.splitlines()[-1].startswith(f"stopped by {signal.Signals(number).name}")
     assert "Traceback" not in error
+    assert "finishing open requests, then exiting" in error
+    assert "saving" not in error
+    assert "to continue" not in error
     return started.returncode
 
 

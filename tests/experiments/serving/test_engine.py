@@ -14,6 +14,7 @@ from transformer.spec import EOS
 
 BEAM = SearchSettings("beam", 2, 0.6, 1.0, 1.0)
 OTHER = BEAM._replace(beam_size=3)
+NEW = BEAM._replace(beam_size=5)  # not compiled
 
 
 class Progress(NamedTuple):
@@ -32,9 +33,21 @@ class Repeat:
         self.batches: list[list[SearchRow]] = []
         self.steps: list[int] = []
         self.allowed, self.started = threading.Semaphore(0), threading.Semaphore(0)
+        self.compiled: dict[Any, int] = {(BEAM,): 3, (OTHER,): 3}
+        self.may_compile = threading.Event()
+        self.may_compile.set()
 
     def batch_key(self, row: SearchRow) -> tuple[Any, ...]:
         return (row.settings,)
+
+    def rows(self, key: Any) -> int:
+        return self.compiled.get(key, 0)
+
+    def compile(self, key: Any, rows: int, permanent: bool = False) -> None:
+        assert self.may_compile.wait(10)
+        if key == ("broken",):
+            raise ArithmeticError
+        self.compiled[key] = max(rows, self.rows(key))
 
     def decode(self, ids: list[int]) -> str:
         return "".join(chr(token) for token in ids if token > EOS)
@@ -77,10 +90,17 @@ def engine(programs):
 class Client:
     """A job and its events."""
 
-    def __init__(self, text: str, settings: SearchSettings = BEAM, live: bool = False, n_best: int = 1) -> None:
+    def __init__(
+        self, text: str, settings: SearchSettings = BEAM, live: bool = False, n_best: int = 1, client: str = ""
+    ) -> None:
         self.events: list[Any] = []
         self.finished = threading.Event()
-        self.job = SearchJob(SearchRow([ord(character) for character in text], settings), n_best, live, self.notify)
+        row = SearchRow([ord(character) for character in text], settings)
+        self.job = SearchJob(row, n_best, live, self.notify, client)
+
+    def submit(self, engine: Engine) -> "Client":
+        engine.submit([self.job])
+        return self
 
     def notify(self, event: Any) -> None:
         self.events.append(event)
@@ -168,17 +188,73 @@ def test_outputs_that_are_not_finite_are_a_failure_of_one_text(engine, programs)
     assert bad.events == [Failed(NOT_FINITE)]
 
 
-def test_function_job_and_background_task(programs):
-    prepared, client = threading.Event(), Client("")
-    engine = Engine(programs, 5, [prepared.set])
-    assert prepared.wait(10)
-    engine.submit([FunctionJob(lambda: 7, client.notify)])
+def test_function_job_and_warmup(programs):
+    client = Client("")
+    engine = Engine(programs, 5, [((NEW,), 3), (("f",), 1)])
+    while engine.preparing:
+        pass
+    assert programs.compiled.items() >= {((NEW,), 3), (("f",), 1)}
+    engine.submit([FunctionJob(("f",), lambda: 7, client.notify)])
     assert client.finished.wait(10)
     assert client.events == [Done(7)]
     assert engine.preparing == 0
     engine.close()
     with pytest.raises(BusyError):
         engine.submit([client.job])
+
+
+def test_jobs_run_while_the_program_of_others_compiles(engine, programs):
+    """A text with new settings waits for the compiler; texts with compiled ones do not."""
+    allow_steps(programs, 9)
+    assert Client("a").submit(engine).texts() == ["a"]
+    programs.may_compile.clear()
+    new = Client("b", NEW).submit(engine)
+    assert Client("c").submit(engine).texts() == ["c"]
+    assert not new.events
+    programs.may_compile.set()
+    assert new.texts() == ["b"]
+
+
+def test_a_program_that_does_not_compile_fails_its_jobs_only(engine, programs, capsys):
+    allow_steps(programs, 9)
+    client, broken = Client("a"), Client("")
+    engine.submit([FunctionJob(("broken",), lambda: 7, broken.notify)])
+    assert client.submit(engine).texts() == ["a"]
+    assert broken.finished.wait(10)
+    assert broken.events == [Failed("ArithmeticError while compiling; the server's log has more")]
+    assert "ArithmeticError" in capsys.readouterr().err
+
+
+def test_clients_take_turns(engine, programs):
+    """One client's texts fill no two batches before another client's text, also if they share no batch."""
+    first = Client("a", client="one").submit(engine)
+    programs.started.acquire()
+    many = [Client(letter, client="one") for letter in "bcde"]
+    engine.submit([client.job for client in many])
+    single = Client("z", OTHER, client="two").submit(engine)
+    allow_steps(programs, 9)
+    for client in (first, *many, single):
+        client.texts()
+    batches = ["".join(chr(row.ids[0]) for row in batch) for batch in programs.batches]
+    assert batches[:2] == ["a", "z"]
+    assert sorted("".join(batches[2:])) == list("bcde")
+
+
+def test_a_full_queue_makes_room_for_a_client_with_fewer_texts(engine, programs):
+    Client("a", client="one").submit(engine)
+    programs.started.acquire()
+    many = [Client(letter, client="one") for letter in "bcdef"]
+    engine.submit([client.job for client in many])
+    with pytest.raises(BusyError):
+        Client("g", client="one").submit(engine)
+    others = [Client("y", client="two"), Client("z", client="two")]
+    engine.submit([client.job for client in others])
+    assert [client.events for client in many[3:]] == [[Failed("the server is busy", busy=True)]] * 2
+    assert not any(client.events for client in (*many[:3], *others))
+    with pytest.raises(BusyError):  # three each would not be fewer
+        engine.submit([Client(letter, client="two").job for letter in "uv"])
+    allow_steps(programs, 20)
+    assert [client.texts() for client in (*others, *many[:3])] == [["y"], ["z"], ["b"], ["c"], ["d"]]
 
 
 def test_waiting_jobs_fail_at_shutdown(programs):

@@ -27,7 +27,9 @@ from fastapi.responses import HTMLResponse  # noqa: E402
 
 from experiments.runs.loading import TrainedSystem  # noqa: E402
 from experiments.runs.system import System  # noqa: E402
+from experiments.serving import api, connections, programs  # noqa: E402
 from experiments.serving.api import create_app  # noqa: E402
+from experiments.serving.connections import LimitedProtocol  # noqa: E402
 from experiments.serving.engine import Engine  # noqa: E402
 from experiments.serving.examples import Examples  # noqa: E402
 from experiments.serving.programs import Programs  # noqa: E402
@@ -37,6 +39,7 @@ from transformer.data.tokenizers.sentencepiece import Tokenizer  # noqa: E402
 from transformer.spec import Spec  # noqa: E402
 
 TEXT = "Un deux trois."
+ORIGIN = "https://example.org"
 EXAMPLE = Pair("Deux <trois>.", "Two & <three>.")
 
 
@@ -47,6 +50,7 @@ class Served(NamedTuple):
     system: System
     params: Any
     app: Any
+    programs: Programs
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Returns status and JSON of a request; `body` may be bytes."""
@@ -95,15 +99,15 @@ def served(small, corpus: pathlib.Path) -> Iterator[Served]:
     ]
     system = System.make(spec, Tokenizer.train_from_texts(lines, spec.data.vocab_size, spec.data.tokenizer))
     params = system.put_params(system.initial_params)
-    programs = Programs(TrainedSystem(system, params, [[0]]), batch_size=4)
-    engine = Engine(programs, 11)
-    guard = create_app(Service("a <run>", programs, engine, 11, Examples("validation", [EXAMPLE])))
+    compiled = Programs(TrainedSystem(system, params, [[0]]), batch_size=4)
+    engine = Engine(compiled, 11)
+    guard = create_app(Service("a <run>", compiled, engine, 11, Examples("validation", [EXAMPLE])), origins=[ORIGIN])
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(guard, http="h11", ws="none", lifespan="off", log_level="critical")
+    config = uvicorn.Config(guard, http=LimitedProtocol, ws="none", lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
-    yield Served(listening.getsockname()[1], system, params, guard.app)
+    yield Served(listening.getsockname()[1], system, params, guard.app, compiled)
     server.should_exit = True
     thread.join()
     engine.close()
@@ -148,6 +152,26 @@ def test_long_line_is_translated_in_parts_with_a_warning(served: Served) -> None
     assert response["warnings"] == [
         "line 1 is longer than the 22 tokens that the model was trained on: it is translated in 2 parts"
     ]
+
+
+def test_unknown_characters_are_replaced_copied_or_named(served: Served) -> None:
+    plain = served.ask("/translate", {"text": "Un deux."})[1]["text"]
+    _, response = served.ask("/translate", {"text": "\ufeffUn\u00a0deux.\n漢字 \u00a0!\n\u200b\nUn 漢."})
+    lines = response["text"].split("\n")
+    assert lines[:3] == [plain, "漢字 \u00a0!", ""]
+    assert [lines[3]] == served.expected(["Un 漢."])[0]
+    assert [part["source"] for part in response["parts"]] == ["Un deux.", "漢字 \u00a0!", "", "Un 漢."]
+    assert [warning.partition(";")[0] for warning in response["warnings"]] == [
+        "line 2: the vocabulary lacks 漢 (U+6F22), 字 (U+5B57), ! (U+0021)",
+        "line 4: the vocabulary lacks 漢 (U+6F22)",
+    ]
+    status, error = served.ask("/attention", {"text": "漢字"})
+    assert (status, error["error"]) == (422, "text: it has no word that the vocabulary covers")
+    pieces = [
+        served.ask("/attention", {"text": text, "target": text})[1]["target"]["pieces"]
+        for text in ("Un deux.", "Un\u00a0deux.")
+    ]
+    assert pieces[0] == pieces[1]
 
 
 def test_attention_of_a_translation(served: Served) -> None:
@@ -200,12 +224,82 @@ def test_an_error_is_one_line(served: Served, path: str, body: Any, status: int,
 
 def test_body_of_unknown_length_is_limited(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
-        connection.sendall(b"POST /translate HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        head = b"POST /translate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n")
         connection.sendall(b"9000\r\n" + b"a" * 0x9000 + b"\r\n")
         assert connection.recv(99).startswith(b"HTTP/1.1 413")
 
 
 _watching: list[list[str]] = []
+
+
+def test_a_body_has_one_time_limit(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then does not extend it."""
+    monkeypatch.setattr(api, "_BODY_TIMEOUT", 0.5)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        head = "POST /translate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        client.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
+        start = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - start < 5:
+                client.sendall(b"1\r\n \r\n")
+                client.settimeout(0.1)
+                with contextlib.suppress(TimeoutError):
+                    if client.recv(9999).startswith(b"HTTP/1.1 408"):
+                        break
+        assert 0.3 < time.monotonic() - start < 3
+
+
+def test_silent_connections_keep_nobody_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest one is closed for a new one, and each is closed after some seconds; slow headers are no exception."""
+    monkeypatch.setattr(LimitedProtocol, "max_connections", 13)
+    monkeypatch.setattr(connections, "HEADER_TIMEOUT", 1.0)
+    with contextlib.ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=10)) for _ in range(40)
+        ]
+        assert served.ask("/health")[0] == 200
+        with contextlib.suppress(OSError):
+            for _ in range(5):
+                silent[-1].sendall(b"GET / HTTP/1.1\r\nx: ")
+                time.sleep(0.1)
+        start = time.monotonic()
+        for client in silent:
+            with contextlib.suppress(ConnectionError):
+                assert client.recv(9) == b""
+        assert time.monotonic() - start < 3
+    deadline = time.monotonic() + 5
+    while LimitedProtocol._connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not LimitedProtocol._connections
+    assert not LimitedProtocol._idle
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "attacker.example"}, 421),
+        ({"host": "attacker.example:8000"}, 421),
+        ({"host": "localhost.attacker.example"}, 421),
+        ({"host": "localhost:8000"}, 200),
+        ({"host": "[::1]:8000"}, 200),
+        ({"host": "192.0.2.7"}, 200),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": ""}, 415),
+        ({"content-type": "application/json; charset=utf-8"}, 200),
+    ],
+)
+def test_pages_of_other_sites_cannot_send_requests(served: Served, headers: dict[str, str], status: int) -> None:
+    assert served.ask("/translate", {"text": "un"}, **headers)[0] == status
+
+
+def test_programs_of_other_settings_are_few(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "MAX_PROGRAMS", 2)
+    for beam_size in (1, 3, 4, 1):
+        status, _ = served.ask("/translate", {"text": "un", "beam_size": beam_size})
+        assert status == 200
+        assert len(served.programs._programs) <= 2
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -318,3 +412,33 @@ def test_two_hundred_clients(served: Served) -> None:
     assert sum(status == 200 for status, _ in responses) > 11
     assert time.monotonic() - start < 120
     assert served.ask("/health")[1]["waiting"] == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/health"])
+def test_head_has_the_headers_of_get_and_no_body(served: Served, path: str) -> None:
+    answers = []
+    for method in ("GET", "HEAD"):
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(method, path)
+            response = connection.getresponse()
+            answers.append((response.status, response.getheader("content-type"), bool(response.read())))
+    assert answers == [(200, answers[0][1], True), (200, answers[0][1], False)]
+
+
+def test_only_pages_of_the_named_origin_read_responses(served: Served) -> None:
+    def answer(method: str, path: str, **headers: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        with contextlib.closing(connection):
+            body = json.dumps({"text": "Un."}) if method == "POST" else None
+            connection.request(method, path, body, headers | {"content-type": "application/json"})
+            return connection.getresponse()
+
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    allowed = answer("OPTIONS", "/translate", origin=ORIGIN, **asked)
+    assert (allowed.status, allowed.getheader("access-control-allow-origin")) == (200, ORIGIN)
+    refused = answer("OPTIONS", "/translate", origin="https://example.com", **asked)
+    assert (refused.status, refused.getheader("access-control-allow-origin")) == (400, None)
+    for path, method in (("/health", "GET"), ("/translate", "POST"), ("/none", "GET")):
+        assert answer(method, path, origin=ORIGIN).getheader("access-control-allow-origin") == ORIGIN
+        assert answer(method, path, origin="https://example.com").getheader("access-control-allow-origin") is None
