@@ -33,11 +33,12 @@ def get_config() -> ConfigDict:
     model.no_residual = ""  # exceptions, comma-separated: self_attention, cross_attention, feed_forward
     model.norm = "post"  # position of layer normalisation: post (as published), pre, none
     model.norm_kind = "layer"  # normalisation: layer (Section 3.1), rms
-    model.positions = "sinusoid"  # positional encoding: sinusoid (Section 3.5), learned, rotary, none
+    # sinusoid (Section 3.5), learned, rotary (Su et al. 2021), alibi (Press et al. 2022), relative (Shaw et al. 2018)
+    model.positions = "sinusoid"  # positional encoding: one of these, or none
     model.decoder_positions = placeholder(str)  # positional encoding of the decoder; None: model.positions
     model.max_positions = 512  # positions=learned: number of positions
     model.feed_forward = True  # feed-forward network in each layer; Section 3.3
-    model.activation = "relu"  # of the feed-forward network: relu (Eq. 2), gelu, swish, swiglu
+    model.activation = "relu"  # of the feed-forward network: relu (Eq. 2), gelu, swish, swiglu, tanh_glu
     model.tie_embeddings = True  # one matrix for source and target embeddings and output projection; Section 3.4
     model.scale_embeddings = True  # multiply embeddings by √d_model; Section 3.4
     model.output_bias = False  # bias per token on the logits, as in Marian; not in the paper
@@ -62,7 +63,7 @@ def get_config() -> ConfigDict:
     data.name = "wmt14_translate/fr-en"  # tfds: a translation dataset, or "multi30k"; Section 5.1
     data.directory = ""  # tfds: folder of prepared data; empty: TFDS's default
     data.raw_directory = ""  # tfds: folder of downloaded raw files (TFDS's manual directory); empty: download
-    data.path = ""  # files: a path with {split} and {language}, such as "corpus/{split}.{language}.gz"
+    data.path = ""  # files: "corpus/{split}.{language}", or "corpus/{split}.tsv" (.tmx, .po) with both sides
     data.direction = "fr-en"  # source-target: fr-en, en-fr
     data.train_split = "train"  # training split; the tokenizer is trained on it only
     data.validation_split = "validation"  # validation split
@@ -97,6 +98,11 @@ def get_config() -> ConfigDict:
     train.adam_epsilon = 1e-9  # ε of Adam; Section 5.3
     train.weight_decay = 0.0  # decay of matrices, times the learning rate; adamw, lion, muon
     train.label_smoothing = 0.1  # Section 5.4
+    # Two passes per update, at twice the cost. rdrop (Liang et al. 2021): both with dropout; the mean of both losses
+    # and of KL(P‖Q) and KL(Q‖P). simcut (Gao et al. 2022): the loss of P, and KL(P‖Q) for a pass Q with token cutoff.
+    train.consistency = 0.0  # weight of the divergence between two passes; 0: one pass
+    train.consistency_kind = "rdrop"  # rdrop, simcut
+    train.cutoff_rate = 0.05  # consistency_kind=simcut: share of tokens, of source and target, without embedding
     train.clip_norm = placeholder(float)  # largest gradient norm; None: no clipping, as published
     train.clip_unit = "token"  # clip_norm limits the gradient of the mean per token, or per "sentence"
     train.accumulate = 1  # batches per update (gradient accumulation)

@@ -7,3 +7,4 @@ SIZES = {
     "multi30k": multi30k.get_config,
     "small": lambda: multi30k.get_config("small"),
 }
+TRANSFORMERS = SIZES | {"fast": lambda: multi30k.get_config("fast")}  # also with packed rows, which only they support

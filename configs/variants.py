@@ -69,6 +69,22 @@ def chain(*sweeps: Sweep) -> Sweep:
     return result
 
 
+def without_defaults(sweep: Sweep, base: ConfigDict) -> Sweep:
+    """Returns the sweep without values that equal those of `base`, and without variants that then change nothing."""
+    result: Sweep = {}
+    for name, changes in sweep.items():
+        kept = {key: value for key, value in changes.items() if value_of(base, key) != value}
+        if kept or not changes:
+            result[name] = kept
+    return result
+
+
+def value_of(config: ConfigDict, key: str) -> Any:
+    """Returns the value of a key such as "train.steps"."""
+    section, _, name = key.partition(".")
+    return config[section][name]
+
+
 def difference(base: ConfigDict, other: ConfigDict) -> dict[str, Any]:
     """Returns the changes that turn `base` into `other`."""
     return {

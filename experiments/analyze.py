@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.runtime import cli
+from experiments.runtime import cli, outputs
 
 STUDIES = ("heads", "alignment", "phenomena", "training")
 
@@ -29,7 +29,7 @@ def define() -> None:
     string("workdir", None, "workdir of a run")
     string("text", None, "a sentence to analyse")
     string("reference", None, "its reference, analysed too; with --file, a file of references")
-    string("file", None, "sentences to analyse, one per line, plain or .gz")
+    string("file", None, "sentences to analyse, one per line, plain or compressed")
     string("split", None, "split of the run's corpus to analyse or measure on; default: data.validation_split")
     flags.DEFINE_list("study", [], f"studies: {', '.join(STUDIES)}, separated by commas")
     string("contrast", None, "file of lines with source, right and wrong translation, separated by tabs")
@@ -67,8 +67,9 @@ def analyze(args: Any) -> list[str]:
     from experiments.studies.inspected_run import InspectedRun
     from experiments.studies.study import write_studies
 
+    folder = pathlib.Path(args.output or pathlib.Path(args.workdir) / "analysis")
+    outputs.check_folder("--output", folder)
     runs = [InspectedRun(workdir) for workdir in (args.workdir, args.against) if workdir]
-    folder = pathlib.Path(args.output or runs[0].workdir.path / "analysis")
     folder.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
     studies = _run_studies(runs, args, folder)
@@ -88,7 +89,7 @@ def _run_studies(runs: Sequence[Any], args: Any, folder: pathlib.Path) -> list[A
     from experiments.studies.heads import contrast_by_head, measure_heads
     from experiments.studies.phenomena import measure_contrasts, measure_phenomena, read_examples
     from experiments.studies.training_curves import collect_training_curves
-    from transformer.data.corpus import open_corpus
+    from transformer.data.corpus import Pair, open_corpus
 
     run, studies = runs[0], []
     split = args.split or run.spec.data.validation_split
@@ -101,6 +102,7 @@ def _run_studies(runs: Sequence[Any], args: Any, folder: pathlib.Path) -> list[A
         studies += [compare_runs(run, runs[1], split, pairs)] if compare else []
     if args.contrast:
         examples, title = read_examples(args.contrast), pathlib.Path(args.contrast).name
+        run.warn_about([Pair(example.source, f"{example.right} {example.wrong}") for example in examples])
         studies.append(measure_contrasts(run, examples, title))
         if "heads" in args.study:
             studies.append(contrast_by_head(run, examples, title))

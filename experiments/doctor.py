@@ -10,6 +10,7 @@ Files are examined completely, whatever data.train_pairs is. With --json the las
 Exit status: 0 without errors among the findings, 1 with errors, 2 for an error in a flag or the config.
 """
 
+import dataclasses
 import json
 import pathlib
 import signal
@@ -18,15 +19,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli
+from experiments.runtime import cli, config_files
 from transformer.spec import DataSpec, Spec
 
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "config file, FILE or FILE:ARGUMENT, such as those in configs/")
+    config_files.define_config_flag("config file")
     flags.DEFINE_list("splits", [], "splits, separated by commas; default: those for training, validation and test")
     flags.DEFINE_bool("json", False, "print the findings as a JSON object, on the last line")
     flags.DEFINE_string("fix", None, "folder for cleaned copies of the files; new or empty")
@@ -61,10 +61,11 @@ def examine(data: DataSpec, splits: Sequence[str], limit: int, fix: str | None =
     examiner = CorpusExaminer(data, limit)
     sizes = {}
     for name in splits:
-        if data.source == "files":
+        if data.has_line_files:
             sizes[name] = examiner.examine_files(name)
         else:
-            sizes[name] = examiner.examine_pairs(name, open_corpus(data).split(name))
+            complete = data if data.source != "files" else dataclasses.replace(data, train_pairs=None)
+            sizes[name] = examiner.examine_pairs(name, open_corpus(complete).split(name))
         print(f"{name}: {sizes[name]:,} pairs", flush=True)
     examiner.compare_splits()
     findings = examiner.findings()
@@ -86,5 +87,6 @@ def examine(data: DataSpec, splits: Sequence[str], limit: int, fix: str | None =
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` stops it without a message
+    if hasattr(signal, "SIGPIPE"):  # not on Windows
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` stops it without a message
     cli.run(define, main)

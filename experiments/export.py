@@ -13,7 +13,7 @@ written. Needs the extra `interop`, for ctranslate2 the extra `ctranslate2`.
 from absl import flags
 
 from experiments.runs.exporting import FORMATS, export
-from experiments.runtime import cli
+from experiments.runtime import cli, outputs
 
 
 def define() -> None:
@@ -34,6 +34,7 @@ def main(args: cli.Args) -> None:
     with cli.user_errors():
         if format_name != "ctranslate2" and cli.is_set("quantization"):
             raise ValueError(f"--quantization: not supported by --format={format_name}, only by --format=ctranslate2")
+        outputs.check_folder("--output", output)
         steps = export(workdir, format_name, output, args.quantization)
     checkpoints = f"checkpoint{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"
     print(f"{output}: {format_name} format, from {checkpoints} of {workdir}")

@@ -23,9 +23,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli, leases, progress
+from experiments.runtime import cli, config_files, leases, progress, xla_env
 from transformer.byte_size import format_bytes
 from transformer.spec import DataSpec, Spec
 
@@ -42,7 +41,7 @@ _PACKAGES = ("numpy", "sentencepiece", "tensorflow-datasets")
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "config file, FILE or FILE:ARGUMENT, such as those in configs/")
+    config_files.define_config_flag("config file")
     flags.DEFINE_integer("workers", 0, "processes that tokenise; 0: one per core", lower_bound=0)
     flags.DEFINE_bool("verify", False, "compare the SHA-256 of the files of a complete folder")
 
@@ -56,7 +55,7 @@ def main(args: cli.Args) -> None:
         data = Spec.from_config(args.config).data
         if not data.prepared:
             raise ValueError("data.prepared is empty: name a folder, --config.data.prepared=prepared/wmt14")
-        workers = args.workers or len(os.sched_getaffinity(0))
+        workers = args.workers or xla_env.core_count()
         prepare(data, workers, args.verify)
 
 
@@ -103,14 +102,16 @@ def _locked(path: pathlib.Path) -> Iterator[None]:
 def _make(shards: "Shards", corpus: "Corpus", workers: int) -> None:
     """Tokenises what is missing, and merges the shards."""
     from transformer.data import doctor
+    from transformer.data.pairs import too_few_pairs
     from transformer.data.shards import ARRAY_NAMES, fingerprints
 
     folder, data = shards.folder, shards.spec
     for finding in doctor.check_at_start(shards.pairs, corpus.split(data.validation_split), data):
         print(finding.headline(), flush=True)
+    missing, total = shards.missing(), len(shards.pairs)
+    for warning in too_few_pairs(data, total):
+        print(warning, flush=True)
     tokenizer = _tokenizer(shards)
-    missing = shards.missing()
-    total = len(shards.pairs)
     done = total - sum(len(shards.pair_range(number)) for number in missing)
     if done:
         print(f"{done:,} of {total:,} pairs were tokenised before", flush=True)
@@ -200,4 +201,4 @@ def _versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    cli.run(define, main)
+    cli.run(define, main, resumes=True)

@@ -13,24 +13,25 @@ URL.
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli
+from experiments.runtime import cli, config_files
+from experiments.sweeps import workers
 from experiments.sweeps.cells import apply_changes
 from experiments.sweeps.optuna_study import DIRECTIONS, create_or_check
-from experiments.sweeps.trials import TrialRunner
+from experiments.sweeps.trials import TrialRunner, run_worker
 
 
 def define() -> None:
     """Defines the flags."""
     text = flags.DEFINE_string
-    config_flags.DEFINE_config_file("config", None, "base config, FILE or FILE:ARGUMENT, such as those in configs/")
+    config_files.define_config_flag("base config file")
     text("space", None, "search space, a Python file with suggest(trial), such as those in configs/search_spaces/")
     text("workdir", None, "folder of the search, created if missing")
     flags.DEFINE_integer("trials", 20, "number of trials in all", lower_bound=1)
     flags.DEFINE_enum("metric", "bleu", list(DIRECTIONS), "validation metric to optimise")
     flags.DEFINE_bool("prune", True, "stop bad trials early")
     text("storage", "sqlite", "sqlite or journal (a file in the folder), or a database's URL")
+    flags.DEFINE_integer("workers", 1, "trials that run side by side, each on its own core", lower_bound=1)
     flags.DEFINE_float("claim_expiry", 120.0, "seconds without a sign of life until another process takes over", 5.0)
 
 
@@ -46,16 +47,19 @@ def main(args: cli.Args) -> None:
     folder = pathlib.Path(args.workdir)
     with cli.user_errors():
         base = args.config.to_dict()
-        suggest = cli.load_module("--space", args.space, "suggest").suggest
+        suggest = config_files.load_module("--space", args.space, "suggest").suggest
         spec = apply_changes(base, "--config", {})  # the base itself must be valid
         if args.metric == "bleu" and spec.evaluate.sentences == 0:
             raise ValueError("--metric=bleu: evaluate.sentences=0 turns translation off; use --metric=loss")
         location = create_or_check(folder, base, args.metric, args.storage, args.prune)
     cli.exit_on_sigterm()
     runner = TrialRunner(location, base, suggest, args.trials, args.claim_expiry)
-    runner.run()
+    if args.workers > 1:
+        arguments = (location, base, args.space, args.trials, args.claim_expiry)
+        workers.run(args.workers, run_worker, arguments, lambda: None)
+    runner.run()  # with workers: only trials of workers that died
     runner.write_summary()
 
 
 if __name__ == "__main__":
-    cli.run(define, main)
+    cli.run(define, main, resumes=True)

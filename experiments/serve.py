@@ -7,6 +7,7 @@ encryption; a proxy must provide them. Simultaneous requests share a batch. A te
 that is longer than the sentences of training is translated in parts. After SIGTERM or Ctrl-C, open requests finish.
 """
 
+import dataclasses
 import importlib.util
 import ipaddress
 import pathlib
@@ -91,6 +92,7 @@ def _serve(args: cli.Args, listener: socket.socket, interrupts: Interrupts) -> N
     import uvicorn
 
     from experiments.runs import loading
+    from experiments.runs.evaluation_memory import check_search
     from experiments.serving.api import create_app
     from experiments.serving.connections import LimitedProtocol
     from experiments.serving.engine import Engine
@@ -98,7 +100,9 @@ def _serve(args: cli.Args, listener: socket.socket, interrupts: Interrupts) -> N
     from experiments.serving.programs import Programs
     from experiments.serving.service import Service
 
-    programs = Programs(loading.load(args.workdir, args.dtype), args.batch_size, args.unknown)
+    trained = loading.load(args.workdir, args.dtype)
+    check_search(trained.system, dataclasses.replace(trained.system.spec.decode, batch_size=args.batch_size))
+    programs = Programs(trained, args.batch_size, args.unknown)
     engine = Engine(programs, args.queue, programs.warmup())
     name = ", ".join(pathlib.Path(path).resolve().name for path in args.workdir)
     service = Service(name, programs, engine, args.queue, choose_examples(programs.spec.data))

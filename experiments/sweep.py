@@ -8,23 +8,24 @@ prints the status of every cell.
 
 Cells that differ only in hyperparameters (seed, learning rate, dropout and others that are arguments of the compiled
 program) train jointly, as a population; --population=auto: one member per device on a CPU, 8 members elsewhere.
+On a CPU, --workers=auto trains one cell per core instead, which is faster. --cells=FOLDER keeps finished cells as small
+files, from which a sweep continues on another machine.
 """
 
 import pathlib
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli
-from experiments.sweeps import cells
+from experiments.runtime import cli, config_files
+from experiments.sweeps import cells, workers
 from experiments.sweeps.scheduler import Scheduler
 
 
 def define() -> None:
     """Defines the flags."""
     text, boolean = flags.DEFINE_string, flags.DEFINE_bool
-    config_flags.DEFINE_config_file("config", None, "base config, FILE or FILE:ARGUMENT, such as those in configs/")
+    config_files.define_config_flag("base config file")
     text("sweep", None, "variants, FILE or FILE:ARGUMENT with get_sweep(), as in configs/sweeps/, configs/ablations/")
     text("workdir", None, "folder of the sweep, created if missing")
     flags.DEFINE_integer("seeds", 3, "number of seeds; train.seed is 0, 1, ...", lower_bound=1)
@@ -34,6 +35,8 @@ def define() -> None:
     boolean("retry", False, "retry failed cells")
     flags.DEFINE_float("claim_expiry", 120.0, "seconds without a sign of life until another process takes over", 5.0)
     text("population", "auto", "size of populations: auto, off or a number")
+    text("workers", "auto", "cells that train side by side, each on its own core: auto, or a number")
+    text("cells", "", "folder of finished cells as small files: written, and taken instead of training; default: none")
 
 
 def main(args: cli.Args) -> None:
@@ -43,13 +46,18 @@ def main(args: cli.Args) -> None:
     folder = pathlib.Path(args.workdir)
     with cli.user_errors():
         population = population_size(args.population)
+        count = worker_count(args.workers)
         base = args.config.to_dict()
         sweep, published = load(args.sweep)
         all_cells = cells.expand(base, sweep, range(args.seeds), folder)
         selected = cells.select(all_cells, args.only)
         if not args.dry_run:
             cells.create_or_check(folder, base, sweep, published)
-    scheduler = Scheduler(folder, selected, args.splits, args.claim_expiry, population)
+        archive_folder = pathlib.Path(args.cells) if args.cells else None
+        scheduler = Scheduler(folder, selected, args.splits, args.claim_expiry, population, archive_folder)
+        if archive_folder and not args.dry_run:
+            cells.create_or_check(archive_folder, cells.without_machine(base), sweep, published)
+            scheduler.restore()
     if args.dry_run:
         for cell in selected:
             print(f"{cell.name}: {scheduler.status(cell)}")
@@ -57,9 +65,24 @@ def main(args: cli.Args) -> None:
     for cell in selected if args.retry else []:
         cell.failed.unlink(missing_ok=True)
     cli.exit_on_sigterm()
-    if failed := scheduler.run():
+    if count == 0:
+        count = workers.default_count([cell.spec for cell in selected if not cell.finished]) if population < 2 else 1
+    with cli.runtime_errors():
+        failed = scheduler.run_workers(count) if count > 1 else scheduler.run()
+    if failed:
         count = f"{len(failed)} of {len(selected)} cells failed"
         cli.exit_with_error(f"{count}: {', '.join(failed)}; --dry_run prints the reasons")
+
+
+def worker_count(text: str) -> int:
+    """Returns the number of workers that --workers specifies; 0 for "auto".
+
+    Raises:
+      ValueError: it is neither "auto" nor a positive number.
+    """
+    if text != "auto" and not (text.isdecimal() and int(text)):
+        raise ValueError(f"--workers: {text!r} is neither auto nor a number of at least 1")
+    return 0 if text == "auto" else int(text)
 
 
 def population_size(text: str) -> int:
@@ -81,10 +104,9 @@ def load(argument: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, 
       FileNotFoundError: the file does not exist.
       ValueError: it has no `get_sweep`, or the argument is invalid.
     """
-    path, _, value = argument.partition(":")
-    module = cli.load_module("--sweep", path, "get_sweep")
-    return module.get_sweep(*([value] if value else [])), getattr(module, "PUBLISHED", {})
+    sweep, module = config_files.call_function("--sweep", argument, "get_sweep")
+    return sweep, getattr(module, "PUBLISHED", {})
 
 
 if __name__ == "__main__":
-    cli.run(define, main)
+    cli.run(define, main, resumes=True)

@@ -13,18 +13,17 @@ import contextlib
 import time
 
 from absl import flags
-from ml_collections import config_flags
 
 from experiments.runs import execute
 from experiments.runs.workdir import Workdir
-from experiments.runtime import cli, distributed, xla_env
+from experiments.runtime import cli, config_files, distributed, xla_env
 from experiments.runtime.signals import Interrupts
 from transformer.spec import Spec
 
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "config file, FILE or FILE:ARGUMENT, such as those in configs/")
+    config_files.define_config_flag("config file")
     flags.DEFINE_string("workdir", None, "folder of the run, created if missing")
     flags.DEFINE_list("allow_config_change", [], "settings that may differ from those of the run in the folder")
     flags.DEFINE_string("init_from", None, "folder of a Marian model to start from; sets config.train.init_from")
@@ -57,4 +56,4 @@ def main(args: cli.Args) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(define, main)
+    cli.run(define, main, resumes=True)

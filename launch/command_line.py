@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from experiments.runtime import cli
+from experiments.runtime import cli, config_files
 from transformer.spec import Spec
 
 LEASE_EXPIRY = 130  # seconds after which every lease of a killed process has expired
@@ -58,13 +58,13 @@ def config_arguments(config: Any, copied: bool) -> list[str]:
 
 def _job_path(argument: str, copied: bool) -> str:
     """Returns FILE or FILE:ARGUMENT as the job finds it: relative to the repository, where the job starts."""
-    path, colon, config_argument = argument.partition(":")
+    path, config_argument = config_files.split_argument(argument)
     resolved = pathlib.Path(path).resolve()
     if resolved.is_relative_to(ROOT):
         resolved = resolved.relative_to(ROOT)
     elif copied:
         raise ValueError(f"--config: {path} does not lie in {ROOT}, and only that folder is copied")
-    return f"{resolved}{colon}{config_argument}"
+    return str(resolved) if config_argument is None else f"{resolved}:{config_argument}"
 
 
 def check_workdir(path: str) -> None:

@@ -11,9 +11,8 @@ into an image, and Kubernetes restarts the run when hosts are preempted. See lau
 import shlex
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli
+from experiments.runtime import cli, config_files
 from launch import command_line
 from launch.shell import Shell
 from launch.tpu_vm import PYTHON, Accelerator
@@ -31,7 +30,7 @@ def define() -> None:
     string("accelerator", None, "accelerator type of the cluster, such as v5litepod-16")
     string("image", f"python:{PYTHON}", "base image, with Python 3.11 or newer")
     flags.DEFINE_integer("restarts", 20, "maximum number of restarts after a preemption", 0)
-    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    config_files.define_config_flag("config of the run")
     string("workdir", None, "folder of the run, on storage that is attached to the cluster")
     flags.DEFINE_bool("dry_run", False, "print the xpk command lines and run none")
 

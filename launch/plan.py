@@ -14,9 +14,8 @@ import sys
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli
+from experiments.runtime import cli, config_files
 from launch.planner import libtpu
 from launch.planner.topology import Topology
 from transformer.spec import Spec
@@ -24,7 +23,7 @@ from transformer.spec import Spec
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    config_files.define_config_flag("config of the run")
     flags.DEFINE_string("topology", None, "v4, v5e, v5p or v6e, and the number of chips along each axis: v5e:4x4")
     flags.DEFINE_integer("width", None, "tokens per sentence; default: data.max_length", lower_bound=1)
     flags.DEFINE_bool("decode", True, "also compile the search")

@@ -62,7 +62,15 @@ def _execute(command: tuple[str, ...], timeout: float | None, capture: bool) -> 
     """Runs a command line; returns its output, "" unless it is captured, in which case errors include its stderr."""
     line, null = [_resolve(command[0]), *command[1:]], subprocess.DEVNULL
     try:
-        result = subprocess.run(line, stdin=null, capture_output=capture, text=True, check=False, timeout=timeout)
+        result = subprocess.run(
+            line,
+            stdin=null,
+            capture_output=capture,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=timeout,
+        )
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"timed out after {timeout:.0f} seconds: {_shorten(command)}") from error
     if result.returncode:

@@ -14,9 +14,8 @@ import shlex
 import sys
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli
+from experiments.runtime import cli, config_files
 from launch import command_line
 from launch.shell import Shell
 
@@ -27,7 +26,7 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9:./_%=,+@-]+")  # valid value of an #SBATCH l
 def define() -> None:
     """Defines the flags."""
     string, integer = flags.DEFINE_string, flags.DEFINE_integer
-    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    config_files.define_config_flag("config of the run")
     string("sweep", None, "sweep: file of variants, FILE or FILE:ARGUMENT")
     string("workdir", None, "folder of the run or sweep, on storage that all nodes share")
     integer("nodes", 1, "train: number of hosts, which share each batch", 1)

@@ -16,9 +16,8 @@ import shlex
 from collections.abc import Callable
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli
+from experiments.runtime import cli, config_files
 from launch import command_line
 from launch.shell import Shell
 from launch.supervisor import supervise, wait_until_ready
@@ -42,7 +41,7 @@ def define() -> None:
     boolean("spot", False, "request a spot slice: cheaper, and may be preempted at any time")
     boolean("queued", False, "request a queued resource, which waits for capacity; give it to every subcommand")
     string("prepare", "", "setup: shell line to run on each host before the code is installed, to mount the workdir")
-    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    config_files.define_config_flag("config of the run")
     string("workdir", None, "folder of the run on the hosts, on storage that they share and that outlives them")
     boolean("restart", False, "run: keep running, and resume the run on a new slice when this one is preempted")
     flags.DEFINE_float("poll", 30.0, "seconds between two polls of the slice", 0.0)

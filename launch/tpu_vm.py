@@ -239,14 +239,14 @@ def pack_repository(path: Path) -> None:
       ValueError: the code does not lie in a git repository.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     if listing.returncode:
         raise ValueError(f"{ROOT}: not a git repository, and git lists the files to copy")
     with tarfile.open(path, "w:gz") as archive:
         for name in listing.stdout.split("\0"):
             if name and (ROOT / name).exists():  # git also lists tracked files that were deleted from the working tree
                 archive.add(ROOT / name, name)
-        content = f"{commit()}\n".encode()
+        content = f"{commit() or ''}\n".encode()
         entry = tarfile.TarInfo(".commit")
         entry.size = len(content)
         archive.addfile(entry, BytesIO(content))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from configs import multi30k, quickstart, variants, wmt14_en_fr
+from configs.sweeps import mechanisms
 from experiments.sweeps import cells
 from transformer.models.build import abstract_model
 from transformer.spec import ModelSpec, Spec
@@ -25,7 +26,9 @@ BASES: dict[str, Callable[[], Any]] = {
     "published": wmt14_en_fr.get_config,
     "multi30k": multi30k.get_config,
     "small": lambda: multi30k.get_config("small"),
+    "fast": lambda: multi30k.get_config("fast"),
     "quickstart": quickstart.get_config,
+    **dict.fromkeys(mechanisms.ARGUMENTS, quickstart.get_config),
 }
 
 
@@ -45,12 +48,18 @@ def sweep_of(path: Path, argument: str) -> variants.Sweep:
     return module.get_sweep(argument) if hasattr(module, "ARGUMENTS") else module.get_sweep()
 
 
+def sweep_for(path: Path) -> variants.Sweep:
+    """Returns the sweep for quickstart.py, or for the base that it has."""
+    arguments = getattr(module_of(path), "ARGUMENTS", ("quickstart",))
+    return sweep_of(path, "quickstart" if "quickstart" in arguments else arguments[0])
+
+
 def count(spec: ModelSpec, vocabulary: int) -> int:
     return states.parameter_count(states.split(abstract_model(spec, vocabulary))[1])
 
 
 def test_sweeps_are_found() -> None:
-    assert {path.stem for path in PATHS} >= {"table3", "anatomy", "lineage"}
+    assert {path.stem for path in PATHS} >= {"table3", "anatomy", "lineage", "mechanisms", "scaling"}
 
 
 @every_sweep
@@ -59,15 +68,17 @@ def test_every_variant_changes_exactly_the_keys_that_it_names(path: Path, argume
     sweep = sweep_of(path, argument)
     expanded = cells.expand(base, sweep, [0], Path())
     assert [cell.variant for cell in expanded] == list(sweep)
+    differing = {}
     for cell in expanded:
         config = cell.spec.to_dict()
-        differing = {
+        differing[cell.variant] = {
             f"{section}.{key}" for section, keys in config.items() for key, value in keys.items()
             if value != base[section][key]
         }  # fmt: skip
-        # Direction and learning rate are always named, even if they equal the base's.
-        named = set(sweep[cell.variant])
-        assert differing <= named <= differing | {"data.direction", "train.learning_rate"}, cell.variant
+    # The direction is always named, and so is a key that differs in other variants of a grid.
+    anywhere = set().union(*differing.values(), {"data.direction"})
+    for variant, keys in differing.items():
+        assert keys <= set(sweep[variant]) <= anywhere, variant
 
 
 @pytest.mark.parametrize(
@@ -107,12 +118,19 @@ def test_parameters_of_table_3_are_those_of_the_paper() -> None:
 def test_parameters_that_anatomy_adds_or_removes() -> None:
     base = quickstart.get_config().to_dict()
     sweep = sweep_of(ROOT / "configs/ablations/anatomy.py", "quickstart")
-    sizes = {cell.variant: count(cell.spec.model, 1500) for cell in cells.expand(base, sweep, [0], Path())}
+    expanded = cells.expand(base, sweep, [0], Path())
+    models = {cell.spec.model: 0 for cell in expanded}  # variants that only change training have the base's model
+    models = {model: count(model, 1500) for model in models}
+    sizes = {cell.variant: models[cell.spec.model] for cell in expanded}
     added = {variant: size - sizes["base"] for variant, size in sizes.items() if size != sizes["base"]}
     assert added == {
         "cosine scores": 6 * 4,
         "no norm": -10 * 256,
+        "pre-norm": 2 * 256,
         "no feed-forward": -4 * (129 * 256 + 257 * 128 + 256),
+        "learned positions": 2 * 512 * 128,
+        "relative positions": 4 * 33 * 32,
+        "untied embeddings": 2 * 1500 * 128,
     }
 
 
@@ -131,8 +149,7 @@ def loss(spec: Spec) -> float:
 
     def run(params: Any) -> jax.Array:
         dropout = steps.Dropout.from_key(jax.random.key(0), numbers["dropout"])
-        smoothing = numbers["label_smoothing"]
-        return steps.loss_sums(model, params, source_BS, target_BT, smoothing, None, dropout).loss
+        return steps.training_sums(model, spec.train, params, source_BS, target_BT, numbers, dropout).loss
 
     return float(jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})(params))
 
@@ -141,13 +158,13 @@ SWITCHED = [
     (path, variant)
     for path in PATHS
     if path.parent.name == "ablations"
-    for variant, changes in sweep_of(path, "quickstart").items()
-    if changes and not set(changes) <= {"train.steps"}
+    for variant, changes in sweep_for(path).items()
+    if changes and not set(changes) <= {"train.steps", "train.warmup_steps"}
 ]
 
 
 def changed_keys(path: Path, variant: str) -> frozenset[str]:
-    return frozenset(sweep_of(path, "quickstart")[variant])
+    return frozenset(sweep_for(path)[variant])
 
 
 # Only the first variant with the same keys runs by default; the others are slow tests.
@@ -168,7 +185,7 @@ def test_every_variant_changes_the_loss(path: Path, variant: str) -> None:
     """At a size that compiles in seconds, with the changes scaled to it."""
     large = quickstart.get_config().to_dict()
     base = large | {"model": large["model"] | SMALL}
-    changes = dict(sweep_of(path, "quickstart")[variant])
+    changes = dict(sweep_for(path)[variant])
     for key, value in changes.items():
         section, _, name = key.partition(".")
         if name in SMALL:  # the same multiple of the small size
@@ -176,3 +193,23 @@ def test_every_variant_changes_the_loss(path: Path, variant: str) -> None:
     plain, changed = cells.expand(base, {"base": {}, variant: changes}, [0], Path())
     assert np.isfinite(loss(changed.spec))
     assert abs(loss(changed.spec) - loss(plain.spec)) > 1e-4
+
+
+def test_grids_have_all_combinations() -> None:
+    """The sizes of the studies; their cells are what a sweep costs."""
+    sizes = {grid: len(mechanisms.get_sweep(grid)) for grid in mechanisms.ARGUMENTS}
+    assert sizes == {"scaling": 10, "depth": 36, "heads": 6, "scores": 6, "smoothing": 5}
+    for name, size in {"positions": 6, "scaling": 20}.items():
+        assert len(module_of(ROOT / f"configs/sweeps/{name}.py").get_sweep()) == size
+    lineage, data_size = (
+        module_of(ROOT / f"configs/sweeps/{name}.py").get_sweep("small") for name in ("lineage", "data_size")
+    )
+    assert len(data_size) == 4 * len(lineage) == 20
+
+
+def test_a_part_that_the_base_lacks_is_left_out() -> None:
+    anatomy = module_of(ROOT / "configs/ablations/anatomy.py")
+    assert not {"no dropout", "R-Drop", "post-norm"} & set(anatomy.get_sweep())
+    assert {"no dropout", "R-Drop", "pre-norm"} <= set(anatomy.get_sweep("small"))
+    dropped = {f"model.dropout_{kind}" for kind in ("embedding", "sublayer", "word")}
+    assert set(anatomy.get_sweep("fast")["no dropout"]) == dropped

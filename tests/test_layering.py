@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = ("transformer", "configs", "experiments", "launch")
 
 # What a module may import from the project, by the longest prefix of its name. A name includes everything below it.
-_BASE = ("transformer.spec", "transformer.ops", "transformer.layers")
+_SPEC = ("transformer.section", "transformer.spec")
+_BASE = (*_SPEC, "transformer.ops", "transformer.layers")
 _MODEL = (*_BASE, "transformer.models.interface")
 # Packages of experiments/, each with the other packages that it may import.
 ORDER: dict[str, tuple[str, ...]] = {"runtime": (), "web": ("runtime",), "runs": ("runtime", "web")}
@@ -47,7 +48,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer": (),
     "transformer.section": (),
     "transformer.padding": (),
-    "transformer.spec": ("transformer.section", "transformer.padding"),
+    "transformer.run_spec": ("transformer.section",),
+    "transformer.spec": ("transformer.section", "transformer.padding", "transformer.run_spec"),
     "transformer.atomic_file": (),
     "transformer.byte_size": (),
     "transformer.ops": ("transformer.spec", "transformer.ops"),
@@ -58,7 +60,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer.evaluation": (*_MODEL, "transformer.decoding", "transformer.evaluation"),
     "transformer.analysis": (*_MODEL, "transformer.analysis"),
     "transformer.interop": (*_BASE, "transformer.atomic_file", "transformer.models", "transformer.interop"),
-    "transformer.data": ("transformer.spec", "transformer.padding", "transformer.atomic_file", "transformer.data"),
+    "transformer.data": (
+        "transformer.section",
+        "transformer.spec",
+        "transformer.padding",
+        "transformer.atomic_file",
+        "transformer.data",
+    ),
     "configs": ("configs",),
     "experiments": _COMMAND,
     **{f"experiments.{name}": _inside_experiments(name) for name in ORDER},
@@ -76,6 +84,7 @@ MUST_NOT_IMPORT: dict[str, tuple[str, ...]] = {
 IMPORTS_ONLY: dict[str, frozenset[str]] = {
     "transformer.section": frozenset(sys.stdlib_module_names),
     "transformer.padding": frozenset(sys.stdlib_module_names),
+    "transformer.run_spec": frozenset((*sys.stdlib_module_names, "transformer")),
     "transformer.spec": frozenset((*sys.stdlib_module_names, "transformer")),
     "configs": frozenset({"ml_collections", "typing"}),
 }

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from transformer.section import Section, require, require_one_of, require_positive, require_rate
+from transformer.section import Section, did_you_mean, require, require_one_of, require_positive, require_rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,3 +34,17 @@ def test_checks_name_the_key_and_the_value() -> None:
         require_positive("sizes", Sizes(0, None), "rate", "width")
     with pytest.raises(ValueError, match=r"^sizes\.rate: 1\.0 is not in \[0, 1\)$"):
         require_rate("sizes", Sizes(3, 1.0), "rate")
+
+
+def test_messages_suggest_the_nearest_name() -> None:
+    assert did_you_mean("Haeds", ["d_k", "heads"], "model.") == "; did you mean model.heads?"
+    assert did_you_mean("zzz", ["d_k", "heads"]) == did_you_mean(None, []) == ""
+    with pytest.raises(ValueError, match=r"^sizes\.kind: 'onne' is none of one, None; did you mean one\?$"):
+        require_one_of("sizes.kind", "onne", ("one", None))
+    with pytest.raises(ValueError, match=r"^unknown key: sizes\.widht; did you mean sizes\.width\?$"):
+        Sizes.from_config({"widht": 3, "rate": 0.5}, "sizes")
+
+
+def test_only_optional_settings_are_none() -> None:
+    with pytest.raises(ValueError, match=r"^sizes\.width: None, but the setting needs a value$"):
+        Sizes.from_config({"width": None, "rate": None}, "sizes")

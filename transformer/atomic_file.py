@@ -66,7 +66,7 @@ def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _flush(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows flushes only writable files
     try:
         os.fsync(descriptor)
     finally:

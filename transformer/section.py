@@ -1,8 +1,17 @@
 """Base class of the sections of a spec, and the checks of their values. This module imports no array library."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Self
+import difflib
+from collections.abc import Iterable, Mapping
+from types import NoneType
+from typing import Any, Self, get_args
+
+
+def did_you_mean(name: object, choices: Iterable[object], prefix: str = "") -> str:
+    """Returns the end of a message about an unknown name: the nearest choice, after `prefix`; "" if none is near."""
+    by_lower_case = {str(choice).lower(): str(choice) for choice in choices}
+    nearest = difflib.get_close_matches(str(name).lower(), by_lower_case, 1)
+    return f"; did you mean {prefix}{by_lower_case[nearest[0]]}?" if nearest else ""
 
 
 def require(condition: bool, message: str) -> None:
@@ -13,7 +22,8 @@ def require(condition: bool, message: str) -> None:
 
 def require_one_of(key: str, value: Any, choices: tuple[str | None, ...]) -> None:
     """Raises a ValueError that lists `choices` unless `value` is one of them."""
-    require(value in choices, f"{key}: {value!r} is none of {', '.join(map(str, choices))}")
+    listed = ", ".join(map(str, choices))
+    require(value in choices, f"{key}: {value!r} is none of {listed}{did_you_mean(value, choices)}")
 
 
 def require_positive(section: str, spec: Any, *names: str) -> None:
@@ -37,9 +47,13 @@ class Section:
     @classmethod
     def from_config(cls, config: Mapping[str, Any], name: str = "") -> Self:
         """Builds the section from `config`; raises a ValueError that names all unknown or missing keys."""
-        fields = {field.name for field in dataclasses.fields(cls)}
-        keys_present = set(config.keys())
+        types = {field.name: field.type for field in dataclasses.fields(cls)}
+        fields, keys_present = set(types), set(config.keys())
         prefix = f"{name}." if name else ""
         for keys, problem in ((keys_present - fields, "unknown"), (fields - keys_present, "missing")):
-            require(not keys, f"{problem} key: {', '.join(prefix + key for key in sorted(keys))}")
+            guess = did_you_mean(min(keys), fields, prefix) if problem == "unknown" and keys else ""
+            require(not keys, f"{problem} key: {', '.join(prefix + key for key in sorted(keys))}{guess}")
+        for key in sorted(fields):
+            optional = NoneType in get_args(types[key])
+            require(optional or config[key] is not None, f"{prefix}{key}: None, but the setting needs a value")
         return cls(**{key: config[key] for key in fields})

@@ -9,16 +9,22 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from transformer.padding import padded_width
+from transformer.run_spec import MIN_TEMPERATURE as MIN_TEMPERATURE
+from transformer.run_spec import CheckpointSpec, DecodeSpec, EvaluateSpec, ParallelSpec
 from transformer.section import Section, require, require_one_of, require_positive, require_rate
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids that tokenizers, models and decoding share
 LANGUAGES = ("fr", "en")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # suffixes of compressed files
+PAIR_FILES = (".tsv", ".tmx", ".po")  # suffixes of files that hold both sides of a split
 DTYPES = ("float32", "bfloat16")  # of matmuls
 PRECISIONS = ("default", "tensorfloat32", "float32")  # of float32 matmuls, by their names in JAX
 # Dtype of the matmuls that compute published scores. In bfloat16 a sum in another order may round to another number, so
 # translations depend on the batch size and the number of devices.
 SCORING_DTYPE = "float32"
-MIN_TEMPERATURE = 1e-6  # of sampling; float32 logits divided by less than 1e-8 reach the limit of search scores
+CONSISTENCY_KINDS = ("rdrop", "simcut")
+UNKNOWN_POLICIES = ("copy", "show", "drop")  # what stands for unknown words in translations
+DROPOUTS = ("dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward", "dropout_word")
 SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
 
 
@@ -70,10 +76,7 @@ class ModelSpec(Section):
     def __post_init__(self) -> None:
         require_positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
         require_positive("model", self, "d_state", "d_maxout", "init_range", "top_k", "max_positions")
-        require_rate(
-            "model", self, "dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward"
-        )
-        require_rate("model", self, "dropout_word")
+        require_rate("model", self, *DROPOUTS)
         require_one_of("model.norm", self.norm, ("post", "pre", "none"))
         require_one_of("model.dtype", self.dtype, DTYPES)
         require_one_of("model.matmul_precision", self.matmul_precision, PRECISIONS)
@@ -138,6 +141,13 @@ class ModelSpec(Section):
         return self.norm == "pre"
 
 
+def pair_suffix(path: str) -> str:
+    """Returns the suffix in `PAIR_FILES` of a file name, without that of a compression; "" for other files."""
+    name = path.lower()
+    name = next((name.removesuffix(suffix) for suffix in COMPRESSED if name.endswith(suffix)), name)
+    return next((suffix for suffix in PAIR_FILES if name.endswith(suffix)), "")
+
+
 @dataclasses.dataclass(frozen=True)
 class DataSpec(Section):
     """The corpus, its tokens and its batches; Section 5.1."""
@@ -184,10 +194,30 @@ class DataSpec(Section):
             "data.train_pairs: None, but the generated corpus is infinite; set the number of pairs to draw",
         )
         require(self.source != "tfds" or bool(self.name), "data.name: data.source=tfds needs the name of a dataset")
+        if self.source == "files":
+            self._require_path()
+
+    def _require_path(self) -> None:
+        """Raises a ValueError if `data.path` names neither two files for each split nor one with both sides."""
         require(
-            self.source != "files" or ("{language}" in self.path and "{split}" in self.path),
-            f"data.path: {self.path!r} has no {{split}} and {{language}}; for example corpus/{{split}}.{{language}}",
+            "{split}" in self.path and ("{language}" in self.path or self.pair_file != ""),
+            f"data.path: {self.path!r} has no {{split}} and {{language}}; for example corpus/{{split}}.{{language}}, "
+            "or corpus/{split}.tsv, .tmx or .po with both sides in one file",
         )
+        require(
+            "{language}" not in self.path or pair_suffix(self.path) in ("", ".tsv"),
+            f"data.path: a {pair_suffix(self.path)} file holds both languages; remove {{language}} from {self.path!r}",
+        )
+
+    @property
+    def pair_file(self) -> str:
+        """The suffix in `PAIR_FILES` of `path`; "" if a split has a file for each language."""
+        return "" if "{language}" in self.path else pair_suffix(self.path)
+
+    @property
+    def has_line_files(self) -> bool:
+        """Whether a split has a text file for each language, line by line."""
+        return self.source == "files" and not self.pair_file
 
     @property
     def source_language(self) -> str:
@@ -218,6 +248,9 @@ class TrainSpec(Section):
     adam_epsilon: float
     weight_decay: float
     label_smoothing: float
+    consistency: float
+    consistency_kind: str
+    cutoff_rate: float
     clip_norm: float | None
     clip_unit: str
     accumulate: int
@@ -235,88 +268,16 @@ class TrainSpec(Section):
         if self.steps or not self.init_from:  # 0 steps are useful with a pretrained model
             require_positive("train", self, "steps")
         require_positive("train", self, "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
-        require_positive("train", self, "adam_learning_rate")
         require_positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
-        require_positive("train", self, "rollback_limit")
-        require_rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay")
-        require(self.weight_decay >= 0, f"train.weight_decay: {self.weight_decay} is negative")
+        require_positive("train", self, "adam_learning_rate", "rollback_limit")
+        require_rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay", "cutoff_rate")
+        for name in ("weight_decay", "consistency"):
+            require(getattr(self, name) >= 0, f"train.{name}: {getattr(self, name)} is negative")
+        require_one_of("train.consistency_kind", self.consistency_kind, CONSISTENCY_KINDS)
         require_one_of("train.clip_unit", self.clip_unit, ("token", "sentence"))
         require_one_of("train.muon_dtype", self.muon_dtype, (None, *DTYPES))
         require_one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
         require_one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
-
-
-@dataclasses.dataclass(frozen=True)
-class DecodeSpec(Section):
-    """Decoding; Section 6.1."""
-
-    method: str
-    beam_size: int
-    length_penalty: float
-    max_extra_length: int
-    batch_size: int
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        require_one_of("decode.method", self.method, ("beam", "greedy", "sample"))
-        require_positive("decode", self, "beam_size", "max_extra_length", "batch_size", "temperature")
-        require(
-            self.method != "sample" or self.temperature >= MIN_TEMPERATURE,
-            f"decode.temperature (--temperature): {self.temperature} is less than {MIN_TEMPERATURE}, where every draw "
-            "is the most probable token; set decode.method=greedy (--method=greedy)",
-        )
-        require(self.length_penalty >= 0, f"decode.length_penalty: {self.length_penalty} is negative")
-        require(self.top_k >= 0, f"decode.top_k: {self.top_k} is negative")
-        require(0 < self.top_p <= 1, f"decode.top_p: {self.top_p} is not in (0, 1]")
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateSpec(Section):
-    """Evaluation on the validation split during training."""
-
-    every: int
-    sentences: int | None
-    samples: int
-
-    def __post_init__(self) -> None:
-        require_positive("evaluate", self, "every")
-        require(self.sentences is None or self.sentences >= 0, f"evaluate.sentences: {self.sentences} is negative")
-
-
-@dataclasses.dataclass(frozen=True)
-class ParallelSpec(Section):
-    """Partitioning of a batch and of parameters over devices."""
-
-    mode: str
-    fsdp: int
-    tensor: int
-    distributed: str
-    cpu_devices: int
-
-    def __post_init__(self) -> None:
-        require_one_of("parallel.mode", self.mode, ("mesh", "pmap"))
-        require_positive("parallel", self, "fsdp", "tensor")
-        require(
-            self.mode == "mesh" or self.fsdp == self.tensor == 1,
-            f"parallel.mode=pmap shards only data: parallel.fsdp={self.fsdp} and "
-            f"parallel.tensor={self.tensor} need parallel.mode=mesh",
-        )
-        require_one_of("parallel.distributed", self.distributed, ("auto", "on", "off"))
-        require(self.cpu_devices >= 0, f"parallel.cpu_devices: {self.cpu_devices} is negative")
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckpointSpec(Section):
-    """Checkpoints of a run."""
-
-    every: int
-    keep: int
-
-    def __post_init__(self) -> None:
-        require_positive("checkpoint", self, "every", "keep")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -342,25 +303,30 @@ class Spec(Section):
             f"model.attention_kernel: {self.model.attention_kernel} cannot be sharded with parallel.fsdp="
             f"{self.parallel.fsdp} and parallel.tensor={self.parallel.tensor}; set it to xla, or both to 1",
         )
-        require(
-            self.data.packed_width is None or self.model.architecture == "transformer",
-            f"data.packed_width: a {self.model.architecture} model does not support packed rows; set None",
-        )
-        require(
-            self.data.packed_width is None or self.model.attention_kernel != "cudnn",
-            "data.packed_width: model.attention_kernel=cudnn does not support packed rows; set the kernel to xla, "
-            "or the width to None",
-        )
-        require(
-            self.data.packed_width is None or self.train.clip_unit == "token",
-            f"data.packed_width: train.clip_unit={self.train.clip_unit} does not support packed rows; set the unit to "
-            "token, or the width to None",
-        )
+        if self.data.packed_width is not None:
+            self._require_packable()
         self._require_positions()
+        cut = self.train.cutoff_rate if self.train.consistency_kind == "simcut" else 0
+        differ = any(rate > 0 for rate in (cut, *(getattr(self.model, name) for name in DROPOUTS)))
+        require(
+            self.train.consistency == 0 or differ,
+            f"train.consistency: {self.train.consistency} compares two passes that are equal without dropout; set a "
+            "model.dropout_*, or train.consistency_kind=simcut and train.cutoff_rate, or train.consistency=0",
+        )
         require(
             self.train.early_stopping != "bleu" or self.evaluate.sentences != 0,
             "train.early_stopping=bleu needs evaluate.sentences other than 0",
         )
+
+    def _require_packable(self) -> None:
+        """Raises a ValueError for settings that do not support packed rows."""
+        architecture, unit, key = self.model.architecture, self.train.clip_unit, "data.packed_width"
+        require(architecture == "transformer", f"{key}: a {architecture} model does not support packed rows; set None")
+        for supported, setting, remedy in (
+            (self.model.attention_kernel != "cudnn", "model.attention_kernel=cudnn", "the kernel to xla"),
+            (unit == "token", f"train.clip_unit={unit}", "the unit to token"),
+        ):
+            require(supported, f"{key}: {setting} does not support packed rows; set {remedy}, or the width to None")
 
     def _require_positions(self) -> None:
         """Raises a ValueError if there are fewer learned positions than training or a search needs."""

@@ -11,14 +11,12 @@ for English to German, newstest2013, next to ours: perplexity per word piece, BL
         --workdir=runs/table3-published
 """
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
 from configs import variants, wmt14_en_fr
-from configs.sizes import SIZES
+from configs.sizes import TRANSFORMERS
 
-ARGUMENTS = ("published", *SIZES)
+ARGUMENTS = ("published", *TRANSFORMERS)
 
 PUBLISHED = {
     "base": {"perplexity": 4.92, "bleu": 25.8, "parameters": 65},
@@ -45,14 +43,14 @@ PUBLISHED = {
 
 
 def get_sweep(size: str = "published") -> variants.Sweep:
-    """Returns the rows, as changes to wmt14_en_fr.py:base, multi30k.py, multi30k.py:small or quickstart.py.
+    """Returns the rows, as changes to wmt14_en_fr.py:base, quickstart.py, or multi30k.py and its :small and :fast.
 
     Raises:
       ValueError: unknown size.
     """
     if size not in ARGUMENTS:
         raise ValueError(f"table3:{size}: the argument is one of {', '.join(ARGUMENTS)}")
-    config = (SIZES | {"published": wmt14_en_fr.get_config})[size]()
+    config = (TRANSFORMERS | {"published": wmt14_en_fr.get_config})[size]()
     rows: variants.Sweep = {"base": {}}
     rows |= {f"A heads x{factor:g}": _heads(config, factor) for factor in (0.125, 0.5, 2, 4)}
     rows |= {f"B d_k x{factor:g}": {"model.d_k": _key_size(config, factor)} for factor in (0.25, 0.5)}
@@ -64,21 +62,11 @@ def get_sweep(size: str = "published") -> variants.Sweep:
     rows["E learned positions"] = {"model.positions": "learned"}
     doubled = {f"model.{key}": _scaled(config, key, 2) for key in ("d_model", "d_ff", "heads")}
     rows["big"] = doubled | _dropout(0.3) | {"train.steps": 3 * config["train"]["steps"]}
-    # Drop rows that change nothing of a small base.
-    return {
-        name: {key: value for key, value in changes.items() if _value(config, key) != value}
-        for name, changes in rows.items()
-        if name == "base" or any(_value(config, key) != value for key, value in changes.items())
-    }
-
-
-def _value(config: ConfigDict, key: str) -> Any:
-    section, _, name = key.partition(".")
-    return config[section][name]
+    return variants.without_defaults(rows, config)
 
 
 def _scaled(config: ConfigDict, key: str, factor: float) -> int:
-    return max(1, round(_value(config, f"model.{key}") * factor))
+    return max(1, round(variants.value_of(config, f"model.{key}") * factor))
 
 
 def _heads(config: ConfigDict, factor: float) -> dict[str, int]:
@@ -87,7 +75,7 @@ def _heads(config: ConfigDict, factor: float) -> dict[str, int]:
 
 
 def _key_size(config: ConfigDict, factor: float) -> int:
-    return max(1, round(_value(config, "model.d_model") / _value(config, "model.heads") * factor))
+    return max(1, round(variants.value_of(config, "model.d_model") / variants.value_of(config, "model.heads") * factor))
 
 
 def _layers(config: ConfigDict, factor: float) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Three generations: LSTMs of 2014 (original and reversed source), attention of 2015, the Transformer of 2017.
 
+The Transformer is the one of the paper, post-norm, and the pre-norm one of later work (Xiong et al. 2020).
 All have the same corpus, batches, batch order and number of target tokens, and about the same number of parameters. All
 use Muon, because the LSTMs do not learn in so few updates without it. The base is the Transformer of the same size.
 
@@ -18,7 +19,7 @@ ARGUMENTS = tuple(SIZES)
 
 
 def get_sweep(size: str = "quickstart") -> variants.Sweep:
-    """Returns the four systems, in the direction of the base.
+    """Returns the five systems, in the direction of the base.
 
     Raises:
       ValueError: unknown size.
@@ -32,4 +33,5 @@ def get_sweep(size: str = "quickstart") -> variants.Sweep:
         "seq2seq-reversed": reversed_source,
         "rnnsearch": variants.difference(base, rnnsearch.get_config(size)),
         "transformer": {},
+        "transformer-pre-norm": {"model.norm": "pre"},
     }

@@ -191,7 +191,7 @@ class _OwnMemory(threading.Thread):
     def run(self) -> None:
         status = pathlib.Path("/proc/self/status")
         while status.exists() and not self._stopped.wait(0.02):
-            line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+            line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("RssAnon"))
             self._peak_kib = max(self._peak_kib, int(line.split()[1]))
 
     def stop(self) -> float:

@@ -16,9 +16,8 @@ import time
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli
+from experiments.runtime import cli, config_files
 from experiments.runtime.subprocesses import call
 from experiments.web import markdown
 from transformer.spec import Spec
@@ -36,7 +35,7 @@ _WARMUP = 3  # updates that are not timed
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    config_files.define_config_flag("config of the run")
     flags.DEFINE_list("counts", ["1", "2", "4", "8"], "numbers of devices")
     flags.DEFINE_integer("updates", 20, "updates per measurement", lower_bound=_WARMUP + 2)
 

@@ -86,7 +86,8 @@ def _loopback_address(url: str) -> Address:
 def _start_server(workdir: str) -> Iterator[str]:
     """Starts a server for a run; yields its URL, and stops it at the end."""
     flags = [f"--workdir={workdir}", "--port=0"]
-    server = subprocess.Popen([sys.executable, "-m", "experiments.serve", *flags], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "experiments.serve", *flags]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
     try:
         assert server.stdout
         if not (line := server.stdout.readline()):

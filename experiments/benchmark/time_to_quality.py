@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from experiments.runtime import cli, subprocesses
+from experiments.runtime import cli, config_files, subprocesses
 from experiments.web import markdown
 from transformer.spec import SCORING_DTYPE, Spec
 
@@ -28,7 +27,7 @@ _SCORES = ("bleu", "chrf", "bleu_paper")
 
 def define() -> None:
     """Defines the flags."""
-    config_flags.DEFINE_config_file("config", None, "config of the run: a file of configs/, FILE or FILE:ARGUMENT")
+    config_files.define_config_flag("config of the run")
     flags.DEFINE_string("workdir", None, "folder of the run; it must be new or empty")
     flags.DEFINE_list("targets", ["55", "60", "61.8"], "bleu_paper scores of the test split to reach")
 

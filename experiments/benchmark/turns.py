@@ -51,9 +51,15 @@ class PeerProcess:
         command = [python, "-m", peer.module, workload, *peer.arguments]
         self._log = log
         env = os.environ | xla_env.MALLOC_ENVIRONMENT  # the allocator settings of our runs, for all peers
-        with log.open("w") as errors:
+        with log.open("w", encoding="utf-8") as errors:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                command,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                encoding="utf-8",
             )
 
     def receive(self) -> dict[str, Any]:
@@ -66,7 +72,7 @@ class PeerProcess:
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()
-            log = self._log.read_text(errors="replace").strip().splitlines()
+            log = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             killed = ", killed, perhaps out of memory: fewer --peers need less" if status == -signal.SIGKILL else ""
             raise PeerError(f"status {status}{killed}: {log[-1] if log else 'no output'}")
         return json.loads(line)

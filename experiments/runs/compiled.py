@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from transformer.analysis import attention_entropy
+from transformer.analysis.forced_decoding import target_log_probabilities
 from transformer.decoding.search import SearchResult, search
 from transformer.decoding.search_loop import map_sequentially
 from transformer.models.build import build
@@ -58,12 +60,37 @@ class CompiledFunctions:
 
         return self._partitioner.compile_eval(sums, summed=True)
 
+    @functools.cached_property
+    def cross_attention(self) -> Callable[..., Any]:
+        """(params, source_BS, input_BT) → (weights_BTS,), the mean over layers and heads; () without attention."""
+
+        def weights(params: Params, source_BS: jax.Array, input_BT: jax.Array) -> tuple[jax.Array, ...]:
+            model = self._model(params)
+            attention = model.decode(model.encode(source_BS), input_BT).attention
+            # The name of an attention ends with its kind and layer, "cross/0".
+            cross = [
+                w.astype("float32").mean(axis=1) for name, w in attention.items() if name.split("/")[-2] == "cross"
+            ]
+            return (sum(cross[1:], cross[0]) / len(cross),) if cross else ()
+
+        return self._partitioner.compile_eval(weights)
+
+    @functools.cached_property
+    def target_scores(self) -> Callable[..., Any]:
+        """(params, source_BS, input_BT, target_BT) → score_B, the log-probability of each target."""
+
+        def scores(params: Params, source_BS: jax.Array, input_BT: jax.Array, target_BT: jax.Array) -> jax.Array:
+            log_BT = target_log_probabilities(self._model(params), source_BS, input_BT, target_BT)
+            return jnp.sum(jnp.where(target_BT == PAD, 0.0, log_BT), axis=1)
+
+        return self._partitioner.compile_eval(scores)
+
     def batches_per_program(self, short: bool) -> int:
         """Returns the number of batches of one search program; 1 for sharded models, whose devices share a batch."""
         return _BATCHES_PER_PROGRAM if short and not self._partitioner.sharded else 1
 
     def search(self, decode: DecodeSpec, short: bool) -> Callable[..., Any]:
-        """Returns (params, source_BS) → the search result; the same function each time, so that it compiles once.
+        """Returns (params, source_BS, or with prefix_BT) → the search result; always the same, to compile only once.
 
         Args:
           decode: settings of the search.
@@ -71,12 +98,15 @@ class CompiledFunctions:
         """
         if (decode, short) not in self._searches:
 
-            def run(params: Params, source_BS: jax.Array) -> SearchResult:
+            def run(params: Params, source_BS: jax.Array, *prefix: jax.Array) -> SearchResult:
                 steps = source_BS.shape[1] * 5 // 4 + 2 if short else None
-                search_batch = functools.partial(
-                    search, self._model(params), spec=decode, steps=steps, compactions=_COMPACTIONS if short else 0
-                )
-                return map_sequentially(search_batch, source_BS, len(source_BS) // self.batches_per_program(short))
+                model, compactions = self._model(params), _COMPACTIONS if short else 0
+
+                def search_batch(source_BS: jax.Array, prefix_BT: jax.Array | None = None) -> SearchResult:
+                    return search(model, source_BS, decode, None, steps, compactions, prefix_BT)
+
+                rows = len(source_BS) // self.batches_per_program(short)
+                return map_sequentially(search_batch, source_BS, rows, *prefix)
 
             self._searches[decode, short] = self._partitioner.compile_eval(run)
         return self._searches[decode, short]

@@ -8,6 +8,7 @@ from experiments.runs.system import System
 from experiments.runtime import distributed
 from transformer.data.batches.plan import BatchPlan
 from transformer.data.corpus import Pair
+from transformer.data.pairs import too_few_pairs
 from transformer.spec import Spec
 from transformer.training.state import parameter_count
 
@@ -29,7 +30,7 @@ def lines(spec: Spec, system: System, plan: BatchPlan) -> list[str]:
         f"padding efficiency {report['padding_efficiency']:.3f}",
         f"{report['tokens_per_batch']:,.0f} source and target tokens per batch",
     )
-    return ["; ".join(model), "; ".join(batches)]
+    return ["; ".join(model), "; ".join(batches), *too_few_pairs(data, report["pairs"] + report["dropped"])]
 
 
 def samples(pairs: Sequence[Pair], texts: Sequence[str], count: int) -> list[str]:

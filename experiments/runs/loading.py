@@ -61,7 +61,7 @@ def load(paths: Sequence[str], dtype: str | None = None) -> TrainedSystem:
     if len(systems) == 1:
         return TrainedSystem(first, params[0], steps)
     ensemble: Any = _EnsembleModel(tuple(system.model for system in systems))
-    return TrainedSystem(first.with_model(ensemble), params, steps)
+    return TrainedSystem(first.with_model(ensemble, [system.param_shapes for system in systems]), params, steps)
 
 
 def with_dtype(spec: Spec, dtype: str | None) -> Spec:

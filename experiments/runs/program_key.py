@@ -7,7 +7,7 @@ from transformer.spec import Spec
 HYPERPARAMETERS = (
     "train.seed", "train.learning_rate", "train.adam_learning_rate", "train.warmup_steps", "train.adam_beta1",
     "train.adam_beta2", "train.adam_epsilon", "train.weight_decay", "train.label_smoothing", "train.ema_decay",
-    "train.clip_norm",
+    "train.clip_norm", "train.consistency", "train.cutoff_rate",
     "model.dropout_embedding", "model.dropout_sublayer", "model.dropout_attention", "model.dropout_feed_forward",
     "model.dropout_word",
 )  # fmt: skip
@@ -19,5 +19,7 @@ def program_key(spec: Spec) -> str:
     for key in HYPERPARAMETERS:
         section, _, name = key.partition(".")
         del config[section][name]
-    # Whether averaging, gradient clipping and weight decay are on is part of the program; their values are not.
-    return repr((config, spec.train.ema_decay > 0, spec.train.clip_norm is None, spec.train.weight_decay > 0))
+    # Whether averaging, gradient clipping, weight decay and consistency are on is part of the program; their values are
+    # not.
+    train = spec.train
+    return repr((config, train.ema_decay > 0, train.clip_norm is None, train.weight_decay > 0, train.consistency > 0))

@@ -10,6 +10,7 @@ from experiments.runs.run import Run
 from experiments.runs.system import System
 from transformer.data.corpus import Pair, phenomena
 from transformer.evaluation import bleu, breakdown
+from transformer.ops.dropout import Dropout
 from transformer.ops.flops import matmul_flops
 from transformer.training import metrics
 from transformer.training import step as steps
@@ -78,9 +79,12 @@ def batch_flops(system: System, shape: tuple[int, int, int]) -> int:
     """Returns the matmul FLOPs of the loss and its gradient for a batch of shape (rows, source width, target width)."""
     rows, source, target = shape
     batch = [jax.ShapeDtypeStruct((rows, width), "int32") for width in (source, target)]
-    smoothing, chunk = system.hyperparams["label_smoothing"], system.spec.train.loss_chunk
+    hyperparams, train = system.hyperparams, system.spec.train
 
     def loss(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
-        return steps.loss_sums(system.training_model, params, source_BS, target_BT, smoothing, chunk).loss
+        dropout = Dropout.from_key(jax.random.key(0), hyperparams["dropout"])
+        return steps.training_sums(
+            system.training_model, train, params, source_BS, target_BT, hyperparams, dropout
+        ).loss
 
     return matmul_flops(jax.grad(loss), system.param_shapes, *batch)

@@ -10,7 +10,7 @@ import jax
 
 from experiments.runs import description, loading, pretrained, system
 from experiments.runs.alignment_error import AlignmentMonitor
-from experiments.runs.scoring import draw_attention, evaluate_split
+from experiments.runs.scoring import attention_figure, evaluate_split
 from experiments.runs.training_data import TrainingData
 from experiments.runs.workdir import Workdir
 from experiments.runtime import distributed, preflight, xla_env
@@ -339,12 +339,13 @@ class Run:
         if split not in self._scored:
             params, steps = self.final_params()
             pairs = self.shared.corpus.split(split)
-            self._scored[split] = evaluate_split(self.scoring_system, params, pairs, self.spec.decode)
+            own_system, decode = self.scoring_system, self.spec.decode
+            self._scored[split] = evaluate_split(own_system, params, pairs, decode, self.progress.print)
             self.workdir.write_translations(split, steps[-1], self._scored[split][1])
         return self._scored[split]
 
     def finish(self, start: float) -> dict[str, float]:
-        """Opens the test split: translates and scores it, and draws the attention of one sentence.
+        """Opens the test split: translates and scores it, prints the scores, and draws the attention of one sentence.
 
         Args:
           start: time at which the command started, by `shared.clock`.
@@ -360,13 +361,10 @@ class Run:
         self.recorder.write(steps[-1], split, values)
         self.recorder.close()
         self.checkpoints.close()
-        figure = self.workdir.figures / "cross_attention.png"
-        if distributed.is_distributed():
-            self.progress.print("no attention figure: runs of several processes do not draw one")
-        elif draw_attention(self.scoring_system, params, pairs, figure):
-            self.progress.print(f"attention figure: {figure}")
         metrics_text = ", ".join(format_metric(*item) for item in values.items())
         self.progress.print(f"{split}: {metrics_text} ({scores['signature']})")
+        figure = self.workdir.figures / "cross_attention.png"
+        self.progress.print(attention_figure(self.scoring_system, params, pairs, figure))
         self.progress.print(f"{(self.shared.clock() - start) / 60:.1f} minutes")
         return values
 

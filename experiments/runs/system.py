@@ -6,7 +6,7 @@ Everything imported in this module may import JAX; `experiments.runtime.xla_env.
 import dataclasses
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,8 +14,9 @@ import jax
 import numpy as np
 
 from experiments.runs.compiled import CompiledFunctions
+from experiments.runs.long_lines import LongLineTranslator, check_pair_lengths, max_input_tokens, max_pair_tokens
 from experiments.runs.workdir import Workdir
-from experiments.runtime import xla_env
+from experiments.runtime import jax_switches, xla_env
 from transformer.analysis import attention_entropy
 from transformer.data import token_dataset
 from transformer.data.batches import loader
@@ -26,11 +27,15 @@ from transformer.data.batches.packing import pack
 from transformer.data.batches.plan import BatchPlan
 from transformer.data.corpus import Pair
 from transformer.data.token_dataset import Batch, TokenizedPairs
+from transformer.data.tokenizers.input_text import InputLine, InputText
 from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.decoding.sentence_split import split_codes
 from transformer.decoding.translate import SearchPass, Translator
+from transformer.decoding.unknown_words import UnknownWords
 from transformer.evaluation import loss
 from transformer.models.build import abstract_model
-from transformer.spec import DecodeSpec, Spec
+from transformer.padding import padded_width
+from transformer.spec import BOS, EOS, PAD, DecodeSpec, Spec
 from transformer.training import state as states
 from transformer.training import step as steps
 from transformer.training.checkpoint import Checkpoints, average_last, is_scheduled
@@ -87,6 +92,7 @@ class System:
         Raises:
           ValueError: no model has these settings, or the parameters have other names or shapes than the model's.
         """
+        jax_switches.reset()
         partitioner = partitioner or PARTITIONERS[spec.parallel.mode](
             options=xla_env.compiler_options(),
             fsdp=spec.parallel.fsdp,
@@ -110,10 +116,10 @@ class System:
         """Returns the system of a spec that differs only in hyperparameters; it shares the compiled functions."""
         return dataclasses.replace(self, spec=_resolve_defaults(spec, self.partitioner))
 
-    def with_model(self, model: ModelDef) -> "System":
+    def with_model(self, model: ModelDef, param_shapes: Any) -> "System":
         """Returns the system of another model with the same settings, such as an ensemble."""
         functions = CompiledFunctions(self.spec, self.tokenizer.vocab_size, model, self.partitioner)
-        return dataclasses.replace(self, model=model, functions=functions)
+        return dataclasses.replace(self, model=model, param_shapes=param_shapes, functions=functions)
 
     @functools.cached_property
     def initial_params(self) -> Params:
@@ -187,21 +193,89 @@ class System:
             checkpoints.close()
         return self.put_params(params), used
 
-    def translator(self, params: Params, decode: DecodeSpec) -> Translator:
-        """Returns a translator with `params`."""
+    def translator(
+        self,
+        params: Params,
+        decode: DecodeSpec,
+        limit: int | None = None,
+        warn: Callable[[str], None] = lambda message: None,
+        unknown: str = "copy",
+    ) -> LongLineTranslator:
+        """Returns a translator with `params`, for lines of any length.
+
+        Args:
+          params: the parameters.
+          decode: settings of the search.
+          limit: lines with more tokens are translated in parts; None: the limit of training; 0: lines are never split.
+          warn: called with a message for every line that is translated in parts or has unknown characters.
+          unknown: what stands for unknown words in translations, one of `spec.UNKNOWN_POLICIES`.
+        """
 
         def search_pass(rows: int, short: bool) -> SearchPass:
             compiled = self.functions.search(decode, short)
             # Rows of padding make a batch divisible by the devices.
-            rows = self.partitioner.padded_rows(rows) * self.functions.batches_per_program(short)
-            batches = functools.partial(source_batches, batch_size=rows, num_shards=self.partitioner.batch_parts)
-            return SearchPass(lambda source_BS: compiled(params, self.partitioner.shard(source_BS)), batches)
+            programs = self.functions.batches_per_program(short)
+            rows = self.partitioner.padded_rows(rows) * programs
+            batches = functools.partial(
+                source_batches,
+                batch_size=rows,
+                num_shards=self.partitioner.batch_parts,
+                max_tokens=rows * padded_width(max_input_tokens(self.spec) + 1),
+                row_multiple=self.partitioner.padded_rows(1) * programs,
+            )
+            return SearchPass(lambda *arrays: compiled(params, *map(self.partitioner.shard, arrays)), batches)
 
         rows = decode.batch_size
-        if not self.partitioner.on_cpu:
-            return Translator(self.tokenizer, search_pass(rows, short=False))
-        retry = search_pass(min(_RETRY_ROWS, rows), short=False)
-        return Translator(self.tokenizer, search_pass(rows, short=True), retry)
+        if self.partitioner.on_cpu:
+            passes = [search_pass(rows, short=True), search_pass(min(_RETRY_ROWS, rows), short=False)]
+        else:
+            passes = [search_pass(rows, short=False)]
+        limit = max_input_tokens(self.spec) if limit is None else limit
+        translator = Translator(self.tokenizer, *passes, unknown=self.unknown_words(params, unknown))
+        return LongLineTranslator(translator, self.tokenizer, limit, warn, self.input_text)
+
+    @functools.cached_property
+    def input_text(self) -> InputText:
+        """Prepares source text for the model."""
+        return InputText(self.tokenizer, split_codes)
+
+    @functools.cached_property
+    def target_text(self) -> InputText:
+        """Prepares given target text, such as references whose probability is computed."""
+        return InputText(self.tokenizer.for_target, split_codes)
+
+    def read_pairs(
+        self, pairs: Sequence[Pair], warn: Callable[[str], None] = lambda message: None, first: int = 1
+    ) -> list[Pair]:
+        """Returns pairs as the model reads them: without characters for which the vocabulary has an equivalent.
+
+        Args:
+          pairs: the pairs.
+          warn: called with a message for every pair with unknown characters.
+          first: number of the first pair, for messages.
+        """
+        sources = self.input_text.read([pair.source for pair in pairs])
+        targets = self.target_text.read([pair.target for pair in pairs])
+        for number, (source, target) in enumerate(zip(sources, targets, strict=True), first):
+            if warning := InputLine("", tuple(dict.fromkeys(source.unknown + target.unknown))).warning(number):
+                warn(warning)
+        return [Pair(source.text, target.text) for source, target in zip(sources, targets, strict=True)]
+
+    def unknown_words(self, params: Params, policy: str) -> UnknownWords:
+        """Returns the object that replaces unknown words in translations by `params`; see `UnknownWords`."""
+
+        def attention(source: Sequence[int], target: Sequence[int]) -> np.ndarray | None:
+            # Both widths are powers of two, so that few programs are compiled.
+            inputs = (([*source, EOS], len(source) + 1), ([BOS, *target[:-1]], len(target)))
+            arrays = [
+                np.full((self.partitioner.padded_rows(1), padded_width(width)), PAD, np.int32) for _, width in inputs
+            ]
+            for array, (ids, width) in zip(arrays, inputs, strict=True):
+                array[0, :width] = ids
+            weights = self.functions.cross_attention(params, *map(self.partitioner.shard, arrays))
+            return np.asarray(weights[0])[0, : len(target), : len(source) + 1] if weights else None
+
+        return UnknownWords(self.tokenizer, policy, attention, self.input_text.uncovered)
 
     def loss(self, params: Params, batches: Sequence[Batch]) -> dict[str, float]:
         """Returns loss and perplexity of `params` on `batches`."""
@@ -247,13 +321,19 @@ class System:
                 yield waiting.pop(0)
 
     def eval_batches(self, pairs: Sequence[Pair], plan: BatchPlan) -> list[Batch]:
-        """Returns batches that contain each of `pairs` once, for evaluation.
+        """Returns batches that contain each of the validation split's `pairs` once.
 
         There are two batch shapes: compiling for more would take longer than the padding that they save. Without
-        packed rows they are two shapes of the training plan.
+        packed rows they are two shapes of the training plan. Longer pairs have batches of their own.
+
+        Raises:
+          ValueError: a pair has more tokens than a batch, or all pairs have an empty side.
         """
-        data = self.spec.data
+        data, limit = self.spec.data, max_pair_tokens(self.spec)
         tokenized = token_dataset.tokenize(pairs, self.tokenizer, None)
+        check_pair_lengths(
+            tokenized, limit, lambda index: f"data.validation_split={data.validation_split}, line {index + 1}"
+        )
         tokens, rows = data.tokens_per_batch, self.partitioner.batch_parts
         if (width := data.packed_width) is None:
             shapes = dict.fromkeys((plan.shapes[len(plan.shapes) // 2], plan.shapes[-1]))
@@ -262,7 +342,7 @@ class System:
             short = (source <= width) & (target <= width)
             lengths = source[short], target[short]
             shapes = assign(lengths, tokens, 2, rows, data.width_multiple).shapes if short.any() else ()
-        return [batch for _, batch in ordered_batches(tokenized, tokens, tuple(shapes), row_multiple=rows)]
+        return [batch for _, batch in ordered_batches(tokenized, tokens, tuple(shapes), rows, limit)]
 
 
 def _split(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.runs import evaluation_memory
 from experiments.runs.program_key import program_key
 from experiments.runs.run import Run
 from experiments.runtime import preflight
@@ -121,12 +122,22 @@ def _train(runs: Sequence[Run]) -> None:
     with first.progress.starting_at(start):
         if isinstance(step, CompiledSteps):
             preflight.check_memory(step, shapes, spec.data.tokens_per_batch, first.progress.print)
+            _check_evaluation_memory(first, step.memory_bytes(shapes[0])[0])
         members = [run.start(start) for run in runs]
         try:
             loop.fit(spec, step, state, hyperparams, start, batches, members, setup.member)
         finally:
             for run in runs:
                 run.recorder.flush()
+
+
+def _check_evaluation_memory(run: Run, state: int) -> None:
+    """Checks that validation and the final search fit into memory next to `state` bytes of training."""
+    system, pairs = run.system, run.shared.validation
+    longest = max(range(len(pairs)), key=lambda index: max(map(len, pairs[index])))
+    place = f"data.validation_split={run.spec.data.validation_split}, line {longest + 1}"
+    evaluation_memory.check_loss(system, run.shared.validation_batches, run.plan.shapes, place, state)
+    evaluation_memory.check_search(run.scoring_system, run.spec.decode, state)
 
 
 def _describe(runs: Sequence[Run], start: int) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 from configs import base
 from experiments.runtime import leases
 from transformer import atomic_file
+from transformer.section import did_you_mean
 from transformer.spec import Spec
 from transformer.training import manifest, metrics
 
@@ -21,6 +23,7 @@ MUTABLE_SETTINGS = (
     "train.log_every", "decode", "evaluate.samples", "parallel", "checkpoint.keep",
 )  # fmt: skip
 
+_UNSUPPORTED = "[]\\"  # in paths of checkpoints: Orbax takes them as parts of a pattern
 _LOCK = "lock"
 _EXPIRY = 120.0  # of the lease on the folder, seconds
 _MAX_SKIPPED = 20  # files with the sentences of skipped updates
@@ -55,8 +58,14 @@ class Workdir:
         """Writes config.json; checks it first if the folder already holds a run.
 
         Raises:
-          ValueError: the folder holds a run of another config (the message names the differing keys), or other files.
+          ValueError: the folder holds a run of another config (the message names the differing keys), or other files;
+            or its path has characters that checkpoints do not support.
         """
+        path = str(self.path.absolute())
+        if unsupported := [character for character in _UNSUPPORTED if character in path and character != os.sep]:
+            raise ValueError(
+                f"--workdir: {path}: Orbax loses checkpoints in a path with {unsupported[0]}; choose another"
+            )
         if self.config.exists():
             self._check(spec, (*MUTABLE_SETTINGS, *allowed))
         elif not self.writes:
@@ -139,11 +148,19 @@ class Workdir:
           ValueError: its config.json is not valid in this version.
         """
         if not self.config.exists():
-            raise FileNotFoundError(f"{self.path}: no run found (config.json is missing)")
+            raise FileNotFoundError(f"{self.path}: no run found (config.json is missing){self._nearest_run()}")
         try:
             return Spec.from_config(self._read_config())
         except ValueError as error:
             raise ValueError(f"{self.config}: {error}") from error
+
+    def _nearest_run(self) -> str:
+        """Returns the end of an error message: the run whose name is the most like that of this folder."""
+        try:
+            runs = [folder.name for folder in self.path.parent.iterdir() if (folder / self.config.name).exists()]
+        except OSError:
+            return ""
+        return did_you_mean(self.path.name, runs, f"{self.path.parent}{os.sep}")
 
     def _read_config(self) -> dict[str, dict[str, Any]]:
         """Reads config.json."""
@@ -206,21 +223,26 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     atomic_file.write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def commit() -> str:
-    """Returns the git commit of the source, with "+" appended if files differ from it; "unknown" outside a repository.
+def commit() -> str | None:
+    """Returns the git commit of the source, with "+" appended if files differ from it; None outside its repository.
 
-    In a copy made by `launch.tpu_vm`, the file `.commit` in the root folder holds it.
+    A repository that only contains the source, such as one with a virtual environment, does not count. In a copy made
+    by `launch.tpu_vm`, the file `.commit` in the root folder holds the commit.
     """
-    root = pathlib.Path(__file__).parents[2]
+    root = pathlib.Path(__file__).resolve().parents[2]
+    # Without the variables of a hook, which name the repository of the hook.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*args: str) -> str:
-        done = subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, check=True)
+        command = ["git", *args]
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, encoding="utf-8", check=True)
         return done.stdout.strip()
 
     try:
-        head = git("rev-parse", "HEAD")
-        changes = git("status", "--porcelain", "--untracked-files=no")
+        if pathlib.Path(git("rev-parse", "--show-toplevel")).resolve() == root:
+            changes = git("status", "--porcelain", "--untracked-files=no")
+            return git("rev-parse", "HEAD") + ("+" if changes else "")
     except (OSError, subprocess.CalledProcessError):
-        path = root / ".commit"
-        return path.read_text(encoding="utf-8").strip() if path.exists() else "unknown"
-    return head + ("+" if changes else "")
+        pass
+    path = root / ".commit"
+    return (path.read_text(encoding="utf-8").strip() or None) if path.exists() else None

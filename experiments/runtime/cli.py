@@ -1,19 +1,18 @@
 """Flags, config files, error reporting and exit statuses that all commands share."""
 
 import contextlib
-import importlib.util
-import pathlib
-import re
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
 from experiments.runtime import signals
-from transformer.spec import DTYPES
+from transformer.spec import DTYPES, UNKNOWN_POLICIES
 
 # Exceptions that a wrong flag, config, corpus or run folder raises, at any depth.
 _USER_ERRORS = (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -59,6 +58,10 @@ def runtime_errors() -> Iterator[None]:
         if _TRACEBACK.value:
             raise
         _exit(error, 1)
+    except RuntimeError as error:  # of JAX, which this module does not import
+        if _TRACEBACK.value or "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _exit(f"a device has too little memory ({str(error).splitlines()[0]}); lower the batch size", 1)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -67,34 +70,13 @@ def _parse(argv: Sequence[str]) -> list[str]:
         print((sys.modules["__main__"].__doc__ or "").strip(), "\n\nflags:", sep="")
         print("\n".join(_flag_lines()))
         sys.exit(0)
-    for argument in argv[1:]:
-        name, equals, value = argument.lstrip("-").partition("=")
-        path = pathlib.Path(value.split(":")[0])
-        if name == "config" and equals and not path.is_file():
-            exit_with_error(f"--config: {path} does not exist")
     try:
         rest = flags.FLAGS(list(argv))
     except Exception as error:  # whatever a config file or a flag's parser raises is about the user's input
-        exit_with_error(_flag_error(error, argv))
+        exit_with_error(error)
     if len(rest) > 1:
         exit_with_error(f"unexpected argument: {rest[1]}")
     return rest
-
-
-def _flag_error(error: BaseException, argv: Sequence[str]) -> str:
-    """Returns a one-line message for an exception that parsing the flags raised."""
-    if isinstance(error, flags.Error) and "Traceback" not in str(error):
-        return str(error)
-    while error.__cause__ or error.__context__:  # ml_collections puts the config file's traceback into the message
-        error = error.__cause__ or error.__context__ or error
-    text = str(error.args[0]) if error.args else repr(error)
-    if isinstance(error, KeyError | AttributeError):
-        keys = [argument.lstrip("-").partition("=")[0] for argument in argv if argument.startswith("--config.")]
-        missing = text.split("\n")[0].strip("'\"")
-        key = next((key for key in keys if missing in key.split(".")), missing)
-        hint = re.search(r'Did you mean "(.*?)"', text)
-        return f"unknown config key: {key}" + (f"; did you mean {hint.group(1)}?" if hint else "")
-    return text
 
 
 def _flag_lines() -> Iterator[str]:
@@ -109,28 +91,6 @@ def exit_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def load_module(flag: str, path: str, name: str) -> ModuleType:
-    """Imports the Python file that a flag names; it may lie in any folder and must define the function `name`.
-
-    Raises:
-      FileNotFoundError: the file does not exist.
-      ValueError: the file is not Python, raises an exception when imported, or defines no function `name`.
-    """
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"{flag}: {path} does not exist")
-    spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{flag}: {path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{flag}: {path} cannot be imported: {type(error).__name__}: {error}") from error
-    if not hasattr(module, name):
-        raise ValueError(f"{flag}: {path} has no {name}(); see the files of the same kind in configs/")
-    return module
-
-
 def define_dtype_flag(default: str | None = None) -> flags.FlagHolder:
     """Defines --dtype, for commands that translate with a trained model; the default None is the dtype of training."""
     return flags.DEFINE_enum(
@@ -143,18 +103,91 @@ def define_dtype_flag(default: str | None = None) -> flags.FlagHolder:
     )
 
 
+class _FoldersParser(flags.ListParser):
+    """Parses folders, separated by commas. A folder that exists may have commas in its name."""
+
+    def parse(self, argument: str | list[str]) -> list[str]:
+        if not isinstance(argument, str):
+            return argument
+        folders, rest = list[str](), argument.split(",")
+        while rest:
+            # The longest name of a folder comes first. Names of missing folders have no commas.
+            ends = (end for end in range(len(rest), 1, -1) if os.path.isdir(",".join(rest[:end])))
+            end = next(ends, 1)
+            folders.append(",".join(rest[:end]))
+            rest = rest[end:]
+        return folders if any("," in folder for folder in folders) else super().parse(argument)
+
+
+def define_workdirs_flag() -> None:
+    """Defines --workdir, for commands that translate with a run or an ensemble of runs."""
+    text = "folder of a run; several, separated by commas: an ensemble"
+    flags.DEFINE(_FoldersParser(), "workdir", [], text, serializer=flags.CsvListSerializer(","))
+
+
+def define_unknown_flag() -> flags.FlagHolder:
+    """Defines --unknown, for commands that translate with a trained model."""
+    return flags.DEFINE_enum(
+        "unknown",
+        UNKNOWN_POLICIES[0],
+        list(UNKNOWN_POLICIES),
+        "what stands for unknown words in translations. copy: the source word with the most attention (without "
+        "attention, the unknown words of the source in order); show: ⁇; drop: nothing",
+    )
+
+
 def is_set(name: str) -> bool:
     """Whether the user gave the flag."""
     return flags.FLAGS[name].present > 0
 
 
-def run(define: Callable[[], None], main: Callable[[Args], None]) -> None:
+def _restart_with_utf8() -> None:
+    """Starts Python again in UTF-8 mode if the locale has another encoding.
+
+    Python decodes the arguments before any code runs, so that the mode must be set when it starts.
+    """
+    command = getattr(sys, "orig_argv", [])
+    if (
+        sys.getfilesystemencoding() != "utf-8"
+        and os.environ.get("PYTHONUTF8") != "1"
+        and os.name == "posix"
+        and command
+    ):
+        os.execve(sys.executable, command, os.environ | {"PYTHONUTF8": "1"})
+
+
+def _set_up_streams() -> None:
+    """Makes the standard streams UTF-8, and replaces a closed output with the null device."""
+    with contextlib.suppress(OSError):
+        # A file opened later would otherwise get the number of a closed stream, and what libraries print.
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(number)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open while the process runs
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
+
+
+def run(define: Callable[[], None], main: Callable[[Args], None], resumes: bool = False) -> None:
     """Defines a command's flags, parses them, and runs `main` with their values.
 
     absl's flags are global. They are defined when the command runs and not at import, so that one process can import
     several commands. The argument of `main` has a value for each flag, by the flag's name. Libraries' warnings are
-    shown, their info messages are not.
+    shown, their info messages are not. Arguments, file names and the standard streams are UTF-8, whatever the locale.
+
+    Args:
+      define: defines the flags.
+      main: the command.
+      resumes: whether the same command continues its work after an interruption.
     """
+    if main.__module__ == "__main__":  # as a command, and not called from other code
+        _restart_with_utf8()
+        os.environ["MPLBACKEND"] = (
+            "agg"  # no command opens a window, and matplotlib refuses names that it does not know
+        )
+    _set_up_streams()
     known = set(flags.FLAGS)
     define()
     names = set(flags.FLAGS) - known
@@ -164,6 +197,6 @@ def run(define: Callable[[], None], main: Callable[[Args], None]) -> None:
         try:
             main(Args(**{name: flags.FLAGS[name].value for name in names}))
         except (signals.Interrupted, KeyboardInterrupt) as error:
-            signals.exit_interrupted(error, "; run the same command again to continue")
+            signals.exit_interrupted(error, "; run the same command again to continue" if resumes else "")
 
     app.run(interruptible, flags_parser=_parse)

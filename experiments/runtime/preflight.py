@@ -1,6 +1,5 @@
 """Checks of memory and disk before the first update, so that a run does not fail at the forty-thousandth."""
 
-import contextlib
 import os
 import pathlib
 import shutil
@@ -10,11 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.runtime import memory
 from transformer.byte_size import format_bytes
 from transformer.training import manifest
 from transformer.training.aot import CompiledSteps, StepShape
 
-_USABLE = 0.95  # fraction of the device's memory that a program may take
+USABLE = 0.95  # fraction of the device's memory that a program may take
 _CHUNK = 1 << 24  # bytes written at a time
 
 
@@ -79,13 +79,24 @@ def check_memory(step: CompiledSteps, shapes: list[StepShape], tokens: int, repo
         report(f"memory: {needed} per device for {batch}")
         return
     # The memory of a batch grows with its tokens; that of the state does not.
-    available = total * _USABLE - fixed
+    available = total * USABLE - fixed
     fitting = int(tokens * available / max(working, 1)) // 256 * 256
-    if fixed + working > total * _USABLE:
+    if fixed + working > total * USABLE:
         remedy = f"data.tokens_per_batch={fitting} would fit" if fitting > 0 else "the model itself is too large"
         raise MemoryError(f"{batch} needs {needed} on a device that has {format_bytes(total)}; {remedy}")
     limit = f"data.tokens_per_batch up to about {fitting:,} would fit"
     report(f"memory: {needed} of {format_bytes(total)} per device for {batch}; {limit}")
+
+
+def check_fits(use: str, needed: int, remedy: str) -> None:
+    """Checks that `needed` bytes fit on a device.
+
+    Raises:
+      MemoryError: they do not; the message names the use and the remedy.
+    """
+    total = available_memory()
+    if total is not None and needed > total * USABLE:
+        raise MemoryError(f"{use} needs {format_bytes(needed)} on a device that has {format_bytes(total)}; {remedy}")
 
 
 def available_memory() -> int | None:
@@ -96,22 +107,5 @@ def available_memory() -> int | None:
         return int(statistics["bytes_limit"])
     if device.platform != "cpu":
         return None
-    limits = [limit for limit in (_machine(), _container()) if limit is not None]
-    return min(limits) // len(jax.local_devices()) if limits else None
-
-
-def _machine() -> int | None:
-    """Returns the bytes of memory that Linux reports as available to programs."""
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
-    return None
-
-
-def _container() -> int | None:
-    """Returns the bytes of memory left in the control group."""
-    folder = pathlib.Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):
-        limit, used = (int((folder / f"memory.{name}").read_text(encoding="utf-8")) for name in ("max", "current"))
-        return max(limit - used, 0)
-    return None
+    host = memory.available()
+    return host // len(jax.local_devices()) if host is not None else None

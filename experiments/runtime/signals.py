@@ -48,10 +48,11 @@ class Interrupts:
 
     Args:
       grace: seconds between a signal and the exit of the process, at most.
+      work: what the process does after a signal and before it exits.
     """
 
-    def __init__(self, grace: float = GRACE) -> None:
-        self._grace = grace
+    def __init__(self, grace: float = GRACE, work: str = "saving") -> None:
+        self._grace, self._work = grace, work
         self._number: int | None = None
         self._stops_after: Callable[[int], bool] | None = None
         self._deferred = 0
@@ -101,14 +102,17 @@ class Interrupts:
         number, name = received[0], signal.Signals(received[0]).name
         grace = self._grace if self._deferred else min(self._grace, IDLE_GRACE)
         if len(received) == 1:
-            _write_error(f"{name}: saving, then exiting, within {grace:.0f} seconds; a second signal exits at once")
+            _write_error(
+                f"{name}: {self._work}, then exiting, within {grace:.0f} seconds; a second signal exits at once"
+            )
             self._receiver.settimeout(grace)
             with contextlib.suppress(TimeoutError):
                 while not any(byte in SIGNALS for byte in self._receiver.recv(64)):
                     if self._closed.is_set():
                         return
         if not self._closed.is_set():
-            _write_error("exiting without waiting any longer; checkpoints saved before are complete")
+            note = "; checkpoints saved before are complete" if self._work == "saving" else ""
+            _write_error(f"exiting without waiting any longer{note}")
             os._exit(128 + number)
 
     @property

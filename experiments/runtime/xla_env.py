@@ -1,9 +1,16 @@
 """Environment settings that JAX reads when it starts: CPU devices, memory allocation and the compilation cache."""
 
+import contextlib
 import ctypes
+import functools
 import os
 import pathlib
 import sys
+import tempfile
+
+import platformdirs
+
+from experiments.runtime import jax_switches
 
 # How glibc keeps freed blocks: all of them in one heap with large pages. These are environment variables, which must be
 # set before a process starts; `_keep_freed_memory` does the same in a running process.
@@ -17,23 +24,25 @@ MALLOC_ENVIRONMENT = {
 # mallopt(3)'s numbers of the first four settings above, in their order; -1 turns the threshold off.
 _MALLOPT = {-4: 0, -1: -1, -2: 256 << 20, -8: 1}
 _HUGE_PAGE = 2 << 20  # bytes; of x86-64 and, with pages of 4 kB, of ARM
+_CACHE = "transformer-research"  # name of the cache folder
 _MADV_HUGEPAGE = 14  # madvise(2)
 
 
 def prepare(cpu_devices: int) -> None:
     """Sets the environment for JAX; keeps what the user has set.
 
-    Does nothing if JAX is imported already, as in a notebook: the settings would have no effect.
+    If JAX is imported already, as in a notebook, only resets the switches of `jax_switches`: the other settings would
+    have no effect.
 
     Args:
       cpu_devices: number of devices of one core each that a CPU is divided into; 0: one device with all cores. Two
         single-threaded halves of a batch are faster than one matmul on two threads. Never more than there are cores.
     """
+    jax_switches.reset()
     if "jax" in sys.modules:
         return
     flags = os.environ.get("XLA_FLAGS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    devices = min(cpu_devices, cores)
+    devices = min(cpu_devices, core_count())
     user_set = "xla_force_host_platform_device_count" in flags
     if devices > 1 or user_set:
         flags += "" if user_set else f" --xla_force_host_platform_device_count={devices}"
@@ -50,9 +59,42 @@ def prepare(cpu_devices: int) -> None:
     _keep_freed_memory()
 
 
+def core_count() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cache_dir() -> pathlib.Path:
-    """Returns the cache folder that all runs share, for compiled programs and generated corpora."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "transformer-research"
+    """Returns the cache folder that all runs share, for compiled programs and generated corpora.
+
+    It is in XDG_CACHE_HOME if that is an absolute path, or else in the system's folder for caches: ~/.cache on Linux,
+    ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows. Where neither can be written, as for a user without a home, it
+    is the user's folder in the folder for temporary files.
+    """
+    folders = [pathlib.Path(os.environ.get("XDG_CACHE_HOME", "")) / _CACHE]
+    with contextlib.suppress(RuntimeError):  # there is no home; older versions return a relative path
+        folders.append(platformdirs.user_cache_path(_CACHE, appauthor=False))
+    return next((path for path in folders if path.is_absolute() and _is_writable(path)), None) or _temporary_cache()
+
+
+def _is_writable(path: pathlib.Path) -> bool:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path, os.W_OK | os.X_OK)
+
+
+@functools.cache
+def _temporary_cache() -> pathlib.Path:
+    """Returns a folder of this user for temporary files; a new one if another user has taken its name."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    path = pathlib.Path(tempfile.gettempdir()) / f"{_CACHE}-{user}"
+    with contextlib.suppress(OSError):
+        path.mkdir(mode=0o700, exist_ok=True)
+        if path.lstat().st_uid == user and not path.is_symlink():  # st_uid is 0 on Windows
+            return path
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"{_CACHE}-"))
 
 
 def compiler_options() -> dict[str, bool | int | str]:

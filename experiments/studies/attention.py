@@ -46,7 +46,9 @@ def write_attention(
     """
     analyzed, files = [], []
     for number, sentence in enumerate(sentences):
-        pairs = [pair for run in runs for pair in _analyze(run, sentence, beam_size, prefix=len(runs) > 1)]
+        pairs = [
+            pair for run in runs for pair in _analyze(run, run.read(*sentence, number + 1), beam_size, len(runs) > 1)
+        ]
         analyzed.append(AnalyzedSentence(sentence[0], pairs))
         subfolder = folder if len(sentences) == 1 else folder / f"sentence{number + 1}"
         files += _draw(pairs[0], subfolder)
@@ -72,7 +74,7 @@ def _analyze(run: InspectedRun, sentence: SentenceChoice, beam_size: int | None,
     hypotheses = run.translate(text, beam_size)
     targets = {"translation": list(hypotheses[0][0].tokens)}
     if reference is not None:
-        targets["reference"] = [*run.tokenizer.encode(reference), EOS]
+        targets["reference"] = [*run.tokenizer.for_target.encode(reference), EOS]
     ranked = [{"text": hyp.text, "score": round(hyp.score, 4), "rank": round(rank, 4)} for hyp, rank in hypotheses]
     pieces, causal, pairs = run.tokenizer.pieces, run.spec.model.causal_mask, []
     source = pieces([*run.tokenizer.encode(text), EOS])

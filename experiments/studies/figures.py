@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.studies.study import attention_name
-from transformer.analysis.figure import new_figure, save_figure
+from transformer.analysis.figure import new_figure, optional, save_figure
 
 _FORMATS = ("svg", "png")
 
 
+@optional
 def draw_head_grid(values: Mapping[str, np.ndarray], path: pathlib.Path, title: str) -> pathlib.Path:
     """Draws a value for each head, one row per attention and one column per head; returns the SVG of SVG and PNG.
 
@@ -38,6 +39,7 @@ def draw_head_grid(values: Mapping[str, np.ndarray], path: pathlib.Path, title: 
     return save_figure(figure, path, _FORMATS)[0]
 
 
+@optional
 def draw_pruning(losses: Sequence[float], bleu: Mapping[int, float], path: pathlib.Path) -> pathlib.Path:
     """Draws loss, and BLEU where it was measured, by the number of pruned heads; returns the SVG of SVG and PNG."""
     figure = new_figure(7, 4)
@@ -55,6 +57,7 @@ def draw_pruning(losses: Sequence[float], bleu: Mapping[int, float], path: pathl
     return save_figure(figure, path, _FORMATS)[0]
 
 
+@optional
 def draw_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: pathlib.Path, label: str) -> pathlib.Path:
     """Draws a value of each attention by the number of updates; returns the SVG of SVG and PNG."""
     figure = new_figure(7, 4.2)

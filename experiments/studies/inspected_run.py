@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.runs.long_lines import LongLineTranslator, check_pair_lengths, max_input_tokens, max_pair_tokens
 from experiments.runs.system import System
 from experiments.runs.workdir import Workdir
 from transformer.analysis import forced_decoding, head_masking
@@ -17,11 +19,19 @@ from transformer.analysis.forced_decoding import PairOutputs
 from transformer.analysis.head_masking import Scales
 from transformer.data.batches.forced import ForcedBatch, forced_batches
 from transformer.data.corpus import Pair
-from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.data.token_dataset import encode_pairs
+from transformer.data.tokenizers.marian import load_tokenizer
 from transformer.decoding.translate import Translation
+from transformer.padding import padded_width
 from transformer.spec import PAD, DecodeSpec
 
 _ROWS = 32  # sentences in a batch
+_LONGEST = 256  # tokens of an analysed sentence, if training had no longer ones: figures have a cell per pair of tokens
+
+
+def print_warning(message: str) -> None:
+    """Prints a warning to standard error."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 class InspectedRun:
@@ -41,7 +51,7 @@ class InspectedRun:
         # Analysis replicates all parameters, whatever the run was trained on.
         parallel = dataclasses.replace(spec.parallel, mode="mesh", fsdp=1, tensor=1)
         self.spec = dataclasses.replace(spec, parallel=parallel)
-        self.system = System.make(self.spec, Tokenizer.load(self.workdir.tokenizer))
+        self.system = System.make(self.spec, load_tokenizer(self.workdir.tokenizer))
         self.params, self.steps = self.system.final_params(self.workdir)
         self.tokenizer = self.system.tokenizer
         self.model = self.system.model(self.params)
@@ -89,16 +99,36 @@ class InspectedRun:
     def translator(self, decode: DecodeSpec, scales: Scales | None = None) -> Any:
         """Returns a translator of the model with scaled heads."""
         params = head_masking.scale_heads(self.params, self.scales if scales is None else scales)
-        return self.system.translator(self.system.put_params(params), decode)
+        return self._translator(decode, params)
+
+    def _translator(self, decode: DecodeSpec, params: Any, limit: int | None = None) -> LongLineTranslator:
+        return self.system.translator(self.system.put_params(params), decode, limit)
 
     def translate(self, text: str, beam_size: int | None = None) -> list[tuple[Translation, float]]:
-        """Returns all hypotheses of a beam search with their ranks, best first; raises ValueError for an empty text."""
+        """Returns all hypotheses of a beam search with their ranks, best first; the text is not split.
+
+        Raises:
+          ValueError: the text is empty or too long.
+        """
+        limit, count = max(max_input_tokens(self.spec), _LONGEST), len(self.tokenizer.encode(text))
+        if count > limit:
+            start = f"{text[:40]}…" if len(text) > 40 else text
+            raise ValueError(f"{start!r} has {count} tokens, more than {limit}; analyse its sentences one by one")
         size = beam_size or self.spec.decode.beam_size
         decode = dataclasses.replace(self.spec.decode, method="beam", beam_size=size, batch_size=1)
-        (hypotheses,) = self.translator(decode).translate([text], size)
+        (hypotheses,) = self._translator(decode, self.params, limit=0).translate([text], size)
         if not hypotheses[0].tokens:
             raise ValueError(f"{text!r} has no words to translate")
         return [(hyp, hyp.score / ((5 + len(hyp.tokens)) / 6) ** decode.length_penalty) for hyp in hypotheses]
+
+    def read(self, source: str, target: str | None, number: int) -> tuple[str, str | None]:
+        """Returns a source and its reference as the model reads them; warns about the unknown characters of both."""
+        (pair,) = self.system.read_pairs([Pair(source, target or "")], print_warning, number)
+        return pair.source, None if target is None else pair.target
+
+    def warn_about(self, pairs: Sequence[Pair]) -> None:
+        """Prints a warning for each pair with unknown characters."""
+        self.system.read_pairs(pairs, print_warning)
 
     def inspect(self, source: str, target: Sequence[int]) -> tuple[PairOutputs, dict[str, AttentionTrace]]:
         """Returns the outputs and the attention traces of one pair; `target` are ids with EOS."""
@@ -107,8 +137,17 @@ class InspectedRun:
         return decode_pair(self.model, ids, target), trace(self.model, ids, target)
 
     def batches(self, pairs: Sequence[Pair]) -> list[ForcedBatch]:
-        """Returns all pairs in batches of one shape, for one compiled program; raises ValueError without pairs."""
-        return forced_batches(self.tokenizer, pairs, min(_ROWS, len(pairs)))
+        """Returns all pairs in batches of one shape, for one compiled program.
+
+        Raises:
+          ValueError: there are no pairs, or one has more tokens than a training batch.
+        """
+        pairs = self.system.read_pairs(pairs)
+        tokenized = encode_pairs(pairs, range(len(pairs)), self.tokenizer, None)
+        check_pair_lengths(tokenized, max_pair_tokens(self.spec), lambda index: f"pair {index + 1}")
+        longest = max((int(side.max(initial=1)) for side in tokenized.lengths), default=1)
+        fitting = _ROWS * padded_width(self.spec.data.max_length) // longest
+        return forced_batches(self.tokenizer, pairs, max(1, min(_ROWS, len(pairs), fitting)))
 
     def nll(self, batches: Sequence[ForcedBatch], scales: Scales | None = None) -> np.ndarray:
         """Returns the negative log-likelihood of each target in nats, with scaled heads: [sentences]."""

@@ -14,6 +14,7 @@ from transformer.analysis.head_masking import Scales
 from transformer.data.batches.forced import ForcedBatch
 from transformer.data.corpus import Pair, open_corpus, phenomena
 from transformer.data.sources.text_files import read_lines
+from transformer.data.tokenizers.input_text import is_blank
 from transformer.evaluation import bleu, breakdown
 
 _LONG = "long"  # the split of sentences longer than all training sentences
@@ -78,7 +79,7 @@ def read_examples(path: str) -> list[ContrastiveExample]:
     examples = []
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split("\t")
-        if len(cells) not in (3, 4) or not all(cells[:3]):
+        if len(cells) not in (3, 4) or any(map(is_blank, cells[:3])):
             columns = "source, right and wrong translation, separated by tabs, and optionally a kind"
             raise ValueError(f"{path}:{number}: {len(cells)} columns; a line has {columns}")
         if cells[1] == cells[2]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from experiments.web.page import report_page
 
-CaptionedFigure = tuple[pathlib.Path, str]  # an SVG file and its caption
+CaptionedFigure = tuple[pathlib.Path | None, str]  # an SVG file, None if it could not be drawn, and its caption
 
 
 class Study(NamedTuple):
@@ -24,7 +24,7 @@ def write_studies(studies: Sequence[Study], title: str, folder: pathlib.Path) ->
     """Writes analysis.md, analysis.json and analysis.html to a folder; returns the files."""
     text = "\n".join(study.markdown for study in studies)
     values = {study.name: study.values for study in studies}
-    figures = [figure for study in studies for figure in study.figures]
+    figures = [(path, caption) for study in studies for path, caption in study.figures if path is not None]
     contents = {
         "analysis.md": text,
         "analysis.json": json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n",

@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.runs.workdir import Workdir, fill_defaults, write_json
+from transformer.section import did_you_mean
 from transformer.spec import Spec
+
+_OF_MACHINE = ("directory", "raw_directory", "prepared", "workers", "prefetch", "examine")  # keys of `data`
 
 Config = Mapping[str, dict[str, Any]]  # section → key → value
 Variants = Mapping[str, Mapping[str, Any]]  # variant → its changes of the base config, by dotted key
@@ -83,12 +86,23 @@ def apply_changes(base: Config, name: str, changes: Mapping[str, Any]) -> Spec:
     for key, value in changes.items():
         section, _, setting = key.partition(".")
         if section not in config or setting not in config[section]:
-            raise ValueError(f"{name} changes {key}, which is not a key of the config")
+            keys = [f"{section}.{setting}" for section, settings in config.items() for setting in settings]
+            guess = did_you_mean(key, keys)
+            raise ValueError(f"{name} changes {key}, which is not a key of the config{guess}")
         config[section][setting] = value
     try:
         return Spec.from_config(config)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def without_machine(config: Config) -> Config:
+    """Returns a config with defaults in place of the settings that fit a machine: folders, devices, processes.
+
+    A result does not depend on them except for rounding, so that another machine can continue a sweep.
+    """
+    data = {key: value for key, value in config["data"].items() if key not in _OF_MACHINE}
+    return fill_defaults({**config, "data": data, "parallel": {}})
 
 
 def select(cells: Sequence[Cell], pattern: str) -> list[Cell]:
@@ -125,7 +139,7 @@ def create_or_check(folder: pathlib.Path, base: Config, sweep: Variants, publish
     if path.exists():
         existing = json.loads(path.read_text(encoding="utf-8"))
         if fill_defaults(existing["base"]) != json.loads(json.dumps(content["base"])):
-            raise ValueError(f"{folder} holds a sweep of another base config; choose another --workdir")
+            raise ValueError(f"{folder} holds a sweep of another base config; choose another folder")
         for name, changes in existing["variants"].items():
             if name in sweep and changes != json.loads(json.dumps(sweep[name])):
                 raise ValueError(f"{folder} holds a sweep whose variant {name!r} has other changes: {changes}")

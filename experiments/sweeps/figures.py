@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformer.analysis.figure import PLAIN_TEXT, new_figure, save_figure
+from transformer.analysis.figure import PLAIN_TEXT, new_figure, optional, save_figure
 from transformer.evaluation.confidence import Mean
 from transformer.evaluation.significance import Comparison
 
@@ -15,6 +15,7 @@ _Draw = Callable[[Any, Curve, Mapping[str, Any]], None]  # draws a curve into ax
 _MAX_INSIDE = 8  # variants that a legend inside the axes can hold; with more it goes below them
 
 
+@optional
 def draw_by_length(scores: Mapping[str, Mapping[str, tuple[int, Mean]]], path: pathlib.Path) -> None:
     """Draws the score by bins of source length with confidence intervals; Figure 2 of Bahdanau et al. 2015.
 
@@ -29,6 +30,7 @@ def draw_by_length(scores: Mapping[str, Mapping[str, tuple[int, Mean]]], path: p
     _draw(curves, path, ("words in the source sentence", "BLEU"), _draw_bars)
 
 
+@optional
 def draw_learning_curves(
     curves: Mapping[str, Curve], path: pathlib.Path, metric: str, x_label: str = "updates"
 ) -> None:
@@ -37,6 +39,7 @@ def draw_learning_curves(
     _draw(curves, path, (x_label, metric), lambda axes, curve, style: _draw_bands(axes, curve, style, alpha))
 
 
+@optional
 def draw_differences(comparisons: Mapping[str, Comparison], path: pathlib.Path, label: str) -> None:
     """Draws a forest plot: differences with their intervals, sorted; filled points are significant."""
     figure = new_figure(7, 1.2 + 0.28 * len(comparisons))
@@ -61,6 +64,7 @@ def draw_differences(comparisons: Mapping[str, Comparison], path: pathlib.Path, 
     save_figure(figure, path, FORMATS)
 
 
+@optional
 def draw_quality_and_cost(points: Mapping[str, tuple[float, Mean]], path: pathlib.Path, label: str) -> None:
     """Draws scores by the cost of training, variant → (PFLOP, mean score), with names at the points."""
     figure = new_figure(7, 4.2)

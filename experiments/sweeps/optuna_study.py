@@ -1,9 +1,11 @@
 """The Optuna study of a search: where it is stored, how it draws trials and when it prunes them."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
+import sqlite3
 import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,7 +47,7 @@ class StudyLocation(NamedTuple):
 
             storage: Any = optuna.storages.JournalStorage(JournalFileBackend(f"{path}.log"))
         else:
-            storage = f"sqlite:///{path}.db" if self.storage == "sqlite" else self.storage
+            storage = _sqlite(f"{path}.db") if self.storage == "sqlite" else self.storage
         direction = DIRECTIONS[self.metric]
         study = optuna.create_study(storage=storage, study_name=self.name, direction=direction, load_if_exists=True)
         never, median = optuna.pruners.NopPruner(), optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS)
@@ -60,6 +62,14 @@ class StudyLocation(NamedTuple):
     def trial_dir(self, number: int) -> pathlib.Path:
         """Returns the run folder of a trial."""
         return self.folder / f"trial{number}"
+
+
+def _sqlite(path: str) -> "optuna.storages.RDBStorage":
+    """Opens a SQLite file. A URL could not name every path: ? and # end it, and Optuna fills in its braces."""
+    import optuna
+
+    connect = functools.partial(sqlite3.connect, path, check_same_thread=False)
+    return optuna.storages.RDBStorage("sqlite:///study.db", {"creator": connect})
 
 
 def create_or_check(folder: pathlib.Path, base: Config, metric: str, storage: str, prune: bool) -> StudyLocation:

@@ -8,23 +8,24 @@ from typing import Any
 
 from experiments.runs.workdir import Workdir
 from experiments.sweeps import figures
+from experiments.sweeps.archive import read_sentences
 from experiments.sweeps.cells import folder_name
 from experiments.sweeps.differences import (
     METRICS,
     SentenceScores,
     compare_with_base,
     differences_table,
-    sentence_scores,
 )
 from experiments.web.markdown import format_geometric_mean, format_mean, table
 from experiments.web.page import report_page
-from transformer.data.sources.text_files import read_lines
 from transformer.evaluation.confidence import Mean, mean
 from transformer.evaluation.significance import Comparison
 from transformer.training import metrics
 
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %", "perplexity": "perplexity"}
 _VOCABULARY_KEYS = {"data.vocab_size", "data.uncased", "data.direction", "data.tokenizer", "data.name", "data.source"}
+_FLAT = 0.02  # nats per token: a run whose last fifth gained less has converged
+_UNCONVERGED = "†"  # marks variants that have not
 _ABOUT_DIFFERENCES = (
     "Differences of mean scores; the variance over seeds and that over sentences are both in the interval and in p. "
     "Holm's correction is for all rows of the table. An interval has the level at which Holm's method tests its row: "
@@ -101,11 +102,8 @@ class Report:
                     continue
                 result = results[variant][seed] = json.loads(workdir.result.read_text(encoding="utf-8"))
                 curves[variant, seed] = [event for event in metrics.read(workdir.path) if event["split"] != "train"]
-                for split in result["splits"]:
-                    files = [workdir.translations(split, name) for name in (result["updates"], "reference")]
-                    if all(path.exists() for path in files):
-                        texts, references = map(read_lines, files)
-                        sentences[variant, seed, split] = sentence_scores(texts, references, _language(sweep, variant))
+                for split, scores in read_sentences(workdir.path, result, _language(sweep, variant)).items():
+                    sentences[variant, seed, split] = scores
         base = next((name for name, changes in variants.items() if not changes), next(iter(variants), ""))
         batch_settings = {name: _batch_settings(changes) for name, changes in variants.items()}
         other_batches = [name for name, changes in batch_settings.items() if changes != batch_settings[base]]
@@ -135,11 +133,27 @@ class Report:
             parts.append(f"Unfinished cells, not included: {self._unfinished}.\n")
         for split in self.splits:
             parts += [f"### Scores on {split}\n", self._scores(split)]
+            if self.unconverged():
+                parts.append(
+                    f"{_UNCONVERGED}: the last fifth of training lowered the validation loss by {_FLAT} or more.\n"
+                )
             if comparisons := self.comparisons(split):
                 name = METRICS[self._metric]
-                parts += [f"### {name} on {split} compared with {self._base}\n", differences_table(comparisons)]
+                parts += [
+                    f"### {name} on {split} compared with {self._base}\n",
+                    differences_table({self._label(name): row for name, row in comparisons.items()}),
+                ]
                 parts.append(_ABOUT_DIFFERENCES)
         parts += ["### Cost\n", self._costs()]
+        if gains := self.last_gains():
+            rows = [
+                [self._label(variant), format_mean(updates, 0), format_mean(gain, 4)]
+                for variant, (updates, gain) in gains.items()
+            ]
+            parts += [
+                "### Convergence\n",
+                table(["variant", "updates", "gain of the last fifth, nats per token"], rows),
+            ]
         if any(result.get("members", 1) > 1 for result in results):
             parts.append(
                 "Members of a population share its time: minutes are per member, tokens/s are of all members.\n"
@@ -162,7 +176,7 @@ class Report:
             if variant in self._other_vocabulary:
                 means[-1] += " (other vocabulary)"
             published_scores = [str(self._published.get(variant, {}).get(name, "")) for name in published]
-            rows.append([variant, str(len(scores)), *means, *published_scores])
+            rows.append([self._label(variant), str(len(scores)), *means, *published_scores])
         return table(["variant", "seeds", *_SCORES.values(), *(f"published {name}" for name in published)], rows)
 
     def comparisons(self, split: str) -> dict[str, Comparison]:
@@ -174,7 +188,7 @@ class Report:
         return compare_with_base(runs, self._base, self._metric)
 
     def _costs(self) -> str:
-        rows = [[variant] for variant in self._results]
+        rows = [[self._label(variant)] for variant in self._results]
         for name, (_, unit, decimals) in _COSTS.items():
             for row, results in zip(rows, self._results.values(), strict=True):
                 row.append(format_mean(mean([result.get(name, 1) / unit for result in results]), decimals))
@@ -187,7 +201,7 @@ class Report:
         for name, count in counts.items():
             means = (format_mean(parts[name][1], 1) if name in parts else "" for parts in breakdowns.values())
             rows.append([name, str(count), *means])
-        return table(["", "sentences", *breakdowns], rows)
+        return table(["", "sentences", *map(self._label, breakdowns)], rows)
 
     def breakdown(self, split: str, kind: str) -> dict[str, dict[str, tuple[int, Mean]]]:
         """Returns variant → part of the split → (sentences, mean); `kind` is "by_source_length" or "by_phenomenon"."""
@@ -200,6 +214,28 @@ class Report:
                     for part, (name, count, _) in enumerate(scores[0])
                 }
         return breakdowns
+
+    def last_gains(self) -> dict[str, tuple[Mean, Mean]]:
+        """Returns variant → its updates, and how much the last fifth of them lowered the validation loss."""
+        gains = {}
+        for variant, seeds in self._seeds.items():
+            values = []
+            for seed in seeds:
+                events = [event for event in self._curves.get((variant, seed), ()) if "loss" in event]
+                early = [event for event in events if event["step"] <= 0.8 * events[-1]["step"]]
+                if early:
+                    values.append((events[-1]["step"], early[-1]["loss"] - events[-1]["loss"]))
+            if values:
+                updates, losses = zip(*values, strict=True)
+                gains[variant] = (mean(updates), mean(losses))
+        return gains
+
+    def unconverged(self) -> list[str]:
+        """Returns the variants whose validation loss had not become flat."""
+        return [variant for variant, (_, gain) in self.last_gains().items() if gain.value >= _FLAT]
+
+    def _label(self, variant: str) -> str:
+        return f"{variant} {_UNCONVERGED}" if variant in self.unconverged() else variant
 
     def quality_and_cost(self, split: str) -> dict[str, tuple[float, Mean]]:
         """Returns variant → (PFLOP of training, mean score on a split)."""
@@ -244,7 +280,8 @@ class Report:
             writer.writerow(("variant", "seed", "split", "name", "value"))
             writer.writerows(self.values())
         title = f"Sweep {folder.absolute().parent.name}"
-        images = [(path.with_suffix(".svg"), caption) for path, caption in self._draw(folder)]
+        drawn = [(path.with_suffix(".svg"), caption) for path, caption in self._draw(folder)]
+        images = [(path, caption) for path, caption in drawn if path.exists()]
         (folder / "report.html").write_text(report_page(title, tables, images), encoding="utf-8")
         return tables
 

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from rich.live import Live
 from rich.table import Table
@@ -18,7 +18,7 @@ from experiments.runs.workdir import Workdir
 from experiments.runtime import leases, subprocesses
 from experiments.runtime.progress import console
 from experiments.runtime.signals import STATUSES, Interrupted, Interrupts
-from experiments.sweeps import populations
+from experiments.sweeps import archive, populations, workers
 from experiments.sweeps.cells import Cell
 from transformer.training import metrics
 
@@ -35,15 +35,25 @@ class Scheduler:
       splits: splits that finished runs are scored on.
       expiry: expiry of leases, seconds.
       population: number of cells that train jointly, at most; 0: chosen for the devices.
+      archive_folder: folder for finished cells as small files, see `archive`; cells with a file there are not trained.
     """
 
     def __init__(
-        self, folder: pathlib.Path, cells: Sequence[Cell], splits: Sequence[str], expiry: float, population: int = 0
+        self,
+        folder: pathlib.Path,
+        cells: Sequence[Cell],
+        splits: Sequence[str],
+        expiry: float,
+        population: int = 0,
+        archive_folder: pathlib.Path | None = None,
     ) -> None:
         self._leases = folder / "claims"
         self._cells, self._splits, self._expiry = cells, splits, expiry
-        self._population = population
+        self._population, self._archive = population, archive_folder
+        self._arguments = (folder, cells, splits, expiry, population, archive_folder)
+        self._shown: set[str] = set()  # finished cells whose status was printed
         self._progress_cache: dict[str, tuple[int, str]] = {}  # cell → (size of its metrics file, its progress)
+        self._refreshed = 0.0  # time of the last update of the table
         self._seconds: list[float] = []  # duration of each finished cell
         self._tried: set[str] = set()
         self._retry_singly: set[str] = set()  # cells of populations that failed
@@ -73,13 +83,64 @@ class Scheduler:
             self._progress_cache[cell.name] = cached
         return cached[1]
 
-    def run(self) -> list[str]:
+    def restore(self) -> None:
+        """Restores the cells that are in the archive, and adds finished ones to it.
+
+        Raises:
+          ValueError: a cell in the archive was trained with other settings, or its file is damaged.
+        """
+        for cell in self._cells if self._archive else ():
+            if cell.result.exists():
+                self._pack(cell)
+            elif archive.unpack(cell, cast("pathlib.Path", self._archive)):
+                self._print(f"{cell.name}: {self.status(cell)} (from {self._archive})")
+
+    def _pack(self, cell: Cell) -> None:
+        if self._archive and cell.result.exists() and not (self._archive / f"{cell.name}.json.xz").exists():
+            archive.pack(cell, self._archive)
+
+    def run_workers(self, count: int) -> list[str]:
+        """Like `run`, with `count` processes, each on its own core and with its own cells; one table shows all.
+
+        Raises:
+          ChildProcessError: a process died, and its cell has no result.
+        """
+        self._shown.update(cell.name for cell in self._cells if cell.finished)
+        if self._console.is_terminal:
+            with Live(self.table(), console=self._console, auto_refresh=False, transient=True) as live:
+                died = workers.run(count, run_worker, self._arguments, lambda: self._update(live))
+        else:
+            died = workers.run(count, run_worker, self._arguments, self._print_finished)
+        self._print_finished()
+        if died and (left := [cell.name for cell in self._cells if not cell.finished]):
+            raise ChildProcessError(
+                f"{died} of {count} workers died, without a result for {', '.join(left)}; run the same command again, "
+                "with fewer --workers if the memory was too small"
+            )
+        return [cell.name for cell in self._cells if cell.failed.exists()]
+
+    def _update(self, live: Live) -> None:
+        if time.monotonic() - self._refreshed > _REFRESH:
+            self._refreshed = time.monotonic()
+            live.update(self.table(), refresh=True)
+        self._print_finished()
+
+    def _print_finished(self) -> None:
+        for cell in self._cells:
+            if cell.name not in self._shown and cell.finished:
+                self._shown.add(cell.name)
+                left = sum(not cell.finished for cell in self._cells)
+                self._print(f"{cell.name}: {self.status(cell)}; {left} of {len(self._cells)} cells left")
+
+    def run(self, quiet: bool = False) -> list[str]:
         """Runs groups of cells until none is free; returns the names of the cells that failed."""
         self._tried.clear()
+        self._console.quiet = quiet
         while group := self._next_group():
             start = time.monotonic()
             finished = self._run_group(group)
             for cell in finished:
+                self._pack(cell)
                 self._print(f"{cell.name}: {self.status(cell)}")
                 self._seconds.append((time.monotonic() - start) / len(finished))
             if finished:
@@ -126,7 +187,7 @@ class Scheduler:
 
     def _watch(self, process: Any) -> None:
         """Waits for a process; in a terminal, shows a table of all cells and keeps it up to date."""
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self._console.quiet:
             process.join()
             return
         with Live(self.table(), console=self._console, auto_refresh=False, transient=True) as live:
@@ -150,6 +211,11 @@ class Scheduler:
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
+
+
+def run_worker(*arguments: Any) -> None:
+    """Runs the cells of a sweep that other workers leave; the arguments are those of `Scheduler`."""
+    Scheduler(*arguments).run(quiet=True)
 
 
 def run_cells(cells: Sequence[Cell], folder: pathlib.Path, splits: Sequence[str], expiry: float) -> None:

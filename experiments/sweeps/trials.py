@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.runs.execute import open_run
-from experiments.runtime import cli, leases, subprocesses
+from experiments.runtime import cli, config_files, leases, subprocesses
 from experiments.runtime.progress import console
 from experiments.runtime.signals import Interrupted, Interrupts
 from experiments.sweeps.cells import Config, apply_changes
@@ -115,6 +115,15 @@ class TrialRunner:
 
 def _as_flags(changes: Mapping[str, Any]) -> str:
     return " ".join(f"--config.{key}={value}" for key, value in changes.items())
+
+
+def run_worker(location: StudyLocation, base: Config, space: str, trials: int, expiry: float) -> None:
+    """Runs trials of the search space in a file, until other workers and this one have run enough."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    suggest = config_files.load_module("--space", space, "suggest").suggest
+    TrialRunner(location, base, suggest, trials, expiry).run()
 
 
 def run_trial(location: StudyLocation, number: int, base: Config, folder: pathlib.Path, expiry: float) -> None:

@@ -160,3 +160,15 @@ def test_one_figure_per_kind_with_every_layer_and_head(tmp_path: Path) -> None:
     assert rows.min() > height / 2  # the second layer is in the lower row
     assert columns.min() > 0.8 * width  # and the last head in the right column
     assert drawn[3].read_bytes() != blank[3].read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [70, 700])
+def test_the_figure_of_a_long_sentence_shows_its_first_tokens(tmp_path, size):
+    """The picture does not grow with the sentence."""
+    weights = np.full((1, 1, size, size), 1 / size, np.float32)
+    labels = [f"token {index}" for index in range(size)]
+    draw_cross_attention(weights, labels, labels, tmp_path / "long.png")
+    draw_cross_attention(weights[..., :64, :64], labels[:64], labels[:64], tmp_path / "short.png", "other title")
+    shapes = [matplotlib.image.imread(tmp_path / name).shape for name in ("long.png", "short.png")]
+    assert shapes[0] == shapes[1]

@@ -63,6 +63,19 @@ def test_the_weights_follow_from_queries_and_keys(
         assert trace.value_SHU.shape[:2] == (weights[name].shape[2], weights[name].shape[0])
 
 
+@pytest.mark.parametrize("kind", ["alibi", "relative"])
+def test_a_term_for_distances_is_a_part_of_raw_scores(make: Callable[..., Any], kind: str) -> None:
+    model = make("transformer", positions=kind)
+    traces, weights = trace_attention(model, SOURCE, TARGET), decode_pair(model, SOURCE, TARGET).attention
+    trace, cross = traces["encoder/1"], traces["cross/1"]
+    assert (cross.formula, cross.score) == ("q·k · scale", "dot")
+    assert trace.formula.startswith("q·k · scale + (")
+    scores = trace.raw_HTS * trace.factor_H[:, None, None]
+    np.testing.assert_allclose(softmax(scores), weights["encoder/1"], rtol=1e-4, atol=1e-5)
+    products = np.einsum("thk,shk->hts", trace.query_THK, trace.key_SHK)
+    assert np.abs(products - trace.raw_HTS).max() > 0.01
+
+
 def test_the_terms_of_each_score(make: Callable[..., Any]) -> None:
     """Additive: vᵀ tanh(q + k) without a scale. Cosine: the factor is exp(τ) of each head."""
     model = make("transformer", score="cosine", cross_score="additive")

@@ -1,6 +1,7 @@
 import dataclasses
 import gzip
 import pathlib
+import pickle
 import subprocess
 import sys
 import types
@@ -10,6 +11,7 @@ import pytest
 import transformer.data
 from configs.base import get_config
 from transformer.data.corpus import Pair, open_corpus, read_parallel
+from transformer.data.fingerprint import fingerprints_match
 from transformer.spec import DataSpec
 
 
@@ -58,14 +60,64 @@ def test_train_pairs_cuts_the_training_split_only(files):
     assert len(corpus.split("test")) == 3
 
 
-def test_more_train_pairs_than_there_are_is_an_error(files):
-    with pytest.raises(ValueError, match=r"data.train_pairs=6: .*'train' .* 5 pairs"):
-        open_corpus(dataclasses.replace(files, train_pairs=6)).split("train")
+def test_more_train_pairs_than_there_are_are_all_pairs(files):
+    corpus = open_corpus(dataclasses.replace(files, train_pairs=6))
+    assert len(corpus.split("train")) == len(corpus.lazy_split("train")) == 5
 
 
 def test_a_split_without_files_names_the_file(files):
-    with pytest.raises(FileNotFoundError, match=r"tset.fr: no such file, nor with .gz; data.path=.* split 'tset'"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"tset.fr: no such file, nor with .gz or .bz2 or .xz or .zst; data.path=.* split 'tset'",
+    ):
         open_corpus(files).split("tset")
+
+
+TMX = (
+    '<tmx version="1.4"><body>'
+    + "".join(
+        f"<tu><tuv xml:lang='en-US'><seg>word {i}</seg></tuv><tuv xml:lang='fr'><seg>mot {i}</seg></tuv></tu>"
+        for i in range(5)
+    )
+    + "</body></tmx>"
+)
+PAIR_FILES = {
+    "train.tsv": "".join(f"mot {i}\tword {i}\n" for i in range(5)),
+    "train.tmx": TMX,
+    "train.po": "".join(f'msgid "word {i}"\nmsgstr "mot {i}"\n\n' for i in range(5)),
+}
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("name", PAIR_FILES)
+def test_one_file_holds_both_sides(tmp_path, name, suffix):
+    write(tmp_path / f"{name}{suffix}", PAIR_FILES[name].encode())
+    spec = make_spec(source="files", path=f"{tmp_path}/{name.replace('train', '{split}')}", train_pairs=4)
+    expected = [Pair(f"mot {i}", f"word {i}") for i in range(4)]
+    corpus = open_corpus(spec)
+    assert list(corpus.split("train")) == expected
+    assert list(corpus.lazy_split("train")) == expected
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for _ in range(2):  # the second time from the cache
+        assert list(pickle.loads(pickle.dumps(corpus.lazy_split("train", cache)))) == expected
+    reverse = open_corpus(dataclasses.replace(spec, direction="en-fr"))
+    same = fingerprints_match(corpus.fingerprint("train", {}), reverse.fingerprint("train", {}))
+    if name == "train.tsv":  # the first column is the source, whatever the direction
+        assert not same
+    else:
+        assert same
+        assert list(reverse.split("train")) == list(reverse.lazy_split("train", cache)) == [p[::-1] for p in expected]
+    with pytest.raises(FileNotFoundError, match=r"test\.\w+: no such file, nor with .gz .* for split 'test'"):
+        corpus.split("test")
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    path = write(tmp_path / "train.tmx", TMX.encode())
+    spec = make_spec(source="files", path=f"{tmp_path}/{{split}}.tmx", train_pairs=None)
+    assert len(open_corpus(spec).lazy_split("train", tmp_path)) == 5
+    path.write_text(TMX.replace("mot 4", "mot nouveau"), encoding="utf-8")
+    assert open_corpus(spec).lazy_split("train", tmp_path)[4] == Pair("mot nouveau", "word 4")
 
 
 def test_other_braces_in_a_path_are_characters(tmp_path):

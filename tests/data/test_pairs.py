@@ -1,6 +1,10 @@
+import dataclasses
+
 import pytest
 
-from transformer.data.pairs import LazyPairs, Pair, first_pairs, sample
+from configs.base import get_config
+from transformer.data.pairs import LazyPairs, Pair, first_pairs, sample, too_few_pairs
+from transformer.spec import DataSpec
 
 
 def test_lazy_pairs_are_a_sequence():
@@ -25,10 +29,14 @@ def test_lazy_pairs_are_a_sequence():
     "pairs", [LazyPairs(5, lambda indices: [Pair(str(i), "") for i in indices]), [Pair(c, "") for c in "01234"]]
 )
 def test_first_pairs_of_a_split(pairs):
-    assert [pair.source for pair in first_pairs(pairs, 3, "train")] == ["0", "1", "2"]
-    assert len(first_pairs(pairs, None, "train")) == 5
-    with pytest.raises(ValueError, match=r"data.train_pairs=6: .*'train' .* 5 pairs"):
-        first_pairs(pairs, 6, "train")
+    assert [pair.source for pair in first_pairs(pairs, 3)] == ["0", "1", "2"]
+    assert len(first_pairs(pairs, None)) == len(first_pairs(pairs, 6)) == 5
+
+
+def test_fewer_pairs_than_train_pairs_are_a_warning():
+    spec = DataSpec.from_config({**get_config().to_dict()["data"], "train_pairs": 6})
+    assert too_few_pairs(spec, 5) == ["warning: data.train_pairs=6, but split 'train' has only 5 pairs"]
+    assert too_few_pairs(spec, 6) == too_few_pairs(dataclasses.replace(spec, train_pairs=None), 5) == []
 
 
 def test_pairs_are_read_many_at_a_time():

@@ -56,6 +56,15 @@ def test_long_and_empty_pairs_are_left_out_and_counted(tokenizer):
         assert tokenized.target.sentence(row).tolist() == [*tokenizer.encode(pairs[index].target), EOS]
 
 
+@pytest.mark.parametrize("blank", ["   ", "\u00a0\u202f", "\t", "\u2003\u3000", "\ufeff", "\u200b \u00ad", "\u2028"])
+def test_a_side_without_a_visible_character_is_empty(blank):
+    pairs = [Pair("le chat", "noir"), Pair(blank, "noir"), Pair("le chat", blank), Pair("chaise", "la")]
+    spaces = Tokenizer.train_from_texts([text for pair in pairs for text in pair], 23, "bpe")
+    tokenized = tokenize(pairs, spaces, None)
+    assert tokenized.positions.tolist() == [0, 3]
+    assert tokenized.dropped == 2
+
+
 def test_an_empty_result_is_an_error(tokenizer):
     for pairs in ([], [Pair("", "")], PAIRS):
         with pytest.raises(ValueError, match=f"none of {len(pairs)} pairs is left"):

@@ -98,9 +98,10 @@ def make_spec():
 def run_search(make_spec):
     """Runs a compiled search and returns its result as numpy arrays."""
 
-    def run(model, source_BS, seed: int = 0, **changes):
+    def run(model, source_BS, seed: int = 0, prefix_BT=None, **changes):
         key = jax.random.key(seed)
-        return jax.tree.map(np.asarray, _compiled(model, jnp.asarray(source_BS), make_spec(**changes), key))
+        arguments = (model, jnp.asarray(source_BS), make_spec(**changes), key)
+        return jax.tree.map(np.asarray, _compiled(*arguments, prefix_BT=prefix_BT))
 
     return run
 

@@ -45,11 +45,12 @@ def every_output(chain, limit, alpha):
     return sorted(outputs, reverse=True)
 
 
-def plain_beam_search(chain, limit, beams, alpha):
+def plain_beam_search(chain, limit, beams, alpha, prefix=()):
     """The search that transformer/decoding/beam.py describes, with lists."""
     live, finished = [(0.0, ())], []
     for step in range(limit + 1):
         choices = (EOS,) if step == limit else (EOS, *WORDS)
+        choices = (prefix[step],) if step < len(prefix) else choices
         extended = [(chain.extend(tokens, score, t), (*tokens, t)) for score, tokens in live for t in choices]
         extended.sort(reverse=True)
         finished += [(rank(s, step + 1, alpha), s, tokens) for s, tokens in extended[:beams] if tokens[-1] == EOS]
@@ -95,6 +96,21 @@ def test_beam_search_equals_the_plain_python_search(markov, pad, run_search, bea
         result = run_search(model, pad(*sentences), beam_size=beams, length_penalty=alpha)
         for row, sentence in enumerate(sentences):
             check(result, row, plain_beam_search(Chain(model, sentence), len(sentence) - 1 + 5, beams, alpha))
+
+
+def test_outputs_begin_with_their_prefixes(markov, pad, run_search):
+    """Rows with prefixes of one to three tokens, and without: as the plain search whose first choices are forced."""
+    generator = np.random.default_rng(3)
+    sentences = [[*generator.integers(3, 7, generator.integers(1, 6)).tolist(), EOS] for _ in range(37)]
+    prefixes = [generator.integers(3, 7, row % 4).tolist() for row in range(37)]
+    prefix_BT = np.full((64, 5), PAD, np.int32)
+    for row, prefix in enumerate(prefixes):
+        prefix_BT[row, : len(prefix)] = prefix
+    for seed in range(2):
+        result = run_search(markov(seed), pad(*sentences), prefix_BT=prefix_BT)
+        for row, (sentence, prefix) in enumerate(zip(sentences, prefixes, strict=True)):
+            limit = len(sentence) - 1 + 5 + len(prefix)
+            check(result, row, plain_beam_search(Chain(markov(seed), sentence), limit, 3, 0.6, prefix))
 
 
 @pytest.mark.parametrize("alpha", [0.6, 2.0])
@@ -150,11 +166,12 @@ def test_the_best_blocks_hold_the_best_extensions(at_limit: bool, monkeypatch: p
     scores_BN = scores_BN.at[2, 1:].set(LOWEST)
     at_limit_B = jnp.full(5, at_limit)
     assert block_size(2048, 3) == 64
-    blocks = jax.jit(beam._extend)(logits_BNV, scores_BN, at_limit_B)
+    forced_B = None if at_limit else jnp.array([PAD, 700, PAD, PAD, 3])
+    blocks = jax.jit(beam._extend)(logits_BNV, scores_BN, at_limit_B, forced_B)
     monkeypatch.setattr(beam, "block_size", lambda length, count: 0)
-    every = jax.jit(lambda *arrays: beam._extend(*arrays))(logits_BNV, scores_BN, at_limit_B)
+    every = jax.jit(lambda *arrays: beam._extend(*arrays))(logits_BNV, scores_BN, at_limit_B, forced_B)
     real = np.asarray(every.scores_BM) > LOWEST / 2
-    assert real.sum() == (5 * 3 - 2 if at_limit else 5 * 6)
+    assert real.sum() == (5 * 3 - 2 if at_limit else 3 * 6 + 2 * 3)  # a forced row has an extension per hypothesis
     np.testing.assert_array_equal(every.scores_BM, blocks.scores_BM)
     for one, other in zip(every, blocks, strict=True):
         np.testing.assert_array_equal(one[real], other[real])

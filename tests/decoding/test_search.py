@@ -64,6 +64,18 @@ def test_score_is_the_teacher_forced_log_probability(markov, pad, run_search, te
     assert (np.diff(result.ranks_BN, axis=1) <= 0).all()
 
 
+@pytest.mark.parametrize("method", ["greedy", "sample"])
+def test_a_prefix_is_followed_and_counts_in_the_score(markov, pad, run_search, teacher_forced, sentences, method):
+    model, source_BS = markov(4), pad(*sentences)
+    prefix_BT = np.tile([[5, 3, PAD, PAD]], (64, 1)).astype(np.int32)
+    prefix_BT[1] = PAD
+    result = run_search(model, source_BS, method=method, prefix_BT=prefix_BT)
+    plain = run_search(model, source_BS, method=method)
+    assert (np.delete(result.tokens_BNT[:, 0, :2], 1, axis=0) == [5, 3]).all()
+    np.testing.assert_array_equal(result.tokens_BNT[1, :, :12], plain.tokens_BNT[1])  # a row without a prefix
+    np.testing.assert_allclose(result.scores_BN, teacher_forced(model, source_BS, result.tokens_BNT), rtol=1e-5)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_results_do_not_depend_on_batch_order_or_padding(markov, pad, run_search, sentences, method):
     """A chain's logits are looked up, not computed. So results are equal bit for bit."""

@@ -1,10 +1,11 @@
 """Splitting long text: sentence boundaries, text without any, and that no text is lost."""
 
 import random
+import time
 
 import pytest
 
-from transformer.decoding.sentence_split import join_translations, split_sentences, split_text
+from transformer.decoding.sentence_split import join_translations, split_codes, split_sentences, split_text
 from transformer.decoding.translate import Translation
 
 
@@ -58,6 +59,59 @@ def test_no_text_is_lost_and_no_segment_is_too_long():
         segments = split_text(text, limit, len)
         assert "".join("".join(segments).split()) == "".join(text.split())
         assert all(len(part) <= limit for part in segments) or segments == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        (">>fr<< Un chat.", ">>fr<< "),
+        (">>zho_Hans<<Un chat.", ">>zho_Hans<<"),
+        ("<2fr> Un chat.", "<2fr> "),
+        (">>fr<< >>formal<<  Un chat.", ">>fr<< >>formal<<  "),
+        ("Un >>fr<< chat.", ""),
+        (">> Un chat <<", ""),
+        ("«Un chat»", ""),
+        ("", ""),
+    ],
+)
+def test_language_codes_are_separated_from_the_text(text, codes):
+    assert split_codes(text) == (codes, text[len(codes) :])
+
+
+def test_the_language_code_begins_every_segment_and_counts():
+    text = ">>fr<< Un deux. Trois quatre cinq six sept."
+    assert split_text(text, 8, words) == [text]
+    assert split_text(text, 4, words) == [">>fr<< Un deux.", ">>fr<< Trois quatre cinq", ">>fr<< six sept."]
+    assert split_text(">>fr<<" + " " * 50, 9, len) == [""]
+    with pytest.raises(ValueError, match="'U' by itself has 8 tokens, more than 7"):
+        split_text(">>fr<< Un", 7, len)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A. " * 20_000,
+        "M. le chat, " * 5_000,
+        "a." + " " * 60_000 + "b",
+        "Un. " + "-" * 60_000,
+        "é" * 60_000,
+        "." * 60_000,
+    ],
+)
+def test_splitting_takes_almost_linear_time(text):
+    counted = 0
+
+    def length(part):
+        nonlocal counted
+        counted += len(part)
+        return len(part)
+
+    start = time.monotonic()
+    segments = split_text(text, 50, length)
+    assert time.monotonic() - start < 2  # quadratic time would be minutes
+    assert counted < 40 * len(text)
+    assert max(map(len, segments)) <= 50
+    assert "".join("".join(segments).split()) == "".join(text.split())
 
 
 def test_translations_of_segments_are_joined_rank_by_rank():

@@ -1,5 +1,7 @@
 """Translation of texts with a search that reverses its input."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -63,6 +65,44 @@ def test_n_best_returns_the_hypotheses_that_exist():
     assert translations[1] == [("ici", -1.0, (8, EOS))]  # one word: there is no second output
 
 
+def test_equal_texts_of_different_tokens_are_one_translation():
+    class Merged(Words):
+        def decode(self, ids):
+            return super().decode(ids).replace("noir", "chat")
+
+    def searcher(source_BS):
+        """Outputs "chat" and "noir", which have the same text, and after a first word "noir" also "dort"."""
+        tokens_BNT, scores_BN = np.zeros((3, 3, 9), np.int32), np.full((3, 3), LOWEST, np.float32)
+        for row, source_S in enumerate(source_BS):
+            for beam in range(3 if source_S[0] == WORDS.index("noir") else 2):
+                tokens_BNT[row, beam, :2] = WORDS.index(("chat", "noir", "dort")[beam]), EOS
+                scores_BN[row, beam] = -1.0 - beam
+        return SearchResult(jnp.asarray(tokens_BNT), jnp.asarray(scores_BN), jnp.asarray(scores_BN))
+
+    best = Translator(Merged(), SearchPass(searcher, batches)).translate(["un chat", "noir dort"], n_best=2)
+    assert [[(item.text, item.score) for item in items] for items in best] == [
+        [("chat", -1.0)],
+        [("chat", -1.0), ("dort", -3.0)],
+    ]
+
+
+def test_prefixes_reach_the_rows_of_their_sentences():
+    """The width of a prefix depends on no other sentence; sentences without one are searched without."""
+    seen = {}
+
+    def searcher(source_BS, prefix_BT=None):
+        for row, source_S in enumerate(source_BS):
+            if source_S[0] != PAD:
+                prefix = () if prefix_BT is None else tuple(prefix_BT[row][prefix_BT[row] != PAD].tolist())
+                width = 0 if prefix_BT is None else prefix_BT.shape[1]
+                seen[tuple(source_S[source_S > EOS].tolist())] = (prefix, width)
+        return reverse(source_BS)
+
+    sentences, prefixes = ["un chat", "", "noir", "dort ici", "ici"], [[4], [5], [], [6] * 9, [7, 8]]
+    Translator(Words(), SearchPass(searcher, batches)).translate(sentences, prefixes=prefixes)
+    assert seen == {(4, 5): ((4,), 8), (6,): ((), 0), (7, 8): ((6,) * 9, 16), (8,): ((7, 8), 8)}
+
+
 @pytest.mark.parametrize(("n_best", "message"), [(3, "n_best: 3 .* keeps 2"), (0, "n_best: 0 is not positive")])
 def test_impossible_n_best_is_refused(n_best, message):
     with pytest.raises(ValueError, match=message):
@@ -75,6 +115,34 @@ def test_lines_without_text_are_not_passed_to_the_model(lines):
         raise AssertionError
 
     assert Translator(Words(), SearchPass(unused, unused)).translate(lines) == [[EMPTY] for _ in lines]
+
+
+def test_sentences_of_unknown_words_are_not_passed_to_the_model():
+    class Unknown:
+        """Copies the sentence "ici"; other outputs are in capitals."""
+
+        def translate(self, source, ids):
+            return "ICI!" if source == "ici" else None
+
+        def decoder(self, source, ids):
+            class Capitals(Words):
+                def decode(self, ids) -> Any:
+                    return f"{super().decode(ids).upper()} from {source}"
+
+            return Capitals()
+
+    searched = []
+
+    def searcher(source_BS):
+        searched.extend(source_BS[:, 0].tolist())
+        return reverse(source_BS)
+
+    unknown: Any = Unknown()
+    translations = Translator(Words(), SearchPass(searcher, batches), unknown=unknown).translate(LINES)
+    assert translations[1] == [Translation("ICI!", 0.0, ())]
+    assert translations[2] == [EMPTY]
+    assert translations[3] == [Translation("CHAT UN from un chat", -2.0, (5, 4, EOS))]
+    assert len([token for token in searched if token]) == len([line for line in LINES if line.strip()]) - 1
 
 
 def test_a_second_pass_searches_the_sentences_that_the_first_did_not_finish():

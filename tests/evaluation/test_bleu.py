@@ -98,3 +98,15 @@ def test_unequal_or_no_lines_are_rejected(hypotheses, references, message):
         score(hypotheses, references, "fr")
     with pytest.raises(ValueError, match=message):
         bleu(hypotheses, references)
+
+
+def test_with_several_references_each_ngram_may_match_any_of_them():
+    """By hand: the first reference has "a b", the second "c d"; together they have all but one of the pairs."""
+    scores = score(["a b c d"], ["a b x y"], "en", [["z w c d"]])
+    assert scores.bleu > score(["a b c d"], ["a b x y"], "en").bleu
+    assert scores.signature.startswith("nrefs:2|")
+    assert scores.bleu_paper_signature.startswith("nrefs:2|")
+    perfect = score(["a b c d e"], ["x"], "en", [["a b c d e"]])
+    assert perfect.bleu == perfect.bleu_paper == pytest.approx(100)
+    with pytest.raises(ValueError, match="1 hypotheses cannot be scored against 2 references"):
+        score(["a"], ["a"], "en", [["a", "b"]])

@@ -86,6 +86,24 @@ def test_user_errors_are_one_line_with_status_2(flags: list[str], message: str) 
     assert message in lines[0]
 
 
+def test_a_file_with_both_sides_is_examined_by_index(
+    capsys: pytest.CaptureFixture[str], small: Small, tmp_path: pathlib.Path
+) -> None:
+    for split in ("train", "validation"):
+        rows = [f"Le chat noir {split} {number} dort.\tThe black cat {split} {number} sleeps." for number in range(9)]
+        rows[3] = "  \tThe dog."
+        (tmp_path / f"{split}.tsv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    config = small()
+    config["data"] |= {"path": f"{tmp_path}/{{split}}.tsv", "train_pairs": 2}
+    data = Spec.from_config(config).data
+    report = examine(data, ["train", "validation"], 5)
+    assert report["pairs"] == {"train": 9, "validation": 9}
+    (blank,) = (f for f in report["findings"] if f["kind"] == "blank-line" and f["split"] == "train")
+    assert (blank["file"], blank["lines"]) == ("train", [3])
+    with pytest.raises(ValueError, match=r"--fix repairs only parallel text files, .*; data.path is .*\.tsv"):
+        examine(data, ["train"], 5, str(tmp_path / "fixed"))
+
+
 def test_a_missing_file_is_a_finding(small: Small, tmp_path: pathlib.Path) -> None:
     data = Spec.from_config(small(data__path=f"{tmp_path}/{{split}}.{{language}}")).data
     report = examine(data, ["train"], limit=3)

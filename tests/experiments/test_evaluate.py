@@ -9,6 +9,9 @@ import sys
 import pytest
 
 from experiments.evaluate import evaluate
+from experiments.runs.workdir import Workdir
+from transformer.evaluation.bleu import score
+from transformer.evaluation.edit_scores import edit_scores
 
 
 def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -37,6 +40,21 @@ def test_a_pair_of_files_scores_like_the_equal_split(
     assert (tmp_path / "out.txt").read_text() == (tmp_path / "out2.txt").read_text() != ""
 
 
+def test_a_file_with_both_sides_scores_like_the_equal_split(
+    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    french, english = (
+        pathlib.Path(str(corpus).format(split="test", language=code)).read_text(encoding="utf-8").splitlines()
+        for code in ("fr", "en")
+    )
+    source = tmp_path / "test.en-fr.tsv"
+    source.write_text("".join(f"{b}\t{a}\n" for a, b in zip(french, english, strict=True)), encoding="utf-8")
+    files = evaluate([str(trained)], None, str(source), None, str(tmp_path / "out.txt"))
+    split = evaluate([str(trained)], "test", None, None, str(tmp_path / "out2.txt"))
+    assert (files["bleu"], files["chrf"], files["split"]) == (split["bleu"], split["chrf"], "test.en-fr.tsv")
+    assert (tmp_path / "out.txt").read_bytes() == (tmp_path / "out2.txt").read_bytes()
+
+
 @pytest.mark.slow
 def test_an_ensemble_of_a_run_and_itself_is_that_run(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
     paths = [str(trained), f"{trained}/."]
@@ -46,27 +64,61 @@ def test_an_ensemble_of_a_run_and_itself_is_that_run(trained: pathlib.Path, tmp_
     assert list(ensemble["checkpoints"]) == paths
 
 
-@pytest.mark.parametrize(
-    ("module", "flags", "message"),
-    [
-        ("experiments.evaluate", ["--split=nonsense"], "nonsense"),
-        ("experiments.evaluate", ["--source=/nowhere.fr", "--reference=/nowhere.en"], "/nowhere.fr"),
-        ("experiments.evaluate", ["--source=/nowhere.fr"], "must be given together"),
-    ],
-)
-def test_user_errors_are_one_line_with_status_2(
-    trained: pathlib.Path, module: str, flags: list[str], message: str
-) -> None:
-    completed = command(module, f"--workdir={trained}", *flags)
-    assert completed.returncode == 2
-    assert completed.stdout == b""
-    lines = completed.stderr.decode().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-
-
 def test_a_folder_without_a_run(tmp_path: pathlib.Path) -> None:
     completed = command("experiments.evaluate", f"--workdir={tmp_path}")
     assert completed.returncode == 2
     assert "config.json is missing" in completed.stderr.decode()
+
+
+def test_several_references_score_like_sacrebleu(
+    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """The second reference is the translation itself, which needs no edit."""
+    source, reference = (str(corpus).format(split="test", language=code) for code in ("fr", "en"))
+    one = evaluate([str(trained)], None, source, reference, str(tmp_path / "out.txt"))
+    two = evaluate([str(trained)], None, source, [reference, str(tmp_path / "out.txt")], str(tmp_path / "again.txt"))
+    assert (tmp_path / "out.txt").read_bytes() == (tmp_path / "again.txt").read_bytes()
+    assert one["ter"] > two["ter"] == 0
+    paths = (pathlib.Path(reference), tmp_path / "out.txt")
+    first, texts = (path.read_text(encoding="utf-8").split("\n")[:-1] for path in paths)
+    expected = score(texts, first, "en", [texts]).to_dict() | edit_scores(texts, [first, texts])
+    assert {name: two[name] for name in expected} == expected
+    assert two["translations"] == str(tmp_path / "again.txt")
+
+
+def test_translations_that_cannot_be_written_do_not_cost_the_scores(
+    trained: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Workdir, "write_translations", fail)
+    scores = evaluate([str(trained)], "test", None, None, None)
+    assert scores["bleu"] >= 0
+    assert scores["translations"] is None
+    assert "the translations are not written: Read-only file system" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_reported_after_the_scores(trained: pathlib.Path) -> None:
+    completed = command("experiments.evaluate", f"--workdir={trained}", "--output=/dev/full")
+    assert completed.returncode == 1
+    assert json.loads(completed.stdout.decode().splitlines()[-1])["translations"] is None
+    assert "No space left on device" in completed.stderr.decode()
+
+
+@pytest.mark.slow
+def test_a_test_set_of_sacrebleu_is_read_in_the_direction_of_the_run(
+    trained: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "wmt14" / "full"
+    folder.mkdir(parents=True)
+    for field, line in (("src", "Un deux."), ("ref", "One two."), ("docid", "1"), ("genre", "x"), ("origlang", "fr")):
+        (folder / f"wmt14_full.fr-en.{field}").write_text(f"{line}\n" * 3)
+    monkeypatch.setenv("SACREBLEU", str(tmp_path))
+    flags = [f"--workdir={trained}", "--test_set=wmt14/full", f"--output={tmp_path / 'out.txt'}"]
+    completed = command("experiments.evaluate", *flags)
+    scores = json.loads(completed.stdout.decode().splitlines()[-1])
+    assert (scores["split"], scores["sentences"]) == ("wmt14-full", 3)
+    assert "|test:wmt14/full|lang:fr-en|" in scores["signature"]

@@ -48,7 +48,7 @@ def expected_translations(
     """Each French sentence of the training split, with its translation by the run."""
     out = tmp_path_factory.mktemp("out") / "out.txt"
     evaluate([str(talker)], "train", None, None, str(out))
-    french = pathlib.Path(str(corpus).format(split="train", language="fr")).read_text().splitlines()
+    french = pathlib.Path(str(corpus).format(split="train", language="fr")).read_text(encoding="utf-8").splitlines()
     translations = dict(zip(french, out.read_text().splitlines(), strict=True))
     assert len(set(translations.values())) > 20
     return translations

@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from configs import multi30k, quickstart
-from experiments.runtime import cli
+from experiments.runtime import config_files
 from experiments.search import __file__ as source
 from experiments.sweeps.cells import apply_changes
 
@@ -28,7 +28,7 @@ SPACES = sorted(path for path in (ROOT / "configs/search_spaces").glob("[!_]*.py
 @pytest.mark.parametrize("path", SPACES, ids=[path.stem for path in SPACES])
 @pytest.mark.parametrize("base", [quickstart, multi30k], ids=["quickstart", "multi30k"])
 def test_shipped_spaces_draw_valid_settings(path: pathlib.Path, base: Any) -> None:
-    suggest = cli.load_module("--space", str(path), "suggest").suggest
+    suggest = config_files.load_module("--space", str(path), "suggest").suggest
     config = base.get_config().to_dict()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [suggest(study.ask()) for _ in range(9)]
@@ -57,12 +57,15 @@ def test_a_search_trains_prunes_and_continues(tmp_path: pathlib.Path, small: Sma
     folder = tmp_path / "search"
     program = [sys.executable, "-m", "experiments.search", f"--config={config}", f"--space={space}", "--metric=loss"]
 
-    def run(trials: int) -> subprocess.CompletedProcess[str]:
+    def run(trials: int, workers: int = 1) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*program, f"--workdir={folder}", f"--trials={trials}"], cwd=ROOT, capture_output=True, text=True
+            [*program, f"--workdir={folder}", f"--trials={trials}", f"--workers={workers}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
         )
 
-    first = run(3)
+    first = run(3, workers=2)
     assert first.returncode == 0, first.stderr
     assert "trial 1: fail" in first.stdout
     assert not list((folder / "trial0/translations").glob("test.*"))  # the test split was never opened

@@ -85,6 +85,21 @@ def test_serve_starts_at_once_and_stops_at_a_signal(trained: pathlib.Path) -> No
         assert stop(started, signal.SIGTERM) == 143
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--cors=example.org", "--cors=example.org: no origin"),
+        ("--batch_size=100000000", "decode.batch_size (--batch_size): a search of 100000000 sentences"),
+    ],
+)
+def test_user_errors_are_one_line(trained: pathlib.Path, flag: str, message: str) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra `serve`")
+    completed = command("experiments.serve", f"--workdir={trained}", "--port=0", flag)
+    assert completed.returncode in (1, 2)
+    (line,) = completed.stderr.decode().splitlines()
+    assert line.startswith(f"error: {message}")
+
+
 @pytest.mark.slow
 def test_responses_equal_the_output_of_translate(trained: pathlib.Path) -> None:
     lines = ["Un deux.", "", "Sept six cinq. Quatre trois deux un.", "Trois."]

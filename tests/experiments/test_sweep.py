@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from experiments.sweep import load, population_size
+from experiments.sweep import load, population_size, worker_count
 from experiments.sweeps import cells
 from experiments.sweeps.cells import Config
 
@@ -85,6 +85,29 @@ def test_a_sweep_and_its_report_in_any_folder(base: Config, tmp_path: pathlib.Pa
 
 
 @pytest.mark.slow
+def test_workers_and_small_files_continue_elsewhere(base: Config, tmp_path: pathlib.Path) -> None:
+    """Two workers train the cells; another machine, with other devices, takes all but one of them from the files."""
+    command = [*sweep_elsewhere(tmp_path, base, ROOT), f"--cells={tmp_path}/files", "--workers=2"]
+    trained = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.count(": done: test BLEU") == 2
+    files = sorted((tmp_path / "files").glob("*.xz"))
+    assert [path.name for path in files] == ["heads=1-0.json.xz", "heads=3-0.json.xz"]
+    files[0].unlink()
+    command = [*command, f"--workdir={tmp_path}/other", "--config.parallel.cpu_devices=1"]
+    trained = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert trained.returncode == 0, trained.stderr
+    assert f"(from {tmp_path}/files)" in trained.stdout
+    assert not (tmp_path / "other/heads=3/seed0/checkpoints").exists()
+    assert (tmp_path / "other/heads=1/seed0/checkpoints").exists()
+    report = [sys.executable, "-m", "experiments.report", f"--cells={tmp_path}/files", f"--workdir={tmp_path}/reported"]
+    tables = subprocess.run(report, cwd=ROOT, capture_output=True, text=True)
+    assert tables.returncode == 0, tables.stderr
+    of_sweep = [*report[:3], f"--workdir={tmp_path}/other"]
+    assert tables.stdout == subprocess.run(of_sweep, cwd=ROOT, capture_output=True, text=True).stdout
+
+
+@pytest.mark.slow
 def test_a_stopped_sweep_leaves_no_process_and_no_lease(base: Config, small: Small, tmp_path: pathlib.Path) -> None:
     config, sweep = tmp_path / "config.py", tmp_path / "variants.py"
     settings = small(train__steps=100_000, evaluate__every=100_000, checkpoint__every=100_000, train__log_every=1)
@@ -118,3 +141,10 @@ def test_population_size() -> None:
     for text in ("0", "-1", "many", ""):
         with pytest.raises(ValueError, match="neither auto nor off nor a number"):
             population_size(text)
+
+
+def test_worker_count() -> None:
+    assert [worker_count(text) for text in ("auto", "1", "16")] == [0, 1, 16]
+    for text in ("0", "-1", "many", ""):
+        with pytest.raises(ValueError, match="neither auto nor a number"):
+            worker_count(text)

@@ -1,8 +1,11 @@
 """The command `train`: the files it writes, and how it continues."""
 
 import json
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +22,21 @@ from transformer.training.checkpoint import Checkpoints
 
 Small = Callable[..., dict[str, Any]]
 
+TREE_MODE = """
+import json, pathlib, sys
+import flax
+from experiments.runs import loading, trainer
+from experiments.runs.run import Run
+from transformer.spec import Spec
+
+assert not flax.config.nnx_graph_mode
+spec, folder = Spec.from_config(json.loads(sys.argv[1])), sys.argv[2]
+run = Run.open(spec, folder, (), clock=lambda: 0.0)
+trainer.train([run])
+run.finish(0.0)
+system, params, _ = loading.load([folder, folder])
+print(len(system.translator(params, spec.decode).translate(["Un deux."])))
+"""
 TIMES = ("seconds", "tokens_per_second")  # values of an event that differ between equal runs
 
 
@@ -97,3 +115,21 @@ def test_early_stopping_keeps_the_best(small: Small, tmp_path: pathlib.Path) -> 
     train_and_test(Spec.from_config(config), str(folder))
     assert Checkpoints(folder / "checkpoints").steps()[-1] == 2
     assert Checkpoints(folder / "best").steps() == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["transformer", "rnnsearch", "seq2seq"])
+def test_a_run_trains_and_translates_in_tree_mode(small: Small, tmp_path: pathlib.Path, architecture: str) -> None:
+    """NNX_GRAPH_MODE=false is the announced default of Flax; the environment sets it before Flax is imported."""
+    heads = 3 if architecture == "transformer" else 1
+    config = json.dumps(small(model__architecture=architecture, model__heads=heads, train__steps=2))
+    environment = os.environ | {"NNX_GRAPH_MODE": "false", "JAX_PLATFORMS": "cpu"}
+    process = subprocess.run(
+        [sys.executable, "-c", TREE_MODE, config, str(tmp_path / "run")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.endswith("\n1\n")

@@ -1,5 +1,6 @@
 """The command `translate`, as run from a shell."""
 
+import json
 import os
 import pathlib
 import pty
@@ -81,6 +82,52 @@ def test_translate_in_a_pipe_answers_line_by_line(trained: pathlib.Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("policy", "uncovered"), [("copy", "Ω 漢字"), ("show", "⁇ ⁇"), ("drop", "")])
+def test_unknown_characters_are_replaced_or_named(trained: pathlib.Path, policy: str, uncovered: str) -> None:
+    lines = ["Un deux.", "Un\u00a0deux.", "\ufeffU\u00adn de\u200bux.", "Ω 漢字", "\u202f"]
+    stdin = "".join(line + "\n" for line in lines).encode()
+    completed = command("experiments.translate", f"--workdir={trained}", f"--unknown={policy}", stdin=stdin)
+    assert completed.returncode == 0
+    out = completed.stdout.decode().split("\n")
+    assert out[0] == out[1] == out[2]
+    assert out[3:] == [uncovered, "", ""]
+    (warning,) = completed.stderr.decode().splitlines()
+    assert warning.startswith("warning: line 4: the vocabulary lacks Ω (U+03A9), 漢 (U+6F22), 字 (U+5B57);")
+
+
+@pytest.mark.slow
+def test_several_translations_have_line_numbers_and_scores_that_scoring_confirms(trained: pathlib.Path) -> None:
+    source = b"Un deux.\n\nTrois.\n"
+    printed = command("experiments.translate", f"--workdir={trained}", "--n_best=2", stdin=source).stdout.decode()
+    rows = [line.split("\t") for line in printed.splitlines()]
+    texts = [(number, text) for number, _, text in rows]
+    assert len(set(texts)) == len(texts)
+    assert rows[[number for number, _ in texts].index("2")] == ["2", "0.0000", ""]
+    assert {number for number, _ in texts} == {"1", "2", "3"}
+    best = {number: (float(score), text) for number, score, text in reversed(rows)}
+    pairs = "".join(f"{line}\t{best[number][1]}\n" for number, line in (("1", "Un deux."), ("3", "Trois.")))
+    scored = command("experiments.translate", f"--workdir={trained}", "--score", stdin=f"{pairs}x\n".encode())
+    log_probabilities = [float(line.split("\t")[0]) for line in scored.stdout.decode().splitlines()]
+    assert log_probabilities == pytest.approx([best["1"][0], best["3"][0]], abs=2e-3)
+    assert scored.returncode == 2  # the last line has no tab; those before it are scored
+    assert scored.stderr.decode().startswith("error: standard input, line 3: 0 tabs;")
+
+
+@pytest.mark.slow
+def test_translations_begin_with_the_words_of_their_line(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "prefixes").write_text("Five six\n\nTwo\n")
+    flags = [f"--workdir={trained}", f"--prefix_file={tmp_path / 'prefixes'}", "--format=jsonl"]
+    completed = command("experiments.translate", *flags, stdin=b"Un deux.\nTrois.\nQuatre un.\n")
+    first, second, third = (json.loads(line)["translations"][0]["text"] for line in completed.stdout.splitlines())
+    assert first.startswith("Five six")
+    assert third.startswith("Two")
+    assert command("experiments.translate", f"--workdir={trained}", stdin=b"Trois.\n").stdout.decode() == f"{second}\n"
+    short = command("experiments.translate", *flags, stdin=b"Un.\n")
+    assert short.returncode == 2
+    assert "prefixes has 3 lines, and standard input has 1" in short.stderr.decode()
+
+
+@pytest.mark.slow
 def test_translate_in_a_terminal(trained: pathlib.Path) -> None:
     master, slave = pty.openpty()
     with subprocess.Popen(
@@ -101,20 +148,10 @@ def test_translate_in_a_terminal(trained: pathlib.Path) -> None:
     assert error == "fr to en: type a line and press Enter; Ctrl-D quits\nfr> fr> fr> \n"
 
 
-@pytest.mark.parametrize(
-    ("module", "flags", "message"),
-    [
-        ("experiments.translate", ["--n_best=9"], "--n_best=9 is more than --beam_size=2"),
-        ("experiments.translate", ["--method=sample", "--n_best=2"], "needs --method=beam"),
-    ],
-)
-def test_user_errors_are_one_line_with_status_2(
-    trained: pathlib.Path, module: str, flags: list[str], message: str
-) -> None:
-    completed = command(module, f"--workdir={trained}", *flags)
+@pytest.mark.parametrize(("redirection", "name"), [("<&-", "input"), (">&-", "output")])
+def test_a_closed_stream_is_one_line(redirection: str, name: str) -> None:
+    line = f"{sys.executable} -m experiments.translate --workdir=none {redirection}"
+    completed = subprocess.run(["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert completed.returncode == 2
-    assert completed.stdout == b""
-    lines = completed.stderr.decode().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
+    expected = f"error: standard {name} is closed; connect it to a file or a pipe, such as /dev/null\n"
+    assert completed.stderr.decode() == expected

@@ -52,7 +52,8 @@ class Cluster:
         self.end_step(job)
 
     def sbatch(self, script: str) -> None:
-        options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(.*))?$", pathlib.Path(script).read_text(), re.MULTILINE))
+        text = pathlib.Path(script).read_text(encoding="utf-8")
+        options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(.*))?$", text, re.MULTILINE))
         first, last = map(int, options.get("array", "0-0").split("-"))
         number = os.getpid()
         for index in range(first, last + 1):
@@ -77,7 +78,7 @@ class Cluster:
                 "SLURM_JOB_ID": job, "SLURM_RESTART_COUNT": str(restarts), "SLURM_NNODES": nodes,
                 "SLURM_ARRAY_TASK_ID": index,
             }  # fmt: skip
-            with log.open("a") as file:
+            with log.open("a", encoding="utf-8") as file:
                 shell = subprocess.Popen(["bash", script], env=environment, stdout=file, stderr=file)
             (self.folder / f"{job}.shell").write_text(str(shell.pid))
             status = shell.wait()

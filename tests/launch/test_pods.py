@@ -40,7 +40,7 @@ def check(workdir: Path, devices: int) -> None:
     assert [event["step"] for event in metrics.read(workdir) if event["split"] == "test"] == [STEPS]
     versions = json.loads((workdir / "versions.json").read_text())
     assert len(versions["devices"]) == devices
-    assert versions["commit"].strip("+") == commit().strip("+")
+    assert str(versions["commit"]).strip("+") == str(commit()).strip("+")
 
 
 @pytest.mark.parametrize("grace", [30.0, 0.0], ids=["signalled", "killed"])

@@ -1,6 +1,7 @@
 """Multi-head attention and its steps. Sizes are different primes: B 2, T 5, S 3, D 13, H 3, K 5, U 2, N 2."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from flax import nnx
 from transformer.layers.attention import Attention, MultiHeadAttention
 from transformer.layers.kv_cache import KeyValue
 from transformer.layers.linear import Linear
+from transformer.layers.positions import DistanceScore, LinearBiases, RelativeKeys
 from transformer.layers.scores import (
     AdditiveScore,
     CosineScore,
@@ -32,8 +34,16 @@ SCORES = {
 }
 
 
-def make(dtype=jnp.float32, score: Score | None = None, chunked: bool = False) -> MultiHeadAttention:
-    attention = Attention(score or DotScore(SCALE))
+DISTANCES: dict[str, Callable[[], DistanceScore]] = {
+    "linear biases": lambda: LinearBiases(HEADS),
+    "relative keys": lambda: RelativeKeys(D_K, SCALE, rngs=nnx.Rngs(0)),
+}
+
+
+def make(
+    dtype=jnp.float32, score: Score | None = None, chunked: bool = False, distance: DistanceScore | None = None
+) -> MultiHeadAttention:
+    attention = Attention(score or DotScore(SCALE), distance_score=distance)
     sizes = (D_MODEL, HEADS, D_K, D_V)
     return MultiHeadAttention(*sizes, attention=attention, dtype=dtype, chunked_cache=chunked, rngs=nnx.Rngs(0))
 
@@ -93,11 +103,17 @@ def test_key_and_value_sizes_are_independent(attention) -> None:
 
 
 @pytest.mark.parametrize("chunks", [[7], [1, 1, 2, 3]])
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", [*SCORES, *DISTANCES])
 def test_steps_equal_causal_attention(draw, monkeypatch: pytest.MonkeyPatch, score: str, chunks: list[int]) -> None:
     """For N hypotheses of B sentences that keep their slots, with a cache that is longer than the output."""
     monkeypatch.setattr("transformer.layers.kv_cache.FIRST_CHUNK", 1)
-    attention = draw(lambda: make(score=SCORES[score](), chunked=len(chunks) > 1))
+    attention = draw(
+        lambda: make(
+            score=SCORES[score]() if score in SCORES else None,
+            chunked=len(chunks) > 1,
+            distance=DISTANCES[score]() if score in DISTANCES else None,
+        )
+    )
     x_BNTD = np.random.default_rng(3).normal(0, 0.5, (2, 2, 5, D_MODEL)).astype(np.float32)
     step = jax.jit(lambda attention, *arrays: attention.step(*arrays))  # a new function, which was not traced before
     cache = jax.tree.map(lambda leaf: leaf + 1e3, attention.init_cache(2, 2, 7, jnp.float32))
@@ -171,3 +187,17 @@ def test_bfloat16_has_float32_parameters_and_weights(draw, attention, x, memory)
     expected, expected_weights = run(attention, x, memory, mask)
     np.testing.assert_allclose(weights, expected_weights, atol=0.03)
     np.testing.assert_allclose(output.astype(np.float32), expected, atol=0.03 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_distances_change_the_weights(draw, x, kind: str) -> None:
+    """softmax(scores + distance score), with positions of the row."""
+    attention = draw(lambda: make(distance=DISTANCES[kind]()))
+    _, weights_BHTS = run(attention, x, x, np.ones((1, 1, 1, 5), bool))
+    query_BTHK, key_BSHK = (
+        linear(layer, x).reshape(2, 5, HEADS, D_K) for layer in (attention.to_query, attention.to_key)
+    )
+    term = attention.attention.distance_score(jnp.asarray(query_BTHK), jnp.arange(5), jnp.arange(5))
+    powers_BHTS = np.exp(SCALE * np.einsum("bthk,bshk->bhts", query_BTHK, key_BSHK) + np.asarray(term))
+    np.testing.assert_allclose(weights_BHTS, powers_BHTS / powers_BHTS.sum(axis=-1, keepdims=True), atol=1e-5)
+    assert np.abs(np.asarray(term)).max() > 0.01

@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.layers.positions import LearnedPositions, NoPositions, SinusoidPositions
-from transformer.ops.positions import sinusoid
+from transformer.layers.positions import (
+    DistanceScore,
+    LearnedPositions,
+    LinearBiases,
+    NoPositions,
+    RelativeKeys,
+    SinusoidPositions,
+)
+from transformer.ops.positions import alibi, relative_scores, sinusoid
 
 POSITION_T = jnp.array([3, 0, 10, 3, 7])
 
@@ -33,3 +40,18 @@ def test_learned_positions_have_the_scale_of_sinusoids() -> None:
 def test_sequence_longer_than_learned_positions() -> None:
     with pytest.raises(ValueError, match=r"12 positions, but model\.max_positions=11"):
         LearnedPositions(7, 11, rngs=nnx.Rngs(0))(jnp.arange(12))
+
+
+def test_linear_biases_do_not_depend_on_queries() -> None:
+    query_BTHK, positions = jnp.ones((2, 3, 5, 7)), (jnp.arange(3), jnp.arange(11))
+    np.testing.assert_array_equal(LinearBiases(5)(query_BTHK, *positions), alibi(*positions, 5)[None])
+    assert isinstance(LinearBiases(5), DistanceScore)
+
+
+def test_relative_keys_have_a_vector_per_distance_up_to_16() -> None:
+    keys = RelativeKeys(7, 0.3, rngs=nnx.Rngs(0))
+    vector_PK = keys.vector_PK[...]
+    assert vector_PK.shape == (33, 7)
+    query_BTHK, positions = jnp.ones((2, 3, 5, 7)), (jnp.array([0, 20, 30]), jnp.arange(11))
+    expected = 0.3 * relative_scores(query_BTHK, vector_PK, *positions)
+    np.testing.assert_allclose(keys(query_BTHK, *positions), expected, rtol=1e-6)

@@ -124,6 +124,26 @@ def test_rotary_positions_affect_only_self_attention(make, batch) -> None:
         make(positions="rotary")(*batch)
 
 
+def test_relative_positions_need_dot_products_with_a_fixed_scale(make_spec) -> None:
+    for changes in ({"score": "additive"}, {"score_scale": "learned"}):
+        with pytest.raises(ValueError, match=r"^model\.positions=relative adds vectors to the keys of dot products"):
+            size(make_spec(positions="relative", **changes), 23)
+
+
+@pytest.mark.parametrize("kind", ["alibi", "relative"])
+def test_distances_affect_only_self_attention(make, batch, kind: str) -> None:
+    """Also without a causal mask, and not cross-attention."""
+    none, both, decoder = (
+        make(positions=one, decoder_positions=other, score_scale="sqrt_d_k")(*batch)
+        for one, other in [("none", None), (kind, None), ("none", kind)]
+    )
+    assert np.abs(both.memory.states_BSD - none.memory.states_BSD).max() > 0.01
+    np.testing.assert_array_equal(decoder.memory.states_BSD, none.memory.states_BSD)
+    assert np.abs(decoder.logits_BTV - none.logits_BTV).max() > 0.01
+    names = {"/".join(path.split("/")[2:]) for path in set(make(positions=kind).params) - set(make().params)}
+    assert names == ({"self_attention/attention/distance_score/vector_PK"} if kind == "relative" else set())
+
+
 def test_a_sentence_longer_than_learned_positions_is_rejected(make, batch) -> None:
     net = make(positions="learned", max_positions=6)
     with pytest.raises(ValueError, match=r"7 positions, but model\.max_positions=6"):
@@ -226,6 +246,8 @@ def test_splash_equals_xla(make, batch) -> None:
         ({"score_scale": "learned"}, "has dot products times a number as scores"),
         ({"cross_score": "additive"}, "has dot products times a number as scores"),
         ({"score": "cosine"}, "has dot products times a number as scores"),
+        ({"positions": "alibi"}, "adds nothing to scores and so has no model.positions=alibi; set sinusoid"),
+        ({"decoder_positions": "relative"}, "has no model.positions=sinusoid and relative; set sinusoid"),
         ({"architecture": "rnnsearch"}, "splash changes nothing in a rnnsearch model"),
     ],
 )

@@ -35,6 +35,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "score_scale": "3.0",
         },
     ),
+    "ALiBi and relative positions": ("transformer", {"positions": "alibi", "decoder_positions": "relative"}),
     "additive self-attention, cosine cross-attention": ("transformer", {"score": "additive", "cross_score": "cosine"}),
 }
 

@@ -20,6 +20,7 @@ TRAINED: list[tuple[dict[str, Any], set[str]]] = [
     ({"score_scale": "learned"}, set()),
     ({"weights": "top_k", "top_k": 2}, set()),
     ({"positions": "rotary", "decoder_positions": "sinusoid"}, {"encoder"}),
+    ({"positions": "relative", "decoder_positions": "alibi"}, set()),
     ({"weights": "sigmoid"}, {"encoder", "decoder", "cross"}),
     ({"score": "cosine"}, {"encoder", "decoder", "cross"}),
     ({"cross_score": "additive"}, {"cross"}),

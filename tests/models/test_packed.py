@@ -59,6 +59,7 @@ def same(one: Any, other: Any) -> None:
         {"positions": "learned", "max_positions": 11},
         {"positions": "rotary", "d_k": 6, "norm": "pre"},
         {"positions": "none", "causal_mask": False},
+        {"positions": "alibi", "decoder_positions": "relative"},
     ],
     ids=str,
 )

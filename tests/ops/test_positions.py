@@ -91,3 +91,32 @@ def test_rotary_with_a_shared_position_and_an_odd_width() -> None:
 def test_no_rotation() -> None:
     x_BTHK = np.ones((1, 2, 3, 5), np.float32)
     np.testing.assert_array_equal(positions.no_rotation(jnp.asarray(x_BTHK), jnp.arange(2)), x_BTHK)
+
+
+def test_alibi_slopes_are_those_of_the_paper() -> None:
+    """1/2, 1/4, ..., 1/256 for eight heads; every second slope of twice as many heads fills up other numbers."""
+    np.testing.assert_allclose(positions.alibi_slopes(8), [2.0**-power for power in range(1, 9)])
+    np.testing.assert_allclose(positions.alibi_slopes(16)[:3], [2**-0.5, 2**-1, 2**-1.5])
+    np.testing.assert_allclose(positions.alibi_slopes(3), [2**-4, 2**-8, 2**-2])
+    np.testing.assert_allclose(positions.alibi_slopes(7), [2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3, 2**-5])
+    np.testing.assert_allclose(positions.alibi_slopes(1), [2**-8])
+
+
+def test_alibi_by_hand() -> None:
+    """One query at position 2, or all queries: minus slope times distance, on both sides."""
+    bias_HTS = np.asarray(positions.alibi(jnp.array([2]), jnp.arange(5), 2))
+    np.testing.assert_allclose(bias_HTS, -np.array([2**-4, 2**-8])[:, None, None] * [[[2, 1, 0, 1, 2]]])
+    whole_HTS = np.asarray(positions.alibi(jnp.arange(5), jnp.arange(5), 2))
+    np.testing.assert_array_equal(whole_HTS[:, 2:3], bias_HTS)
+
+
+def test_relative_scores_by_hand() -> None:
+    """B 2, T 3, S 7, H 2, K 5; distances beyond ±2 have the vectors of ±2."""
+    generator = np.random.default_rng(0)
+    query_BTHK, vector_PK = (generator.normal(size=size).astype(np.float32) for size in ((2, 3, 2, 5), (5, 5)))
+    query_T, key_S = np.array([0, 4, 6]), np.arange(7)
+    actual_BHTS = np.asarray(jax.jit(positions.relative_scores)(query_BTHK, vector_PK, query_T, key_S))
+    for row, head, time, key in np.ndindex(2, 2, 3, 7):
+        vector = vector_PK[min(max(key - query_T[time], -2), 2) + 2]
+        expected = query_BTHK[row, time, head] @ vector
+        assert actual_BHTS[row, head, time, key] == pytest.approx(expected, abs=1e-5)

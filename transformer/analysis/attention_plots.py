@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from transformer.analysis.figure import PLAIN_TEXT, new_figure, save_figure
+from transformer.analysis.figure import PLAIN_TEXT, new_figure, optional, save_figure
 from transformer.analysis.forced_decoding import KINDS, teacher_forcing_inputs
 from transformer.models.interface import Seq2Seq
 
 _Labels = Mapping[str, Sequence[str]]  # of tokens, by kind of attention
+_MAX_TOKENS = 64  # per side of a panel; only the first tokens of longer sentences are drawn
 _CROSS = "cross/"
 _TITLES = {
     "encoder": "encoder self-attention: source token (row) to source token (column)",
@@ -57,12 +58,16 @@ def draw_cross_attention(
 ) -> None:
     """Draws the mean over heads of each layer, and every head of the last layer; writes a PNG file.
 
+    Of long sentences it draws the first tokens.
+
     Args:
       weights: [layers, H, T, S].
       source: S labels.
       target: T labels.
       path: of the file, with suffix ".png"; its folder is created.
     """
+    title = (title or _TITLES["cross"]) + _extent(source, target)
+    source, target, weights = source[:_MAX_TOKENS], target[:_MAX_TOKENS], weights[..., :_MAX_TOKENS, :_MAX_TOKENS]
     layers, heads = weights.shape[:2]
     panels = [(f"layer {layer + 1}, mean of heads", weights[layer].mean(axis=0)) for layer in range(layers)]
     panels += [(f"layer {layers}, head {head + 1}", weights[-1, head]) for head in range(heads)]
@@ -70,7 +75,7 @@ def draw_cross_attention(
     rows = -(-len(panels) // columns)
     size = (0.26 * len(source) + 1.3, 0.24 * len(target) + 1.3)
     figure = new_figure(columns * size[0], rows * size[1] + 0.4)
-    figure.suptitle(title or _TITLES["cross"], fontsize=11, **PLAIN_TEXT)
+    figure.suptitle(title, fontsize=11, **PLAIN_TEXT)
     for number, (name, weights_TS) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, number + 1)
         axes.imshow(weights_TS, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -87,6 +92,8 @@ def draw_attention(
 ) -> list[pathlib.Path]:
     """Draws one figure per kind of attention, a row per layer and a column per head, as PNG and SVG; returns the files.
 
+    Of long sentences it draws the first tokens. A figure that cannot be drawn is a warning.
+
     Args:
       attention: [H, rows, columns] by name, "encoder/0".
       rows: row labels by kind, "encoder".
@@ -98,13 +105,24 @@ def draw_attention(
     for kind in KINDS:
         layers = [weights for name, weights in attention.items() if name.startswith(f"{kind}/")]
         if layers:
-            files += _draw_kind(layers, rows[kind], columns[kind], folder / f"attention_{kind}", _TITLES[kind])
+            path = folder / f"attention_{kind}"
+            files += _draw_kind(layers, rows[kind], columns[kind], path, _TITLES[kind]) or []
     return files
 
 
+def _extent(*sides: Sequence[str]) -> str:
+    """Returns a note for the title of a figure that shows only the first tokens."""
+    size = max(map(len, sides))
+    return f"; the first {_MAX_TOKENS} of {size} tokens" if size > _MAX_TOKENS else ""
+
+
+@optional
 def _draw_kind(
     layers: Sequence[np.ndarray], rows: Sequence[str], columns: Sequence[str], path: pathlib.Path, title: str
 ) -> list[pathlib.Path]:
+    title += _extent(rows, columns)
+    rows, columns = rows[:_MAX_TOKENS], columns[:_MAX_TOKENS]
+    layers = [weights[:, :_MAX_TOKENS, :_MAX_TOKENS] for weights in layers]
     heads = max(len(weights) for weights in layers)
     size = (0.17 * len(columns) + 0.3, 0.17 * len(rows) + 0.4)
     figure = new_figure(heads * size[0] + 1.2, len(layers) * size[1] + 1.4)

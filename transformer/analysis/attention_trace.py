@@ -47,10 +47,16 @@ class _Recorder:
         self.records: list[_Record] = []
 
     def scores(self, query_BTHK: jax.Array, key_BSHK: jax.Array) -> jax.Array:
-        """Returns the scores of the replaced attention."""
-        raw_BHTS, factor_H = self.attention.scores.terms(query_BTHK, key_BSHK)
+        """Returns the scores of the replaced attention; a term for distances is a part of the raw score."""
+        attention = self.attention
+        raw_BHTS, factor_H = attention.scores.terms(query_BTHK, key_BSHK)
+        scores_BHTS = attention.scores(query_BTHK, key_BSHK)
+        if attention.distance_score is not None:
+            positions = (jnp.arange(query_BTHK.shape[1]), jnp.arange(key_BSHK.shape[1]))
+            term = attention.distance_score(query_BTHK, *positions)
+            raw_BHTS, scores_BHTS = raw_BHTS + term / factor_H[None, :, None, None], scores_BHTS + term
         self.records.append({"query": query_BTHK, "key": key_BSHK, "raw": raw_BHTS, "factor": factor_H})
-        return self.attention.scores(query_BTHK, key_BSHK)
+        return scores_BHTS
 
     def __call__(
         self,
@@ -137,4 +143,7 @@ def _to_trace(attention: Attention, records: Sequence[_Record]) -> AttentionTrac
     arrays = (query_THK, first["key"][0], first["value"][0], raw_HTS, first["factor"])
     query, key, value, raw, factor = (np.asarray(array, np.float32) for array in arrays)
     texts = (scores.name, scores.formula, scores.raw_formula)
+    if attention.distance_score is not None:
+        term = attention.distance_score.name
+        texts = (f"{scores.name}, {term}", f"{scores.formula} + ({term})", f"{scores.raw_formula} + ({term}) / scale")
     return AttentionTrace(query, key, value, raw, factor, *texts, attention.weights_fn is softmax)

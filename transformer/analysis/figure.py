@@ -1,8 +1,14 @@
-"""Creates matplotlib figures without pyplot, and saves them in several formats."""
+"""Creates matplotlib figures without pyplot, and saves them in several formats.
 
+A figure never costs a result: `optional` turns the failure of a function that draws into a warning, and the number of
+pixels is bounded.
+"""
+
+import functools
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -11,6 +17,11 @@ PLAIN_TEXT = {"parse_math": False}  # text options for tokens: text between two 
 # No dates, and fixed identifiers: equal data give equal files, byte for byte.
 _METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
 _RC: Any = {"svg.hashsalt": "figure", "pdf.fonttype": 42}
+_MAX_PIXELS = 1 << 25  # of a raster, which takes four bytes per pixel; larger figures get fewer pixels per inch
+_MAX_SIDE = 1 << 15  # pixels; Agg's limit is twice that
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -18,23 +29,43 @@ def new_figure(width: float, height: float) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import; uses no window system
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=_bounded(100, width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def save_figure(figure: "Figure", path: pathlib.Path, formats: Sequence[str], dpi: int = 150) -> list[pathlib.Path]:
+def save_figure(figure: "Figure", path: pathlib.Path, formats: Sequence[str], dpi: float = 150) -> list[pathlib.Path]:
     """Writes a figure once per format, and returns the files in this order; equal figures give equal files.
 
     Args:
       path: without a suffix.
       formats: suffixes, such as "png", "svg" and "pdf".
-      dpi: pixels per inch of "png".
+      dpi: pixels per inch of "png", at most.
     """
     from matplotlib import rc_context
 
+    dpi = _bounded(dpi, *figure.get_size_inches())
     files = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
     with rc_context(_RC):
         for file, suffix in zip(files, formats, strict=True):
             figure.savefig(file, dpi=dpi, metadata=_METADATA.get(suffix))
     return files
+
+
+def optional(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result | None]:
+    """Decorates a function that draws: if it fails, it warns and returns None."""
+
+    @functools.wraps(draw)
+    def guarded(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
+        try:
+            return draw(*args, **kwargs)
+        except Exception as error:
+            warnings.warn(f"no figure: {draw.__name__}: {type(error).__name__}: {error}", stacklevel=2)
+            return None
+
+    return guarded
+
+
+def _bounded(dpi: float, width: float, height: float) -> float:
+    """Returns `dpi`, or less for a figure that would have too many pixels; the size is in inches."""
+    return min(dpi, (_MAX_PIXELS / (width * height)) ** 0.5, _MAX_SIDE / max(width, height))

@@ -1,4 +1,4 @@
-"""One interface to sentence pairs of three sources: generated, TFDS, or parallel text files.
+"""One interface to sentence pairs of three sources: generated, TFDS, or files.
 
 Text is not normalised: a pair holds the text of its source without the line end.
 """
@@ -7,11 +7,14 @@ import pathlib
 from collections.abc import Mapping, Sequence, Sized
 from typing import Any, NamedTuple, Protocol, cast
 
+from transformer import atomic_file
 from transformer.data.fingerprint import file_fingerprint, sample_fingerprint
 from transformer.data.pairs import LazyPairs, Pair, first_pairs
 from transformer.data.sources.generated import cached_pairs
+from transformer.data.sources.pair_files import names_sides, read_pairs
 from transformer.data.sources.text_files import LazyLines, read_lines
-from transformer.spec import DataSpec
+from transformer.section import did_you_mean
+from transformer.spec import COMPRESSED, DataSpec
 
 __all__ = ["Corpus", "Pair", "open_corpus", "phenomena", "read_parallel", "split_path"]
 
@@ -56,7 +59,7 @@ def open_corpus(spec: DataSpec, cache: pathlib.Path | None = None) -> Corpus:
     if spec.source == "grammar":
         return _GeneratedCorpus(spec, cache)
     if spec.source == "files":
-        return _TextFileCorpus(spec)
+        return _PairFileCorpus(spec) if spec.pair_file else _TextFileCorpus(spec)
     from transformer.data.sources.tfds import TfdsCorpus  # a late import: TensorFlow Datasets takes seconds
 
     return TfdsCorpus(spec)
@@ -82,12 +85,24 @@ def _check_sizes(paths: Sequence[str | pathlib.Path], sides: Sequence[Sized]) ->
         raise ValueError(f"{counts}; line i of one must translate line i of the other")
 
 
-def split_path(spec: DataSpec, split: str, language: str) -> pathlib.Path:
-    """Returns the file of one side of a split by `data.path`, with .gz appended if only that file exists."""
+def split_path(spec: DataSpec, split: str, language: str = "") -> pathlib.Path:
+    """Returns the file of a split, or of one side of it, by `data.path`.
+
+    If there is none, the suffixes of compressed files are appended in turn.
+    """
     # Not str.format: other braces are part of the path.
     path = pathlib.Path(spec.path.replace("{split}", split).replace("{language}", language))
-    compressed = path.with_name(path.name + ".gz")
-    return compressed if compressed.exists() and not path.exists() else path
+    candidates = (path, *(path.with_name(path.name + suffix) for suffix in COMPRESSED))
+    return next((candidate for candidate in candidates if candidate.exists()), path)
+
+
+def _existing_path(spec: DataSpec, split: str, language: str = "") -> pathlib.Path:
+    """Returns the path of `split_path`; raises FileNotFoundError if there is no file."""
+    path = split_path(spec, split, language)
+    if not path.exists():
+        hint = "" if path.suffix in COMPRESSED else f", nor with {' or '.join(COMPRESSED)}"
+        raise FileNotFoundError(f"{path}: no such file{hint}; data.path={spec.path} needs it for split {split!r}")
+    return path
 
 
 def phenomena(split: str, size: int) -> list[frozenset[str]]:
@@ -114,7 +129,8 @@ class _GeneratedCorpus:
         from transformer.data import grammar  # a late import: the other sources do not need the lexicon
 
         if name not in grammar.SPLITS:
-            raise ValueError(f"the generated corpus has no split {name!r}; it has {', '.join(grammar.SPLITS)}")
+            guess = did_you_mean(name, grammar.SPLITS)
+            raise ValueError(f"the generated corpus has no split {name!r}; it has {', '.join(grammar.SPLITS)}{guess}")
         size = self._spec.train_pairs if name == "train" else _HELD_OUT
         if size is None:  # DataSpec refuses this too
             raise ValueError("data.train_pairs: the generated corpus is endless; set the number of pairs to generate")
@@ -140,37 +156,91 @@ class _Generator(NamedTuple):
 
 
 class _TextFileCorpus:
-    """Two text files for each split, found by `data.path`, plain or .gz."""
+    """Two text files for each split, found by `data.path`, plain or compressed."""
 
     def __init__(self, spec: DataSpec) -> None:
         self._spec, self._languages = spec, (spec.source_language, spec.target_language)
 
     def split(self, name: str) -> Sequence[Pair]:
-        return first_pairs(read_parallel(*self._paths(name)), self._limit(name), name)
+        return first_pairs(read_parallel(*self._paths(name)), _limit(self._spec, name))
 
     def lazy_split(self, name: str, cache: pathlib.Path | None = None) -> LazyPairs:
-        paths = self._paths(name)
-        indices = [cache / f"lines.{language}.npy" if cache else None for language in self._languages]
-        sides = [LazyLines(*files) for files in zip(paths, indices, strict=True)]
-        _check_sizes(paths, sides)
-        pairs: Sequence[Pair] = LazyPairs(len(sides[0]), _LinePairs(*sides))
-        return cast(LazyPairs, first_pairs(pairs, self._limit(name), name))
+        pairs = _lazy_pairs(self._paths(name), self._languages, cache)
+        return cast(LazyPairs, first_pairs(pairs, _limit(self._spec, name)))
 
     def fingerprint(self, name: str, previous: Mapping[str, Any]) -> dict[str, Any]:
-        known, files = previous.get("content", {}), zip(self._languages, self._paths(name), strict=True)
-        content = {language: file_fingerprint(path, known.get(language, {})) for language, path in files}
-        return {"source": "files", "content": content}
-
-    def _limit(self, name: str) -> int | None:
-        return self._spec.train_pairs if name == self._spec.train_split else None
+        return _fingerprint(dict(zip(self._languages, self._paths(name), strict=True)), previous)
 
     def _paths(self, name: str) -> list[pathlib.Path]:
-        paths = [split_path(self._spec, name, language) for language in self._languages]
-        if missing := next((path for path in paths if not path.exists()), None):
-            hint = "" if missing.suffix == ".gz" else ", nor with .gz"
-            reason = f"data.path={self._spec.path} needs it for split {name!r}"
-            raise FileNotFoundError(f"{missing}: no such file{hint}; {reason}")
+        return [_existing_path(self._spec, name, language) for language in self._languages]
+
+
+class _PairFileCorpus:
+    """One TSV, TMX or PO file for each split, found by `data.path`, plain or compressed."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        self._spec, self._languages = spec, (spec.source_language, spec.target_language)
+
+    def split(self, name: str) -> Sequence[Pair]:
+        return first_pairs(self._read(name), _limit(self._spec, name))
+
+    def lazy_split(self, name: str, cache: pathlib.Path | None = None) -> LazyPairs:
+        """See `Corpus`. With a folder for a cache, the sides are written there as lines; else memory holds them."""
+        if cache is None:
+            pairs = self._read(name)
+            lazy: Sequence[Pair] = LazyPairs(len(pairs), _MemoryPairs(pairs))
+        else:
+            lazy = _lazy_pairs(self._lines(name, cache), self._languages, cache)
+        return cast(LazyPairs, first_pairs(lazy, _limit(self._spec, name)))
+
+    def fingerprint(self, name: str, previous: Mapping[str, Any]) -> dict[str, Any]:
+        path = _existing_path(self._spec, name)
+        # Without names, the languages of the columns depend on the direction, and so do the pairs.
+        return _fingerprint({"pairs" if names_sides(path, *self._languages) else self._spec.direction: path}, previous)
+
+    def _read(self, name: str) -> list[Pair]:
+        return list(read_pairs(_existing_path(self._spec, name), *self._languages))
+
+    def _lines(self, name: str, cache: pathlib.Path) -> list[pathlib.Path]:
+        """Returns a file of lines for each language; writes them unless they are younger than the pairs."""
+        path = _existing_path(self._spec, name)
+        paths = [cache / f"lines.{language}" for language in self._languages]
+        written = path.stat().st_mtime_ns
+        if not all(file.exists() and file.stat().st_mtime_ns > written for file in paths):
+            with atomic_file.writer(paths[0]) as source, atomic_file.writer(paths[1]) as target:
+                for pair in read_pairs(path, *self._languages):
+                    source.write(f"{pair.source}\n".encode())
+                    target.write(f"{pair.target}\n".encode())
         return paths
+
+
+def _limit(spec: DataSpec, split: str) -> int | None:
+    return spec.train_pairs if split == spec.train_split else None
+
+
+def _fingerprint(files: Mapping[str, pathlib.Path], previous: Mapping[str, Any]) -> dict[str, Any]:
+    known = previous.get("content", {})
+    return {
+        "source": "files",
+        "content": {key: file_fingerprint(path, known.get(key, {})) for key, path in files.items()},
+    }
+
+
+def _lazy_pairs(paths: Sequence[pathlib.Path], languages: Sequence[str], cache: pathlib.Path | None) -> LazyPairs:
+    """Returns the pairs of two text files; `cache` is a folder for the index of their lines."""
+    indices = [cache / f"lines.{language}.npy" if cache else None for language in languages]
+    sides = [LazyLines(*files) for files in zip(paths, indices, strict=True)]
+    _check_sizes(paths, sides)
+    return LazyPairs(len(sides[0]), _LinePairs(*sides))
+
+
+class _MemoryPairs(NamedTuple):
+    """Reads pairs from a list."""
+
+    pairs: list[Pair]
+
+    def __call__(self, indices: Sequence[int]) -> list[Pair]:
+        return [self.pairs[index] for index in indices]
 
 
 class _LinePairs(NamedTuple):

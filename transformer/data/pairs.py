@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self, overload
 
+from transformer.spec import DataSpec
+
 _BATCH = 1024  # pairs read at a time by `take`: record files are read faster in bulk
 
 
@@ -55,13 +57,18 @@ class LazyPairs(Sequence[Pair]):
         return type(self)(min(size, self._size), self._read)
 
 
-def first_pairs(pairs: Sequence[Pair], size: int | None, split: str) -> Sequence[Pair]:
-    """Returns the first `size` pairs of `split`, or all for None; raises ValueError if there are fewer."""
+def first_pairs(pairs: Sequence[Pair], size: int | None) -> Sequence[Pair]:
+    """Returns the first `size` pairs, or all if there are fewer or `size` is None."""
     if size is None:
         return pairs
-    if size > len(pairs):
-        raise ValueError(f"data.train_pairs={size}: split {split!r} has only {len(pairs)} pairs")
     return pairs.head(size) if isinstance(pairs, LazyPairs) else pairs[:size]
+
+
+def too_few_pairs(spec: DataSpec, available: int) -> list[str]:
+    """Returns a warning if the training split has fewer pairs than `data.train_pairs`, which then has no effect."""
+    if spec.train_pairs is None or spec.train_pairs <= available:
+        return []
+    return [f"warning: data.train_pairs={spec.train_pairs}, but split {spec.train_split!r} has only {available} pairs"]
 
 
 def sample(pairs: Sequence[Pair], size: int) -> Iterator[Pair]:

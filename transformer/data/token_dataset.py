@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from transformer.data.pairs import Pair
+from transformer.data.tokenizers.input_text import is_blank
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import EOS, PAD
 
@@ -149,7 +150,8 @@ def encode_pairs(
         source, target = zip(*chunk, strict=True)
         sides = [tokenizer.encode_batch(source, threads), tokenizer.for_target.encode_batch(target, threads)]
         sizes = [np.fromiter(map(len, side), np.int32, len(chunk)) + 1 for side in sides]
-        kept = (sizes[0] > 1) & (sizes[1] > 1)
+        blank = np.fromiter((is_blank(pair.source) or is_blank(pair.target) for pair in chunk), bool, len(chunk))
+        kept = (sizes[0] > 1) & (sizes[1] > 1) & ~blank
         if max_length is not None:
             kept &= (sizes[0] <= max_length) & (sizes[1] <= max_length)
         positions.append(start + np.flatnonzero(kept))

@@ -25,7 +25,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.decoding.hypotheses import LOWEST, SearchResult, exists, gather_beams, length_penalty, output_limits
+from transformer.decoding.hypotheses import (
+    LOWEST,
+    SearchResult,
+    exists,
+    forced_tokens,
+    gather_beams,
+    length_penalty,
+    output_limits,
+)
 from transformer.decoding.search_loop import SearchLoop
 from transformer.models.interface import DecodeState, Seq2Seq
 from transformer.ops.topk import block_size
@@ -47,6 +55,7 @@ class _BeamState(NamedTuple):
     finished: SearchResult
     done_B: jax.Array
     limit_B: jax.Array  # maximum number of tokens before EOS
+    prefix_BT: jax.Array | None  # tokens with which the outputs begin
 
 
 class _Extensions(NamedTuple):
@@ -60,23 +69,30 @@ class _Extensions(NamedTuple):
     token_BM: jax.Array
 
 
-def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, steps: int | None = None) -> SearchLoop:
-    """Builds a beam search for the `spec.beam_size` best outputs of each row of `source_BS`."""
-    limit_B, nonempty_B, max_steps = output_limits(source_BS, spec.max_extra_length, steps)
+def beam_search(
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    steps: int | None = None,
+    prefix_BT: jax.Array | None = None,
+) -> SearchLoop:
+    """Builds a beam search for the `spec.beam_size` best outputs of each row; arguments as for `search.search`."""
+    limit_B, nonempty_B, max_steps = output_limits(source_BS, spec.max_extra_length, steps, prefix_BT)
     batch, beams = source_BS.shape[0], spec.beam_size
     empty_BN = jnp.full((batch, beams), LOWEST)
     blank_BNT = jnp.full((batch, beams, max_steps), PAD, jnp.int32)
 
     def advance(search: _BeamState) -> _BeamState:
         logits_BNV, state = model.step(search.state, search.live.last_BN, search.step)
-        extensions = _extend(logits_BNV, search.live.scores_BN, search.step >= search.limit_B)
+        forced_B = None if search.prefix_BT is None else forced_tokens(search.prefix_BT, search.step)
+        extensions = _extend(logits_BNV, search.live.scores_BN, search.step >= search.limit_B, forced_B)
         penalty = length_penalty(search.step + 1, spec.length_penalty)
         finished = _update_finished(search, extensions, penalty)
         live, parent_BN = _update_live(search, extensions)
         state = state._replace(per_beam=gather_beams(state.per_beam, parent_BN))
         best_B = jnp.where(exists(live.scores_BN[:, 0]), live.scores_BN[:, 0] / penalty, LOWEST)
         done_B = search.done_B | (best_B <= finished.ranks_BN[:, -1])
-        return _BeamState(search.step + 1, state, live, finished, done_B, search.limit_B)
+        return _BeamState(search.step + 1, state, live, finished, done_B, search.limit_B, search.prefix_BT)
 
     def initial_state() -> _BeamState:
         # All beams start equal. Only one may live: otherwise N copies of the same hypothesis would fill the beam.
@@ -84,21 +100,29 @@ def beam_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, steps: i
         live = _LiveHypotheses(blank_BNT, bos_BN, empty_BN.at[:, 0].set(0.0))
         state = model.start(model.encode(source_BS), beams, max_steps)
         finished = SearchResult(blank_BNT, empty_BN, empty_BN)
-        return _BeamState(jnp.zeros((), jnp.int32), state, live, finished, ~nonempty_B, limit_B)
+        return _BeamState(jnp.zeros((), jnp.int32), state, live, finished, ~nonempty_B, limit_B, prefix_BT)
 
     return SearchLoop(
         initial_state, advance, max_steps, lambda search: search.finished, lambda search: search.live.tokens_BNT[:, 0]
     )
 
 
-def _extend(logits_BNV: jax.Array, scores_BN: jax.Array, at_limit_B: jax.Array) -> _Extensions:
+def _extend(
+    logits_BNV: jax.Array, scores_BN: jax.Array, at_limit_B: jax.Array, forced_B: jax.Array | None = None
+) -> _Extensions:
     """Returns the best extensions by score; a sentence at its limit can only end.
+
+    `forced_B` is the only token that a sentence may be extended by; PAD: any.
 
     Among equal scores, extensions of earlier hypotheses come first, then those by tokens of lower id; EOS has the
     lowest id of the tokens that are allowed.
     """
     batch, beams, vocabulary = logits_BNV.shape
     normaliser_BN1 = jax.nn.logsumexp(logits_BNV, axis=-1, keepdims=True)
+    if forced_B is not None:  # after the normaliser, so that scores stay those of the model
+        allowed_BV = (forced_B[:, None] == PAD) | (forced_B[:, None] == jnp.arange(vocabulary)[None])
+        # Not -inf, with which `extend_best_blocks` excludes blocks.
+        logits_BNV = jnp.where(allowed_BV[:, None], logits_BNV, 2 * LOWEST)
 
     def extend_all(logits_BNV: jax.Array) -> _Extensions:
         parent_BN = jnp.broadcast_to(jnp.arange(beams, dtype=jnp.int32), (batch, beams))

@@ -24,9 +24,9 @@ class SearchResult(NamedTuple):
 
 
 def output_limits(
-    source_BS: jax.Array, max_extra_length: int, steps: int | None = None
+    source_BS: jax.Array, max_extra_length: int, steps: int | None = None, prefix_BT: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array, int]:
-    """Computes how long each output may be: "input length + 50", Section 6.1.
+    """Computes how long each output may be: "input length + 50", Section 6.1; the tokens of a prefix come in addition.
 
     Lengths count the tokens of a sentence without EOS. They depend neither on padding nor on other rows.
 
@@ -37,11 +37,16 @@ def output_limits(
     """
     max_length = source_BS.shape[1] + max_extra_length
     length_B = jnp.sum((source_BS != PAD) & (source_BS != EOS), axis=1, dtype=jnp.int32)
-    return (
-        jnp.minimum(length_B + max_extra_length, max_length - 1),
-        jnp.any(source_BS != PAD, axis=1),
-        min(max_length, steps or max_length),
-    )
+    limit_B, max_steps = jnp.minimum(length_B + max_extra_length, max_length - 1), min(max_length, steps or max_length)
+    if prefix_BT is not None:
+        limit_B += jnp.sum(prefix_BT != PAD, axis=1, dtype=jnp.int32)
+        max_steps += prefix_BT.shape[1]
+    return limit_B, jnp.any(source_BS != PAD, axis=1), max_steps
+
+
+def forced_tokens(prefix_BT: jax.Array, step: jax.Array) -> jax.Array:
+    """Returns the token of each prefix at a step, token_B; PAD after the end of the prefix."""
+    return jnp.take(prefix_BT, step, axis=1, mode="fill", fill_value=PAD)
 
 
 def length_penalty(length: jax.Array, alpha: float) -> jax.Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.decoding.hypotheses import LOWEST, SearchResult, exists, length_penalty, output_limits
+from transformer.decoding.hypotheses import LOWEST, SearchResult, exists, forced_tokens, length_penalty, output_limits
 from transformer.decoding.search_loop import SearchLoop
 from transformer.models.interface import DecodeState, Seq2Seq
 from transformer.ops.topk import argmax, top_k
@@ -25,17 +25,29 @@ class _State(NamedTuple):
     done_B: jax.Array
     limit_B: jax.Array  # maximum number of tokens before EOS
     per_sentence: Any  # per-sentence arguments of `ChooseToken`, leaves [B, ...]
+    prefix_BT: jax.Array | None  # tokens with which the outputs begin
 
 
-def greedy_search(model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, steps: int | None = None) -> SearchLoop:
+def greedy_search(
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    steps: int | None = None,
+    prefix_BT: jax.Array | None = None,
+) -> SearchLoop:
     """Builds a search that takes the most probable token at each step, and among equals the one of lowest id."""
     return _single_hypothesis_search(
-        model, source_BS, spec, lambda logits_BV, step, per_sentence: argmax(logits_BV), (), steps
+        model, source_BS, spec, lambda logits_BV, step, per_sentence: argmax(logits_BV), (), steps, prefix_BT
     )
 
 
 def sample(
-    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array, steps: int | None = None
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    key: jax.Array,
+    steps: int | None = None,
+    prefix_BT: jax.Array | None = None,
 ) -> SearchLoop:
     """Builds a search that draws each token from the model's distribution, restricted by `candidates`.
 
@@ -53,7 +65,7 @@ def sample(
         )
         return jnp.take_along_axis(token, index_B[:, None], axis=1)[:, 0]
 
-    return _single_hypothesis_search(model, source_BS, spec, choose, jax.random.key_data(keys_B), steps)
+    return _single_hypothesis_search(model, source_BS, spec, choose, jax.random.key_data(keys_B), steps, prefix_BT)
 
 
 def sentence_key(key: jax.Array, source_S: jax.Array) -> jax.Array:
@@ -82,7 +94,7 @@ def candidates(logits_BV: jax.Array, spec: DecodeSpec) -> tuple[jax.Array, jax.A
     token = jnp.broadcast_to(jnp.arange(vocabulary)[None], (batch, vocabulary))
     if 0 < spec.top_k < vocabulary:
         scores, token = top_k(scores, spec.top_k)
-    if spec.top_p < 1:
+    if isinstance(spec.top_p, jax.Array) or spec.top_p < 1:  # the server's is an argument of its program
         probability = jax.nn.softmax(scores, axis=-1)
         scores = jnp.where(probability >= _nucleus_threshold(probability, spec.top_p), scores, LOWEST)
     return scores, token
@@ -108,9 +120,15 @@ def _as_float(bits: jax.Array) -> jax.Array:
 
 
 def _single_hypothesis_search(
-    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, choose: ChooseToken, per_sentence: Any, steps: int | None
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    choose: ChooseToken,
+    per_sentence: Any,
+    steps: int | None,
+    prefix_BT: jax.Array | None,
 ) -> SearchLoop:
-    limit_B, nonempty_B, max_steps = output_limits(source_BS, spec.max_extra_length, steps)
+    limit_B, nonempty_B, max_steps = output_limits(source_BS, spec.max_extra_length, steps, prefix_BT)
     batch = source_BS.shape[0]
 
     def advance(search: _State) -> _State:
@@ -121,6 +139,9 @@ def _single_hypothesis_search(
         allowed_BV = jnp.where(forbidden_V[None], LOWEST, logits_BV)
         token_B = choose(allowed_BV, search.step, search.per_sentence).astype(jnp.int32)
         token_B = jnp.where(search.step >= search.limit_B, EOS, token_B)
+        if search.prefix_BT is not None:
+            forced_B = forced_tokens(search.prefix_BT, search.step)
+            token_B = jnp.where(forced_B == PAD, token_B, forced_B)
         chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
         log_probability_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=-1)
         log_probability_B = jnp.where(log_probability_B > LOWEST, log_probability_B, LOWEST)  # also where it is NaN
@@ -143,6 +164,7 @@ def _single_hypothesis_search(
             done_B=~nonempty_B,
             limit_B=limit_B,
             per_sentence=per_sentence,
+            prefix_BT=prefix_BT,
         )
 
     def result(search: _State) -> SearchResult:

@@ -33,6 +33,7 @@ def search(
     key: jax.Array | None = None,
     steps: int | None = None,
     compactions: int = 0,
+    prefix_BT: jax.Array | None = None,
 ) -> SearchResult:
     """Translates a batch of source sentences with `spec.method`; pure, to be called inside `jax.jit`.
 
@@ -50,14 +51,21 @@ def search(
       steps: maximum number of steps, if below the limit. Sentences that need more have score LOWEST.
       compactions: how often the batch is compacted to the half of its rows that is not done; not for settings with one
         value per sentence. Each makes the program larger. It saves time where rows cost time: on a CPU.
+      prefix_BT: int32, tokens with which the output of each row begins, padded with PAD; the search continues after
+        them. They count in the score, and in addition to the limits of length. Default: none.
     """
-    return run(build_loop(model, source_BS, spec, key, steps), compactions)
+    return run(build_loop(model, source_BS, spec, key, steps, prefix_BT), compactions)
 
 
 def build_loop(
-    model: Seq2Seq, source_BS: jax.Array, spec: DecodeSpec, key: jax.Array | None = None, steps: int | None = None
+    model: Seq2Seq,
+    source_BS: jax.Array,
+    spec: DecodeSpec,
+    key: jax.Array | None = None,
+    steps: int | None = None,
+    prefix_BT: jax.Array | None = None,
 ) -> SearchLoop:
     """Builds the same search for `search_loop.start` and `search_loop.resume`, which can pause it."""
     if spec.method == "sample":
-        return sample(model, source_BS, spec, jax.random.key(spec.seed) if key is None else key, steps)
-    return {"beam": beam_search, "greedy": greedy_search}[spec.method](model, source_BS, spec, steps)
+        return sample(model, source_BS, spec, jax.random.key(spec.seed) if key is None else key, steps, prefix_BT)
+    return {"beam": beam_search, "greedy": greedy_search}[spec.method](model, source_BS, spec, steps, prefix_BT)

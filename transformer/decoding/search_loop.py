@@ -65,22 +65,30 @@ def run(loop: SearchLoop, compactions: int = 0) -> SearchResult:
     return _scatter_rows(result, row_B, _finished_only(loop, _run_until(loop, state, None)))
 
 
-def map_sequentially(search: Callable[[jax.Array], SearchResult], source_BS: jax.Array, rows: int) -> SearchResult:
+def map_sequentially(
+    search: Callable[..., SearchResult], source_BS: jax.Array, rows: int, *arrays: jax.Array
+) -> SearchResult:
     """Applies `search` to a batch, `rows` rows after the other; chunks of only PAD cost nothing.
 
     The complete batch is one program. Devices that share its rows synchronise once at its end instead of after each
     search.
-    """
-    chunks = source_BS.reshape(-1, rows, source_BS.shape[1])
-    if len(chunks) == 1:
-        return search(source_BS)
-    search = jax.jit(search)  # traced once for both `eval_shape` and the loop
-    shapes = jax.eval_shape(search, chunks[0])
 
-    def empty_result(source_BS: jax.Array) -> SearchResult:
+    Args:
+      search: function of source_BS and `arrays`.
+      source_BS: the batch.
+      rows: rows of a chunk.
+      arrays: other arguments of `search`, [B, ...].
+    """
+    chunks = tuple(array.reshape(-1, rows, *array.shape[1:]) for array in (source_BS, *arrays))
+    if len(chunks[0]) == 1:
+        return search(source_BS, *arrays)
+    search = jax.jit(search)  # traced once for both `eval_shape` and the loop
+    shapes = jax.eval_shape(search, *(chunk[0] for chunk in chunks))
+
+    def empty_result(*arrays: jax.Array) -> SearchResult:
         return SearchResult(*(jnp.full(s.shape, fill, s.dtype) for s, fill in zip(shapes, _EMPTY, strict=True)))
 
-    results = jax.lax.map(lambda rows_BS: jax.lax.cond(jnp.any(rows_BS != PAD), search, empty_result, rows_BS), chunks)
+    results = jax.lax.map(lambda chunk: jax.lax.cond(jnp.any(chunk[0] != PAD), search, empty_result, *chunk), chunks)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 

@@ -1,7 +1,8 @@
 """Splits text that is too long for a model into segments that are short enough, and joins their translations.
 
 A segment ends at the end of a sentence. Only a sentence that is too long by itself is split further: after punctuation
-within it, else between words, else, where a script has no spaces, between characters.
+within it, else between words, else, where a script has no spaces, between characters. Language codes at the start of
+the text, such as ">>fr<<", begin every segment. The time is almost linear in the length of the text.
 """
 
 import re
@@ -10,15 +11,18 @@ from collections.abc import Callable, Sequence
 from transformer.decoding.translate import Translation
 
 # Punctuation that ends a sentence, closing quotes and brackets, and a space, before a character that can start a
-# sentence: any except a lower-case letter.
-_SENTENCE = re.compile(r"""(?<=[.!?…])([»”"'’)\]]*)(\s*[»”])?\s+(?=[«“"'‘(\[¿¡\-–—]*\s*[^\W_a-zà-öø-ÿœ])""")
+# sentence: any except a lower-case letter. Runs of spaces are possessive: retries would take quadratic time.
+_SENTENCE = re.compile(r"""(?<=[.!?…])([»”"'’)\]]*)(\s*+[»”])?\s++(?=[«“"'‘(\[¿¡\-–—]*+\s*+[^\W_a-zà-öø-ÿœ])""")
 # Abbreviations before a full stop that does not end a sentence: titles and similar in French and English, and initials.
 _ABBREVIATION = re.compile(
     r"(?i)(?:^|[\s(«“\"'’-])(?:[a-zà-ÿ]|mm|mme|mlle|dr|pr|prof|st|ste|mr|mrs|ms|jr|sr|no|vs|cf|ex|env|art|fig|vol|chap|"
     r"p\.\s?ex|e\.g|i\.e|av|janv|févr|avr|juil|sept|oct|nov|déc|jan|feb|aug|dec)\.$"
 )
+_LONGEST_ABBREVIATION = 12  # characters, at least one before the abbreviation included
 _CLAUSE = re.compile(r"(?<=[;:,—–])\s+")
 _WORD = re.compile(r"\s+")
+# Codes of the target language: ">>fra<<" of OPUS-MT, "<2fr>" of Johnson et al. 2017.
+_CODES = re.compile(r"(?:(?:>>[^\s<>]+<<|<2[\w-]+>)\s*+)+")
 
 TokenCount = Callable[[str], int]  # number of tokens of a text
 
@@ -28,34 +32,69 @@ def split_sentences(text: str) -> list[str]:
     sentences, start = [], 0
     for match in _SENTENCE.finditer(text):
         end = match.end(2) if match.group(2) else match.end(1)
-        if not _ABBREVIATION.search(text[start : match.start()]):
+        # A window, because the part since `start` may be long. A space precedes every `start` other than 0.
+        window = max(0, start - 1, match.start() - _LONGEST_ABBREVIATION)
+        if not _ABBREVIATION.search(text, window, match.start()):
             sentences.append(text[start:end])
             start = match.end()
     return [sentence for sentence in (*sentences, text[start:]) if sentence.strip()]
 
 
+def split_codes(text: str) -> tuple[str, str]:
+    """Splits a text into the language codes at its start, with the spaces that follow them, and the rest."""
+    match = _CODES.match(text)
+    end = match.end() if match else 0
+    return text[:end], text[end:]
+
+
 def split_text(text: str, limit: int, length: TokenCount) -> list[str]:
     """Returns the text, or if it has more than `limit` tokens, the longest possible segments of at most `limit`.
 
+    The language codes of the text begin every segment, and count.
+
     Raises:
-      ValueError: a single character has more than `limit` tokens.
+      ValueError: a single character, with the language codes, has more than `limit` tokens.
     """
     if length(text) <= limit:
         return [text]
-    return _pack(split_sentences(text), limit, length, [_CLAUSE, _WORD])
+    codes, rest = split_codes(text)
+    segments = _pack(split_sentences(rest), limit, lambda segment: length(codes + segment), [_CLAUSE, _WORD])
+    return [codes + segment for segment in segments] or [""]
 
 
 def _pack(units: Sequence[str], limit: int, length: TokenCount, separators: list[re.Pattern[str]]) -> list[str]:
     """Joins consecutive units by spaces up to `limit` tokens; a unit that is too long by itself is split."""
     segments: list[str] = []
-    for unit in units:
-        if length(unit) > limit:
-            segments += _split(unit, limit, length, separators)
-        elif segments and length(f"{segments[-1]} {unit}") <= limit:
-            segments[-1] = f"{segments[-1]} {unit}"
+    start = 0
+    while start < len(units):
+        joined = _joinable(segments[-1], units, start, limit, length) if segments else 0
+        if joined:
+            segments[-1] = " ".join((segments[-1], *units[start : start + joined]))
+            start += joined
+            continue
+        if length(units[start]) > limit:
+            segments += _split(units[start], limit, length, separators)
         else:
-            segments.append(unit)
+            segments.append(units[start])
+        start += 1
     return segments
+
+
+def _joinable(segment: str, units: Sequence[str], start: int, limit: int, length: TokenCount) -> int:
+    """Returns how many units from `start` on fit into the segment; counts the tokens of few candidates."""
+
+    def fits(count: int) -> bool:
+        return length(" ".join((segment, *units[start : start + count]))) <= limit
+
+    known, bound = 0, len(units) - start + 1  # `known` units fit, `bound` units do not
+    step = 1
+    while known + step < bound and fits(known + step):
+        known, step = known + step, step * 2
+    bound = min(bound, known + step)
+    while bound - known > 1:
+        middle = (known + bound) // 2
+        known, bound = (middle, bound) if fits(middle) else (known, middle)
+    return known
 
 
 def _split(text: str, limit: int, length: TokenCount, separators: list[re.Pattern[str]]) -> list[str]:

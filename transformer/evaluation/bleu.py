@@ -20,7 +20,7 @@ compounds split); `bleu` is slightly lower than it.
 """
 
 import importlib.metadata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -40,13 +40,21 @@ class CorpusScores(NamedTuple):
         return self._asdict()
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -> CorpusScores:
-    """Computes corpus scores of translations with one reference each.
+def score(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    language: str,
+    others: Sequence[Sequence[str]] = (),
+    labels: Mapping[str, str] | None = None,
+) -> CorpusScores:
+    """Computes corpus scores of translations with one reference each, or several.
 
     Args:
       hypotheses: detokenised translations.
       references: raw reference text: not lower-cased, and not encoded and decoded by a tokenizer.
       language: two-letter code of the target language; only `bleu_paper` depends on it.
+      others: further lists of references, each with one per hypothesis.
+      labels: further items of the signatures, such as "test".
 
     Raises:
       ValueError: there are no hypotheses, or not as many references.
@@ -54,35 +62,47 @@ def score(hypotheses: Sequence[str], references: Sequence[str], language: str) -
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
-    _check(hypotheses, references)
+    every = [references, *others]
+    check_references(hypotheses, every)
     metrics = {"bleu": BLEU(), "chrf": CHRF()}
-    values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
+    values = {name: metric.corpus_score(hypotheses, every).score for name, metric in metrics.items()}
     return CorpusScores(
         bleu=values["bleu"],
         chrf=values["chrf"],
-        bleu_paper=paper_bleu(hypotheses, references, language),
-        signature=str(metrics["bleu"].get_signature()),
-        chrf_signature=str(metrics["chrf"].get_signature()),
-        bleu_paper_signature=_paper_signature(language),
+        bleu_paper=paper_bleu(hypotheses, references, language, others),
+        signature=signature(metrics["bleu"], labels),
+        chrf_signature=signature(metrics["chrf"], labels),
+        bleu_paper_signature=_paper_signature(language, len(every)),
         sentences=len(references),
     )
+
+
+def signature(metric: Any, labels: Mapping[str, str] | None = None) -> str:
+    """Returns the signature of a sacreBLEU metric that has computed a score, with further items, such as "test"."""
+    result = metric.get_signature()
+    for name, value in (labels or {}).items():
+        result.update(name, value)
+    return str(result)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """Computes only `CorpusScores.bleu`, for validation during training; raises ValueError like `score`."""
     from sacrebleu.metrics.bleu import BLEU
 
-    _check(hypotheses, references)
+    check_references(hypotheses, [references])
     return BLEU().corpus_score(hypotheses, [references]).score
 
 
-def paper_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> float:
+def paper_bleu(
+    hypotheses: Sequence[str], references: Sequence[str], language: str, others: Sequence[Sequence[str]] = ()
+) -> float:
     """Computes only `CorpusScores.bleu_paper`; raises ValueError like `score`."""
     from sacrebleu.metrics.bleu import BLEU
 
-    _check(hypotheses, references)
+    check_references(hypotheses, [references, *others])
     metric = BLEU(tokenize="none", smooth_method="none", force=True)
-    return metric.corpus_score(paper_tokens(hypotheses, language), [paper_tokens(references, language)]).score
+    every = [paper_tokens(lines, language) for lines in (references, *others)]
+    return metric.corpus_score(paper_tokens(hypotheses, language), every).score
 
 
 def paper_tokens(lines: Iterable[str], language: str) -> list[str]:
@@ -94,16 +114,18 @@ def paper_tokens(lines: Iterable[str], language: str) -> list[str]:
     return [" ".join(map(str, tokenizer.tokenize(line, escape=False))) for line in lower]
 
 
-def _paper_signature(language: str) -> str:
+def _paper_signature(language: str, references: int) -> str:
     version = {name: importlib.metadata.version(name) for name in ("sacremoses", "sacrebleu")}
     return (
-        f"nrefs:1|case:lc|eff:no|norm:moses-{language}|tok:moses-{language}|smooth:none"
+        f"nrefs:{references}|case:lc|eff:no|norm:moses-{language}|tok:moses-{language}|smooth:none"
         f"|sacremoses:{version['sacremoses']}|version:{version['sacrebleu']}"
     )
 
 
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    if len(hypotheses) != len(references):
-        raise ValueError(f"{len(hypotheses)} hypotheses cannot be scored against {len(references)} references")
-    if not references:
+def check_references(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """Raises ValueError unless there are hypotheses, and each list has as many references."""
+    for lines in references:
+        if len(hypotheses) != len(lines):
+            raise ValueError(f"{len(hypotheses)} hypotheses cannot be scored against {len(lines)} references")
+    if not hypotheses:
         raise ValueError("nothing to score: there are no hypotheses and no references")

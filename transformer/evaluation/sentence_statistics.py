@@ -56,3 +56,14 @@ def bleu_of_statistics(sums: np.ndarray, smooth: bool = True) -> np.ndarray:
         brevity = np.minimum(0.0, 1 - reference_length / length)
         score = 100 * np.exp(np.log(precisions).mean(axis=-1) + brevity)
     return np.where(valid, score, 0.0)
+
+
+def to_columns(statistics: np.ndarray) -> np.ndarray:
+    """Returns [sentences, 6]: both lengths and the matches; the numbers of all n-grams follow from the length."""
+    return statistics[:, : 2 + _ORDERS]
+
+
+def from_columns(columns: np.ndarray) -> np.ndarray:
+    """Returns the statistics, [sentences, 10], that `to_columns` has shortened."""
+    totals = [np.maximum(0, columns[:, 0] - order) for order in range(_ORDERS)]
+    return np.concatenate([columns, np.stack(totals, axis=1)], axis=1)

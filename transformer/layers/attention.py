@@ -11,6 +11,7 @@ from flax import nnx
 from transformer.layers import kv_cache
 from transformer.layers.kv_cache import KeyValue, KVCache
 from transformer.layers.linear import Linear
+from transformer.layers.positions import DistanceScore
 from transformer.layers.scores import DotScore, LearnedScaleDotScore, Score, TopKWeights
 from transformer.ops.attention import WeightsFn, attend, context, softmax, uniform
 from transformer.ops.dropout import Dropout
@@ -26,11 +27,15 @@ class Attention(nnx.Module):
     Args:
       scores: score of each key for each query; `DotScore` in the paper.
       weights_fn: turns scores into weights; softmax in the paper.
+      distance_score: added to the scores of self-attention; None in the paper.
     """
 
-    def __init__(self, scores: Score, weights_fn: WeightsFn = softmax) -> None:
+    def __init__(
+        self, scores: Score, weights_fn: WeightsFn = softmax, distance_score: DistanceScore | None = None
+    ) -> None:
         self.scores = scores
         self.weights_fn = weights_fn
+        self.distance_score = distance_score
 
     def __call__(
         self,
@@ -40,20 +45,42 @@ class Attention(nnx.Module):
         mask: Mask,
         dropout: Dropout | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Returns context_BTHU and weights_BHTS."""
-        return attend(self.scores(query_BTHK, key_BSHK), value_BSHU, materialise(mask), dropout, self.weights_fn)
+        """Returns context_BTHU and weights_BHTS. Positions are 0, 1, ... in the row, of queries and of keys."""
+        positions = (jnp.arange(query_BTHK.shape[1]), jnp.arange(key_BSHK.shape[1]))
+        scores_BHTS = self.with_distances(self.scores(query_BTHK, key_BSHK), query_BTHK, *positions)
+        return attend(scores_BHTS, value_BSHU, materialise(mask), dropout, self.weights_fn)
 
-    def attend_chunks(self, query_BTHK: jax.Array, chunks: Sequence[KeyValue], mask: jax.Array) -> jax.Array:
-        """Returns the same context_BTHU, float32, for keys and values in chunks, without concatenating them.
+    def with_distances(
+        self, scores_BHTS: jax.Array, query_BTHK: jax.Array, query_position_T: jax.Array, key_position_S: jax.Array
+    ) -> jax.Array:
+        """Returns the scores plus `distance_score`, if there is one."""
+        if self.distance_score is None:
+            return scores_BHTS
+        return scores_BHTS + self.distance_score(query_BTHK, query_position_T, key_position_S)
 
-        `mask` covers all chunks, one after the other.
+    def attend_chunks(
+        self, query_BNHK: jax.Array, chunks: Sequence[KeyValue], mask: jax.Array, position: jax.Array | int = 0
+    ) -> jax.Array:
+        """Attends from N hypotheses at one position to keys and values in chunks, without concatenating them.
+
+        Args:
+          query_BNHK: queries.
+          chunks: keys and values of positions 0, 1, ..., each position with N slots.
+          mask: covers all chunks, one after the other.
+          position: of the queries, int32 []; only a `distance_score` depends on it.
+
+        Returns:
+          context_BNHU, float32.
         """
-        scores = [self.scores(query_BTHK, chunk.key_BSHK) for chunk in chunks]
-        weights_BHTS = self.weights_fn(jnp.concatenate(scores, axis=-1), mask)
+        scores = [self.scores(query_BNHK, chunk.key_BSHK) for chunk in chunks]
+        hypotheses, slots = query_BNHK.shape[1], sum(chunk_scores.shape[-1] for chunk_scores in scores)
+        positions = (jnp.full(hypotheses, position, jnp.int32), jnp.arange(slots) // hypotheses)
+        scores_BHNS = self.with_distances(jnp.concatenate(scores, axis=-1), query_BNHK, *positions)
+        weights_BHNS = self.weights_fn(scores_BHNS, mask)
         ends = list(itertools.accumulate(chunk_scores.shape[-1] for chunk_scores in scores))
         contexts = [
             context(weights, chunk.value_BSHU)
-            for weights, chunk in zip(jnp.split(weights_BHTS, ends[:-1], axis=-1), chunks, strict=True)
+            for weights, chunk in zip(jnp.split(weights_BHNS, ends[:-1], axis=-1), chunks, strict=True)
         ]
         return functools.reduce(jnp.add, contexts)
 
@@ -168,7 +195,7 @@ class MultiHeadAttention(nnx.Module):
         def attend_first(count: int, query_BNHK: jax.Array, cache: KVCache, mask: jax.Array) -> jax.Array:
             chunks = [chunk.seq_major() for chunk in cache[:count]]
             query_BNHK = query_BNHK.astype(chunks[0].key_BSHK.dtype)
-            return self.attention.attend_chunks(query_BNHK, chunks, mask[..., : ends[count - 1]])
+            return self.attention.attend_chunks(query_BNHK, chunks, mask[..., : ends[count - 1]], position)
 
         # Most outputs are much shorter than the cache; a step does not read chunks that are still empty.
         branches = [functools.partial(attend_first, count) for count in range(1, 1 + len(cache))]

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,14 @@ from transformer.layers.feed_forward import FeedForward, GatedFeedForward, no_fe
 from transformer.layers.fused_attention import CUDNN, SPLASH, FusedAttention, FusedKernel
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
 from transformer.layers.linear import Linear, LinearWithoutBias
-from transformer.layers.positions import LearnedPositions, NoPositions, SinusoidPositions
+from transformer.layers.positions import (
+    DistanceScore,
+    LearnedPositions,
+    LinearBiases,
+    NoPositions,
+    RelativeKeys,
+    SinusoidPositions,
+)
 from transformer.layers.scores import AdditiveScore, CosineScore, DotScore, LearnedScaleDotScore, Score, TopKWeights
 from transformer.layers.sublayer import Sublayer
 from transformer.models import rnnsearch, seq2seq
@@ -24,6 +31,7 @@ from transformer.models.interface import Seq2Seq
 from transformer.models.transformer import Components, LastEncoderLayer, Transformer, each_encoder_layer
 from transformer.ops import attention_cudnn, masks, positions, segments
 from transformer.ops.attention import WeightsFn, sigmoid, softmax, uniform
+from transformer.section import did_you_mean
 from transformer.spec import ModelSpec
 
 Value = TypeVar("Value")
@@ -38,6 +46,7 @@ FEED_FORWARDS: dict[str, Callable[..., nnx.Module]] = {  # by model.activation
     "gelu": functools.partial(FeedForward, activation=functools.partial(jax.nn.gelu, approximate=False)),
     "swish": functools.partial(FeedForward, activation=jax.nn.swish),
     "swiglu": GatedFeedForward,
+    "tanh_glu": functools.partial(GatedFeedForward, activation=jnp.tanh),
 }
 NORMS: dict[str, Callable[[int], Callable[[jax.Array], jax.Array]]] = {"layer": LayerNorm, "rms": RMSNorm}
 TARGET_MASKS = {True: masks.causal_from_ids, False: masks.padding_from_ids}  # by model.causal_mask
@@ -58,12 +67,35 @@ def _no_positions(spec: ModelSpec, rngs: nnx.Rngs) -> NoPositions:
     return NoPositions(spec.d_model)
 
 
-# By model.positions: the encoding added to embeddings, and the rotation of queries and keys.
-POSITIONS: dict[str, tuple[Callable[[ModelSpec, nnx.Rngs], Callable[[jax.Array], jax.Array]], Rotate]] = {
-    "sinusoid": (_sinusoids, positions.no_rotation),
-    "learned": (_learned, positions.no_rotation),
-    "rotary": (_no_positions, positions.rotary),
-    "none": (_no_positions, positions.no_rotation),
+def _linear_biases(spec: ModelSpec, scores: Score, rngs: nnx.Rngs) -> LinearBiases:
+    del scores, rngs
+    return LinearBiases(spec.heads)
+
+
+def _relative_keys(spec: ModelSpec, scores: Score, rngs: nnx.Rngs) -> RelativeKeys:
+    if not isinstance(scores, DotScore):
+        raise ValueError(
+            f"model.positions=relative adds vectors to the keys of dot products, not of {scores.formula} "
+            f"({scores.name}); set model.score=dot and a fixed model.score_scale, or other positions"
+        )
+    return RelativeKeys(spec.key_size, scores.scale, rngs=rngs)
+
+
+class _Positions(NamedTuple):
+    """A kind of positions: what is added to embeddings, how queries and keys rotate, what is added to scores."""
+
+    added: Callable[[ModelSpec, nnx.Rngs], Callable[[jax.Array], jax.Array]]
+    rotate: Rotate = positions.no_rotation
+    distance_score: Callable[[ModelSpec, Score, nnx.Rngs], DistanceScore] | None = None
+
+
+POSITIONS: dict[str, _Positions] = {  # by model.positions and model.decoder_positions
+    "sinusoid": _Positions(_sinusoids),
+    "learned": _Positions(_learned),
+    "rotary": _Positions(_no_positions, rotate=positions.rotary),
+    "alibi": _Positions(_no_positions, distance_score=_linear_biases),
+    "relative": _Positions(_no_positions, distance_score=_relative_keys),
+    "none": _Positions(_no_positions),
 }
 
 
@@ -100,19 +132,27 @@ SCORES: dict[str, Callable[[ModelSpec, nnx.Rngs], Score]] = {  # by model.score 
 }
 
 
-def _attention(spec: ModelSpec, rngs: nnx.Rngs, *, cross: bool = False, causal: bool = False) -> Attention:
+def _attention(
+    spec: ModelSpec,
+    rngs: nnx.Rngs,
+    *,
+    cross: bool = False,
+    causal: bool = False,
+    distance_score: Callable[[ModelSpec, Score, nnx.Rngs], DistanceScore] | None = None,
+) -> Attention:
     make = choose("model.attention_kernel", spec.attention_kernel, KERNELS)
     overridden = cross and spec.cross_score is not None
     key, name = ("model.cross_score", spec.cross_attention_score) if overridden else ("model.score", spec.score)
-    return make(spec, choose(key, name, SCORES)(spec, rngs), causal)
+    scores = choose(key, name, SCORES)(spec, rngs)
+    return make(spec, scores, causal, distance_score and distance_score(spec, scores, rngs))
 
 
-def _xla(spec: ModelSpec, scores: Score, causal: bool) -> Attention:
+def _xla(spec: ModelSpec, scores: Score, causal: bool, distance_score: DistanceScore | None) -> Attention:
     del causal
-    return Attention(scores, _weights_fn(spec))
+    return Attention(scores, _weights_fn(spec), distance_score)
 
 
-def _cudnn(spec: ModelSpec, scores: Score, causal: bool) -> Attention:
+def _cudnn(spec: ModelSpec, scores: Score, causal: bool, distance_score: DistanceScore | None) -> Attention:
     """Makes attention with the cuDNN kernel; rejects settings that the kernel supports on no device."""
     setting, widths = "model.attention_kernel=cudnn", (spec.key_size, spec.value_size)
     if spec.dtype != "bfloat16":
@@ -125,12 +165,20 @@ def _cudnn(spec: ModelSpec, scores: Score, causal: bool) -> Attention:
             f"{setting} has heads of equal key and value widths, multiples of {multiple} up to {largest}, not "
             f"{widths[0]} and {widths[1]}; change model.heads, model.d_k or model.d_v, or set the kernel to xla"
         )
-    return _fused(spec, scores, causal, CUDNN)
+    return _fused(spec, scores, causal, distance_score, CUDNN)
 
 
-def _fused(spec: ModelSpec, scores: Score, causal: bool, kernel: FusedKernel) -> Attention:
+def _fused(
+    spec: ModelSpec, scores: Score, causal: bool, distance_score: DistanceScore | None, kernel: FusedKernel
+) -> Attention:
     """Makes attention with a fused kernel, which computes Eq. 1 and nothing else."""
     setting = f"model.attention_kernel={spec.attention_kernel}"
+    if distance_score is not None:
+        names = " and ".join(name for name in (spec.positions, spec.decoder_positions) if name)
+        raise ValueError(
+            f"{setting} adds nothing to scores and so has no model.positions={names}; set sinusoid, learned, rotary or "
+            "none, or the kernel to xla"
+        )
     for name, default in (("weights", "softmax"), ("dropout_attention", 0.0)):
         if (value := getattr(spec, name)) != default:
             raise ValueError(f"{setting} has no model.{name}={value}; set it to {default}, or the kernel to xla")
@@ -143,7 +191,7 @@ def _fused(spec: ModelSpec, scores: Score, causal: bool, kernel: FusedKernel) ->
 
 
 # By model.attention_kernel.
-KERNELS: dict[str, Callable[[ModelSpec, Score, bool], Attention]] = {
+KERNELS: dict[str, Callable[[ModelSpec, Score, bool, DistanceScore | None], Attention]] = {
     "xla": _xla,
     "splash": functools.partial(_fused, kernel=SPLASH),
     "cudnn": _cudnn,
@@ -153,7 +201,8 @@ KERNELS: dict[str, Callable[[ModelSpec, Score, bool], Attention]] = {
 def choose(key: str, name: str, choices: dict[str, Value], more: str = "") -> Value:
     """Returns `choices[name]`; an unknown name raises a ValueError with the config's `key` and its choices."""
     if name not in choices:
-        raise ValueError(f"{key}: {name!r} is none of {', '.join([*choices, *([more] if more else [])])}")
+        listed = ", ".join([*choices, *([more] if more else [])])
+        raise ValueError(f"{key}: {name!r} is none of {listed}{did_you_mean(name, choices)}")
     return choices[name]
 
 
@@ -205,8 +254,8 @@ def _transformer(
         return MultiHeadAttention(*sizes, attention=attention, rotate=rotate, train_key_bias=train_key_bias, **options)
 
     def self_attention(stack: str, rngs: nnx.Rngs) -> MultiHeadAttention:
-        attention = _attention(spec, rngs, causal=stack == "decoder" and spec.causal_mask)
-        return multi_head(attention, stack_positions[stack][1], rngs)
+        kind, causal = stack_positions[stack], stack == "decoder" and spec.causal_mask
+        return multi_head(_attention(spec, rngs, causal=causal, distance_score=kind.distance_score), kind.rotate, rngs)
 
     def cross_attention(rngs: nnx.Rngs) -> MultiHeadAttention:
         return multi_head(_attention(spec, rngs, cross=True), positions.no_rotation, rngs)
@@ -222,7 +271,7 @@ def _transformer(
         feed_forward=feed_forward,
         sublayer=lambda kind: Sublayer(spec.wiring(kind), norm),
         final_norm=norm if spec.final_norm else lambda: _identity,
-        positions=lambda stack, rngs: stack_positions[stack][0](spec, rngs),
+        positions=lambda stack, rngs: stack_positions[stack].added(spec, rngs),
         cross_memories=_cross_memories(spec),
         target_mask=TARGET_MASKS[spec.causal_mask],
         layout=segments.packed if packed else segments.one_per_row,

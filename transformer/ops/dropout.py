@@ -15,6 +15,9 @@ _64_BITS = 2**64 - 1
 
 # Kinds of dropout; Section 5.4 names the first two. "word" drops complete token embeddings, the others single units.
 KINDS = ("embedding", "sublayer", "attention", "feed_forward", "word")
+# Rate of token cutoff (Shen et al. 2020; Gao et al. 2022), another entry of `Dropout.rates`: like "word", but the
+# embeddings that stay are not scaled. Only the second pass of a consistency loss has it.
+CUTOFF = "cutoff"
 
 
 def mix(bits: jax.Array) -> jax.Array:
@@ -91,9 +94,15 @@ def drop(x: jax.Array, dropout: Dropout | None, kind: str) -> jax.Array:
     """Zeroes units of `x` with probability `dropout.rates[kind]` and scales the others to keep the mean; Section 5.4.
 
     The first axis of `x` is the batch. `kind` is one of `KINDS`; different kinds have independent masks at the same
-    call site. The kind "word" drops all units along the last axis jointly.
+    call site. The kind "word" drops all units along the last axis jointly, and first applies `CUTOFF` if it has a rate.
     """
-    if dropout is None or kind not in dropout.rates:
+    if dropout is None:
+        return x
+    if kind == "word" and CUTOFF in dropout.rates:
+        seed = dropout.fold_in(len(KINDS)).salted_seed()
+        kept = keep_mask(seed, dropout.rates[CUTOFF], (*x.shape[:-1], 1), dropout.first_row)
+        x = jnp.where(kept, x, jnp.zeros((), x.dtype))
+    if kind not in dropout.rates:
         return x
     rate = dropout.rates[kind]
     shape = (*x.shape[:-1], 1) if kind == "word" else x.shape

@@ -71,6 +71,11 @@ class CompiledSteps:
 
     def memory_bytes(self, shape: StepShape) -> tuple[int, int]:
         """Returns bytes per device for a batch of `shape`: of the state and other arguments, and of temporaries."""
-        sizes = self._program(shape).memory_analysis()
-        arguments = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-        return arguments, sizes.temp_size_in_bytes
+        return memory_bytes(self._program(shape))
+
+
+def memory_bytes(program: Any) -> tuple[int, int]:
+    """Returns bytes per device of a compiled program: of arguments and results, and of temporaries."""
+    sizes = program.memory_analysis()
+    arguments = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    return arguments, sizes.temp_size_in_bytes

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from transformer.ops import matmul
+from transformer.section import require_one_of
 from transformer.spec import TrainSpec
 from transformer.training.state import Hyperparams
 
@@ -157,8 +158,7 @@ def make(
     Raises:
       ValueError: `train.optimizer` is unknown, or does not support the weight decay or the second learning rate.
     """
-    if spec.optimizer not in OPTIMIZERS:
-        raise ValueError(f"train.optimizer: {spec.optimizer!r} is none of {', '.join(OPTIMIZERS)}")
+    require_one_of("train.optimizer", spec.optimizer, tuple(OPTIMIZERS))
     if spec.weight_decay and spec.optimizer in _WITHOUT_DECAY:
         raise ValueError(
             f"train.weight_decay: {spec.weight_decay} has no effect with train.optimizer={spec.optimizer}; "

@@ -397,4 +397,5 @@ def _serialised(run: Callable[..., Any]) -> Callable[..., Any]:
         previous[:] = [run(*args)]
         return previous[0]
 
+    serialised.lower = run.lower  # type: ignore[attr-defined]  # as of a jitted function
     return serialised

@@ -1,5 +1,6 @@
 """One training step as a pure function of a global batch. `training/parallel.py` runs it on devices."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from transformer.ops.dropout import KINDS, Dropout, fold_in
-from transformer.ops.losses import LossSums, fused_cross_entropy
+from transformer.ops.dropout import CUTOFF, KINDS, Dropout, fold_in
+from transformer.ops.losses import LossSums, fused_consistency, fused_cross_entropy
+from transformer.section import require_one_of
 from transformer.spec import BOS, EOS, PAD, ModelSpec, TrainSpec
 from transformer.training import optimizer, schedule
 from transformer.training.state import Hyperparams, ModelDef, Params, TrainState, zeros_like
@@ -26,7 +28,8 @@ def hyperparams(train: TrainSpec, model: ModelSpec) -> Hyperparams:
     """Returns the float32 settings that affect no shape.
 
     They are arguments of the compiled step, so a change of their values does not recompile it. A dropout rate of
-    exactly 0 is left out, and its call sites then cost nothing. Only Muon has `adam_factor`.
+    exactly 0 is left out, and its call sites then cost nothing. Only Muon has `adam_factor`, and only a step with
+    `train.consistency` has its weight and the rate of token cutoff.
     """
     peak = schedule.peak_learning_rate(train, model)
     named = {
@@ -44,6 +47,8 @@ def hyperparams(train: TrainSpec, model: ModelSpec) -> Hyperparams:
     rates = {kind: getattr(model, f"dropout_{kind}") for kind in KINDS}
     if train.optimizer == "muon":
         named["adam_factor"] = (train.adam_learning_rate or peak) / peak
+    if train.consistency > 0:
+        named |= {"consistency": train.consistency, "cutoff_rate": train.cutoff_rate}
     result: Hyperparams = {name: np.float32(value) for name, value in named.items()}
     result["dropout"] = {kind: np.float32(rate) for kind, rate in rates.items() if rate > 0}
     return result
@@ -100,6 +105,48 @@ def loss_and_attention(
         network.logits, decoded.hidden_BTD, target_BT, weight_BT, jnp.asarray(smoothing, jnp.float32), tokens
     )
     return sums, memory.attention | decoded.attention
+
+
+def training_sums(
+    model: ModelDef,
+    train: TrainSpec,
+    params: Params,
+    source_BS: jax.Array,
+    target_BT: jax.Array,
+    hyperparams: Hyperparams,
+    dropout: Dropout,
+) -> LossSums:
+    """Computes the training objective: `loss_sums`, or `ops.losses.consistency` of two passes.
+
+    The passes have different dropout masks; the first has those of a step without consistency. With
+    `train.consistency_kind=simcut`, the second also has token cutoff, in source and target.
+
+    Args:
+      model, params: the model.
+      train: settings that are fixed at trace time.
+      source_BS, target_BT: as for `loss_sums`.
+      hyperparams: from `hyperparams`.
+      dropout: seed and rates of the step.
+    """
+    smoothing, tokens = hyperparams["label_smoothing"], train.loss_chunk
+    if train.consistency == 0:
+        return loss_sums(model, params, source_BS, target_BT, smoothing, tokens, dropout)
+    network, input_BT = model(params), shift_right(target_BT)
+
+    def hidden(seed: jax.Array, cutoff_rate: jax.Array) -> jax.Array:
+        rates = dropout.rates | ({CUTOFF: cutoff_rate} if train.consistency_kind == "simcut" else {})
+        one_pass = dataclasses.replace(dropout, seed=seed, rates=rates)
+        memory = network.encode(source_BS, one_pass.fold_in(0))
+        return network.decode(memory, input_BT, one_pass.fold_in(1)).hidden_BTD
+
+    # `vmap` traces and compiles the model once, and masks still depend on the row in the global batch only.
+    seeds = jnp.stack([dropout.seed, dropout.fold_in(2).salted_seed()])
+    hidden_PBTD = jax.vmap(hidden)(seeds, jnp.stack([jnp.zeros(()), hyperparams["cutoff_rate"]]))
+    weight_BT = (target_BT != PAD).astype(jnp.float32)
+    strength, kind = hyperparams["consistency"], train.consistency_kind
+    return fused_consistency(
+        network.logits, hidden_PBTD, target_BT, weight_BT, jnp.asarray(smoothing, jnp.float32), strength, kind, tokens
+    )
 
 
 def initial_state(params: Params, train: TrainSpec, hyperparams: Hyperparams, key: jax.Array) -> TrainState:
@@ -180,8 +227,7 @@ def make_step(
     Raises:
       ValueError: the schedule is unknown.
     """
-    if train.schedule not in schedule.SCHEDULES:
-        raise ValueError(f"train.schedule: {train.schedule!r} is none of {', '.join(schedule.SCHEDULES)}")
+    require_one_of("train.schedule", train.schedule, tuple(schedule.SCHEDULES))
 
     def step(
         state: TrainState,
@@ -194,9 +240,7 @@ def make_step(
         dropout = Dropout.from_key(key, hyperparams["dropout"], first_row)
 
         def loss_fn(params: Params) -> tuple[jax.Array, LossSums]:
-            sums = loss_sums(
-                model, params, source_BS, target_BT, hyperparams["label_smoothing"], train.loss_chunk, dropout
-            )
+            sums = training_sums(model, train, params, source_BS, target_BT, hyperparams, dropout)
             return sums.loss, sums
 
         gradients, sums = jax.grad(loss_fn, has_aux=True)(state.params)

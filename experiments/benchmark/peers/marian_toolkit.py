@@ -80,7 +80,7 @@ class MarianTrainer:
 
     def peak_bytes(self) -> int:
         """Returns the peak memory of Marian's process."""
-        status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
+        status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
 
@@ -116,7 +116,8 @@ def _write_vocabulary(workload: Workload, folder: pathlib.Path) -> pathlib.Path:
     """Writes Marian's vocabulary, in which a word is the decimal number of its token id."""
     vocabulary = folder / "vocabulary.txt"
     # Marian's special tokens come first, in this order; it appends </s>, and starts a target with zeros, not BOS.
-    vocabulary.write_text("\n".join(["</s>", "<unk>", *map(str, range(2, workload.vocabulary))]) + "\n")
+    tokens = ["</s>", "<unk>", *map(str, range(2, workload.vocabulary))]
+    vocabulary.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
     return vocabulary
 
 

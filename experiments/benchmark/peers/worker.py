@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import pathlib
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -52,8 +51,10 @@ def process_peak_bytes() -> int:
     """Returns the peak resident memory of this process, in bytes."""
     status = pathlib.Path("/proc/self/status")
     if status.exists():  # ru_maxrss would include the memory of the process that started this one
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -91,3 +91,20 @@ def test_the_width_of_a_sentence_does_not_depend_on_its_neighbours():
 
 def test_nothing_to_translate_is_no_batch():
     assert source_batches([], 5) == []
+
+
+def test_the_widths_of_long_pairs_are_bounded():
+    lengths = [(70, 5), (60, 61)]
+    batches = list(ordered_batches(pairs_of(lengths), 104, SHAPES, row_multiple=1, max_width=100))
+    check(lengths, batches)
+    assert [(*source.shape, target.shape[1]) for _, (source, target) in batches] == [(1, 64, 64), (1, 100, 100)]
+
+
+def test_source_batches_of_wide_sentences_have_fewer_rows():
+    sentences = [[4] * size for size in (3, 40, 5, 200, 900, 2, 50)]
+    batches = source_batches(sentences, 12, num_shards=2, max_tokens=12 * 32, row_multiple=2)
+    assert [rows.shape for _, rows in batches] == [(12, 16), (6, 64), (2, 256), (2, 1024)]
+    assert sorted(i for indices, _ in batches for i in indices if i >= 0) == list(range(7))
+    for indices, rows in batches:
+        lengths = [len(sentences[index]) + 1 if index >= 0 else 0 for index in indices]
+        assert np.sum(rows != PAD, axis=1).tolist() == lengths

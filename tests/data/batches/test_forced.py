@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from transformer.data.batches.forced import forced_batches
+from transformer.data.batches.forced import batches_by_width, forced_batches
 from transformer.data.pairs import Pair
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import BOS, EOS, PAD
@@ -68,3 +68,22 @@ def test_unpadded_sentences_have_the_weights_of_their_own_tokens(tokenizer):
 def test_no_pairs_are_an_error(tokenizer):
     with pytest.raises(ValueError, match="no sentence pairs"):
         forced_batches(tokenizer, [], 3)
+
+
+def test_the_shape_of_a_batch_depends_on_the_width_of_its_pairs_only():
+    sources = [[5] * size for size in (3, 20, 1, 15, 40, 16, 2)]
+    targets = [[6] * size for size in (15, 1, 16, 2, 3, 3, 1)]
+    batches = batches_by_width(sources, targets, rows=3, max_tokens=64, row_multiple=2)
+    assert [(list(batch.indices), batch.source_BS.shape) for batch in batches] == [
+        ([0, 3], (2, 16)),
+        ([6], (2, 16)),
+        ([1, 2], (2, 32)),
+        ([5], (2, 32)),
+        ([4], (2, 64)),
+    ]
+    for batch in batches:
+        for row, index in enumerate(batch.indices):
+            for array, ids in zip(batch[1:], ([*sources[index], EOS], [BOS, *targets[index]]), strict=False):
+                assert array[row].tolist() == ids + [PAD] * (array.shape[1] - len(ids))
+            assert batch.target_BT[row].tolist()[: len(targets[index]) + 1] == [*targets[index], EOS]
+        assert (batch.source_BS[len(batch.indices) :] == PAD).all()

@@ -1,8 +1,11 @@
 """Repaired copies: their content, and that the originals do not change."""
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -131,6 +134,20 @@ def test_copies_of_compressed_files_are_compressed(spec: DataSpec, tmp_path: pat
     assert gzip.decompress(pathlib.Path(first).read_bytes()).decode().startswith("Le café ferme.\n")
     assert pathlib.Path(first).read_bytes() == pathlib.Path(second).read_bytes()
     assert pathlib.Path(first).read_bytes()[4:8] == bytes(4)  # the time stamp of gzip
+
+
+@pytest.mark.parametrize("format", [bz2, lzma])
+def test_copies_keep_the_format_of_a_compressed_file(spec: DataSpec, tmp_path: pathlib.Path, format: Any) -> None:
+    suffix = {bz2: "bz2", lzma: "xz"}[format]
+    plain = tmp_path / "corpus/test/fr.txt"
+    plain.with_name(f"fr.txt.{suffix}").write_bytes(format.compress(plain.read_bytes()))
+    expected, findings = plain.read_bytes(), examined(spec)
+    (copy,) = repair.write_copies(spec, ["test"], findings, tmp_path / "plain")
+    plain.unlink()
+    (compressed,) = repair.write_copies(spec, ["test"], examined(spec), tmp_path / "compressed")
+    assert compressed.files[0] == f"{tmp_path}/compressed/test/fr.txt.{suffix}"
+    assert expected
+    assert format.decompress(pathlib.Path(compressed.files[0]).read_bytes()) == pathlib.Path(copy.files[0]).read_bytes()
 
 
 def test_a_split_that_cannot_be_repaired_is_not_copied(spec: DataSpec, tmp_path: pathlib.Path) -> None:

@@ -103,7 +103,7 @@ def test_the_index_is_reused_until_the_file_changes(tmp_path, monkeypatch):
     path.write_text("un\ndeux\n")
     assert LazyLines(path, index).take([1]) == ["deux"]
     with monkeypatch.context() as without:
-        without.setattr(text_files, "_pieces", None)  # the file is not scanned
+        without.setattr(text_files, "pieces", None)  # the file is not scanned
         assert LazyLines(path, index).take([0, 1]) == ["un", "deux"]
     path.write_text("un\ndeux\ntrois\n")
     assert LazyLines(path, index).take([2]) == ["trois"]

@@ -25,6 +25,16 @@ def test_a_dataset_that_does_not_fit_is_named(tmp_path, name, message):
     assert "\n" not in str(caught.value)
 
 
+def test_without_a_home_the_folder_must_be_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tensorflow_datasets.core.utils.file_utils.constants.DATA_DIR", "~/tensorflow_datasets")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^data\.directory: ~/tensorflow_datasets/.*name a folder$"):
+        open_in("", "multi30k")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_wmt_download_that_cannot_work_lists_its_files(tmp_path, monkeypatch):
     pytest.importorskip("importlib_resources")  # TFDS needs it to find its checksums, and does not say so
     monkeypatch.setattr("transformer.data.sources.tfds.connection_error", lambda url: "no network")

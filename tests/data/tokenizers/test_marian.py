@@ -58,6 +58,13 @@ def test_each_side_is_encoded_by_its_own_model(tokenizer: MarianTokenizer, model
     assert pairs.target.sentence(0).tolist() == [*tokenizer.for_target.encode(ENGLISH[5]), EOS]
 
 
+def test_spans_of_tokens_begin_with_the_language_code(tokenizer: MarianTokenizer) -> None:
+    text = ">>fra<< un Ω chats"
+    spans = tokenizer.token_spans(text)
+    assert [token for token, span in zip(tokenizer.encode(text), spans, strict=True) if span == (0, 7)] == [4]
+    assert [text[start:end] for start, end in tokenizer.unknown_spans(text)] == ["Ω"]
+
+
 def test_a_piece_without_an_id_is_unknown_and_a_language_code_is_a_token(tokenizer: MarianTokenizer) -> None:
     assert UNK in tokenizer.encode("Ω")
     assert "⁇" in tokenizer.decode(tokenizer.encode("un Ω"))

@@ -7,6 +7,7 @@ import pytest
 
 from configs.base import get_config
 from transformer.data.pairs import Pair, sample
+from transformer.data.tokenizers import sentencepiece
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
 
@@ -42,6 +43,46 @@ def test_text_is_not_composed(tokenizer):
 @pytest.mark.parametrize("text", ["<s>", "</s>", "<pad>", "<unk>"])
 def test_text_cannot_spell_a_special_symbol(tokenizer, text):
     assert not {PAD, BOS, EOS} & set(tokenizer.encode(text))
+
+
+SPECIAL = ["<s> le chat dort </s>", "<s> la <unk> est grande </s>", "<pad> un <pad>", "<s></s>", "un chien court"]
+# Characters that SentencePiece uses itself, or that it or Unicode treats specially.
+SIZES = {("bpe", False): 62, ("bpe", True): 62, ("unigram", False): 55, ("unigram", True): 54}
+RARE = "\u2581\u2585\t\n\r\u00a0\ufeff\u200b\u2028\u0301\u2047\ue000\ufffd\U0001f600\x01\uffff"
+
+
+@pytest.mark.parametrize("uncased", [False, True])
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+def test_every_training_line_comes_back(model_type, uncased):
+    texts = [*SPECIAL, *(f"le{character}chat {character} {character}{character}" for character in RARE)]
+    trained = Tokenizer.train_from_texts(texts, SIZES[model_type, uncased], model_type, uncased)
+    decoded = [trained.decode(trained.encode(text)) for text in texts]
+    assert not any({PAD, BOS, EOS, UNK} & set(trained.encode(text)) for text in texts)
+    expected = [text.replace("\u00a0", " ") for text in texts] if uncased else texts
+    assert decoded == expected
+    assert trained.pieces([PAD, BOS, EOS, UNK]) == ["<pad>", "<s>", "</s>", "<unk>"]
+    again = Tokenizer.train_from_texts(texts[::-1], SIZES[model_type, uncased], model_type, uncased)
+    assert again.fingerprint == trained.fingerprint
+
+
+def test_a_sentence_that_is_too_long_to_train_on_is_covered(monkeypatch):
+    monkeypatch.setattr(sentencepiece, "_LONGEST_SENTENCE", 40)
+    texts = ["le chat noir", "un chien " * 9 + "œ"]
+    trained = Tokenizer.train_from_texts(texts, 21, "bpe")
+    assert [trained.decode(trained.encode(text)) for text in texts] == texts
+
+
+def test_a_character_that_no_vocabulary_can_contain_is_refused():
+    with pytest.raises(ValueError, match=r"data.tokenizer=bpe: no vocabulary can contain U\+0000 of the training text"):
+        Tokenizer.train_from_texts(["le chat\0 dort", "un chien"], 19, "bpe")
+
+
+@pytest.mark.parametrize("text", ["le chat", "漢字 le 漢", "été", "", " a  b ", "l’été 漢"])
+def test_spans_of_tokens_divide_the_text(tokenizer, text):
+    spans, ids = tokenizer.token_spans(text), tokenizer.encode(text)
+    assert len(spans) == len(ids)
+    assert "".join(text[start:end] for start, end in spans) == text
+    assert [text[start:end] for start, end in tokenizer.unknown_spans(text)] == re.findall("漢字?", text)
 
 
 def test_an_unknown_character_is_one_unk(tokenizer):

@@ -1,6 +1,5 @@
 """The load test of a server."""
 
-import http.client
 import http.server
 import json
 import pathlib

@@ -53,11 +53,11 @@ def test_a_bfloat16_run_is_scored_in_float32_with_any_batch_size(
     """At the end of training, by `write_result` and by `evaluate`; in bfloat16, batch sizes change translations."""
     dtypes, translator, loss = [], System.translator, System.loss
     monkeypatch.setattr(
-        System, "translator", lambda *args: dtypes.append(args[0].spec.model.dtype) or translator(*args)
+        System, "translator", lambda *args, **more: dtypes.append(args[0].spec.model.dtype) or translator(*args, **more)
     )
 
     def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda system, *args: dtypes.append(system.spec.model.dtype) or function(system, *args)
+        return lambda system, *args, **more: dtypes.append(system.spec.model.dtype) or function(system, *args, **more)
 
     monkeypatch.setattr(System, "translator", recorded(translator))
     monkeypatch.setattr(System, "loss", recorded(loss))

@@ -21,6 +21,7 @@ def kind(small: Small, **changes: Any) -> str:
 def test_exactly_the_hyperparameters_may_differ(small: Small) -> None:
     """Changes every setting, one at a time."""
     config = small(train__learning_rate=0.1, train__clip_norm=1.0, train__ema_decay=0.5, train__optimizer="muon")
+    config["train"] |= {"consistency": 0.5, "consistency_kind": "simcut"}
     base = Spec.from_config(config | {"train": config["train"] | {"weight_decay": 0.1}})
     free = set()
     for section in dataclasses.fields(base):
@@ -43,6 +44,10 @@ def test_exactly_the_hyperparameters_may_differ(small: Small) -> None:
     [
         ({"train__ema_decay": 0.5}, {"train__ema_decay": 0.9}),
         ({"train__clip_norm": 1.0}, {"train__clip_norm": 2.0}),
+        (
+            {"train__consistency": 0.5, "train__consistency_kind": "simcut"},
+            {"train__consistency": 2.0, "train__consistency_kind": "simcut", "train__cutoff_rate": 0.1},
+        ),
         (
             {"train__optimizer": "adamw", "train__weight_decay": 0.1},
             {"train__optimizer": "adamw", "train__weight_decay": 0.2},

@@ -33,6 +33,13 @@ def test_a_vocabulary_too_large_for_the_corpus_is_an_error(small: Small, tmp_pat
         Run.open(Spec.from_config(small(data__vocab_size=5000)), str(tmp_path / "run"), (), clock=lambda: 0.0)
 
 
+def test_too_few_pairs_are_a_warning(small: Small, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = Spec.from_config(small(data__train_pairs=50_000))
+    Run.open(spec, str(tmp_path / "run"), (), clock=lambda: 0.0).describe()
+    lines = capsys.readouterr().out.splitlines()
+    assert "warning: data.train_pairs=50000, but split 'train' has only 61 pairs" in lines
+
+
 def test_a_split_is_scored_by_the_final_parameters(small: Small, tmp_path: pathlib.Path) -> None:
     """Not by the translations that an evaluation wrote for the same split and step."""
     config = small(train__steps=3, train__average_checkpoints=1, evaluate__sentences=7)

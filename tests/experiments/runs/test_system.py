@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from experiments.runs.system import System
+from transformer.analysis import attention_plots
+from transformer.data.pairs import Pair
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.data.tokenizers.sentencepiece import Tokenizer
-from transformer.spec import Spec
+from transformer.models.ensemble import Ensemble
+from transformer.spec import EOS, UNK, Spec
 from transformer.training import population
 from transformer.training.parallel import MeshPartitioner, PopulationPartitioner
 
@@ -46,6 +49,62 @@ def test_packed_rows_have_one_shape_and_a_model_with_segment_masks(small: Callab
 
     assert segments(system.training_model) is not None
     assert segments(system.model) is None  # in evaluation and translation a row is one sentence
+
+
+TEXTS = ["un deux trois quatre", "one two three four"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train_from_texts(TEXTS, 29, "bpe")
+
+
+def test_an_unknown_word_is_the_source_word_with_the_most_attention(
+    small: Callable[..., dict[str, Any]], tokenizer: Tokenizer
+) -> None:
+    system = System.make(Spec.from_config(small()), tokenizer)
+    params = system.put_params(system.initial_params)
+    source, target = tokenizer.encode("un 漢 deux"), [*tokenizer.encode("one Ω"), EOS]
+    weights = attention_plots.cross_attention(system.model(params), source, target).mean(axis=(0, 1))
+    attention = weights[target.index(UNK)]
+    spans = tokenizer.token_spans("un 漢 deux")
+    by_word = {
+        word: sum(
+            float(weight)
+            for weight, (start, end) in zip(attention, spans, strict=False)
+            if start < last and first < end
+        )
+        for word, first, last in (("un", 0, 2), ("漢", 3, 4), ("deux", 5, 9))
+    }
+    copied = max(by_word, key=lambda word: by_word[word])
+    assert system.unknown_words(params, "copy").decode("un 漢 deux", source, target) == f"one {copied}"
+    assert system.unknown_words(params, "show").decode("un 漢 deux", source, target) == "one ⁇"
+    model: Any = lambda params: Ensemble([system.model(params[0]), system.model(params[1])])  # noqa: E731
+    ensemble = system.with_model(model, [system.param_shapes] * 2)
+    assert (
+        ensemble.unknown_words(cast(Any, [params, params]), "copy").decode("un 漢 deux", source, target)
+        == f"one {copied}"
+    )
+
+
+def test_without_attention_the_unknown_words_of_the_source_are_copied(
+    small: Callable[..., dict[str, Any]], tokenizer: Tokenizer
+) -> None:
+    system = System.make(Spec.from_config(small(model__architecture="seq2seq")), tokenizer)
+    params = system.put_params(system.initial_params)
+    source, target = tokenizer.encode("un 漢 deux"), [*tokenizer.encode("one Ω"), EOS]
+    assert system.unknown_words(params, "copy").decode("un 漢 deux", source, target) == "one 漢"
+
+
+def test_pairs_are_read_without_characters_that_have_an_equivalent(
+    small: Callable[..., dict[str, Any]], tokenizer: Tokenizer
+) -> None:
+    warnings: list[str] = []
+    pairs = [Pair("un\u00a0deux", "\ufeffone"), Pair("un 漢", "one é漢")]
+    system = System.make(Spec.from_config(small()), tokenizer)
+    assert system.read_pairs(pairs, warnings.append, 5) == [Pair("un deux", "one"), pairs[1]]
+    (warning,) = warnings
+    assert warning.startswith("line 6: the vocabulary lacks 漢 (U+6F22), é (U+00E9);")
 
 
 @pytest.mark.parametrize(("setting", "on_cpu", "expected"), [(None, True, 512), (None, False, None), (3, True, 3)])

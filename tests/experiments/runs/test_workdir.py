@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from experiments.runs import workdir as workdirs
 from experiments.runs.run import Run
 from experiments.runs.workdir import Workdir
 from transformer.spec import Spec
@@ -121,3 +122,63 @@ def test_a_folder_with_other_files_is_an_error(small: Small, tmp_path: pathlib.P
     with pytest.raises(ValueError, match="not empty, but no run"):
         Workdir(tmp_path).create_or_check(Spec.from_config(small()))
     assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_an_unknown_run_suggests_the_nearest(tmp_path: pathlib.Path) -> None:
+    for name in ("quickstart", "big"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "quickstart/config.json").write_text("{}")
+    end = rf"config\.json is missing\); did you mean {tmp_path}/quickstart\?$"
+    with pytest.raises(FileNotFoundError, match=end):
+        Workdir(tmp_path / "quikstart").spec()
+    for name in ("bgi", "missing/quickstart"):  # `big` is no run
+        with pytest.raises(FileNotFoundError, match=r"config\.json is missing\)$"):
+            Workdir(tmp_path / name).spec()
+
+
+@pytest.mark.parametrize("name", ["[a]", "a]", "a\\b", "[0]/run"])
+def test_a_path_that_checkpoints_do_not_support_is_an_error(small: Small, tmp_path: pathlib.Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"^--workdir: .*; choose another$"):
+        Workdir(tmp_path / name).create_or_check(Spec.from_config(small()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def git(folder: pathlib.Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def repository(folder: pathlib.Path) -> str:
+    """Makes a repository of the files in a folder; returns its commit."""
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "a", "--allow-empty")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def test_the_commit_is_that_of_this_project(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, installed = tmp_path / "other", tmp_path / "other/.venv/lib/site-packages"
+    module = installed / "experiments/runs/workdir.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("")
+    monkeypatch.setattr(workdirs, "__file__", str(module))
+    assert workdirs.commit() is None
+    theirs = repository(other)  # with the virtual environment in it
+    assert workdirs.commit() is None
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))  # in a hook
+    assert workdirs.commit() is None
+    monkeypatch.delenv("GIT_DIR")
+    ours = repository(installed)  # a checkout inside of the other repository
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert workdirs.commit() == ours != theirs
+    module.write_text("changed")
+    assert workdirs.commit() == f"{ours}+"
+
+
+def test_a_copy_without_a_repository_keeps_its_commit(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workdirs, "__file__", str(tmp_path / "experiments/runs/workdir.py"))
+    (tmp_path / ".commit").write_text("abc+\n")
+    assert workdirs.commit() == "abc+"
+    (tmp_path / ".commit").write_text("\n")  # the copy was made from an installation
+    assert workdirs.commit() is None

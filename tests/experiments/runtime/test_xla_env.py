@@ -5,8 +5,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
+import platformdirs
 import pytest
+
+from experiments.runtime import xla_env
 
 ROOT = pathlib.Path(__file__).parents[3]
 LARGE_PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -65,3 +69,65 @@ def test_user_settings_of_the_allocator_are_kept() -> None:
 def test_with_limited_addresses_none_are_reserved() -> None:
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (16 << 30, resource.RLIM_INFINITY))\n"
     assert [True, True] not in heap_regions(limit)
+
+
+@pytest.fixture
+def folders(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A user with the home `home` and a system with the folder `temporary` for temporary files."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    xla_env._temporary_cache.cache_clear()
+    return tmp_path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders for caches")
+@pytest.mark.parametrize(
+    ("xdg", "expected"), [(None, "home/.cache"), ("", "home/.cache"), ("relative", "home/.cache"), ("{}/xdg", "xdg")]
+)
+def test_the_cache_is_in_the_folder_for_caches(
+    folders: pathlib.Path, monkeypatch: pytest.MonkeyPatch, xdg: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if xdg is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", xdg.format(folders))
+    assert xla_env.cache_dir() == folders / expected / "transformer-research"
+    assert not (folders / "transformer-research").exists()
+    assert not (folders / "relative").exists()
+
+
+def test_other_systems_have_other_folders_for_caches(folders: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, appauthor: folders / "Library/Caches" / name)
+    assert xla_env.cache_dir() == folders / "Library/Caches/transformer-research"
+
+
+@pytest.mark.parametrize("home", ["none", "read-only"])
+def test_without_a_home_the_cache_is_a_folder_for_temporary_files(
+    folders: pathlib.Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    pwd = pytest.importorskip("pwd")
+    if home == "none":
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # the user id is unknown
+    else:
+        (folders / "home").write_text("no folder can be made in a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    path = xla_env.cache_dir()
+    assert path == xla_env.cache_dir() == folders / f"temporary/transformer-research-{os.getuid()}"
+    assert path.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folders / "xdg"))
+    assert xla_env.cache_dir() == folders / "xdg/transformer-research"
+    assert sorted(file.name for file in folders.iterdir() if file.name != "home") == ["temporary", "xdg"]
+
+
+def test_a_link_of_another_user_is_no_cache(folders: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folders / "theirs").mkdir()
+    (folders / f"temporary/transformer-research-{os.getuid()}").symlink_to(folders / "theirs")
+    (folders / "home").write_text("no folder can be made in a file")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    path = xla_env.cache_dir()
+    assert path.parent == folders / "temporary"
+    assert not path.is_symlink()
+    assert list((folders / "theirs").iterdir()) == []

@@ -35,6 +35,7 @@ from experiments.serving.examples import Examples  # noqa: E402
 from experiments.serving.programs import Programs  # noqa: E402
 from experiments.serving.service import Service  # noqa: E402
 from transformer.data.pairs import Pair  # noqa: E402
+from transformer.data.sources.text_files import read_lines  # noqa: E402
 from transformer.data.tokenizers.sentencepiece import Tokenizer  # noqa: E402
 from transformer.spec import Spec  # noqa: E402
 
@@ -93,9 +94,7 @@ def served(small, corpus: pathlib.Path) -> Iterator[Served]:
     """Serves an untrained model: its outputs are long."""
     spec = Spec.from_config(small())
     lines = [
-        line
-        for language in ("fr", "en")
-        for line in pathlib.Path(str(corpus).format(split="train", language=language)).read_text().splitlines()
+        line for language in ("fr", "en") for line in read_lines(str(corpus).format(split="train", language=language))
     ]
     system = System.make(spec, Tokenizer.train_from_texts(lines, spec.data.vocab_size, spec.data.tokenizer))
     params = system.put_params(system.initial_params)
@@ -107,7 +106,7 @@ def served(small, corpus: pathlib.Path) -> Iterator[Served]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
-    yield Served(listening.getsockname()[1], system, params, guard.app, compiled)
+    yield Served(listening.getsockname()[1], system, params, guard.app.app, compiled)
     server.should_exit = True
     thread.join()
     engine.close()
@@ -131,8 +130,9 @@ def test_single_and_batched_responses_equal_translation(served: Served) -> None:
     [
         ({}, {}),
         ({"method": "sample", "temperature": 0.7, "seed": 3}, {"method": "sample", "temperature": 0.7, "seed": 3}),
+        ({"method": "sample", "top_p": 0.8, "seed": 5}, {"method": "sample", "top_p": 0.8, "seed": 5}),
     ],
-    ids=["beam", "sample"],
+    ids=["beam", "sample", "top_p"],
 )
 def test_stream_grows_and_ends_with_the_translation(served: Served, request_fields: Any, changes: Any) -> None:
     lines = served.lines({"text": TEXT} | request_fields)
@@ -322,7 +322,7 @@ def test_no_request_opens_a_file(served: Served) -> None:
     try:
         for path, body in requests:
             served.ask(path, body)
-        pathlib.Path(__file__).open().close()
+        pathlib.Path(__file__).open(encoding="utf-8").close()
     finally:
         opened = _watching.pop()
     assert opened == [__file__]

@@ -52,7 +52,7 @@ def flags(run: pathlib.Path, **values: Any) -> Args:
 
 def data_of(page: pathlib.Path) -> dict[str, Any]:
     """Returns the data of a page's script."""
-    return json.loads(page.read_text().partition('id="data">')[2].partition("</script>")[0])
+    return json.loads(page.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0])
 
 
 def results(folder: pathlib.Path) -> dict[str, Any]:

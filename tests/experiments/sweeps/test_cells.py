@@ -30,7 +30,7 @@ def test_cells_are_variants_times_seeds(base: Config, tmp_path: pathlib.Path) ->
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model.hads": 1}, r"'x' changes model\.hads"),
+        ({"model.hads": 1}, r"'x' changes model\.hads, .*; did you mean model\.heads\?$"),
         ({"heads": 1}, "'x' changes heads"),
         ({"model.heads": 5}, "'x': model width 12 does not divide into 5 heads"),
     ],

@@ -152,6 +152,28 @@ def test_curves_are_means_over_the_seeds_that_reached_the_update(folder: pathlib
     assert [(step, value.value, value.seeds) for step, value in curves["a <b> & c"]] == [(10, 8.0, 2), (20, 4.0, 2)]
 
 
+def test_variants_whose_loss_still_falls_are_marked(folder: pathlib.Path) -> None:
+    losses = {"base": (5.0, 3.0, 2.001, 2.0), "a_b_c": (5.0, 3.0, 2.5, 2.0)}
+    for name, values in losses.items():
+        for seed in (0, 1):
+            lines = [
+                {"step": step, "split": "validation", "loss": value}
+                for step, value in zip((10, 50, 80, 100 + seed), values, strict=True)
+            ]
+            path = folder / name / f"seed{seed}" / "metrics.jsonl"
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = Report.from_folder(folder)
+    gains = {name: (updates.value, gain.value) for name, (updates, gain) in report.last_gains().items()}
+    assert gains == {"base": (100.5, pytest.approx(0.001)), "a <b> & c": (100.5, pytest.approx(0.5))}
+    assert report.unconverged() == ["a <b> & c"]
+    tables = report.tables()
+    assert "| base |" in tables
+    assert "†: the last fifth of training lowered the validation loss" in tables
+    rows = [line for line in tables.splitlines() if line.startswith("| a ")]
+    assert len(rows) > 2
+    assert all("†" in row for row in rows)
+
+
 def test_variants_with_other_batches_are_named(folder: pathlib.Path) -> None:
     assert "same batches in the same order, except words." in Report.from_folder(folder).tables()
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from transformer.data.pairs import Pair
 from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.padding import padded_width
 from transformer.spec import BOS, EOS, PAD
 
 _WIDTH_MULTIPLE = 8
@@ -51,7 +52,8 @@ def forced_batches(tokenizer: Tokenizer, pairs: Sequence[Pair], rows: int) -> li
     """Returns all pairs in order, in batches of one shape with `rows` rows; raises ValueError if there are no pairs."""
     if not pairs:
         raise ValueError("no sentence pairs to look at")
-    sides = [tokenizer.encode_batch([pair[side] for pair in pairs]) for side in range(2)]
+    tokenizers = (tokenizer, tokenizer.for_target)
+    sides = [tokenizers[side].encode_batch([pair[side] for pair in pairs]) for side in range(2)]
     sources, targets = ([[*ids, EOS] for ids in side] for side in sides)
     longest = [max(map(len, side)) for side in (sources, targets, targets)]
     widths = [_WIDTH_MULTIPLE * math.ceil(length / _WIDTH_MULTIPLE) for length in longest]
@@ -64,4 +66,36 @@ def forced_batches(tokenizer: Tokenizer, pairs: Sequence[Pair], rows: int) -> li
             for array, ids in zip(arrays, (sources[index], inputs, targets[index]), strict=True):
                 array[row, : len(ids)] = ids
         batches.append(ForcedBatch(indices, *arrays))
+    return batches
+
+
+def batches_by_width(
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    rows: int,
+    max_tokens: int,
+    row_multiple: int = 1,
+) -> list[ForcedBatch]:
+    """Returns all pairs in batches of few shapes; the shape of a pair's batch depends on no other pair.
+
+    Args:
+      sources: source ids of each pair, without EOS.
+      targets: target ids of each pair, without EOS.
+      rows: rows of a batch, at most.
+      max_tokens: limit of rows × width, as far as `row_multiple` allows.
+      row_multiple: the number of rows is a multiple of it.
+    """
+    widths = [padded_width(max(len(source), len(target)) + 1) for source, target in zip(sources, targets, strict=True)]
+    batches = []
+    for width in sorted(set(widths)):
+        group = [index for index, other in enumerate(widths) if other == width]
+        count = max(row_multiple, min(rows, max_tokens // width) // row_multiple * row_multiple)
+        for first in range(0, len(group), count):
+            indices = group[first : first + count]
+            arrays = [np.full((count, width), PAD, np.int32) for _ in range(3)]
+            for row, index in enumerate(indices):
+                ids = ([*sources[index], EOS], [BOS, *targets[index]], [*targets[index], EOS])
+                for array, row_ids in zip(arrays, ids, strict=True):
+                    array[row, : len(row_ids)] = row_ids
+            batches.append(ForcedBatch(indices, *arrays))
     return batches

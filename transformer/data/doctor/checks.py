@@ -25,9 +25,12 @@ HEADS = (
                 supersedes=_UNREADABLE),
     CorpusCheck("empty-file", ERROR, "empty file", _DOWNLOAD, file_checks.empty, supersedes=_UNREADABLE),
     CorpusCheck("other-archive", ERROR, "compressed in another format than gzip",
-                "decompress the file, or compress it with gzip", file_checks.other_archive, supersedes=_UNREADABLE),
+                "decompress the file, or add .bz2, .xz or .zst to its name", file_checks.other_archive,
+                supersedes=_UNREADABLE),
     CorpusCheck("not-gzip", ERROR, "named .gz, but not a gzip file", "remove .gz from the name",
                 file_checks.misnamed_gzip, fix="text"),
+    CorpusCheck("misnamed-archive", ERROR, "not compressed as its name says", "correct its name",
+                file_checks.misnamed_archive),
     CorpusCheck("wide-encoding", ERROR, "not UTF-8", "convert the file: iconv -t UTF-8", file_checks.wide_encoding,
                 fix="text"),
     CorpusCheck("gzip-without-name", WARNING, "a gzip file without .gz in its name",
@@ -36,7 +39,7 @@ HEADS = (
 
 # find(RawBlock) → (line, excerpt) ...
 BYTES = (
-    CorpusCheck("truncated-gzip", ERROR, "truncated or damaged gzip file", _DOWNLOAD, file_checks.damaged_gzip,
+    CorpusCheck("truncated-gzip", ERROR, "truncated or damaged compressed file", _DOWNLOAD, file_checks.damaged_gzip,
                 single=True, supersedes=_UNREADABLE),
     CorpusCheck("invalid-utf-8", ERROR, "lines that are not UTF-8",
                 "convert the file from its encoding, most often iconv -f WINDOWS-1252 -t UTF-8", file_checks.not_utf8,

@@ -39,9 +39,9 @@ class SplitOrigins:
 
     @classmethod
     def from_spec(cls, spec: DataSpec, split: str) -> "SplitOrigins":
-        """Returns FILE:LINE origins for a corpus of files, SPLIT:INDEX origins for others."""
+        """Returns FILE:LINE origins for a corpus with a file of lines per language, SPLIT:INDEX origins for others."""
         languages = (spec.source_language, spec.target_language)
-        if spec.source == "files":
+        if spec.has_line_files:
             source, target = (LineOrigin(str(split_path(spec, split, code))) for code in languages)
             return cls(source, target, source)
         return cls(*(LineOrigin(split, 0, code) for code in (*languages, "")))

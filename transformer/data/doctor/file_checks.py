@@ -5,21 +5,17 @@
 
 import dataclasses
 import functools
-import gzip
 import io
 import itertools
 import pathlib
-import zlib
 from collections.abc import Iterator
 from typing import IO, cast
 
 from transformer.data.doctor import line_features
-from transformer.data.sources.text_files import BYTE_ORDER_MARK, GZIP
+from transformer.data.sources import compression
+from transformer.data.sources.text_files import BYTE_ORDER_MARK
 
 _OTHER_ARCHIVES = {
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstandard",
     b"PK\x03\x04": "zip",
     b"7z\xbc\xaf\x27\x1c": "7z",
 }
@@ -60,13 +56,20 @@ class FileHead:
                 raw = file.read(_HEAD_SIZE)
         except OSError as error:
             return cls(path, error.strerror or str(error))
-        if not raw.startswith(GZIP):
+        format = _compression(path, raw)
+        if format is None:
             return cls(path, "", raw, raw)
-        with _decompressed(path) as stream:
+        try:
+            stream = format.open(path)
+        except ValueError as error:  # no library for this format
+            return cls(path, str(error))
+        with stream:
             try:
                 text = stream.read(_HEAD_SIZE)
-            except (EOFError, OSError, zlib.error):  # `read_blocks` reports this error
-                text = b"?"
+            except Exception as error:
+                if not compression.is_damage(error):
+                    raise
+                text = b"?"  # `read_blocks` reports this error
         return cls(path, "", raw, text)
 
     @property
@@ -102,25 +105,38 @@ def unreadable(head: FileHead) -> str:
 
 
 def empty(head: FileHead) -> str:
-    """Finds a file, plain or gzip-compressed, without content."""
+    """Finds a file, plain or compressed, without content."""
     if head.open_error or head.text:
         return ""
     return "0 bytes after decompression" if head.raw else "0 bytes"
 
 
 def other_archive(head: FileHead) -> str:
-    """Finds a file that is compressed in another format than gzip."""
+    """Finds an archive, and a compressed file whose name does not end as its format's files do, except for gzip."""
+    format = compression.by_content(head.raw)
+    if format and not _compression(head.path, head.raw):
+        return format.name
     return next((name for magic, name in _OTHER_ARCHIVES.items() if head.raw.startswith(magic)), "")
 
 
 def unnamed_gzip(head: FileHead) -> str:
     """Finds a gzip file whose name does not end in .gz."""
-    return "compressed" if head.raw.startswith(GZIP) and head.path.suffix != ".gz" else ""
+    is_gzip = compression.by_content(head.raw) is compression.GZIP
+    return "compressed" if is_gzip and head.path.suffix != ".gz" else ""
 
 
 def misnamed_gzip(head: FileHead) -> str:
     """Finds a file whose name ends in .gz but that is not a gzip file."""
-    return "plain text" if head.raw and not head.raw.startswith(GZIP) and head.path.suffix == ".gz" else ""
+    is_gzip = compression.by_content(head.raw) is compression.GZIP
+    return "plain text" if head.raw and not is_gzip and head.path.suffix == ".gz" else ""
+
+
+def misnamed_archive(head: FileHead) -> str:
+    """Finds a file with the suffix of another compression than gzip that is not in that format."""
+    named = compression.by_name(head.path)
+    if not head.raw or named is None or named in (compression.GZIP, compression.by_content(head.raw)):
+        return ""
+    return f"no {named.name} file"
 
 
 def wide_encoding(head: FileHead) -> str:
@@ -197,7 +213,7 @@ def not_utf8(block: RawBlock) -> Iterator[tuple[int, str]]:
 
 
 def damaged_gzip(block: RawBlock) -> Iterator[tuple[int, str]]:
-    """Finds the line after which a gzip file is truncated or damaged."""
+    """Finds the line after which a compressed file is truncated or damaged."""
     if block.read_error:
         yield max(0, len(block.lines) - 1), f"the last line that could be read; {block.read_error}"
 
@@ -208,7 +224,9 @@ def read_blocks(head: FileHead) -> Iterator[RawBlock]:
         with _opened(head) as stream:
             try:
                 data = stream.read()
-            except (EOFError, OSError, zlib.error):
+            except Exception as error:
+                if not compression.is_damage(error):
+                    raise
                 data = head.text
         text = data.decode(head.wide_encoding, "replace").removeprefix("\ufeff")
         yield from _blocks(io.BytesIO(text.encode("utf-8", "replace")))
@@ -218,11 +236,14 @@ def read_blocks(head: FileHead) -> Iterator[RawBlock]:
 
 
 def _opened(head: FileHead) -> IO[bytes]:
-    return _decompressed(head.path) if head.raw.startswith(GZIP) else head.path.open("rb")
+    format = _compression(head.path, head.raw)
+    return cast(IO[bytes], format.open(head.path) if format else head.path.open("rb"))
 
 
-def _decompressed(path: pathlib.Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb"))
+def _compression(path: pathlib.Path, raw: bytes) -> compression.Compression | None:
+    """Returns the format of a compressed file that can be read: its suffix names it, or it is gzip."""
+    format = compression.by_content(raw)
+    return format if format in (compression.by_name(path), compression.GZIP) else None
 
 
 def _blocks(stream: IO[bytes]) -> Iterator[RawBlock]:
@@ -232,7 +253,9 @@ def _blocks(stream: IO[bytes]) -> Iterator[RawBlock]:
         try:
             # A larger buffer would lose its content where a gzip file is truncated.
             yield from stream
-        except (EOFError, OSError, zlib.error) as error:
+        except Exception as error:
+            if not (compression.is_damage(error) or isinstance(error, OSError)):
+                raise
             errors.append(" ".join(str(error).split()))
 
     lines = readable_lines()

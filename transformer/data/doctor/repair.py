@@ -22,6 +22,7 @@ from transformer.data.doctor.examine import SplitOrigins
 from transformer.data.doctor.findings import ERROR, CorpusCheck, Finding
 from transformer.data.doctor.line_features import LineBlock, PairBlock
 from transformer.data.doctor.split_features import SplitFeatures
+from transformer.data.sources import compression
 from transformer.spec import DataSpec
 
 # Characters of French and English text. Any other character shows that a line is not Windows-1252.
@@ -67,8 +68,9 @@ class CorpusCopy:
 
 def check_fixable(spec: DataSpec, folder: pathlib.Path) -> None:
     """Raises ValueError unless copies of this corpus can be written to this folder."""
-    if spec.source != "files":
-        raise ValueError(f"--fix repairs only parallel text files; data.source is {spec.source}")
+    if not spec.has_line_files:
+        found = f"data.path is {spec.path}" if spec.source == "files" else f"data.source is {spec.source}"
+        raise ValueError(f"--fix repairs only parallel text files, one for each language; {found}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--fix: {folder} exists and is not an empty folder; choose another one")
 
@@ -198,5 +200,8 @@ def _writer(path: pathlib.Path) -> Iterator[IO[bytes]]:
             # Without a time stamp, so that the same corpus gives the same bytes.
             with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
                 yield cast(IO[bytes], compressed)
+        elif format := compression.by_name(path):
+            with format.open(file, "wb") as compressed:
+                yield compressed
         else:
             yield file

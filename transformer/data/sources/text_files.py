@@ -1,18 +1,17 @@
-"""Reads text files with one sentence per line, plain or gzip-compressed, and rejects damaged ones."""
+"""Reads text files with one sentence per line, plain or compressed, and rejects damaged ones."""
 
 import contextlib
-import gzip
 import itertools
 import pathlib
-import zlib
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from transformer import atomic_file
+from transformer.data.sources import compression
 
-GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _PIECE = 1 << 22  # bytes scanned at a time
@@ -27,15 +26,16 @@ def read_lines(path: str | pathlib.Path) -> list[str]:
 
     Raises:
       FileNotFoundError: the file does not exist.
-      ValueError: the file is empty, is not a complete gzip file, or has a line (which is named) that is not UTF-8.
+      ValueError: the file is empty, its compressed data are incomplete, or it has a line (which is named) that is not
+        UTF-8.
     """
-    return _decoded(b"".join(_pieces(pathlib.Path(path))).removeprefix(BYTE_ORDER_MARK), path, 0)
+    return _decoded(b"".join(pieces(pathlib.Path(path))).removeprefix(BYTE_ORDER_MARK), path, 0)
 
 
 class LazyLines:
     """The lines of a file, as from `read_lines`, but read on access; can be pickled.
 
-    Holds an index of the start of every 4096th line. To find a line of a gzip file, everything before it is
+    Holds an index of the start of every 4096th line. To find a line of a compressed file, everything before it is
     decompressed, so lines should be read in ascending order.
 
     Args:
@@ -44,7 +44,7 @@ class LazyLines:
 
     Raises:
       FileNotFoundError: the file does not exist.
-      ValueError: the file is empty, or is not a complete gzip file.
+      ValueError: the file is empty, or its compressed data are incomplete.
     """
 
     def __init__(self, path: str | pathlib.Path, index_path: pathlib.Path | None = None) -> None:
@@ -73,7 +73,7 @@ class LazyLines:
 
     def _block(self, number: int) -> list[str]:
         if self._file is None:
-            self._file = _opened(self._path)
+            self._file = compression.open_file(self._path)
         self._file.seek(self._starts[number])
         end = self._starts[number + 1]
         return _decoded(self._file.read(end - self._starts[number]), self._path, number * _BLOCK)
@@ -96,22 +96,16 @@ def _stamp(path: pathlib.Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _opened(path: pathlib.Path) -> BinaryIO:
-    """Opens a file, decompressed if it is a gzip file."""
-    file = path.open("rb")
-    head = file.read(len(GZIP))
-    file.seek(0)
-    if path.suffix == ".gz" or head == GZIP:
-        file.close()
-        return cast(BinaryIO, gzip.open(path))
-    return file
+def pieces(path: pathlib.Path) -> Iterator[bytes]:
+    """Yields the decompressed content of a file.
 
-
-def _pieces(path: pathlib.Path) -> Iterator[bytes]:
-    """Yields the decompressed content of the file."""
+    Raises:
+      FileNotFoundError: the file does not exist.
+      ValueError: the file is empty, or its compressed data are incomplete.
+    """
     if not _stamp(path)[0]:
         raise ValueError(f"{path}: the file is empty")
-    with _opened(path) as file:
+    with compression.open_file(path) as file:
         try:
             piece = file.read(_PIECE)
             if not piece:
@@ -119,15 +113,17 @@ def _pieces(path: pathlib.Path) -> Iterator[bytes]:
             while piece:
                 yield piece
                 piece = file.read(_PIECE)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{path}: not a complete gzip file ({error})") from error
+        except Exception as error:
+            if (format := compression.detect(path)) and compression.is_damage(error):
+                raise ValueError(f"{path}: not a complete {format.name} file ({error})") from error
+            raise
 
 
 def _index(path: pathlib.Path) -> tuple[int, list[int]]:
     """Returns the number of lines, and the positions of every 4096th line and of the end of the file."""
     lines, position, last = 0, 0, b""
     starts: list[int] = []
-    for piece in _pieces(path):
+    for piece in pieces(path):
         if not position:
             starts.append(len(BYTE_ORDER_MARK) if piece.startswith(BYTE_ORDER_MARK) else 0)
         ends = np.flatnonzero(np.frombuffer(piece, np.uint8) == ord("\n"))
@@ -143,14 +139,30 @@ def _index(path: pathlib.Path) -> tuple[int, list[int]]:
 
 def _decoded(data: bytes, path: str | pathlib.Path, first: int) -> list[str]:
     """Decodes the lines of `data`, which starts with line `first` of the file at `path`, counted from 0."""
+    lines = decode(data, path, first).split("\n")
+    if lines[-1] == "":  # a final newline ends the last line and starts no other
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def decode(data: bytes, path: str | pathlib.Path, first: int = 0, encoding: str = "utf-8") -> str:
+    """Decodes `data`, which starts with line `first` of the file at `path`, counted from 0.
+
+    Raises:
+      ValueError: a byte does not fit the encoding (the message has its line), or the encoding is unknown.
+    """
+    name = encoding.upper()
     try:
-        text = data.decode("utf-8")
+        return data.decode(encoding)
+    except LookupError as error:
+        raise ValueError(f"{path}: {name} is not a known encoding") from error
     except UnicodeDecodeError as error:
         line = first + data.count(b"\n", 0, error.start) + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
         byte = f"byte {data[error.start]:#04x} at byte {column} of the line"
-        raise ValueError(f"{path}:{line}: not UTF-8: {byte}") from error
-    lines = text.split("\n")
-    if lines[-1] == "":  # a final newline ends the last line and starts no other
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+        raise ValueError(f"{path}:{line}: not {name}: {byte}") from error
+
+
+def one_line(text: str) -> str:
+    """Replaces each line break in a text, with the white space around it, with a space; removes breaks at the ends."""
+    return re.sub(r"\s*[\r\n]\s*", "\n", text).strip("\n").replace("\n", " ")

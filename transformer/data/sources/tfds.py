@@ -1,7 +1,6 @@
 """Corpora of TensorFlow Datasets, read from array_record files like `tfds.data_source`, without TensorFlow."""
 
 import contextlib
-import fcntl
 import json
 import pathlib
 import re
@@ -9,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import filelock
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.registered import DatasetNotFoundError
@@ -17,6 +17,7 @@ from transformer.data.fingerprint import sample_fingerprint
 from transformer.data.pairs import LazyPairs, Pair, first_pairs
 from transformer.data.sources import multi30k
 from transformer.data.sources.network import connection_error
+from transformer.section import did_you_mean
 from transformer.spec import DataSpec
 
 _NAMES_SHOWN = 8  # file names in an error message
@@ -28,9 +29,12 @@ class TfdsCorpus:
     """A TFDS dataset with the features "fr" and "en", downloaded and prepared on first access to a split."""
 
     def __init__(self, spec: DataSpec) -> None:
-        """Finds the builder; raises ValueError naming data.name if there is none for this language pair."""
+        """Finds the builder; raises ValueError if there is none for this language pair, or no folder for it."""
         self._spec = spec
         self._builder = _builder(spec)
+        folder = str(self._builder.data_dir)
+        if folder.startswith("~"):  # TFDS would create a folder of this name in the working folder
+            raise ValueError(f"data.directory: {folder} is in no home folder, for this user has none; name a folder")
         languages = [str(name) for name in cast(Any, self._builder.info.features or ())]
         if not {spec.source_language, spec.target_language} <= set(languages):
             raise ValueError(
@@ -50,7 +54,8 @@ class TfdsCorpus:
         if self._is_multi30k:
             base = _MULTI30K_ALIASES.get(base, base)
             if base not in multi30k.SPLITS:
-                raise ValueError(f"multi30k has no split {base!r}; it has {', '.join(multi30k.SPLITS)}")
+                guess = did_you_mean(base, multi30k.SPLITS)
+                raise ValueError(f"multi30k has no split {base!r}; it has {', '.join(multi30k.SPLITS)}{guess}")
         if not self._is_ready(base):
             with _one_at_a_time(pathlib.Path(self._builder.data_path)):
                 self._builder = _builder(self._spec)  # another process may have prepared it in the meantime
@@ -62,7 +67,7 @@ class TfdsCorpus:
             raise ValueError(f"{self._builder.info.full_name} has no split {base!r}; it has {', '.join(known)}{hint}")
         records = _Records(self._spec, base + bracket + part, self._builder)
         limit = self._spec.train_pairs if name == self._spec.train_split else None
-        return cast(LazyPairs, first_pairs(LazyPairs(len(records), records), limit, name))
+        return cast(LazyPairs, first_pairs(LazyPairs(len(records), records), limit))
 
     def fingerprint(self, name: str, previous: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the dataset's name and version, and the hash of a sample of its pairs."""
@@ -166,7 +171,8 @@ def _check_multi30k(raw: pathlib.Path | None, split: str, prepared: list[str]) -
 def _check_network(builder: tfds.core.DatasetBuilder, raw: pathlib.Path | None) -> None:
     """Raises ValueError if a file must be downloaded and its server does not answer (TFDS retries for minutes)."""
     downloads = pathlib.Path(builder.data_dir_root) / "downloads"
-    cached = {url for info in downloads.glob("*.INFO") for url in json.loads(info.read_text()).get("urls", ())}
+    infos = (json.loads(path.read_text(encoding="utf-8")) for path in downloads.glob("*.INFO"))
+    cached = {url for info in infos for url in info.get("urls", ())}
     missing = {url: name for url, name in _downloads_of(builder).items() if url not in cached}
     manual = raw or downloads / "manual"
     missing = {url: name for url, name in missing.items() if not (manual / name).exists()}
@@ -199,12 +205,14 @@ def _one_at_a_time(data_path: pathlib.Path) -> Iterator[None]:
     folder = data_path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = filelock.FileLock(folder / ".lock")
+        lock.acquire()
     except OSError as error:
         raise ValueError(f"data.directory: cannot write to {folder} ({error.strerror}); name another folder") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _one_line(error: BaseException) -> str:

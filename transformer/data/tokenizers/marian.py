@@ -81,7 +81,8 @@ class MarianTokenizer(Tokenizer):
         split_texts = [self._split_code(text) for text in texts]
         texts_pieces = self._processor.encode([rest for _, rest in split_texts], out_type=str, num_threads=threads)
         coded = [(*code, *pieces) for (code, _), pieces in zip(split_texts, texts_pieces, strict=True)]
-        return [[self._ids.get(piece, UNK) for piece in pieces] for pieces in coded]
+        # Text cannot spell the special symbols, whose ids are at most UNK.
+        return [[max(self._ids.get(piece, UNK), UNK) for piece in pieces] for pieces in coded]
 
     def _split_code(self, text: str) -> tuple[tuple[str, ...], str]:
         """Splits a text into a leading language code and the rest."""
@@ -89,6 +90,13 @@ class MarianTokenizer(Tokenizer):
         if text.startswith(">>") and end > 2 and text[:end] in self._ids:
             return (text[:end],), text[end:]
         return (), text
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Returns the first and the end (exclusive) character of `text` for each of its ids."""
+        code, rest = self._split_code(text)
+        start = len(text) - len(rest)
+        spans = [(start + first, start + end) for first, end in super().token_spans(rest)]
+        return [(0, start)] * len(code) + spans
 
     def decode(self, ids: Iterable[int]) -> str:
         """Returns the text of `ids` up to the first EOS, without PAD and BOS; raises ValueError for an invalid id."""

@@ -6,7 +6,10 @@ after a space are different pieces, as are "Un" and "un": the model learns them 
 SentencePiece model, which removes the space of "l' homme" when it decodes.
 """
 
+from collections.abc import Mapping
+
 _APOSTROPHE = "'"
+_SEPARATED = _APOSTROPHE + " "
 # Unicode blocks of scripts with case, complete since before the oldest supported Python: the rules are part of the
 # vocabulary and must not depend on the Unicode version of Python.
 _BLOCKS = (range(0x41, 0x250), range(0x370, 0x530), range(0x531, 0x557), range(0x1E00, 0x2000))
@@ -17,17 +20,26 @@ _TYPOGRAPHY = {
 }  # fmt: skip
 
 
-def rule_tables() -> tuple[str, str]:
-    """Returns SentencePiece's tables for encoding and decoding: lines of code points and their replacements.
-
-    Decoding removes one space after an apostrophe. A space of the text itself is the second one, and stays.
-    """
+def replacements(uncased: bool, escapes: Mapping[str, str]) -> dict[str, str]:
+    """Returns what encoding replaces: `escapes`, and if `uncased` case and typography."""
+    if not uncased:
+        return dict(escapes)
     letters = {chr(code): chr(code).lower() for block in _BLOCKS for code in block}
     plain = {letter: lower for letter, lower in letters.items() if lower != letter} | _TYPOGRAPHY
     plain |= {_APOSTROPHE: _APOSTROPHE}
-    separated = _APOSTROPHE + " "
-    encoding = {old: separated if new == _APOSTROPHE else new for old, new in plain.items()}
-    return _table(encoding), _table({separated: _APOSTROPHE})
+    return {old: _SEPARATED if new == _APOSTROPHE else new for old, new in plain.items()} | dict(escapes)
+
+
+def rule_tables(uncased: bool, escapes: Mapping[str, str]) -> tuple[str, str]:
+    """Returns SentencePiece's tables for encoding and decoding: lines of code points and their replacements.
+
+    Decoding restores the keys of `escapes`. If `uncased`, it removes one space after an apostrophe. A space of the text
+    itself is the second one, and stays.
+    """
+    decoding = {new: old for old, new in escapes.items()}
+    if uncased:
+        decoding = {_SEPARATED: _APOSTROPHE} | decoding
+    return _table(replacements(uncased, escapes)), _table(decoding)
 
 
 def _table(replacements: dict[str, str]) -> str:

@@ -7,25 +7,30 @@ vocabulary".
 import contextlib
 import hashlib
 import io
+import itertools
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
 import sentencepiece
 
 from transformer import atomic_file
 from transformer.data.pairs import Pair, sample
-from transformer.data.tokenizers.normalization import rule_tables
+from transformer.data.tokenizers.normalization import replacements, rule_tables
 from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
 
 _SPECIAL_IDS = {"pad_id": PAD, "bos_id": BOS, "eos_id": EOS, "unk_id": UNK}
+_SYMBOLS = ("<pad>", "<s>", "</s>", "<unk>")
 _QUIET = 2  # SentencePiece's log level "errors only"
 _LONGEST_SENTENCE = 1 << 20  # bytes; SentencePiece silently ignores longer sentences in training
 # The model file records the number of threads, and the unigram trainer sums its counts by thread: with the number of
 # cores, the model would depend on the machine.
 _THREADS = 16
+# SentencePiece uses these characters itself: for a space, and for an unknown character in training. A vocabulary for
+# text with them has rules that replace each by a private-use character, and restore it in decoding.
+_ESCAPES = {"\u2581": "\U000f2581", "\u2585": "\U000f2585"}
 # SentencePiece's messages, as regular expressions, and ours.
 _ERRORS = {
     r"Vocabulary size too high .* set it to a value <= (\d+)": "more than the training text supports, at most {}",
@@ -35,14 +40,14 @@ _ERRORS = {
 
 
 @contextlib.contextmanager
-def _rules(uncased: bool) -> Iterator[dict[str, Any]]:
+def _rules(uncased: bool, escapes: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yields SentencePiece's normalization arguments; the files that they name exist within the context."""
-    if not uncased:
+    if not uncased and not escapes:
         yield {"normalization_rule_name": "identity"}
         return
     with tempfile.TemporaryDirectory() as folder:
-        arguments = {"normalization_rule_name": "uncased"}
-        for kind, rules in zip(("normalization", "denormalization"), rule_tables(), strict=True):
+        arguments = {"normalization_rule_name": "uncased" if uncased else "escaped"}
+        for kind, rules in zip(("normalization", "denormalization"), rule_tables(uncased, escapes), strict=True):
             path = pathlib.Path(folder) / f"{kind}.tsv"
             path.write_text(rules, encoding="ascii")
             arguments[f"{kind}_rule_tsv"] = str(path)
@@ -59,13 +64,56 @@ def _without_paths(model: bytes) -> bytes:
     return proto.SerializeToString(deterministic=True)
 
 
+def _train(
+    texts: Sequence[str], vocab_size: int, model_type: str, uncased: bool, required: str, escapes: Mapping[str, str]
+) -> bytes:
+    """Returns a serialised model that has the characters `required`, and replaces the keys of `escapes`."""
+    model, table = io.BytesIO(), str.maketrans(dict(escapes))
+    more: dict[str, Any] = (
+        {"required_chars": required} if required else {}
+    )  # the argument is part of the model, and its fingerprint
+    try:
+        with _rules(uncased, escapes) as normalization:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=(text.translate(table) for text in texts) if escapes else iter(texts),
+                model_writer=model,
+                vocab_size=vocab_size,
+                model_type=model_type,
+                **_SPECIAL_IDS,
+                unk_surface="⁇",
+                character_coverage=1.0,
+                byte_fallback=False,
+                **normalization,
+                **more,
+                remove_extra_whitespaces=False,
+                max_sentence_length=_LONGEST_SENTENCE,
+                num_threads=_THREADS,
+                minloglevel=_QUIET,
+            )
+    except RuntimeError as error:
+        for pattern, meaning in _ERRORS.items():
+            if match := re.search(pattern, str(error)):
+                reason = meaning.format(*match.groups())
+                raise ValueError(f"data.vocab_size: {vocab_size} pieces are {reason}") from error
+        raise ValueError(f"data.vocab_size={vocab_size}, data.tokenizer={model_type}: {error}") from error
+    return _without_paths(model.getvalue()) if uncased or escapes else model.getvalue()
+
+
+def _leaves_out(text: str, uncased: bool) -> bool:
+    """Returns whether SentencePiece's training leaves out characters of a text: of special symbols, or all."""
+    spelled = text.lower() if uncased else text
+    return len(text) > _LONGEST_SENTENCE // 4 or ("<" in text and any(symbol in spelled for symbol in _SYMBOLS))
+
+
 class Tokenizer:
     """Text to token ids and back; ids 0 to 3 are PAD, BOS, EOS and UNK.
 
     Text is not normalised: no Unicode composition, no case folding, and all spaces are kept. Therefore
-    `decode(encode(text)) == text` for text whose characters occur in the training text. Other characters become UNK and
-    are decoded as "⁇". U+2581 "▁", SentencePiece's symbol for a space, is decoded as a space. A vocabulary trained with
-    `uncased` has normalization rules (normalization.py): text is decoded in lower case.
+    `decode(encode(text)) == text` for text whose characters occur in the training text, also for text that spells
+    special symbols, such as "<s>". Other characters become UNK and are decoded as "⁇"; `input_text.InputText` replaces
+    them where the vocabulary has an equivalent. U+2581 "▁", SentencePiece's symbol for a space, is decoded as a space
+    unless the training text contains it. A vocabulary trained with `uncased` has normalization rules
+    (normalization.py): text is decoded in lower case.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -82,43 +130,37 @@ class Tokenizer:
 
     @classmethod
     def train_from_texts(cls, texts: Iterable[str], vocab_size: int, model_type: str, uncased: bool = False) -> Self:
-        """Trains a vocabulary of `vocab_size` pieces, special symbols included.
+        """Trains a vocabulary of `vocab_size` pieces, special symbols included, that covers `texts`.
 
         The result is deterministic and does not depend on the order of `texts`.
 
         Raises:
-          ValueError: the texts do not support this vocabulary size (the message gives the limit), or all are empty.
+          ValueError: the texts do not support this vocabulary size (the message gives the limit), all are empty, or no
+            vocabulary can contain one of their characters.
         """
-        model = io.BytesIO()
-        try:
-            with _rules(uncased) as normalization:
-                sentencepiece.SentencePieceTrainer.train(
-                    sentence_iterator=iter(texts),
-                    model_writer=model,
-                    vocab_size=vocab_size,
-                    model_type=model_type,
-                    **_SPECIAL_IDS,
-                    unk_surface="⁇",
-                    character_coverage=1.0,
-                    byte_fallback=False,
-                    **normalization,
-                    remove_extra_whitespaces=False,
-                    max_sentence_length=_LONGEST_SENTENCE,
-                    num_threads=_THREADS,
-                    minloglevel=_QUIET,
-                )
-        except RuntimeError as error:
-            for pattern, meaning in _ERRORS.items():
-                if match := re.search(pattern, str(error)):
-                    reason = meaning.format(*match.groups())
-                    raise ValueError(f"data.vocab_size: {vocab_size} pieces are {reason}") from error
-            raise ValueError(f"data.vocab_size={vocab_size}, data.tokenizer={model_type}: {error}") from error
-        return cls(_without_paths(model.getvalue()) if uncased else model.getvalue())
+        texts = texts if isinstance(texts, Sequence) else list(texts)
+        characters = sorted(set().union(*texts))
+        escapes = {old: new for old, new in _ESCAPES.items() if old in characters}
+        required = ""
+        if escapes or any(_leaves_out(text, uncased) for text in texts):
+            rules = replacements(uncased, escapes)
+            pieces = "".join(rules.get(character, character) for character in characters)
+            required = "".join(sorted(set(pieces) - {" ", "\0"}))
+        tokenizer = cls(_train(texts, vocab_size, model_type, uncased, required, escapes))
+        encoded = zip(characters, tokenizer.encode_batch(characters), strict=True)
+        missing = [c for c, ids in encoded if UNK in ids or not (uncased or tokenizer.decode(ids) == c)]
+        if missing:
+            codes = ", ".join(f"U+{ord(character):04X}" for character in missing)
+            raise ValueError(
+                f"data.tokenizer={model_type}: no vocabulary can contain {codes} of the training text; "
+                "delete it, as python -m experiments.doctor --fix does for control characters"
+            )
+        return tokenizer
 
     @classmethod
     def train(cls, pairs: Sequence[Pair], spec: DataSpec) -> Self:
         """Trains the vocabulary of a training split, the same in both directions; raises as `train_from_texts`."""
-        texts = (text for pair in sample(pairs, max(1, spec.vocab_sentences // 2)) for text in pair)
+        texts = [text for pair in sample(pairs, max(1, spec.vocab_sentences // 2)) for text in pair]
         return cls.train_from_texts(texts, spec.vocab_size, spec.tokenizer, spec.uncased)
 
     @classmethod
@@ -166,6 +208,20 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str], threads: int = -1) -> list[list[int]]:
         """Encodes each text, with `threads` threads (-1: one per core)."""
         return self._processor.encode(list(texts), num_threads=threads)
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Returns the first and the end (exclusive) character of `text` for each of its ids."""
+        pieces = self._processor.encode(text, out_type=str)
+        offsets = self._processor.normalize(text, with_offsets=True)[1]
+        ends = list(itertools.accumulate(map(len, pieces), initial=0))
+        return [(offsets[start], offsets[end]) for start, end in itertools.pairwise(ends)]
+
+    def unknown_spans(self, text: str) -> list[tuple[int, int]]:
+        """Returns the parts of `text` that become UNK, as first and end (exclusive) character."""
+        ids = self.encode(text)
+        if UNK not in ids:
+            return []
+        return [span for span, token in zip(self.token_spans(text), ids, strict=True) if token == UNK]
 
     def normalize(self, words: Sequence[str]) -> list[str]:
         """Returns each word after the vocabulary's normalization, as its pieces spell it."""

@@ -13,7 +13,7 @@ def log(flags: dict[str, str], skip: bool) -> None:
     """Writes Marian's log."""
     if int(flags["--dim-emb"]) % int(flags["--transformer-heads"]):
         sys.exit("[now] Error: Aborted, heads do not fit")
-    with open(flags["--vocabs"]) as lines:
+    with open(flags["--vocabs"], encoding="utf-8") as lines:
         vocabulary = lines.read().split()
     print(f"Training started as {os.getpid()}.", file=sys.stderr, flush=True)
     if skip:

@@ -39,7 +39,7 @@ def test_a_continuous_trainer_is_stopped_between_turns(tmp_path: pathlib.Path) -
 
 def _alive(pid: int) -> bool:
     status = pathlib.Path(f"/proc/{pid}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()
+    return status.exists() and "State:\tZ" not in status.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
