@@ -12,7 +12,6 @@ Several folders, --workdir=runs/a,runs/b, form an ensemble; their models must ha
 
 import contextlib
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -105,7 +104,7 @@ def main(args: cli.Args) -> None:
     else:
         translator = system.translator(params, decode, args.max_length, _warn, args.unknown)
         process = _translation(translator, decode.length_penalty, args, files)
-    with cli.runtime_errors(), cli.user_errors(), _closed_output():
+    with cli.runtime_errors(), cli.user_errors():
         if interactive and not args.score:
             _prompt(process, spec.data.direction)
             return
@@ -212,17 +211,6 @@ def _input(prompt: str) -> str:
 
 def _warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _closed_output() -> Iterator[None]:
-    """Exits with status 141 and no message, as `cat` does, when the reader of the output has closed it."""
-    try:
-        yield
-    except BrokenPipeError:
-        # Otherwise Python would fail again at exit, when it flushes the rest of the buffer.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)  # 128 + SIGPIPE, which Windows lacks
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
@@ -55,7 +56,7 @@ def runtime_errors() -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, MemoryError, OSError) as error:
-        if _TRACEBACK.value:
+        if _TRACEBACK.value or isinstance(error, BrokenPipeError):  # see `_exit_at_closed_output`
             raise
         _exit(error, 1)
     except RuntimeError as error:  # of JAX, which this module does not import
@@ -68,7 +69,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
     """Parses flags as absl does, but reports every error, unknown config keys included, in one line."""
     if any(argument in ("-h", "-help", "--help", "--helpfull") for argument in argv[1:]):
         print((sys.modules["__main__"].__doc__ or "").strip(), "\n\nflags:", sep="")
-        print("\n".join(_flag_lines()))
+        print("\n".join(_flag_lines()), flush=True)
         sys.exit(0)
     try:
         rest = flags.FLAGS(list(argv))
@@ -170,6 +171,20 @@ def _set_up_streams() -> None:
             stream.reconfigure(encoding="utf-8", errors=errors)
 
 
+@contextlib.contextmanager
+def _exit_at_closed_output() -> Iterator[None]:
+    """Exits with status 141 and no message, as `cat` does, when the reader of the output has closed it."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        mode = os.fstat(sys.stdout.fileno()).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+            _exit(error, 1)  # another pipe
+        # Otherwise Python would fail again at exit, when it flushes the rest of the buffer.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # 128 + SIGPIPE, which Windows lacks
+
+
 def run(define: Callable[[], None], main: Callable[[Args], None], resumes: bool = False) -> None:
     """Defines a command's flags, parses them, and runs `main` with their values.
 
@@ -196,7 +211,9 @@ def run(define: Callable[[], None], main: Callable[[Args], None], resumes: bool 
     def interruptible(_: Sequence[str]) -> None:
         try:
             main(Args(**{name: flags.FLAGS[name].value for name in names}))
+            sys.stdout.flush()
         except (signals.Interrupted, KeyboardInterrupt) as error:
             signals.exit_interrupted(error, "; run the same command again to continue" if resumes else "")
 
-    app.run(interruptible, flags_parser=_parse)
+    with _exit_at_closed_output():
+        app.run(interruptible, flags_parser=_parse)

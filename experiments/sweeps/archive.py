@@ -1,4 +1,4 @@
-"""Finished cells as small files for version control: result, metrics, translations and statistics of sentences.
+"""Finished cells as small files for version control: result, metrics, translations of the first split, statistics.
 
 A folder of such files continues a sweep on another machine, and is enough for its report. References are not in it,
 because a corpus may not be redistributed; the statistics of sentences take their place.
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.runs.workdir import Workdir, commit, fill_defaults, write_json
+from experiments.runs.workdir import Workdir, fill_defaults, write_json
 from experiments.sweeps.cells import Cell, folder_name, without_machine
 from experiments.sweeps.differences import METRICS, SentenceScores, sentence_scores
 from transformer.data.sources.text_files import read_lines
@@ -32,15 +32,14 @@ def pack(cell: Cell, folder: pathlib.Path) -> pathlib.Path:
     events = [json.loads(line) for line in workdir.metrics.read_text(encoding="utf-8").splitlines()]
     training = [event for event in events if event["split"] == "train"]
     kept = {id(event) for event in training[:: -(-len(training) // _TRAIN_EVENTS) or 1]}
-    translations = {
-        split: read_lines(path)
-        for split in result["splits"]
-        if (path := workdir.translations(split, result["updates"])).exists()
-    }
+    translations = {}
+    for split in list(result["splits"])[:1]:  # of others only the statistics: translations are most of a file
+        if (path := workdir.translations(split, result["updates"])).exists():
+            translations[split] = read_lines(path)
     content = {
         "variant": cell.variant,
         "seed": cell.seed,
-        "commit": commit(),
+        "commit": _commit(workdir),
         "config": without_machine(cell.spec.to_dict()),
         "result": result,
         "metrics": [_rounded(event) for event in events if event["split"] != "train" or id(event) in kept],
@@ -123,6 +122,12 @@ def read_sentences(path: pathlib.Path, result: dict[str, Any], language: str) ->
     return sentences
 
 
+def _commit(workdir: Workdir) -> str | None:
+    """Returns the commit of the code that trained a cell; None if it is not known."""
+    path = workdir.path / "versions.json"
+    return json.loads(path.read_text(encoding="utf-8"))["commit"] if path.exists() else None
+
+
 def _rounded(event: dict[str, Any]) -> dict[str, Any]:
     """Returns an event with few digits; three for values of single layers, of which there are many."""
     return {
@@ -132,19 +137,21 @@ def _rounded(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_json(sentences: dict[str, SentenceScores]) -> dict[str, Any]:
-    return {
-        split: {
-            "references": scores.references,
-            **{metric: to_columns(scores.statistics[metric]).T.tolist() for metric in METRICS},
-        }
-        for split, scores in sentences.items()
-    }
+    """Returns one list per column; after the first metric, differences from it, which are mostly zero."""
+    content = {}
+    for split, scores in sentences.items():
+        first, *others = (to_columns(scores.statistics[metric]) for metric in METRICS)
+        columns = [first, *(other - first for other in others)]
+        content[split] = {metric: array.T.tolist() for metric, array in zip(METRICS, columns, strict=True)}
+        content[split]["references"] = scores.references
+    return content
 
 
 def _from_json(content: dict[str, Any]) -> dict[str, SentenceScores]:
-    return {
-        split: SentenceScores(
-            {metric: from_columns(np.array(scores[metric], np.int64).T) for metric in METRICS}, scores["references"]
-        )
-        for split, scores in content.items()
-    }
+    sentences = {}
+    for split, scores in content.items():
+        first, *others = (np.array(scores[metric], np.int64).T for metric in METRICS)
+        columns = [first, *(other + first for other in others)]
+        statistics = {metric: from_columns(array) for metric, array in zip(METRICS, columns, strict=True)}
+        sentences[split] = SentenceScores(statistics, scores["references"])
+    return sentences

@@ -73,7 +73,11 @@ def draw_quality_and_cost(points: Mapping[str, tuple[float, Mean]], path: pathli
         style: dict[str, Any] = {"marker": "osD^vPX*"[number % 8], "capsize": 2, "color": f"C{number % 10}"}
         axes.errorbar(cost, score.value, score.half_width or 0.0, **style)
         axes.annotate(variant, (cost, score.value), (5, 4), textcoords="offset points", fontsize=7, parse_math=False)
-    axes.set_xscale("log")
+    costs = [cost for cost, _ in points.values()]
+    if max(costs) > 3 * min(costs):
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0, 1.2 * max(costs))
     axes.set_xlabel("matmul PFLOP of training")
     axes.set_ylabel(label)
     axes.margins(x=0.15)

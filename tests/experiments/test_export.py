@@ -20,6 +20,7 @@ from experiments.runs.workdir import Workdir
 from transformer.spec import Spec
 
 Small = Callable[..., dict[str, Any]]
+WHOLE = {"data__max_length": 60}  # no line is divided: other libraries read lines whole
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,8 @@ def talker(small: Small, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Pa
     cadence = {"evaluate__every": 250, "evaluate__sentences": 0, "checkpoint__every": 250}
     search = {"decode__length_penalty": 0.0, "decode__beam_size": 3, "decode__max_extra_length": 30}
     folder = tmp_path_factory.mktemp("runs") / "talker"
-    config = small(**{f"train__{key}": value for key, value in changes.items()}, **cadence, **rates, **search)
+    settings = {f"train__{key}": value for key, value in changes.items()}
+    config = small(**settings, **cadence, **rates, **search, **WHOLE)
     train_and_test(Spec.from_config(config), str(folder))
     return folder
 
@@ -134,7 +136,9 @@ def test_an_impossible_export_is_an_error_and_writes_nothing(talker: pathlib.Pat
 
 def begin(small: Small, marian: pathlib.Path, **changes: Any) -> Spec:
     search = {"decode__length_penalty": 0.0, "decode__beam_size": 3, "decode__max_extra_length": 30}
-    return Spec.from_config(small(train__init_from=str(marian), train__average_checkpoints=1, **search, **changes))
+    return Spec.from_config(
+        small(train__init_from=str(marian), train__average_checkpoints=1, **search, **WHOLE, **changes)
+    )
 
 
 def test_a_run_starts_from_a_marian_model(

@@ -386,9 +386,8 @@ PARTITIONERS: dict[str, type[MeshPartitioner]] = {"mesh": MeshPartitioner, "pmap
 def _serialised(run: Callable[..., Any]) -> Callable[..., Any]:
     """Wraps `run` so that each call waits for the results of the previous one.
 
-    The devices of a CPU share as many threads as there are devices. A program that waits for its counterpart on another
-    device occupies a thread. If the next program starts meanwhile, all threads may wait for counterparts that have no
-    thread left.
+    A CPU has as many threads as devices. A program that waits for its counterpart on another device occupies a thread.
+    If the next program starts meanwhile, all threads may wait for counterparts that have no thread left.
     """
     previous: list[Any] = []
 

@@ -192,3 +192,14 @@ def test_folders_with_commas_are_found(
     for name in ("a", "b", "a,b", "c", "d", "e,f,g"):
         (tmp_path / name).mkdir()
     assert cli._FoldersParser().parse(argument) == folders
+
+
+def test_a_reader_that_closes_the_output_ends_a_command_silently() -> None:
+    """Like `cat FILE | head`: status 128 + SIGPIPE and no message."""
+    arguments = [sys.executable, "-m", "experiments.train", "--help"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
