@@ -66,9 +66,6 @@ def is_blank(text: str) -> bool:
     first = text[:1]
     if first.isalnum() and first not in _SHAPELESS:  # almost always, and fast
         return False
-    first = text[:1]
-    if first.isalnum() and first not in _SHAPELESS:  # almost always, and fast
-        return False
     return all(character in _SHAPELESS or unicodedata.category(character) in _UNSEEN for character in text)
 
 
