@@ -8,7 +8,7 @@ import pathlib
 import sqlite3
 import uuid
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from experiments.runs.workdir import fill_defaults, write_json
 from experiments.sweeps.cells import Config
@@ -16,7 +16,10 @@ from experiments.sweeps.cells import Config
 if TYPE_CHECKING:
     import optuna
 
-DIRECTIONS = {"bleu": "maximize", "loss": "minimize"}  # metrics of validation
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {
+    "bleu": "maximize",
+    "loss": "minimize",
+}  # metrics of validation
 _STARTUP_TRIALS = 4  # trials that are never pruned: a median of fewer is unreliable
 
 

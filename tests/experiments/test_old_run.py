@@ -47,6 +47,7 @@ def test_it_exports_the_same_parameters(old_run: pathlib.Path, tmp_path: pathlib
     assert digest == (EXPECTED / "safetensors.sha256").read_text().strip()
 
 
+@pytest.mark.slow
 def test_it_continues_with_the_same_losses(old_run: pathlib.Path) -> None:
     from experiments.runs import trainer
     from experiments.runs.execute import open_run

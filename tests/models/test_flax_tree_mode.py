@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import dataclasses
 import flax
@@ -36,6 +38,7 @@ print(jax.jit(lambda params: search(structure(params), source_BS, decode))(param
 """
 
 
+@pytest.mark.slow
 def test_tied_embeddings_train_and_decode_in_tree_mode() -> None:
     environment = os.environ | {"NNX_GRAPH_MODE": "false", "JAX_PLATFORMS": "cpu"}
     process = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)

@@ -19,6 +19,7 @@ from experiments.runs.workdir import Workdir
 from transformer.spec import EOS, PAD, Spec
 
 
+@pytest.mark.slow
 def test_a_run_translates_in_another_dtype(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """The parameters are equal; the logits differ, and some words may."""
     loaded = {dtype: load([str(trained)], dtype) for dtype in (None, "float32", "bfloat16")}
@@ -47,6 +48,7 @@ def test_cudnn_attention_is_used_only_for_16_bits(small: Callable[..., dict[str,
     }
 
 
+@pytest.mark.slow
 def test_a_bfloat16_run_is_scored_in_float32_with_any_batch_size(
     small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_split_is_scored_by_the_final_parameters(small: Small, tmp_path: pathl
     assert path.read_text().splitlines() == texts != references
 
 
+@pytest.mark.slow
 def test_a_run_is_finished_twice_with_one_split_for_validation_and_test(small: Small, tmp_path: pathlib.Path) -> None:
     changes = {"train__early_stopping": "loss", "train__steps": 2, "evaluate__every": 1, "checkpoint__every": 1}
     spec = Spec.from_config(small(data__test_split="validation", **changes))

@@ -142,6 +142,7 @@ cli.run(lambda: None, main)
     assert (tmp_path / "file").read_bytes() == b"kept"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "flags", "message"),
     [
