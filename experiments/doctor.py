@@ -2,7 +2,7 @@ r"""Examines a corpus for faults: what is wrong, where, how often, and how to fi
 
     python -m experiments.doctor --config=configs/multi30k.py
     python -m experiments.doctor --config=configs/base.py --config.data.source=files \
-        --config.data.path='corpus/{split}.{language}' [--fix=cleaned]
+        --config.data.path='corpus/{split}.{language}' [--fix=cleaned [--fix_references]]
 
 A finding is FILE:LINE: severity: message [kind], or SPLIT:INDEX for a corpus without files, with examples and a remedy.
 Files are examined completely, whatever data.train_pairs is. With --json the last line is a JSON object.
@@ -30,6 +30,7 @@ def define() -> None:
     flags.DEFINE_list("splits", [], "splits, separated by commas; default: those for training, validation and test")
     flags.DEFINE_bool("json", False, "print the findings as a JSON object, on the last line")
     flags.DEFINE_string("fix", None, "folder for cleaned copies of the files; new or empty")
+    flags.DEFINE_bool("fix_references", False, "with --fix: repair also the targets of validation and test splits")
     flags.DEFINE_integer("limit", 5, "examples per kind of fault and file", lower_bound=1)
 
 
@@ -40,13 +41,15 @@ def main(args: cli.Args) -> None:
     with cli.user_errors():
         data = Spec.from_config(args.config).data
         splits = args.splits or [data.train_split, data.validation_split, data.test_split]
-        report = examine(data, splits, args.limit, args.fix)
+        report = examine(data, splits, args.limit, args.fix, args.fix_references)
     if args.json:
         print(json.dumps(report, ensure_ascii=False))
     sys.exit(1 if report["errors"] else 0)
 
 
-def examine(data: DataSpec, splits: Sequence[str], limit: int, fix: str | None = None) -> dict[str, Any]:
+def examine(
+    data: DataSpec, splits: Sequence[str], limit: int, fix: str | None = None, fix_references: bool = False
+) -> dict[str, Any]:
     """Examines splits of a corpus and prints the findings; returns the object that --json prints.
 
     Raises:
@@ -69,7 +72,7 @@ def examine(data: DataSpec, splits: Sequence[str], limit: int, fix: str | None =
         print(f"{name}: {sizes[name]:,} pairs", flush=True)
     examiner.compare_splits()
     findings = examiner.findings()
-    copies = [] if fix is None else repair.write_copies(data, splits, findings, pathlib.Path(fix))
+    copies = [] if fix is None else repair.write_copies(data, splits, findings, pathlib.Path(fix), fix_references)
     for finding in findings:
         print("", *finding.report_lines(), sep="\n")
     errors = sum(finding.severity == ERROR for finding in findings)

@@ -66,6 +66,7 @@ def spec(pairs: dict[str, list[tuple[str, str]]], tmp_path: pathlib.Path) -> Dat
         files[name][31] = files[name.replace("train", "test")][3]
     files["train.en"][32] = files["train.fr"][32]  # a copy
     files["test.en"][6] += b" &lt;"
+    files["test.fr"][6] += b" &lt;"
     files["test.fr"][7] = b""
     for name, lines in files.items():
         split, code = name.split(".")
@@ -106,7 +107,7 @@ def test_copies_are_healthy_and_originals_untouched(
     reasons = {kind: left_out.count(kind) for kind in left_out} | {"duplicate": 1, "overlap": 1, "copy": 1}
     assert train.left_out == reasons
     assert (train.read, train.written) == (SIZE, SIZE - len(LEFT_OUT) - 3)
-    assert (test.read, test.written, test.changed) == (29, 29, 1)
+    assert (test.read, test.written, test.changed) == (29, 29, 1)  # the source; the reference has a fault, too
     assert "removed: none" in test.summary()
     assert train.files[0] == f"{tmp_path}/clean/train/fr.txt"
 
@@ -115,7 +116,9 @@ def test_copies_are_healthy_and_originals_untouched(
     for line, (_, expected) in REPAIRED.items():
         assert french[line - 1] == expected
     findings = examined(copies)
-    assert [(finding.kind, finding.split) for finding in findings] == [("empty-line", "test")]  # unchanged
+    unchanged = {("empty-line", f"{tmp_path}/clean/test/fr.txt"), ("html-entity", f"{tmp_path}/clean/test/en.txt")}
+    kinds = {(finding.kind, finding.file) for finding in findings if finding.kind != "end-punctuation"}
+    assert kinds == unchanged
     pairs_kept = open_corpus(copies).split("train")
     assert len(pairs_kept) == train.written
     assert pairs_kept[-90:] == pairs["train"][-90:]  # still aligned
@@ -169,3 +172,42 @@ def test_no_file_is_overwritten(spec: DataSpec, tmp_path: pathlib.Path) -> None:
     generated = DataSpec.from_config({**get_config().to_dict()["data"], "source": "grammar", "train_pairs": 1})
     with pytest.raises(ValueError, match=r"--fix .*; data.source is grammar"):
         repair.write_copies(generated, ["train"], [], tmp_path / "new")
+
+
+def test_references_change_only_on_request(spec: DataSpec, tmp_path: pathlib.Path) -> None:
+    (copy,) = repair.write_copies(spec, ["test"], [], tmp_path / "clean")
+    (other,) = repair.write_copies(spec, ["test"], [], tmp_path / "references", references=True)
+    before = read_lines(tmp_path / "corpus/test/en.txt")
+    assert read_lines(pathlib.Path(copy.files[1])) == before
+    after = read_lines(pathlib.Path(other.files[1]))
+    assert [index for index, pair in enumerate(zip(before, after, strict=True)) if len({*pair}) > 1] == [6]
+    assert (after[6], other.changed) == (before[6].replace("&lt;", "<"), copy.changed + 1)
+
+
+# Line → its text, and the text of the copy: "" if it is the same text, None if the pair is omitted.
+WORDS = {
+    2: ("Le maire a crié <<Bonjour tout le monde>> sur la place.", ""),
+    3: ("Si a <b et c> d, alors la somme est grande.", ""),
+    4: ("Le <unk> de Marie dort encore.", ""),
+    5: ("Voir le fichier <nom> et <vector>.", ""),
+    6: ("Le <b>chat</b> dort<br> encore.", "Le chat dort encore."),
+    7: ("Le chat <!-- un mot --> dort encore.", None),
+    8: ("Une famille \U0001f468\u200d\U0001f469\u200d\U0001f467 dort\u200d ici.",
+        "Une famille \U0001f468\u200d\U0001f469\u200d\U0001f467 dort ici."),
+    9: ("Le ch\u0430t dort encore.", "Le chat dort encore."),
+}  # fmt: skip
+
+
+def test_no_word_of_a_copy_is_lost(pairs: dict[str, list[tuple[str, str]]], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "corpus/train").mkdir(parents=True)
+    for side, code in enumerate(("fr", "en")):
+        lines = [pair[side] for pair in pairs["train"][:20]]
+        for line, (text, _) in WORDS.items():
+            lines[line - 1] = text if code == "fr" else f"The black cat {line} sleeps."
+        (tmp_path / f"corpus/train/{code}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    spec = make_spec(tmp_path / "corpus")
+    (copy,) = repair.write_copies(spec, ["train"], [], tmp_path / "clean")
+    assert copy.left_out == {"lost-words": 1}
+    french = read_lines(tmp_path / "clean/train/fr.txt")
+    expected = [after or before for before, after in WORDS.values() if after is not None]
+    assert [line for line in french if line not in dict(pairs["train"])] == expected

@@ -3,12 +3,15 @@
 Each finder takes a `LineBlock` and yields (line, column) of the first fault in each faulty line.
 """
 
-import html
+import functools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from transformer.data.doctor.line_features import LineBlock
+import numpy as np
+
+from transformer.data.doctor import markup, word_checks
+from transformer.data.doctor.line_features import LineBlock, character_table
 
 LineFinder = Callable[[LineBlock], Iterator[tuple[int, int]]]
 
@@ -18,55 +21,68 @@ CONTROL = "\\x01-\\x08\\x0e-\\x1b\\x1f\\x7f-\\x84\\x86-\\x9f"
 CARRIAGE_RETURN = "\\r"
 # Characters at which str.splitlines, and tools with similar rules, break a line.
 SEPARATOR = "\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029"
-INVISIBLE = "\\xad\\u061c\\u180e\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff"
+INVISIBLE = "\\xad\\u061c\\u180e\\u200b\\u200c\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff"
+# A zero-width joiner makes one emoji of two.
+_EMOJI = "\\u2190-\\u2bff\\ufe0f\\U0001f000-\\U0001faff"
+STRAY_JOINER = f"(?<![{_EMOJI}])\\u200d|\\u200d(?![{_EMOJI}])"
 REPLACEMENT = "\\ufffd"
 PRIVATE = "\\ue000-\\uf8ff\\ufdd0-\\ufdef\\ufffe\\uffff\\U000f0000-\\U0010ffff"
 # Without U+00A0 and U+202F, which French typography uses before ; : ! ? and in numbers.
 ODD_SPACE = "\\u1680\\u2000-\\u200a\\u205f\\u3000"
 
-_ANY_UNUSUAL = re.compile(f"[{NUL}{CONTROL}{CARRIAGE_RETURN}{SEPARATOR}{INVISIBLE}{REPLACEMENT}{PRIVATE}{ODD_SPACE}]")
+_UNUSUAL = character_table(
+    f"{NUL}{CONTROL}{CARRIAGE_RETURN}{SEPARATOR}{INVISIBLE}{REPLACEMENT}{PRIVATE}{ODD_SPACE}\\u200d"
+)
 
 
 def find_any_of(characters: str) -> LineFinder:
     """Returns a finder for characters of one of the classes above."""
-    pattern = re.compile(f"[{characters}]")
+    return functools.partial(
+        _first_in_lines,
+        _UNUSUAL,
+        re.compile(f"[{characters}]|{STRAY_JOINER}" if characters == INVISIBLE else f"[{characters}]"),
+    )
 
-    def find(block: LineBlock) -> Iterator[tuple[int, int]]:
-        # One search for all classes: most blocks have none of these characters.
-        return block.first_matches(pattern) if block.contains(_ANY_UNUSUAL) else iter(())
 
-    return find
+def _first_in_lines(characters: np.ndarray, pattern: re.Pattern[str], block: LineBlock) -> Iterator[tuple[int, int]]:
+    """Yields the first match in each line; only lines with some of these characters are searched."""
+    for index in block.lines_with_any(characters):
+        if match := pattern.search(block.lines[index]):
+            yield index, match.start()
 
 
 # UTF-8 decoded as Windows-1252 or Latin-1: the first byte becomes a letter, the others the characters of 80 to BF.
 _CONTINUATION = "".join(bytes([code]).decode("cp1252", "ignore") + chr(code) for code in range(0x80, 0xC0))
 _MOJIBAKE = re.compile(f"[ÂÃÄÅ][{re.escape(_CONTINUATION)}]|â[€‚„\\x80][{re.escape(_CONTINUATION)}]|Ã(?= )")
+_LEADING = character_table("ÂÃÄÅâ")
 _MAX_DEPTH = 3  # maximum number of nested wrong decodings
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>\n]*)?/?>|<!--[^\n]*?-->")
 _TAB = re.compile("\t")
 _DOUBLE_SPACE = re.compile("  +")
-_REPEATED_CHARACTER = re.compile(r"(\S)\1{11}")  # a character 12 times
+_MIN_RUN = 12  # equal characters
+_REPEATED_CHARACTER = re.compile(rf"(\S)\1{{{_MIN_RUN - 1}}}")
 _MIN_WORDS = 12  # words of a line of which at most a quarter are different
 
 
 def mojibake(block: LineBlock) -> Iterator[tuple[int, int]]:
     """Finds UTF-8 that was decoded as Windows-1252, such as Ã© for é."""
-    return block.first_matches(_MOJIBAKE)
+    return _first_in_lines(_LEADING, _MOJIBAKE, block)
 
 
 def entity(block: LineBlock) -> Iterator[tuple[int, int]]:
     """Finds HTML entities, such as &amp; or &#39;."""
-    for line, column in block.first_matches(_ENTITY):
-        # The first match may not be an entity; a later one may be.
-        match = next((m for m in _ENTITY.finditer(block.lines[line], column) if html.unescape(m[0]) != m[0]), None)
-        if match:
-            yield line, match.start()
+    return _columns(block, "&", markup.first_entity)
 
 
 def tag(block: LineBlock) -> Iterator[tuple[int, int]]:
     """Finds HTML or XML tags and comments."""
-    return block.first_matches(_TAG)
+    return _columns(block, "<", markup.first_tag)
+
+
+def _columns(block: LineBlock, start: str, first: Callable[[str], int | None]) -> Iterator[tuple[int, int]]:
+    for line in block.lines_with(start):
+        column = first(block.lines[line])
+        if column is not None:
+            yield line, column
 
 
 def tab(block: LineBlock) -> Iterator[tuple[int, int]]:
@@ -125,26 +141,34 @@ def not_composed(block: LineBlock) -> Iterator[tuple[int, int]]:
 
 def repetition(block: LineBlock) -> Iterator[tuple[int, int]]:
     """Finds lines that repeat a character or a few words."""
-    first_runs = dict(block.first_matches(_REPEATED_CHARACTER))
-    for index, words in enumerate(block.words):
-        if index in first_runs or (len(words) >= _MIN_WORDS and len(set(words)) * 4 <= len(words)):
-            yield index, first_runs.get(index, 0)
+    first_runs = dict(block.first_matches(_REPEATED_CHARACTER)) if block.longest_run >= _MIN_RUN else {}
+    features = block.features
+    # Stems are fewer than words.
+    few = (features.num_words >= _MIN_WORDS) & (np.bitwise_count(features.cognates) * 4 <= features.num_words)
+    repetitive = {index for index in np.flatnonzero(few).tolist() if _is_repetitive(block.words[index])}
+    for index in sorted(repetitive.union(first_runs)):
+        yield index, first_runs.get(index, 0)
 
 
-_DELETED = re.compile(f"[{NUL}{CONTROL}{INVISIBLE}]")
+def _is_repetitive(words: Sequence[bytes]) -> bool:
+    return len(set(words)) * 4 <= len(words)
+
+
+_DELETED = re.compile(f"[{NUL}{CONTROL}{INVISIBLE}]|{STRAY_JOINER}")
 # Without U+00A0 and U+202F, which are white space but are kept inside a line.
 _SPACES = re.compile(f"[ \\t{CARRIAGE_RETURN}{SEPARATOR}{ODD_SPACE}]+")
 
 
-def repaired_line(line: str) -> str:
-    """Returns the line with all repairable faults repaired; lost characters are not guessed."""
+def repaired_line(line: str) -> tuple[str, bool]:
+    """Returns the line with all repairable faults repaired, and whether it keeps all words.
+
+    Lost characters are not guessed.
+    """
     for _ in range(_MAX_DEPTH):
         line = _MOJIBAKE.sub(_decode_mojibake, line)
-    for _ in range(_MAX_DEPTH):
-        line = html.unescape(line) if _ENTITY.search(line) else line
-    line = _TAG.sub(" ", line)
+    line, keeps_words = markup.without_markup(line)
     line = _SPACES.sub(" ", _DELETED.sub("", line))
-    return unicodedata.normalize("NFC", line).strip()
+    return word_checks.with_latin_letters(unicodedata.normalize("NFC", line).strip()), keeps_words
 
 
 def _decode_mojibake(match: re.Match[str]) -> str:

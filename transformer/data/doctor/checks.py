@@ -6,11 +6,23 @@ pairs, pairs, a split, and two splits.
 
 from functools import partial
 
+from transformer.data.doctor import agreement_checks as agreement
 from transformer.data.doctor import character_checks as chars
-from transformer.data.doctor import duplicate_checks, file_checks, pair_checks, split_checks
+from transformer.data.doctor import duplicate_checks, file_checks, pair_checks, split_checks, word_checks
 from transformer.data.doctor.findings import ERROR, WARNING, CorpusCheck
 
-_PAIR_KINDS = ("wrong-language", "copy", "swapped-pair", "length-ratio", "overlong")
+# Kinds that unrelated sides have.
+_DISAGREEING = (
+    "length-ratio",
+    "half-translation",
+    "numbers",
+    "placeholders",
+    "end-punctuation",
+    "brackets",
+    "capitals",
+)
+_LANGUAGE_KINDS = ("copy", "near-copy", "swapped-pair", "wrong-language", "mixed-languages", "lost-accents")
+_PAIR_KINDS = (*_LANGUAGE_KINDS, *_DISAGREEING, "overlong")
 _REPEATED = ("duplicate", "many-targets", "many-sources")
 _UNREADABLE = ("line-counts", *_PAIR_KINDS, *_REPEATED)
 _DOWNLOAD = "download or copy the file again"
@@ -94,6 +106,14 @@ LINES = (
           "normalise them (NFC): the tokenizer treats the two forms of a word as two words", chars.not_composed),
     _line("html-entity", "lines with HTML entities", "replace them by their characters", chars.entity),
     _line("markup", "lines with HTML or XML tags", "remove the tags", chars.tag),
+    _line("mixed-scripts", "lines with letters of two alphabets in a word", "replace the letters by their look-alikes",
+          word_checks.mixed_scripts, fast=False),
+    _line("segmented", "lines of subwords instead of words", "join them: the tokenizer expects text (sed 's/@@ //g')",
+          word_checks.segmented, "", fast=False),
+    _line("tokenised", "lines with spaces before full stops and commas", "detokenise them, e.g. with sacremoses: the "
+          "tokenizer expects text", word_checks.tokenised, "", fast=False),
+    _line("spaced-out", "lines with words with spaces between their letters", _INSPECT, word_checks.spaced_out, "pair",
+          False),
     _line("repetition", "lines that repeat a character or a few words", _INSPECT, chars.repetition, "pair"),
 )  # fmt: skip
 
@@ -101,16 +121,34 @@ LINES = (
 SIDES = (
     CorpusCheck("wrong-language", WARNING, "lines in another language", _INSPECT, pair_checks.wrong_language, True,
                 "pair"),
+    CorpusCheck("mixed-languages", WARNING, "lines with a part in the language of the other side", _INSPECT,
+                pair_checks.mixed_languages, fix="pair"),
+    CorpusCheck("glued-words", WARNING, "lines with words without a space between them", _INSPECT, word_checks.glued,
+                fix="pair"),
+    CorpusCheck("lost-accents", WARNING, "lines whose accented letters are lost", "convert the original file again",
+                word_checks.lost_accents, fix="pair"),
+    CorpusCheck("capitals", WARNING, "lines in capitals whose translation is not", _INSPECT, agreement.capitals),
+    CorpusCheck("brackets", WARNING, "lines with unbalanced brackets, unlike their translation", _INSPECT,
+                agreement.brackets),
 )  # fmt: skip
 
 # find(PairBlock) → pair ...
 PAIRS = (
     CorpusCheck("copy", WARNING, "targets that are copies of their source", "remove them: they train copying",
                 pair_checks.copies, True, "pair"),
+    CorpusCheck("near-copy", WARNING, "targets that are nearly copies of their source",
+                "remove them: they train copying", pair_checks.near_copies, fix="pair"),
     CorpusCheck("swapped-pair", WARNING, "pairs with each side in the other's language", "swap their sides",
                 pair_checks.swapped_languages, True, "pair"),
     CorpusCheck("length-ratio", WARNING, "pairs with one side several times as long as the other",
                 "inspect them: a translation is about as long as its source", pair_checks.length_ratio, True, "pair"),
+    CorpusCheck("half-translation", WARNING, "pairs with one side about half as long as its translation", _INSPECT,
+                pair_checks.half_translations, fix="pair"),
+    CorpusCheck("numbers", WARNING, "pairs with different numbers", _INSPECT, agreement.numbers, fix="pair"),
+    CorpusCheck("placeholders", WARNING, "pairs with different placeholders", "correct them: the model learns them",
+                agreement.placeholders, fix="pair"),
+    CorpusCheck("end-punctuation", WARNING, "pairs whose sides end with different punctuation", _INSPECT,
+                agreement.end_punctuation),
     CorpusCheck("enormous-line", WARNING, "pairs with a side too long for a sentence", "check for a missing line end",
                 pair_checks.enormous, True, "pair"),
     CorpusCheck("overlong", WARNING, "pairs with more words than the tokens of data.max_length",
@@ -128,18 +166,19 @@ SPLITS = (
                 split_checks.line_counts, supersedes=(*_PAIR_KINDS, *_REPEATED)),
     CorpusCheck("same-text", ERROR, "source and target are the same text", "check which files these are",
                 split_checks.same_text, True,
-                supersedes=("copy", "wrong-language", "wrong-language-throughout", "unrelated")),
+                supersedes=(*_LANGUAGE_KINDS, "wrong-language-throughout", "unrelated")),
     CorpusCheck("swapped", ERROR, "each side is in the other's language", "swap the files, or change data.direction",
                 split_checks.swapped_sides, True,
-                supersedes=("swapped-pair", "wrong-language", "wrong-language-throughout")),
+                supersedes=(*_LANGUAGE_KINDS, "wrong-language-throughout")),
     CorpusCheck("wrong-language-throughout", ERROR, "not in the configured language", "check which file this is",
-                split_checks.wrong_language_throughout, True, supersedes=("wrong-language",)),
+                split_checks.wrong_language_throughout, True,
+                supersedes=(*_LANGUAGE_KINDS, *_DISAGREEING)),
     CorpusCheck("shifted", ERROR, "the line alignment is shifted",
                 "find the missing or additional line at this place, or download both sides again",
-                partial(split_checks.misaligned, are_shifted=True, large=True), True, supersedes=("length-ratio",)),
+                partial(split_checks.misaligned, are_shifted=True, large=True), True, supersedes=_DISAGREEING),
     CorpusCheck("unrelated", ERROR, "the line alignment is lost",
                 "check which files these are, and whether one was sorted or shuffled",
-                partial(split_checks.misaligned, are_shifted=False, large=True), True, supersedes=("length-ratio",)),
+                partial(split_checks.misaligned, are_shifted=False, large=True), True, supersedes=_DISAGREEING),
     CorpusCheck("shifted-passage", WARNING, "the line alignment is shifted in a passage",
                 "find the missing line and the additional line",
                 partial(split_checks.misaligned, are_shifted=True, large=False), True),

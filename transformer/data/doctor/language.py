@@ -5,10 +5,15 @@ if it has no function word of its own language and either several of the other l
 """
 
 import functools
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+
+_WORD = re.compile(r"\w+")
+_FOREIGN = re.compile("[\u0370-\u1dff\u3040-\ud7ff]")  # letters of other scripts than Latin
 
 # Unknown, the language of the side, the language of its translations, any other language.
 UNKNOWN, OWN, OTHER, THIRD = range(4)
@@ -18,12 +23,15 @@ _FUNCTION_WORDS = {
     "fr": frozenset(
         b"""le la les des du un une et est sont etait ete etre avec dans pour qui que quoi dont ce cette ces ne pas il
         elle ils elles nous vous je lui leur leurs mais aux au sa ses mes notre votre qu l ai ont avait sous chez entre
-        tres tout tous comme aussi deux trois""".split()
+        tres tout tous comme aussi deux trois afin ainsi apres avant celle celui ceux chaque depuis donc faire jamais
+        jusqu lors meme moins parce pendant peut peuvent plusieurs puis quand quelques selon seulement toujours toute
+        toutes quel quelle cela cet aucun""".split()
     ),
     "en": frozenset(
         b"""the of and is are was were be been with for that this these those his her he she it they them their we you
         your my in to from by at have has had not which who what when there so no do does did will would can could
-        should into than then its two three""".split()
+        should into than then its two three about after any because before between both each every how more most must
+        only other some such through until very where while why""".split()
     ),
 }
 # Without the words that German, Spanish, Italian, Dutch or Portuguese also have: one such word decides for a language.
@@ -32,16 +40,34 @@ _UNIQUE_WORDS = {
     "en": _FUNCTION_WORDS["en"]
     - frozenset(b"is was were be for her we my in to at had who so no do will can then".split()),
 }
+# More words that are none of the other language: signs that a line is not in the other one.
+_WEAK_WORDS = {
+    "fr": _FUNCTION_WORDS["fr"] | frozenset(b"de d en par ou ces se cet cela aucun fait peut sans selon jeu".split()),
+    "en": _FUNCTION_WORDS["en"] | frozenset(b"an as or by out but up if".split()),
+}
 _MIN_OTHER_WORDS = 2  # different function words of the other language
+_FREQUENT_WORDS = {
+    "fr": frozenset(b"le la les des un une dans avec du et qui".split()),
+    "en": frozenset(b"the of and with to that this his her their its".split()),
+}
+_MIN_STRETCH_WORDS, _COPIED = (
+    3,
+    4,
+)  # function words of a stretch in the other language; words copied from the other side
+_MAX_WORDS_EACH = 8  # words for each function word; lists of names have fewer of these
+_MIN_MEAN_LENGTH = 3  # letters
+_MIN_STRETCH_SHARE = 0.25  # of the words of the line
+_MIN_LOWER = 0.6  # share of words in lower case, from which a stretch is no title
 _MIN_WORDS, _MIN_LETTERS = 5, 25  # length from which the classifier is reliable
 _MIN_CONFIDENCE = 0.9
+_MIN_FOREIGN = 4  # letters of another script that decide for another language
 # Languages that occur next to French and English in web crawls; "zxx" is no language.
 _LANGUAGES = "ar ca cs da de el en es fi fr hu it ja la nl no pl pt ro ru sv tr uk zh zxx".split()
 
 
 def by_function_words(lines: Sequence[Sequence[bytes]], language: str, other_language: str) -> np.ndarray:
     """Returns the language of each line by its function words: OWN, OTHER or UNKNOWN."""
-    unique, own, other = _UNIQUE_WORDS[language], _FUNCTION_WORDS[language], _FUNCTION_WORDS[other_language]
+    unique, own, other = _UNIQUE_WORDS[language], _WEAK_WORDS[language], _FUNCTION_WORDS[other_language]
     languages = np.full(len(lines), OWN, np.uint8)
     for index, words in enumerate(lines):
         if unique.isdisjoint(words):
@@ -52,12 +78,73 @@ def by_function_words(lines: Sequence[Sequence[bytes]], language: str, other_lan
 
 def classify_unknown(lines: Sequence[str], languages: np.ndarray, language: str, other_language: str) -> None:
     """Sets UNKNOWN elements of `languages` to OTHER or THIRD where the classifier is confident."""
+    own = _WEAK_WORDS[language]
     for index in np.flatnonzero(languages == UNKNOWN).tolist():
         line = lines[index]
-        if len(line.split()) >= _MIN_WORDS and sum(map(str.isalpha, line)) >= _MIN_LETTERS:
+        num_letters = sum(map(str.isalpha, line))
+        if num_letters >= _MIN_FOREIGN and _FOREIGN.search(line) and _is_foreign(line):
+            languages[index] = THIRD
+        elif len(line.split()) >= _MIN_WORDS and num_letters >= _MIN_LETTERS:
             code, confidence = _classifier().classify(line)
             if code not in (language, "zxx") and confidence >= _MIN_CONFIDENCE:
-                languages[index] = OTHER if code == other_language else THIRD
+                if code != other_language:
+                    languages[index] = THIRD
+                elif own.isdisjoint(word.encode("ascii", "replace") for word in _WORD.findall(line.lower())):
+                    languages[index] = OTHER
+
+
+def num_function_words(words: Iterable[bytes], line: str) -> int:
+    """Returns how many of the words of a line are function words, which are in lower case except for the first one."""
+    text = f" {line[:1].lower()}{line[1:]}"
+    function_words = frozenset.union(*_FUNCTION_WORDS.values()).intersection(words)
+    return sum(f" {word.decode()}" in text for word in function_words)
+
+
+def may_have_other_stretch(words: Sequence[bytes], other: str) -> bool:
+    """Returns whether a line has function words of the other language."""
+    return not _FUNCTION_WORDS[other].isdisjoint(words)
+
+
+def has_other_stretch(
+    line: str, words: Sequence[bytes], translation: Sequence[bytes], language: str, other: str
+) -> bool:
+    """Returns whether a part of a line, but not all of it, is in the language of its translation.
+
+    Args:
+      line: the line.
+      words: its words, in lower case and without accents.
+      translation: the words of its translation.
+      language: language code of the line.
+      other: language code of the translation.
+    """
+    own_words, other_words = _WEAK_WORDS[language], _FUNCTION_WORDS[other]
+    min_size = max(_COPIED, _MIN_STRETCH_SHARE * len(words))
+    translated = b" %b " % b" ".join(translation)
+    ends = [index for index, word in enumerate(words) if word in own_words]
+    for before, after in itertools.pairwise([-1, *ends, len(words)]):
+        stretch = words[before + 1 : after]
+        if not min_size <= len(stretch) < len(words):
+            continue
+        num_other = sum(word in other_words for word in stretch)
+        if not num_other or num_other * _MAX_WORDS_EACH < len(stretch):
+            continue
+        windows = (stretch[first : first + _COPIED] for first in range(len(stretch) - _COPIED + 1))
+        copied = any(
+            not other_words.isdisjoint(window) and b" %b " % b" ".join(window) in translated for window in windows
+        )
+        # Titles have capitals, and lists have short words.
+        in_lower_case = sum(f" {word.decode()}" in line for word in stretch) >= _MIN_LOWER * len(stretch)
+        is_text = in_lower_case and len(b"".join(stretch)) >= _MIN_MEAN_LENGTH * len(stretch)
+        has_frequent = num_other >= _MIN_STRETCH_WORDS and not _FREQUENT_WORDS[other].isdisjoint(stretch)
+        if is_text and (copied or has_frequent) and line.count(",") * 3 < len(words):
+            return True
+    return False
+
+
+def _is_foreign(line: str) -> bool:
+    """Returns whether most letters of a line are not Latin."""
+    latin = [ord(letter) < 0x370 or 0x1E00 <= ord(letter) < 0x1F00 for letter in line if letter.isalpha()]
+    return 2 * sum(latin) < len(latin)
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Writes repaired copies of parallel files: repairs what can be repaired, and omits pairs that are not translations.
 
-The originals are only read. Pairs are omitted only from the training split: a held-out split without some of its
-sentences gives scores that cannot be compared with other work.
+The originals are only read. Pairs are omitted only from the training split, and references, which are the targets of
+the other splits, keep their text: scores on other sentences or references cannot be compared with other work.
 """
 
 import collections
@@ -76,7 +76,7 @@ def check_fixable(spec: DataSpec, folder: pathlib.Path) -> None:
 
 
 def write_copies(
-    spec: DataSpec, splits: Sequence[str], findings: Sequence[Finding], folder: pathlib.Path
+    spec: DataSpec, splits: Sequence[str], findings: Sequence[Finding], folder: pathlib.Path, references: bool = False
 ) -> list[CorpusCopy]:
     """Writes copies of the files of `splits` to a folder, under the same names.
 
@@ -85,6 +85,7 @@ def write_copies(
       splits: the splits. Pairs of the other splits are removed from the training split.
       findings: findings of an examination of these splits. A split with an error that cannot be repaired is not copied.
       folder: the new folder.
+      references: whether to repair also the targets of the held-out splits.
 
     Raises:
       ValueError: see `check_fixable`.
@@ -98,7 +99,7 @@ def write_copies(
         if name in unfixable:
             copies[name] = CorpusCopy(name, refused=unfixable[name].headline())
         else:
-            copier = _SplitCopier(spec, name, folder)
+            copier = _SplitCopier(spec, name, folder, references)
             copies[name] = copier.copy(np.concatenate([np.zeros(0, np.int64), *held_out]))
             held_out.append(np.concatenate(copier.hashes))
     return [copies[name] for name in splits]
@@ -111,9 +112,10 @@ class _SplitCopier:
       hashes: the hashes of the pairs of each block, as in `SplitFeatures.pair_hashes`.
     """
 
-    def __init__(self, spec: DataSpec, name: str, folder: pathlib.Path) -> None:
+    def __init__(self, spec: DataSpec, name: str, folder: pathlib.Path, references: bool) -> None:
         self._spec = spec
         self._is_training = name == spec.train_split
+        self._repairs = (True, self._is_training or references)  # source, target
         origins = SplitOrigins.from_spec(spec, name)
         files = [pathlib.Path(origin.name) for origin in (origins.source, origins.target)]
         self._heads = [file_checks.FileHead.read(file) for file in files]
@@ -129,8 +131,15 @@ class _SplitCopier:
         with _writer(self._paths[0]) as source, _writer(self._paths[1]) as target:
             for blocks in zip(*map(file_checks.read_blocks, self._heads), strict=True):
                 before = [_decoded(block) for block in blocks]
-                after = [[None if line is None else repaired_line(line) for line in side] for side in before]
-                omitted = self._omitted(after, held_out)
+                repaired = [[repaired_line(line or "") for line in side] for side in before]
+                omitted = self._omitted(before, repaired, held_out)
+                after = [
+                    [
+                        line if keeps_words and repairs else old
+                        for (line, keeps_words), old in zip(lines, side, strict=True)
+                    ]
+                    for lines, side, repairs in zip(repaired, before, self._repairs, strict=True)
+                ]
                 written = [index for index in range(len(after[0])) if index not in omitted]
                 for stream, old, new in zip((source, target), before, after, strict=True):
                     stream.writelines(f"{new[index]}\n".encode() for index in written)
@@ -140,16 +149,30 @@ class _SplitCopier:
                 self._result.written += len(written)
         return self._result
 
-    def _omitted(self, lines: Sequence[Sequence[str | None]], held_out: np.ndarray) -> dict[int, str]:
-        """Returns index → kind of fault, for the pairs of a block that are not copied; `lines`: of both sides."""
+    def _omitted(
+        self,
+        lines: Sequence[Sequence[str | None]],
+        repaired: Sequence[Sequence[tuple[str, bool]]],
+        held_out: np.ndarray,
+    ) -> dict[int, str]:
+        """Returns index → kind of fault, for the pairs of a block that are not copied.
+
+        Args:
+          lines: the lines of both sides; None for a line that cannot be decoded.
+          repaired: the repaired lines of both sides, and whether each keeps all words.
+          held_out: hashes of the pairs of held-out splits.
+        """
         omitted = {index: "invalid-utf-8" for index, pair in enumerate(zip(*lines, strict=True)) if None in pair}
         codes = (self._spec.source_language, self._spec.target_language)
-        source, target = ([line or "" for line in side] for side in lines)
+        source, target = ([line for line, _ in side] for side in repaired)
         sides = LineBlock(source, 0, *codes), LineBlock(target, 0, *codes[::-1])
         hashes = SplitFeatures(sides[0].features, sides[1].features).pair_hashes
         self.hashes.append(hashes)
         if not self._is_training:
             return omitted
+        for index, ((_, source_keeps), (_, target_keeps)) in enumerate(zip(*repaired, strict=True)):
+            if not (source_keeps and target_keeps):
+                omitted.setdefault(index, "lost-words")
         for block in sides:
             for check in _omitting(checks.LINES):
                 for index, _ in check.find(block):
