@@ -168,6 +168,19 @@ def test_cancelled_jobs_are_not_computed(engine, programs):
     assert cancelled.events == first.events == []
 
 
+def test_an_abandoned_function_is_not_computed(engine, programs):
+    calls = []
+    first, last = Client("a").submit(engine), Client("")
+    programs.started.acquire()
+    abandoned = FunctionJob((OTHER,), lambda: calls.append(1), first.notify)
+    engine.submit([abandoned, FunctionJob((OTHER,), lambda: 7, last.notify)])
+    abandoned.cancelled = True
+    allow_steps(programs, 1)
+    assert last.finished.wait(10)
+    assert last.events == [Done(7)]
+    assert calls == []
+
+
 def test_failure_is_reported_and_the_next_batch_runs(engine, programs, capsys):
     bad, good = Client("!"), Client("a", OTHER)
     engine.submit([bad.job, good.job])
