@@ -183,7 +183,7 @@ class Programs:
         return search.build_loop(system.model(params), source_BS, decode, keys_B)
 
     def warmup(self) -> list[tuple[Key, int]]:
-        """Returns the programs for the run's own settings, keys and rows, for the shortest texts first."""
+        """Returns the programs of the run's own settings, as keys and rows, in order of text length."""
         decode = self.spec.decode
         settings = SearchSettings("beam", decode.beam_size, decode.length_penalty, 1.0, 1.0)
         lengths, length = [], max_input_tokens(self.spec)

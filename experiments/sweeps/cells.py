@@ -97,7 +97,7 @@ def apply_changes(base: Config, name: str, changes: Mapping[str, Any]) -> Spec:
 
 
 def without_machine(config: Config) -> Config:
-    """Returns a config with defaults in place of the settings that fit a machine: folders, devices, processes.
+    """Returns a config with defaults for the settings of a machine: folders, devices, processes.
 
     A result does not depend on them except for rounding, so that another machine can continue a sweep.
     """

@@ -1,4 +1,4 @@
-"""A long line has one translation, whoever asks for it, and a validation pair counts or is refused."""
+"""A long line has one translation in all commands, and a validation pair counts or is refused."""
 
 import pathlib
 import subprocess
