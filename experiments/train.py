@@ -10,6 +10,7 @@ Status 2: an error in a flag, a setting, a file or the folder. Status 1: trainin
 """
 
 import contextlib
+import re
 import time
 
 from absl import flags
@@ -26,7 +27,21 @@ def define() -> None:
     config_files.define_config_flag("config file")
     flags.DEFINE_string("workdir", None, "folder of the run, created if missing")
     flags.DEFINE_list("allow_config_change", [], "settings that may differ from those of the run in the folder")
+    flags.DEFINE_string("profile", None, "FROM:TO, updates to trace for XProf into WORKDIR/profile")
     flags.DEFINE_string("init_from", None, "folder of a Marian model to start from; sets config.train.init_from")
+
+
+def _updates(profile: str | None, steps: int) -> range:
+    """Returns the updates of --profile=FROM:TO, both inclusive; none without the flag."""
+    if profile is None:
+        return range(0)
+    match = re.fullmatch(r"(\d+):(\d+)", profile)
+    if not match:
+        raise ValueError(f"--profile: {profile!r} is not FROM:TO, the first and the last update, such as 20:24")
+    first, last = map(int, match.groups())
+    if not 1 <= first <= last <= steps:
+        raise ValueError(f"--profile: {profile} is not 1 ≤ FROM ≤ TO ≤ train.steps={steps}")
+    return range(first, last + 1)
 
 
 def main(args: cli.Args) -> None:
@@ -42,17 +57,18 @@ def main(args: cli.Args) -> None:
             if args.init_from:
                 args.config.train.init_from = args.init_from
             spec = Spec.from_config(args.config)
+            profiled = _updates(args.profile, spec.train.steps)
             xla_env.prepare(spec.parallel.cpu_devices)
             distributed.initialize(spec.parallel.distributed)
             if distributed.is_distributed():
                 interrupts.coordinate(distributed.preemption_at)
             if distributed.is_primary():
                 stack.enter_context(Workdir(args.workdir).locked())
-            run = execute.open_run(spec, args.workdir, args.allow_config_change, interrupts=interrupts)
+            run = execute.open_run(spec, args.workdir, args.allow_config_change, interrupts=interrupts, start=start)
         from experiments.runs import trainer
 
-        trainer.train([run])
-        run.finish(start)
+        trainer.train([run], profiled)
+        run.finish()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ import jax
 
 from experiments.runs.system import System
 from experiments.runtime import distributed
+from transformer.data import token_dataset
 from transformer.data.batches.plan import BatchPlan
 from transformer.data.corpus import Pair
 from transformer.data.pairs import too_few_pairs
+from transformer.data.token_dataset import Batch
+from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import Spec
 from transformer.training.state import parameter_count
 
@@ -49,3 +52,13 @@ def _devices(spec: Spec) -> str:
     processes = f" in {jax.process_count()} processes" if distributed.is_distributed() else ""
     axes = ", ".join(filter(None, (parallel.mode, fsdp, tensor)))
     return f"{len(devices)} × {devices[0].device_kind}{processes} ({axes})"
+
+
+def sentences(batch: Batch, tokenizer: Tokenizer) -> list[dict[str, str]]:
+    """Returns the sentence pairs of a batch as text."""
+    decode = tokenizer.decode
+    return [
+        {"source": decode(source), "target": decode(target)}
+        for rows in zip(batch.source.tolist(), batch.target.tolist(), strict=True)
+        for source, target in zip(*map(token_dataset.sentences_in_row, rows), strict=True)
+    ]

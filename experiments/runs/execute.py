@@ -17,24 +17,29 @@ if TYPE_CHECKING:
 
 
 def open_run(
-    spec: Spec, path: str, allowed: Sequence[str] = (), name: str = "", interrupts: Interrupts | None = None
+    spec: Spec,
+    path: str,
+    allowed: Sequence[str] = (),
+    name: str = "",
+    interrupts: Interrupts | None = None,
+    start: float | None = None,
 ) -> "Run":
     """Prepares the devices and opens the run of `spec` in the folder `path`.
 
-    Arguments and errors are those of `experiments.runs.run.Run.open`.
+    Arguments and errors are those of `experiments.runs.run.Run.open`; `start` is by `time.monotonic`.
     """
+    start = time.monotonic() if start is None else start
     xla_env.prepare(spec.parallel.cpu_devices)
     from experiments.runs.run import Run
 
-    return Run.open(spec, path, allowed, time.monotonic, name, interrupts)
+    return Run.open(spec, path, allowed, time.monotonic, name, interrupts, start)
 
 
 def train_and_test(spec: Spec, path: str, allowed: Sequence[str] = ()) -> dict[str, float]:
     """Trains `spec` in the folder `path`, or continues the run in it; returns the test scores."""
-    start = time.monotonic()
     with Workdir(path).locked():
         run = open_run(spec, path, allowed)
         from experiments.runs import trainer
 
         trainer.train([run])
-        return run.finish(start)
+        return run.finish()

@@ -8,7 +8,7 @@ from experiments.runs.system import System
 from experiments.runs.workdir import Workdir
 from transformer.data.tokenizers.marian import load_tokenizer
 from transformer.models.ensemble import Ensemble
-from transformer.spec import Spec
+from transformer.spec import SCORING_DTYPE, Spec
 from transformer.training.state import ModelDef, Params
 
 
@@ -70,3 +70,11 @@ def with_dtype(spec: Spec, dtype: str | None) -> Spec:
     if model.attention_kernel == "cudnn" and model.dtype != spec.model.dtype:  # cuDNN supports only 16-bit dtypes
         model = dataclasses.replace(model, attention_kernel="xla")
     return dataclasses.replace(spec, model=model)
+
+
+def scoring_system(system: System) -> System:
+    """Returns the system with matmuls in `SCORING_DTYPE`; the same object if they are already."""
+    if system.spec.model.dtype == SCORING_DTYPE:
+        return system
+    spec = with_dtype(system.spec, SCORING_DTYPE)
+    return System.make(spec, system.tokenizer, partitioner=system.partitioner)

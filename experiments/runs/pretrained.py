@@ -3,13 +3,14 @@
 import dataclasses
 import importlib.util
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from experiments.runs.workdir import Workdir
 from transformer.data.tokenizers.marian import MarianTokenizer
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.interop.marian import folder, parameters, settings
-from transformer.spec import BOS, EOS, PAD, UNK, ModelSpec
+from transformer.spec import BOS, EOS, PAD, UNK, ModelSpec, Spec
 from transformer.training.state import Params
 
 _SPECIAL = {"<pad>": PAD, "<s>": BOS, "</s>": EOS, "<unk>": UNK}
@@ -20,6 +21,12 @@ class PretrainedModel(NamedTuple):
 
     params: Params
     tokenizer: Tokenizer
+
+
+def load_for(spec: Spec, workdir: Workdir, allowed: Sequence[str]) -> PretrainedModel | None:
+    """Loads the model of `train.init_from`, unless there is none or the run has checkpoints already."""
+    path = spec.train.init_from
+    return load_pretrained(path, spec.model, allowed) if path and not workdir.steps() else None
 
 
 def load_pretrained(path: str, spec: ModelSpec, allowed: Iterable[str] = ()) -> PretrainedModel:

@@ -4,17 +4,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-
 from experiments.runs.run import Run
 from experiments.runs.system import System
 from transformer.data.corpus import Pair, phenomena
 from transformer.evaluation import bleu, breakdown
-from transformer.ops.dropout import Dropout
-from transformer.ops.flops import matmul_flops
 from transformer.training import metrics
-from transformer.training import step as steps
-from transformer.training.state import Params, parameter_count
+from transformer.training.state import parameter_count
 
 
 def write_result(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
@@ -40,7 +35,13 @@ def write_result(run: Run, splits: Sequence[str] = ()) -> dict[str, Any]:
         scores[split] = _scores(system, split, pairs, texts)
         scores[split]["perplexity"] = system.loss(params, system.eval_batches(pairs, run.plan))["perplexity"]
     parameters = parameter_count(system.param_shapes)
-    result = {"splits": scores, "parameters": parameters, "updates": used[-1], **_training(run)}
+    result = {
+        "splits": scores,
+        "parameters": parameters,
+        "updates": used[-1],
+        **_training(run),
+        "goodput": run.goodput(),
+    }
     workdir.write_result(result)
     return result
 
@@ -62,29 +63,11 @@ def _training(run: Run) -> dict[str, float]:
     A member of a population gets its share of the time.
     """
     events = [{"members": 1, **event} for event in metrics.read(run.workdir.path) if event["split"] == "train"]
-    report = run.plan.report()
     batches = events[-1]["step"] * run.spec.train.accumulate
-    shapes = zip(report["shapes"], report["batches_per_shape"], strict=True)
-    mean = sum(batch_flops(run.system, shape) * count for shape, count in shapes) / report["batches_per_epoch"]
     return {
         "members": max(event["members"] for event in events),
         "target_tokens": sum(event["target_tokens"] for event in events),
-        "training_flops": mean * batches,
+        "training_flops": run.shared.flops.mean() * batches,
         "tokens_per_second": statistics.median(event["tokens_per_second"] * event["members"] for event in events),
         "training_minutes": sum(event["seconds"] / event["members"] for event in events) / 60,
     }
-
-
-def batch_flops(system: System, shape: tuple[int, int, int]) -> int:
-    """Returns the matmul FLOPs of the loss and its gradient for a batch of shape (rows, source width, target width)."""
-    rows, source, target = shape
-    batch = [jax.ShapeDtypeStruct((rows, width), "int32") for width in (source, target)]
-    hyperparams, train = system.hyperparams, system.spec.train
-
-    def loss(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
-        dropout = Dropout.from_key(jax.random.key(0), hyperparams["dropout"])
-        return steps.training_sums(
-            system.training_model, train, params, source_BS, target_BT, hyperparams, dropout
-        ).loss
-
-    return matmul_flops(jax.grad(loss), system.param_shapes, *batch)

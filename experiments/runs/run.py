@@ -1,5 +1,6 @@
 """One training run in its folder, from the first batch to the scored test split."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -8,15 +9,17 @@ from typing import Any, NamedTuple
 
 import jax
 
-from experiments.runs import description, loading, pretrained, system
+from experiments.runs import description, goodput, loading, pretrained, system
 from experiments.runs.alignment_error import AlignmentMonitor
+from experiments.runs.goodput import GoodputLog, Stopwatch
+from experiments.runs.model_flops import ModelFlops
 from experiments.runs.scoring import attention_figure, evaluate_split
 from experiments.runs.training_data import TrainingData
 from experiments.runs.workdir import Workdir
 from experiments.runtime import distributed, preflight, xla_env
 from experiments.runtime.progress import ProgressBar, format_metric
 from experiments.runtime.signals import Interrupts
-from transformer.data import doctor, token_dataset
+from transformer.data import doctor
 from transformer.data.batches.plan import BatchPlan
 from transformer.data.corpus import Corpus, Pair, open_corpus
 from transformer.data.token_dataset import Batch
@@ -27,7 +30,8 @@ from transformer.training import loop, metrics
 from transformer.training.checkpoint import Checkpoints, evaluated_params, is_scheduled, quarantine_damaged
 from transformer.training.state import Params, TrainState, all_finite
 
-_LOGGED = ("loss", "perplexity", "learning_rate", "tokens_per_second")  # metrics in the lines of training progress
+# Metrics in the lines of training progress.
+_LOGGED = ("loss", "perplexity", "learning_rate", "tokens_per_second", "model_flops_per_second", "mfu")
 _ROLLBACK = "rollback"  # the "split" of rollback events in metrics.jsonl
 _NONFINITE = "nonfinite"  # the "split" of skipped updates in metrics.jsonl
 
@@ -42,7 +46,8 @@ class SharedData(NamedTuple):
       validation_batches: batches of the validation split.
       scoring: the system of one run, with the dtype of scores.
       alignment_monitor: computes alignment error rates of parameters.
-      clock: seconds, from any origin.
+      flops: the model FLOPs of batches.
+      stopwatch: the time of this process.
       interrupts: reports the signals that stop training.
     """
 
@@ -52,7 +57,8 @@ class SharedData(NamedTuple):
     validation_batches: Sequence[Batch]
     scoring: system.System
     alignment_monitor: AlignmentMonitor
-    clock: Callable[[], float]
+    flops: ModelFlops
+    stopwatch: Stopwatch
     interrupts: Interrupts
 
 
@@ -86,6 +92,7 @@ class Run:
         self.checkpoints = Checkpoints(
             workdir.checkpoints, spec.checkpoint.keep, progress.print, lambda step: is_scheduled(spec, step)
         )
+        self._goodput = GoodputLog(workdir.goodput, shared.stopwatch, workdir.writes)
         self.on_evaluation: Callable[[int, dict[str, float]], None] = lambda step, values: None
         self._final_params: tuple[Params, list[int]] | None = None
         self._scored: dict[str, tuple[dict[str, Any], list[str]]] = {}
@@ -101,6 +108,7 @@ class Run:
         clock: Callable[[], float],
         name: str = "",
         interrupts: Interrupts | None = None,
+        start: float | None = None,
     ) -> "Run":
         """Opens a run: reads the corpus, builds the model, and creates or checks the folder.
 
@@ -111,18 +119,19 @@ class Run:
           clock: seconds, from any origin.
           name: prefix of printed lines, for the members of a population.
           interrupts: reports the signals that stop training; default: none do.
+          start: time at which the command started, by `clock`; default: now.
 
         Raises:
           ValueError, FileNotFoundError: a setting, the corpus or the folder is invalid.
         """
-        workdir = Workdir(path, distributed.is_primary())
+        stopwatch, workdir = Stopwatch(clock, start), Workdir(path, distributed.is_primary())
         progress = ProgressBar("training", spec.train.steps, "updates", name=name, quiet=not distributed.is_primary())
         with distributed.primary_first():
             corpus = open_corpus(spec.data, xla_env.cache_dir() / "corpus")
             training_data = TrainingData.open(spec.data, corpus)
             validation = corpus.split(spec.data.validation_split)
             findings = doctor.check_at_start(training_data.pairs, validation, spec.data)
-            model = _load_pretrained(spec, workdir, allowed)
+            model = pretrained.load_for(spec, workdir, allowed)
             workdir.create_or_check(spec, allowed)
             if model and workdir.writes and not workdir.tokenizer.exists():
                 model.tokenizer.save(workdir.tokenizer)
@@ -137,9 +146,10 @@ class Run:
             validation,
             findings,
             own_system.eval_batches(validation, plan),
-            _scoring_system(own_system),
+            loading.scoring_system(own_system),
             AlignmentMonitor(own_system, validation),
-            clock,
+            ModelFlops(own_system, plan),
+            stopwatch,
             interrupts or Interrupts(),
         )
         return cls(spec, workdir, own_system, plan, progress, shared, devices_before)
@@ -191,6 +201,9 @@ class Run:
           The hooks of the training loop, and the validation events up to `update`.
         """
         self.recorder = metrics.Recorder(self.workdir.path, update) if self.workdir.writes else metrics.NullRecorder()
+        self._goodput.restart(update)
+        self._logged = update
+        self.shared.flops.start()
         self._rollbacks = [step for step in self._rollbacks if step <= update]
         self.checkpoints.discard_after(update)
         if self.workdir.best.exists():
@@ -204,8 +217,8 @@ class Run:
             save=self._save,
             best=self._save_best,
             nonfinite=self._save_skipped_update,
-            progress=self.progress.set_done,
-            clock=self.shared.clock,
+            progress=self._progress,
+            clock=self.shared.stopwatch.clock,
             check=self.shared.interrupts.check_after,
             single_process=not distributed.is_distributed(),
             nonfinite_before=self._skipped_before(update),
@@ -217,34 +230,33 @@ class Run:
         skipped = {event["step"] for event in metrics.read(self.workdir.path) if event["split"] == _NONFINITE}
         return next(count for count in itertools.count() if update - count not in skipped)
 
+    def _progress(self, update: int) -> None:
+        self.progress.set_done(update)
+        self._goodput.reach(update)
+
     def _log(self, step: int, values: dict[str, float]) -> None:
+        numbers = range(self._logged * self.spec.train.accumulate, step * self.spec.train.accumulate)
+        values |= self.shared.flops.rates(self.plan, numbers, values["seconds"], values.get("members", 1))
+        self._logged = step
         self.recorder.write(step, "train", values)
         self.progress.set_status(f"loss {values['loss']:.3f}, {values['tokens_per_second']:,.0f} tokens/s")
         if not self.progress.in_terminal:
-            text = ", ".join(format_metric(name, values[name]) for name in _LOGGED)
+            text = ", ".join(format_metric(name, values[name]) for name in _LOGGED if name in values)
             self.progress.print(f"step {step}/{self.spec.train.steps}: {text}")
 
     def _save(self, step: int, state: TrainState) -> None:
         if not all_finite(evaluated_params(state)):
             raise FloatingPointError(f"parameters are not finite after update {step}; they are not saved")
-        self.checkpoints.save(step, state)
+        with self.shared.stopwatch.phase(goodput.SAVING):
+            self.checkpoints.save(step, state)
+        self._goodput.record(step)
 
     def _save_skipped_update(self, update: int) -> None:
         """Writes the sentences of an update that was skipped because its gradient was not finite."""
         accumulate = self.spec.train.accumulate
         batches = {number: self.plan.batch(number) for number in range((update - 1) * accumulate, update * accumulate)}
-        decode = self.system.tokenizer.decode
-        path = self.workdir.write_skipped_update(
-            update,
-            {
-                number: [
-                    {"source": decode(source), "target": decode(target)}
-                    for rows in zip(batch.source.tolist(), batch.target.tolist(), strict=True)
-                    for source, target in zip(*map(token_dataset.sentences_in_row, rows), strict=True)
-                ]
-                for number, batch in batches.items()
-            },
-        )
+        texts = {number: description.sentences(batch, self.system.tokenizer) for number, batch in batches.items()}
+        path = self.workdir.write_skipped_update(update, texts)
         self.recorder.write(update, _NONFINITE, {})
         self.progress.print(f"update {update} is skipped: its gradient is not finite; its sentences are in {path}")
 
@@ -273,9 +285,8 @@ class Run:
         self.progress.print(f"{reason}: back to update {update}, with {factor:g} times the learning rate")
 
     def _save_best(self, step: int, state: TrainState) -> None:
-        best = self._best_checkpoints()
-        best.save(step, state)
-        best.close()
+        with self.shared.stopwatch.phase(goodput.SAVING), contextlib.closing(self._best_checkpoints()) as best:
+            best.save(step, state)
 
     def _best_checkpoints(self) -> Checkpoints:
         """Opens the best checkpoints: the newest, and the one that is the best if training restarts."""
@@ -283,7 +294,7 @@ class Run:
         return Checkpoints(self.workdir.best, keep=1, scheduled=lambda step: step <= restart)
 
     def _evaluate(self, step: int, state: TrainState) -> dict[str, float]:
-        with self.shared.interrupts.undeferred():
+        with self.shared.interrupts.undeferred(), self.shared.stopwatch.phase(goodput.EVALUATION):
             values, attention_stats = self._validate(step, state)
         # Without signals, so that each recorded evaluation also has its best checkpoint.
         split = self.spec.data.validation_split
@@ -344,12 +355,13 @@ class Run:
             self.workdir.write_translations(split, steps[-1], self._scored[split][1])
         return self._scored[split]
 
-    def finish(self, start: float) -> dict[str, float]:
-        """Opens the test split: translates and scores it, prints the scores, and draws the attention of one sentence.
+    def goodput(self) -> dict[str, float]:
+        """Returns the goodput account of the run until now, see `goodput.account`."""
+        return self._goodput.account(self.latest_step() or 0)
 
-        Args:
-          start: time at which the command started, by `shared.clock`.
-        """
+    def finish(self) -> dict[str, float]:
+        """Opens the test split: translates it, prints scores and times, and draws the attention of a sentence."""
+        self.shared.stopwatch.enter(goodput.EVALUATION)
         params, steps = self.final_params()
         split = self.spec.data.test_split
         label = "the mean of checkpoints" if len(steps) > 1 else "checkpoint"
@@ -365,22 +377,9 @@ class Run:
         self.progress.print(f"{split}: {metrics_text} ({scores['signature']})")
         figure = self.workdir.figures / "cross_attention.png"
         self.progress.print(attention_figure(self.scoring_system, params, pairs, figure))
-        self.progress.print(f"{(self.shared.clock() - start) / 60:.1f} minutes")
+        self.progress.print(goodput.describe(self.goodput()))
+        self.progress.print(f"{self.shared.stopwatch.total() / 60:.1f} minutes")
         return values
-
-
-def _scoring_system(own_system: system.System) -> system.System:
-    spec = own_system.spec
-    if spec.model.dtype == SCORING_DTYPE:
-        return own_system
-    spec = loading.with_dtype(spec, SCORING_DTYPE)
-    return system.System.make(spec, own_system.tokenizer, partitioner=own_system.partitioner)
-
-
-def _load_pretrained(spec: Spec, workdir: Workdir, allowed: Sequence[str]) -> pretrained.PretrainedModel | None:
-    """Loads the model of `train.init_from`, unless there is none or the run has checkpoints already."""
-    path = spec.train.init_from
-    return pretrained.load_pretrained(path, spec.model, allowed) if path and not workdir.steps() else None
 
 
 def _prepare_checkpoints(workdir: Workdir, own_system: system.System, progress: ProgressBar) -> None:

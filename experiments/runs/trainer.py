@@ -1,12 +1,15 @@
 """Trains a run, or a population of runs in one program, from the newest checkpoint to the end."""
 
+import concurrent.futures
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.runs import evaluation_memory
+from experiments.runs import evaluation_memory, goodput
+from experiments.runs.profile import ProfiledSteps
 from experiments.runs.program_key import program_key
 from experiments.runs.run import Run
 from experiments.runtime import preflight
@@ -14,9 +17,13 @@ from transformer.data.batches import loader
 from transformer.data.batches.loader import BatchSource, StackedBatches
 from transformer.data.batches.plan import BatchPlan
 from transformer.training import loop, population
-from transformer.training.aot import CompiledSteps, StepShape
+from transformer.training.aot import CompiledSteps, Program, StepShape
 from transformer.training.parallel import MeshPartitioner, PopulationPartitioner
 from transformer.training.state import TrainState
+
+_POLL_SECONDS = 0.2  # between two looks for a signal while a program compiles
+
+Step = Callable[..., Any]  # (state, source_BS, target_BT, hyperparams) → (state, sums)
 
 
 class _Setup(NamedTuple):
@@ -60,10 +67,14 @@ def _setup(runs: Sequence[Run]) -> _Setup:
     )
 
 
-def train(runs: Sequence[Run]) -> None:
+def train(runs: Sequence[Run], profiled: range = range(0)) -> None:
     """Trains a single run, or a population of runs in one program, from the newest checkpoint to the end.
 
     A pretrained model is saved first, as the checkpoint of step 0.
+
+    Args:
+      runs: the runs.
+      profiled: updates to trace, into `Workdir.profile` of the first run.
 
     Raises:
       ValueError: the runs differ in more than hyperparameters, or have no checkpoint of a common step.
@@ -80,18 +91,19 @@ def train(runs: Sequence[Run]) -> None:
     with runs[0].shared.interrupts.deferred():
         while True:
             try:
-                _train(runs)
+                _train(runs, profiled)
                 return
             except loop.DivergenceError as error:
                 if runs[0].spec.train.on_nonfinite != "rollback":
                     raise
                 runs[0].roll_back(error)
             finally:
-                for run in runs:
-                    run.checkpoints.wait()
+                with runs[0].shared.stopwatch.phase(goodput.SAVING):
+                    for run in runs:
+                        run.checkpoints.wait()
 
 
-def _train(runs: Sequence[Run]) -> None:
+def _train(runs: Sequence[Run], profiled: range) -> None:
     """Trains from the newest checkpoint until the end, an error, a signal or a divergence."""
     if len({program_key(run.spec) for run in runs}) > 1:
         raise ValueError("runs that differ in more than hyperparameters cannot train as a population")
@@ -109,14 +121,15 @@ def _train(runs: Sequence[Run]) -> None:
         setup.stack_shapes(system.state_shapes()),
         setup.hyperparams,
         shapes,
-        first.shared.interrupts.check,
+        lambda program: _wait(program, first),
     )
     states = restored or [run.system.initial_state() for run in runs]
     start = int(states[0].step)
     factor = first.learning_rate_factor(start)  # 1 for populations, which do not roll back
     hyperparams = setup.hyperparams | {"learning_rate": setup.hyperparams["learning_rate"] * np.float32(factor)}
     _describe(runs, start)
-    batches = system.batches(setup.batches, position, setup.partitioner)
+    stopwatch = first.shared.stopwatch
+    batches = stopwatch.waiting(system.batches(setup.batches, position, setup.partitioner))
     state, hyperparams = (setup.partitioner.put_state(tree) for tree in (setup.stack(states), hyperparams))
     del restored, states  # otherwise a second copy would stay in memory during training
     with first.progress.starting_at(start):
@@ -125,10 +138,26 @@ def _train(runs: Sequence[Run]) -> None:
             _check_evaluation_memory(first, step.memory_bytes(shapes[0])[0])
         members = [run.start(start) for run in runs]
         try:
-            loop.fit(spec, step, state, hyperparams, start, batches, members, setup.member)
+            with stopwatch.phase(goodput.STEPS), _profiled(step, profiled, start, first) as step:
+                loop.fit(spec, step, state, hyperparams, start, batches, members, setup.member)
         finally:
             for run in runs:
                 run.recorder.flush()
+
+
+def _wait(program: Program, run: Run) -> None:
+    """Waits until a program is compiled, or a signal arrives."""
+    with run.shared.stopwatch.phase(goodput.COMPILATION):
+        while not program.done():
+            run.shared.interrupts.check()
+            concurrent.futures.wait([program], timeout=_POLL_SECONDS)
+
+
+def _profiled(step: Step, updates: range, start: int, run: Run) -> contextlib.AbstractContextManager[Step]:
+    """Returns a context with the step, which traces `updates` if there are any."""
+    if not updates:
+        return contextlib.nullcontext(step)
+    return ProfiledSteps(step, updates, start, run.spec.train.accumulate, run.workdir.profile, run.progress.print)
 
 
 def _check_evaluation_memory(run: Run, state: int) -> None:

@@ -53,6 +53,8 @@ class Workdir:
         self.figures = self.path / "figures"
         self.result = self.path / "result.json"
         self.metrics = self.path / "metrics.jsonl"
+        self.goodput = self.path / "goodput.jsonl"
+        self.profile = self.path / "profile"
 
     def create_or_check(self, spec: Spec, allowed: Iterable[str] = ()) -> None:
         """Writes config.json; checks it first if the folder already holds a run.

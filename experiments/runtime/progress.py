@@ -14,6 +14,10 @@ def format_metric(name: str, value: float) -> str:
     """Returns one metric as text, with its significant digits."""
     if name == "tokens_per_second":
         return f"{value:,.0f} tokens/s"
+    if name == "model_flops_per_second":
+        return f"{value / 1e12:.3g} TFLOP/s"
+    if name == "mfu":
+        return f"MFU {100 * value:.1f} %"
     if name == "learning_rate":
         return f"learning rate {value:.2e}"
     return f"{name} {value:.2f}" if abs(value) >= 10 else f"{name} {value:.3f}"

@@ -40,6 +40,15 @@ _COSTS: dict[str, tuple[str, float, int]] = {  # key of result.json → column h
     "training_minutes": ("minutes of training", 1.0, 1),
     "members": ("members of the population", 1.0, 0),
 }
+_TIMES = {  # key of "goodput" in result.json → column heading
+    "steps": "steps (goodput)",
+    "start_up": "start-up",
+    "compilation": "compilation",
+    "input": "input",
+    "evaluation": "evaluation",
+    "saving": "saving",
+    "lost": "lost to restarts",
+}
 
 
 class Report:
@@ -145,6 +154,8 @@ class Report:
                 ]
                 parts.append(_ABOUT_DIFFERENCES)
         parts += ["### Cost\n", self._costs()]
+        if any("goodput" in result for result in results):
+            parts += ["### Wall time, with start-up, evaluation and all restarts, and its shares in %\n", self._times()]
         if gains := self.last_gains():
             rows = [
                 [self._label(variant), format_mean(updates, 0), format_mean(gain, 4)]
@@ -193,6 +204,16 @@ class Report:
             for row, results in zip(rows, self._results.values(), strict=True):
                 row.append(format_mean(mean([result.get(name, 1) / unit for result in results]), decimals))
         return table(["variant", *(heading for heading, _, _ in _COSTS.values())], rows)
+
+    def _times(self) -> str:
+        rows = []
+        for variant, results in self._results.items():
+            # Results of older versions have no account.
+            if accounts := [result["goodput"] for result in results if "goodput" in result]:
+                minutes = format_mean(mean([account["wall_seconds"] / 60 for account in accounts]), 1)
+                shares = (format_mean(mean([100 * account[phase] for account in accounts]), 1) for phase in _TIMES)
+                rows.append([self._label(variant), minutes, *shares])
+        return table(["variant", "minutes", *_TIMES.values()], rows)
 
     def _breakdown(self, split: str, kind: str) -> str:
         breakdowns = self.breakdown(split, kind)
@@ -263,6 +284,8 @@ class Report:
             for seed, result in seeds.items():
                 for name in _COSTS:
                     yield variant, seed, "training", name, result.get(name, 1)
+                for name, value in result.get("goodput", {}).items():
+                    yield variant, seed, "training", f"goodput/{name}", value
                 for split, scores in result["splits"].items():
                     for name in filter(scores.__contains__, _SCORES):
                         yield variant, seed, split, name, scores[name]

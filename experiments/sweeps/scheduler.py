@@ -263,7 +263,6 @@ def _cpu_device_count(cpu_devices: int) -> int:
 
 def _train(cells: Sequence[Cell], splits: Sequence[str], interrupts: Interrupts) -> None:
     """Trains cells jointly, then scores each of them."""
-    start = time.monotonic()
     name = cells[0].name if len(cells) > 1 else ""
     first = open_run(cells[0].spec, str(cells[0].path), name=name, interrupts=interrupts)
     from experiments.runs.result import write_result
@@ -272,5 +271,5 @@ def _train(cells: Sequence[Cell], splits: Sequence[str], interrupts: Interrupts)
     members = [first, *(first.sibling(cell.spec, str(cell.path), cell.name) for cell in cells[1:])]
     train(members)
     for member in members:
-        member.finish(start)
+        member.finish()
         write_result(member, splits)

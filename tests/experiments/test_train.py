@@ -33,11 +33,11 @@ assert not flax.config.nnx_graph_mode
 spec, folder = Spec.from_config(json.loads(sys.argv[1])), sys.argv[2]
 run = Run.open(spec, folder, (), clock=lambda: 0.0)
 trainer.train([run])
-run.finish(0.0)
+run.finish()
 system, params, _ = loading.load([folder, folder])
 print(len(system.translator(params, spec.decode).translate(["Un deux."])))
 """
-TIMES = ("seconds", "tokens_per_second")  # values of an event that differ between equal runs
+TIMES = ("seconds", "tokens_per_second", "model_flops_per_second")  # values of an event that differ between equal runs
 
 
 def last_state(folder: pathlib.Path, spec: Spec) -> Any:
@@ -48,7 +48,15 @@ def last_state(folder: pathlib.Path, spec: Spec) -> Any:
 
 def test_a_run_leaves_the_files_that_the_readme_lists(trained: pathlib.Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert {"config.json", "versions.json", "tokenizer.model", "checkpoints", "metrics.jsonl", "tensorboard"} <= names
+    assert {
+        "config.json",
+        "versions.json",
+        "tokenizer.model",
+        "checkpoints",
+        "metrics.jsonl",
+        "goodput.jsonl",
+        "tensorboard",
+    } <= names
     assert (trained / "figures/cross_attention.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in (trained / "translations").iterdir()) == [
         "test.6.txt", "validation.3.txt", "validation.6.txt",

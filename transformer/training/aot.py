@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 
-_POLL_SECONDS = 0.2  # time between two calls of `check`
-
 StepShape = tuple[int, int, int]  # rows, source width and target width of a batch
+Program = concurrent.futures.Future[Any]  # a program that is being compiled
 
 
 class CompiledSteps:
@@ -23,7 +22,7 @@ class CompiledSteps:
       batch_sharding: sharding of a batch.
       shapes: all batch shapes, in the order of their first use.
       leading_shape: axes of a batch before its rows.
-      check: called several times per second while a program is not ready; may raise.
+      wait: waits until a program is ready, if it is not; may raise.
       threads: number of programs compiled concurrently.
     """
 
@@ -36,7 +35,7 @@ class CompiledSteps:
         batch_sharding: NamedSharding,
         shapes: Sequence[StepShape],
         leading_shape: tuple[int, ...] = (),
-        check: Callable[[], None] = lambda: None,
+        wait: Callable[[Program], None] = lambda program: None,
         threads: int = 2,
     ) -> None:
         def compile_for(shape: StepShape) -> Callable[..., Any]:
@@ -49,7 +48,7 @@ class CompiledSteps:
         pool = concurrent.futures.ThreadPoolExecutor(threads)
         state, hyperparams = abstract(state), abstract(hyperparams)
         self._programs = {shape: pool.submit(compile_for, shape) for shape in shapes}
-        self._check = check
+        self._wait = wait
         pool.shutdown(wait=False)
 
     def __call__(self, state: Any, source_BS: jax.Array, target_BT: jax.Array, hyperparams: Any) -> Any:
@@ -64,9 +63,8 @@ class CompiledSteps:
         return self._program(shape)(state, source_BS, target_BT, hyperparams)
 
     def _program(self, shape: StepShape) -> Any:
-        while not (program := self._programs[shape]).done():
-            self._check()
-            concurrent.futures.wait([program], timeout=_POLL_SECONDS)
+        if not (program := self._programs[shape]).done():
+            self._wait(program)
         return program.result()
 
     def memory_bytes(self, shape: StepShape) -> tuple[int, int]:

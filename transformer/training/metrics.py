@@ -64,16 +64,20 @@ class NullRecorder(Recorder):
 
 def read(directory: pathlib.Path) -> list[dict[str, Any]]:
     """Reads the events of a run, oldest first, without an incomplete last line."""
-    path = directory / "metrics.jsonl"
+    return read_lines(directory / "metrics.jsonl")
+
+
+def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads a file of one JSON object per line, without an incomplete last line; empty if there is no file."""
     if not path.exists():
         return []
-    events = []
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            events.append(json.loads(line))
+            lines.append(json.loads(line))
         except json.JSONDecodeError:
             break
-    return events
+    return lines
 
 
 def _summary_writer(directory: pathlib.Path, purge_step: int | None) -> Any:

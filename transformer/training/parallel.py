@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from transformer.ops.matmul import at_precision
 from transformer.spec import PAD, TrainSpec
-from transformer.training.aot import CompiledSteps, StepShape
+from transformer.training.aot import CompiledSteps, Program, StepShape
 from transformer.training.partitioning import AXES, DATA, FSDP, partition_specs
 from transformer.training.state import ModelDef
 from transformer.training.step import make_step
@@ -193,7 +193,7 @@ class MeshPartitioner:
         state: Any,
         hyperparams: Any,
         shapes: Sequence[StepShape],
-        check: Callable[[], None] = lambda: None,
+        wait: Callable[[Program], None] = lambda program: None,
     ) -> Callable[..., Any]:
         """Compiles the step for batches of `shapes` only, in the background, before it needs them.
 
@@ -201,11 +201,11 @@ class MeshPartitioner:
           model, train: as for `compile_step`.
           state, hyperparams: arrays, or their shapes, so that compilation can start before there are parameters.
           shapes: all batch shapes, in the order of their first use.
-          check: called periodically while the step waits for a program; may raise.
+          wait: waits until a program is ready, if it is not; may raise.
         """
         step = self.compile_step(model, train)
         return CompiledSteps(
-            step, state, hyperparams, self.abstract, self.batch_sharding, shapes, self.leading_shape, check
+            step, state, hyperparams, self.abstract, self.batch_sharding, shapes, self.leading_shape, wait
         )
 
     def _local_step(self, model: ModelDef, train: TrainSpec) -> Callable[..., Any]:
@@ -324,7 +324,7 @@ class PmapPartitioner(MeshPartitioner):
         state: Any,
         hyperparams: Any,
         shapes: Sequence[StepShape],
-        check: Callable[[], None] = lambda: None,
+        wait: Callable[[Program], None] = lambda program: None,
     ) -> Callable[..., Any]:
         """Returns `compile_step`: `jax.pmap` compiles each shape at its first use."""
         return self.compile_step(model, train)

@@ -3,7 +3,7 @@ import pytest
 
 from experiments.benchmark.peers import ours
 from experiments.benchmark.workloads import Workload, make_batches
-from experiments.runs.result import batch_flops
+from experiments.runs.model_flops import batch_flops
 from experiments.runs.system import System
 from transformer.spec import EOS, PAD, Spec
 

@@ -31,7 +31,7 @@ from transformer.training.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.slow
 
-TIMES = ("seconds", "tokens_per_second")  # values of an event that differ between equal runs
+TIMES = ("seconds", "tokens_per_second", "model_flops_per_second")  # values of an event that differ between equal runs
 STEPS = 2400
 Small = Callable[..., dict[str, Any]]
 # Records an injected fault by name; returns a function that records its survival.

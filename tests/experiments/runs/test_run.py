@@ -25,7 +25,7 @@ def test_the_test_split_need_not_exist_before_the_end(small: Small, tmp_path: pa
     run = Run.open(Spec.from_config(config), str(tmp_path / "run"), (), clock=lambda: 0.0)
     trainer.train([run])
     with pytest.raises(FileNotFoundError, match="absent"):
-        run.finish(0.0)
+        run.finish()
 
 
 def test_a_vocabulary_too_large_for_the_corpus_is_an_error(small: Small, tmp_path: pathlib.Path) -> None:
@@ -61,7 +61,7 @@ def test_a_run_is_finished_twice_with_one_split_for_validation_and_test(small: S
     for _ in range(2):
         run = Run.open(spec, str(tmp_path / "run"), (), clock=lambda: 0.0)
         trainer.train([run])
-        run.finish(0.0)
+        run.finish()
     assert [event["step"] for event in Workdir(tmp_path / "run").evaluations(spec)] == [1, 2]
 
 
@@ -120,7 +120,7 @@ def test_rollbacks_have_a_limit(rolling_back: Run, monkeypatch: pytest.MonkeyPat
     """Those before an interruption count."""
     attempts = []
 
-    def diverge(runs: list[Run]) -> None:
+    def diverge(runs: list[Run], profiled: range) -> None:
         attempts.append(runs[0].start(0))
         if len(attempts) == 2:
             raise KeyboardInterrupt

@@ -20,7 +20,7 @@ from transformer.training.parallel import MeshPartitioner
 
 Small = Callable[..., dict[str, Any]]
 
-SPEEDS = {"seconds", "tokens_per_second"}
+SPEEDS = {"seconds", "tokens_per_second", "model_flops_per_second"}
 
 
 def last_state(run: Run) -> Any:
@@ -92,7 +92,7 @@ def test_a_population_writes_the_files_of_single_runs(small: Small, tmp_path: pa
         assert [event.get("members") for event in metrics.read(run.workdir.path) if event["split"] == "train"] == [2]
     perplexities = [metrics.read(run.workdir.path)[-1]["perplexity"] for run in members]
     assert perplexities[0] != perplexities[1]
-    members[1].finish(0.0)
+    members[1].finish()
     result = write_result(members[1])
     assert json.loads(members[1].workdir.result.read_text()) == json.loads(json.dumps(result))
     assert (result["updates"], result["members"], set(result["splits"])) == (2, 2, {"test"})

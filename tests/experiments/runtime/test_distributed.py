@@ -14,7 +14,7 @@ from tests import pod
 from transformer.training import manifest, metrics
 
 Small = Callable[..., dict[str, Any]]
-TIMES = ("seconds", "tokens_per_second")
+TIMES = ("seconds", "tokens_per_second", "model_flops_per_second")
 
 
 def events(folder: pathlib.Path) -> list[dict[str, Any]]:

@@ -41,6 +41,17 @@ def test_means_over_seeds_have_intervals() -> None:
     assert row(report.tables(), "BLEU on test by source length", "1-4")[1:] == ["3", "2.0 ± 2.5", "9.0"]
 
 
+def test_the_shares_of_the_wall_time_are_a_table() -> None:
+    """Results of older versions have none."""
+    goodput = {"wall_seconds": 90.0, "starts": 2, "start_up": 0.125, "compilation": 0.25, "steps": 0.375}
+    goodput |= {"input": 0.0, "evaluation": 0.125, "saving": 0.0625, "lost": 0.0625}
+    report = Report({"base": {0: result(1.0) | {"goodput": goodput}}, "old": {0: result(2.0)}})
+    shares = ["1.5", "37.5", "12.5", "25.0", "0.0", "12.5", "6.2", "6.2"]
+    assert row(report.tables(), "Wall time", "base")[1:] == shares
+    assert ("base", 0, "training", "goodput/lost", 0.0625) in report.values()
+    assert "Wall time" not in Report({"old": {0: result(2.0)}}).tables()
+
+
 def test_published_scores_are_a_column() -> None:
     report = Report({"base": {0: result(1.0)}, "other": {0: result(2.0)}}, published={"base": {"bleu": 25.8}})
     assert row(report.tables(), "Scores on test", "variant")[-1] == "published bleu"
