@@ -47,6 +47,9 @@ def get_config() -> ConfigDict:
     model.d_maxout = placeholder(int)  # rnnsearch: units of the maxout layer; None: d_model
     model.reverse_source = False  # seq2seq: reverse the source; Sutskever et al. 2014
     model.init_range = placeholder(float)  # recurrent models: uniform in ± this; None: Glorot, orthogonal
+    # LoRA (Hu et al. 2021) adds a product of two matrices to linear layers; training changes only these matrices.
+    model.lora_rank = placeholder(int)  # their rank; None: no LoRA
+    model.lora_targets = "*to_query,*to_value"  # patterns for names of linear layers, such as encoder.*.to_output
     model.dropout_embedding = 0.1  # dropout on embedding plus position; Section 5.4
     model.dropout_sublayer = 0.1  # dropout on each sub-layer's output, before the residual addition; Section 5.4
     model.dropout_attention = 0.0  # dropout on attention weights; not in the paper
@@ -85,6 +88,8 @@ def get_config() -> ConfigDict:
 
     train = config.train = ConfigDict()
     train.init_from = ""  # folder of a Marian model to start from, such as OPUS-MT; empty: random parameters
+    # For example "embed_source.*,encoder.*"; the last match counts, and "!*.bias" at the end trains the biases.
+    train.freeze = ""  # patterns for names of parameters that do not change, comma-separated
     train.seed = 0  # seed of parameters, dropout and batch order
     train.steps = 100_000  # parameter updates; Section 5.2; 0 with init_from: no training
     train.optimizer = "adam"  # adam (Section 5.3), adamw, adafactor, lion, muon (matrices; Adam for the rest)

@@ -28,6 +28,11 @@ DROPOUTS = ("dropout_embedding", "dropout_sublayer", "dropout_attention", "dropo
 SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
 
 
+def _items(text: str) -> tuple[str, ...]:
+    """Returns the items of a comma-separated list."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelSpec(Section):
     """The model; Section 3 of Vaswani et al. 2017. configs/base.py documents every key."""
@@ -64,6 +69,8 @@ class ModelSpec(Section):
     d_maxout: int | None
     reverse_source: bool
     init_range: float | None
+    lora_rank: int | None
+    lora_targets: str
     dropout_embedding: float
     dropout_sublayer: float
     dropout_attention: float
@@ -75,7 +82,7 @@ class ModelSpec(Section):
 
     def __post_init__(self) -> None:
         require_positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
-        require_positive("model", self, "d_state", "d_maxout", "init_range", "top_k", "max_positions")
+        require_positive("model", self, "d_state", "d_maxout", "init_range", "top_k", "max_positions", "lora_rank")
         require_rate("model", self, *DROPOUTS)
         require_one_of("model.norm", self.norm, ("post", "pre", "none"))
         require_one_of("model.dtype", self.dtype, DTYPES)
@@ -122,7 +129,12 @@ class ModelSpec(Section):
     @property
     def without_residual(self) -> tuple[str, ...]:
         """Kinds of sub-layer without a residual connection, as exceptions from `residual`."""
-        return tuple(kind.strip() for kind in self.no_residual.split(",") if kind.strip())
+        return _items(self.no_residual)
+
+    @property
+    def lora_patterns(self) -> tuple[str, ...]:
+        """Patterns for the names of linear layers with low-rank adaptation."""
+        return _items(self.lora_targets)
 
     def wiring(self, kind: str) -> tuple[str, ...]:
         """Returns the steps around each sub-layer of a kind, in order.
@@ -235,6 +247,7 @@ class TrainSpec(Section):
     """The optimisation; Section 5."""
 
     init_from: str
+    freeze: str
     seed: int
     steps: int
     optimizer: str
@@ -278,6 +291,11 @@ class TrainSpec(Section):
         require_one_of("train.muon_dtype", self.muon_dtype, (None, *DTYPES))
         require_one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
         require_one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
+
+    @property
+    def freeze_patterns(self) -> tuple[str, ...]:
+        """Patterns for the names of parameters that training does not change, and exceptions that begin with "!"."""
+        return _items(self.freeze)
 
 
 @dataclasses.dataclass(frozen=True)

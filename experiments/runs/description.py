@@ -13,6 +13,7 @@ from transformer.data.pairs import too_few_pairs
 from transformer.data.token_dataset import Batch
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import Spec
+from transformer.training import freezing
 from transformer.training.state import parameter_count
 
 
@@ -20,8 +21,9 @@ def lines(spec: Spec, system: System, plan: BatchPlan) -> list[str]:
     """Returns the description of a run's model, corpus, devices and batches."""
     report, data = plan.report(), spec.data
     corpus = {"grammar": "the generated corpus", "files": data.path}.get(data.source, data.name)
+    trained, frozen = map(parameter_count, freezing.partition(system.param_shapes, spec.train))
     model = (
-        f"{spec.model.architecture}, {parameter_count(system.param_shapes):,} parameters",
+        f"{spec.model.architecture}, {trained + frozen:,} parameters" + (f", {trained:,} trained" if frozen else ""),
         f"{data.direction} of {corpus}",
         f"vocabulary {system.tokenizer.vocab_size:,}",
         _devices(spec),

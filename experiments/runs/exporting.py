@@ -5,7 +5,7 @@ import pathlib
 import shutil
 from typing import TYPE_CHECKING
 
-from experiments.runs.workdir import Workdir
+from experiments.runs.workdir import Workdir, write_json
 from experiments.runtime import xla_env
 from transformer import atomic_file
 
@@ -53,6 +53,7 @@ def _write(
 ) -> None:
     import jax
 
+    from experiments.runs import loading
     from transformer.interop import ctranslate2, safetensors
     from transformer.interop.marian import folder as marian
 
@@ -60,8 +61,8 @@ def _write(
     spec, tokenizer = system.spec, system.tokenizer
     if format_name == "safetensors":
         safetensors.write(folder / "model.safetensors", params)
-        for path in (workdir.config, workdir.tokenizer):
-            shutil.copyfile(path, folder / path.name)
+        write_json(folder / workdir.config.name, loading.without_lora(workdir.spec()).to_dict())
+        shutil.copyfile(workdir.tokenizer, folder / workdir.tokenizer.name)
         return
     # The longest sentence of training, the tokens that an output may have in addition, and BOS.
     length = spec.data.max_length + spec.decode.max_extra_length + 1

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from experiments.runs.system import System
 from experiments.runs.workdir import Workdir
 from transformer.data.tokenizers.marian import load_tokenizer
+from transformer.layers import lora
 from transformer.models.ensemble import Ensemble
 from transformer.spec import SCORING_DTYPE, Spec
 from transformer.training.state import ModelDef, Params
@@ -56,12 +57,29 @@ def load(paths: Sequence[str], dtype: str | None = None) -> TrainedSystem:
         ):
             if value != expected:
                 raise ValueError(f"{path}: {name} is {value}, but {expected} in {paths[0]}; they are no ensemble")
-    results = [system.final_params(workdir) for system, workdir in zip(systems, workdirs, strict=True)]
-    params, steps = [params for params, _ in results], [steps for _, steps in results]
+    loaded = [load_params(system, workdir) for system, workdir in zip(systems, workdirs, strict=True)]
+    systems, params, steps = map(list, zip(*loaded, strict=True))
     if len(systems) == 1:
-        return TrainedSystem(first, params[0], steps)
+        return TrainedSystem(systems[0], params[0], steps)
     ensemble: Any = _EnsembleModel(tuple(system.model for system in systems))
-    return TrainedSystem(first.with_model(ensemble, [system.param_shapes for system in systems]), params, steps)
+    return TrainedSystem(systems[0].with_model(ensemble, [system.param_shapes for system in systems]), params, steps)
+
+
+def load_params(system: System, workdir: Workdir) -> tuple[System, Params, list[int]]:
+    """Returns the system of a finished run, its final parameters, and the steps that they come from.
+
+    LoRA layers are merged: the returned system has the settings and the parameters of the equal model without them.
+    """
+    params, steps = system.final_params(workdir)
+    if system.spec.model.lora_rank is None:
+        return system, params, steps
+    merged = System.make(without_lora(system.spec), system.tokenizer, partitioner=system.partitioner)
+    return merged, merged.put_params(lora.merge(params)), steps
+
+
+def without_lora(spec: Spec) -> Spec:
+    """Returns the spec of the model whose LoRA layers are merged."""
+    return dataclasses.replace(spec, model=dataclasses.replace(spec.model, lora_rank=None))
 
 
 def with_dtype(spec: Spec, dtype: str | None) -> Spec:

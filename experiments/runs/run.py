@@ -132,11 +132,11 @@ class Run:
             validation = corpus.split(spec.data.validation_split)
             findings = doctor.check_at_start(training_data.pairs, validation, spec.data)
             model = pretrained.load_for(spec, workdir, allowed)
-            workdir.create_or_check(spec, allowed)
-            if model and workdir.writes and not workdir.tokenizer.exists():
-                model.tokenizer.save(workdir.tokenizer)
-            tokenizer = training_data.tokenizer(workdir)
-            own_system = system.System.make(spec, tokenizer, model.params if model else None)
+            with workdir.opened(spec, allowed):
+                if model and workdir.writes and not workdir.tokenizer.exists():
+                    model.tokenizer.save(workdir.tokenizer)
+                tokenizer = training_data.tokenizer(workdir)
+                own_system = system.System.make(spec, tokenizer, model.params if model else None)
             plan = own_system.plan(training_data.tokenize(tokenizer))
             workdir.check_data(tokenizer.fingerprint, plan.fingerprint, allowed)
             devices_before = _write_versions(workdir)

@@ -33,9 +33,11 @@ from transformer.decoding.sentence_split import split_codes
 from transformer.decoding.translate import SearchPass, Translator
 from transformer.decoding.unknown_words import UnknownWords
 from transformer.evaluation import loss
+from transformer.layers import lora
 from transformer.models.build import abstract_model
 from transformer.padding import padded_width
 from transformer.spec import BOS, EOS, PAD, DecodeSpec, Spec
+from transformer.training import freezing
 from transformer.training import state as states
 from transformer.training import step as steps
 from transformer.training.checkpoint import Checkpoints, average_last, is_scheduled
@@ -90,7 +92,8 @@ class System:
           partitioner: places arrays on devices; default: on all devices, according to `spec.parallel`.
 
         Raises:
-          ValueError: no model has these settings, or the parameters have other names or shapes than the model's.
+          ValueError: no model has these settings, the parameters have other names or shapes than the model's, or
+        `train.freeze` does not fit the model.
         """
         jax_switches.reset()
         partitioner = partitioner or PARTITIONERS[spec.parallel.mode](
@@ -100,8 +103,9 @@ class System:
             matmul_precision=spec.model.float32_precision,
         )
         model, shapes = _split(spec, tokenizer, partitioner)
+        freezing.check(shapes, spec.train)
         if pretrained_params is not None:
-            _check_shapes(pretrained_params, shapes, spec)
+            _check_shapes(pretrained_params, jax.eval_shape(lora.merge, shapes), spec)
         spec = _resolve_defaults(spec, partitioner)
         functions = CompiledFunctions(spec, tokenizer.vocab_size, model, partitioner)
         return cls(spec, tokenizer, model, shapes, partitioner, functions, pretrained_params)
@@ -124,9 +128,12 @@ class System:
     @functools.cached_property
     def initial_params(self) -> Params:
         """The parameters before training: pretrained ones, or random ones, which depend only on `train.seed`."""
-        if self.pretrained_params is not None:
-            return jax.device_put(self.pretrained_params)
-        return self.functions.init_params(self._init_key)
+        if self.pretrained_params is None:
+            return self.functions.init_params(self._init_key)
+        pretrained_params = jax.device_put(self.pretrained_params)
+        if self.spec.model.lora_rank is None:
+            return pretrained_params
+        return lora.expand(pretrained_params, self.functions.init_params(self._init_key))
 
     @functools.cached_property
     def training_model(self) -> ModelDef:

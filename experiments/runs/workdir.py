@@ -78,6 +78,19 @@ class Workdir:
             raise ValueError(f"{self.path}: not empty, but no run (config.json is missing); choose another --workdir")
         self._write(self.config, spec.to_dict())
 
+    @contextlib.contextmanager
+    def opened(self, spec: Spec, allowed: Iterable[str] = ()) -> Iterator[None]:
+        """Calls `create_or_check`. If a setting then turns out to be wrong, a new run leaves no files."""
+        new = not self.config.exists()
+        self.create_or_check(spec, allowed)
+        try:
+            yield
+        except ValueError:
+            if new and self.writes:
+                for path in (self.config, self.tokenizer):
+                    path.unlink(missing_ok=True)
+            raise
+
     def _write(self, path: pathlib.Path, content: Mapping[str, Any]) -> None:
         if self.writes:
             path.parent.mkdir(parents=True, exist_ok=True)

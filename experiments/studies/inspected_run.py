@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.runs import loading
 from experiments.runs.long_lines import LongLineTranslator, check_pair_lengths, max_input_tokens, max_pair_tokens
 from experiments.runs.system import System
 from experiments.runs.workdir import Workdir
@@ -51,8 +52,8 @@ class InspectedRun:
         # Analysis replicates all parameters, whatever the run was trained on.
         parallel = dataclasses.replace(spec.parallel, mode="mesh", fsdp=1, tensor=1)
         self.spec = dataclasses.replace(spec, parallel=parallel)
-        self.system = System.make(self.spec, load_tokenizer(self.workdir.tokenizer))
-        self.params, self.steps = self.system.final_params(self.workdir)
+        system = System.make(self.spec, load_tokenizer(self.workdir.tokenizer))
+        self.system, self.params, self.steps = loading.load_params(system, self.workdir)
         self.tokenizer = self.system.tokenizer
         self.model = self.system.model(self.params)
         self.head_counts = forced_decoding.head_counts(self.model)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.runs.result import batch_flops
+from experiments.runs.model_flops import batch_flops
 from experiments.runs.system import ROW_MULTIPLE, System
 from launch.planner.hlo import HloProgram, Traffic
 from transformer.data.batches.bucket_shapes import rows_within

@@ -192,6 +192,26 @@ def test_other_settings_than_the_marian_model_s_are_an_error(
 
 
 @pytest.mark.slow
+def test_a_run_with_lora_starts_from_the_model_and_is_exported_without(
+    small: Small, marian: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Only A and B are trained, the run translates as its merged model does, and a wrong pattern leaves no folder."""
+    numpy: Any = pytest.importorskip("safetensors.numpy")
+    changes = {"model__lora_rank": 2, "model__lora_targets": "*to_query,*outer", "train__learning_rate": 0.03}
+    with pytest.raises(ValueError, match=r"train\.freeze: 'encodr\.\*' matches none"):
+        train_and_test(begin(small, marian, train__freeze="encodr.*", **changes), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    train_and_test(begin(small, marian, checkpoint__every=6, **changes), str(tmp_path / "run"))
+    unmerged = (tmp_path / "run" / "translations" / "test.6.txt").read_text()
+    evaluate([str(tmp_path / "run")], "test", None, None, str(tmp_path / "out.txt"))
+    assert (tmp_path / "out.txt").read_text() == unmerged
+    export(str(tmp_path / "run"), "marian", str(tmp_path / "merged"))
+    before, after = (numpy.load_file(path / "model.safetensors") for path in (marian, tmp_path / "merged"))
+    changed = {name for name, array in before.items() if np.any(array != after[name])}
+    assert changed == {name for name in before if name.endswith(("q_proj.weight", "fc2.weight"))}
+
+
+@pytest.mark.slow
 def test_an_allowed_setting_removes_a_part(small: Small, marian: pathlib.Path, tmp_path: pathlib.Path) -> None:
     ablated = begin(small, marian, model__score_scale="none", train__steps=0)
     train_and_test(ablated, str(tmp_path / "run"), ["model.score_scale"])

@@ -96,6 +96,10 @@ SIZES = {"data": 1, "fsdp": 2, "tensor": 3}
         ("params.encoder.0.norm.scale_D", (6,), ()),
         ("optimizer.0.v_row.decoder.0.feed_forward.inner.kernel", (4,), ()),  # rank differs from the parameter
         ("params.encoder.0.cell.recurrent_RG", (4, 12), ("fsdp", None)),
+        ("params.encoder.0.self_attention.to_key.base_module.kernel", (4, 6), ("fsdp", "tensor")),
+        ("optimizer.0.mu.encoder.0.self_attention.to_key.lora_b", (2, 6), (None, "tensor")),
+        ("params.decoder.0.feed_forward.outer.lora_a", (6, 2), ("tensor", None)),
+        ("params.decoder.0.feed_forward.outer.lora_b", (2, 4), ()),  # the model's width: small, and replicated
     ],
 )
 def test_partition_spec(name: str, shape: tuple[int, ...], expected: tuple[str | None, ...]) -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from transformer.layers import recurrent
+from transformer.layers import lora, recurrent
 from transformer.layers.attention import Attention, MultiHeadAttention, Rotate, cancels_key_bias
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, no_feed_forward
@@ -380,7 +380,10 @@ def build(
         raise ValueError(f"packed rows: a {spec.architecture} model reads each row as one sentence; set packed=False")
     rngs = nnx.Rngs(params=key)
     options = {"packed": packed, "chunked_cache": chunked_cache} if make is _transformer else {}
-    return make(spec, vocab_size, rngs, **options)  # type: ignore[return-value]
+    model = make(spec, vocab_size, rngs, **options)
+    if spec.lora_rank is not None:
+        lora.adapt(model, spec.lora_rank, spec.lora_patterns, rngs=rngs)
+    return model  # type: ignore[return-value]
 
 
 def abstract_model(spec: ModelSpec, vocab_size: int, *, packed: bool = False, chunked_cache: bool = False) -> Seq2Seq:

@@ -18,7 +18,8 @@ StackMap = Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array]  #
 OptimizerFactory = Callable[
     [Hyperparams, StackMap, Any], optax.GradientTransformation
 ]  # the last argument is the dtype of its matmuls
-_MATRICES = ("kernel", "recurrent_RG")  # names of weight matrices; an embedding is a lookup table
+# Names of weight matrices; an embedding is a lookup table.
+_MATRICES = ("kernel", "recurrent_RG", "lora_a", "lora_b")
 _NEWTON_SCHULZ = (
     3.4445,
     -4.7750,

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
+from transformer.layers import lora
+
 DATA, FSDP, TENSOR = AXES = ("data", "fsdp", "tensor")
 
 # Logical axes of a parameter, by the end of its name. Other parameters are replicated: biases and scales along the
@@ -27,6 +29,11 @@ LOGICAL_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"to_gates\.kernel$", ("model", None)),
     (r"recurrent_RG$", ("model", None)),
     (r"to_first\.kernel$", ("model", None)),
+    # The sides of LoRA's factors that tensor parallelism shards; the other side is the small rank or the model's width.
+    (r"to_(query|key|value)\.lora_b$", (None, "heads")),
+    (r"to_output\.lora_a$", ("heads", None)),
+    (r"(inner|gate)\.lora_b$", (None, "inner")),
+    (r"outer\.lora_a$", ("inner", None)),
 )
 
 # Mesh axis of each logical axis. `tensor` shards what a layer computes in parallel: heads, inner units, words. `fsdp`
@@ -42,6 +49,7 @@ def partition_spec(name: str, shape: tuple[int, ...], sizes: Mapping[str, int]) 
       shape: shape of the array. An array whose rank differs from the parameter's is replicated.
       sizes: number of devices along each axis of the mesh. An axis that they do not divide is not sharded.
     """
+    name = lora.base_name(name)
     logical_axes = next((axes for pattern, axes in LOGICAL_AXES if re.search(pattern, name)), ())
     if len(logical_axes) != len(shape):
         return PartitionSpec()

@@ -22,8 +22,8 @@ class TrainState(NamedTuple):
     params: Params  # float32
     optimizer: optax.OptState
     average: Params  # exponential moving average of params; empty if there is none
-    # Sums over the batches since the last update: (gradients, LossSums), and the number of sentences with
-    # train.clip_unit=sentence; empty without accumulation.
+    # Sums over the batches since the last update: (gradients of the trained parameters, LossSums), and the number of
+    # sentences with train.clip_unit=sentence; empty without accumulation.
     pending: Any
 
 

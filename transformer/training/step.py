@@ -12,7 +12,7 @@ from transformer.ops.dropout import CUTOFF, KINDS, Dropout, fold_in
 from transformer.ops.losses import LossSums, fused_consistency, fused_cross_entropy
 from transformer.section import require_one_of
 from transformer.spec import BOS, EOS, PAD, ModelSpec, TrainSpec
-from transformer.training import optimizer, schedule
+from transformer.training import freezing, optimizer, schedule
 from transformer.training.state import Hyperparams, ModelDef, Params, TrainState, zeros_like
 
 
@@ -153,13 +153,14 @@ def initial_state(params: Params, train: TrainSpec, hyperparams: Hyperparams, ke
     """Returns the state before the first step; `key` is the data of a random key."""
     zero = jnp.zeros((), jnp.float32)
     sentences = (zero,) if train.clip_unit == "sentence" else ()
-    pending = (zeros_like(params), LossSums(zero, zero, zero), *sentences) if train.accumulate > 1 else ()
+    trained, _ = freezing.partition(params, train)
+    pending = (zeros_like(trained), LossSums(zero, zero, zero), *sentences) if train.accumulate > 1 else ()
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         batch=jnp.zeros((), jnp.int32),
         key=key,
         params=params,
-        optimizer=optimizer.make(train, hyperparams).init(params),
+        optimizer=optimizer.make(train, hyperparams).init(trained),
         average=jax.tree.map(jnp.copy, params) if train.ema_decay > 0 else {},
         pending=pending,
     )
@@ -194,8 +195,10 @@ def _update(
     rate = hyperparams["learning_rate"] * fraction(
         step.astype(jnp.float32), hyperparams["warmup_steps"], hyperparams["steps"]
     )
-    change, optimizer_state = optimizer.make(train, hyperparams, map_stack).update(mean, state.optimizer, state.params)
-    params = jax.tree.map(lambda old, delta: old - rate * delta, state.params, change)
+    trained, frozen = freezing.partition(state.params, train)
+    change, optimizer_state = optimizer.make(train, hyperparams, map_stack).update(mean, state.optimizer, trained)
+    trained = jax.tree.map(lambda old, delta: old - rate * delta, trained, change)
+    params = freezing.join(trained, frozen)
     average = state.average
     if train.ema_decay > 0:
         # The decay grows with the step, so that the average soon forgets the initial parameters.
@@ -239,11 +242,14 @@ def make_step(
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.batch)
         dropout = Dropout.from_key(key, hyperparams["dropout"], first_row)
 
-        def loss_fn(params: Params) -> tuple[jax.Array, LossSums]:
+        trained, frozen = freezing.partition(state.params, train)
+
+        def loss_fn(trained: Params) -> tuple[jax.Array, LossSums]:
+            params = freezing.join(trained, frozen)
             sums = training_sums(model, train, params, source_BS, target_BT, hyperparams, dropout)
             return sums.loss, sums
 
-        gradients, sums = jax.grad(loss_fn, has_aux=True)(state.params)
+        gradients, sums = jax.grad(loss_fn, has_aux=True)(trained)
         sentences = (_sentence_count(target_BT),) if train.clip_unit == "sentence" else ()
         gradients, (sums, *sentences) = reduce((gradients, (sums, *sentences)))
         state = state._replace(batch=state.batch + 1)
