@@ -67,7 +67,7 @@ def get_config() -> ConfigDict:
     data.directory = ""  # tfds: folder of prepared data; empty: TFDS's default
     data.raw_directory = ""  # tfds: folder of downloaded raw files (TFDS's manual directory); empty: download
     data.path = ""  # files: "corpus/{split}.{language}", or "corpus/{split}.tsv" (.tmx, .po) with both sides
-    data.direction = "fr-en"  # source-target: fr-en, en-fr
+    data.direction = "fr-en"  # source-target, ISO 639 codes: fr-en, en-de, zh-en
     data.train_split = "train"  # training split; the tokenizer is trained on it only
     data.validation_split = "validation"  # validation split
     data.test_split = "test"  # test split, evaluated once at the end

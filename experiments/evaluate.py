@@ -6,8 +6,9 @@
     python -m experiments.evaluate --workdir=runs/quickstart --test_set=wmt14/full
 
 Several folders, --workdir=runs/a,runs/b, form an ensemble; their models must have the same vocabulary.
-The last line is a JSON object: bleu, chrf, bleu_paper, chrf++, ter, signatures, sentences, seconds. --reference can be
-given several times, for several references. --comet=PATH adds the score of a COMET model (extra `comet`).
+The last line is a JSON object: bleu, chrf, bleu_paper, chrf++, ter, for German bleu_compound, signatures, sentences,
+seconds. --reference can be given several times, for several references. --comet=PATH adds the score of a COMET model
+(extra `comet`).
 A run trained in bfloat16 is scored in float32, unless --dtype is given; see the help of --dtype.
 """
 
@@ -103,6 +104,7 @@ def evaluate(
     from experiments.runs.scoring import evaluate_split
     from experiments.runs.workdir import Workdir
     from experiments.runtime import distributed
+    from transformer.evaluation import bleu
     from transformer.evaluation.comet_score import CometMetric
     from transformer.evaluation.edit_scores import edit_scores
 
@@ -110,13 +112,14 @@ def evaluate(
     spec = workdir.spec()
     metric = CometMetric(comet) if comet else None
     files = [reference] if isinstance(reference, str) else reference or []
+    bleu.metric(spec.data.target_language)  # raises ValueError if its tokenizer is missing
     name, pairs, others = _read(spec.data, split, source, files, test_set)
     labels = {"test": test_set, "lang": spec.data.direction} if test_set else {}
     system, params, steps = loading.load(paths, dtype)
     check_search(system, spec.decode)
     scores, texts = evaluate_split(system, params, pairs, spec.decode, _warn, others, labels, unknown)
     references = [[pair.target for pair in pairs], *others]
-    scores |= edit_scores(texts, references, labels)
+    scores |= edit_scores(texts, references, spec.data.target_language, labels)
     if metric:
         try:
             scores["comet"] = metric.score([pair.source for pair in pairs], texts, references)

@@ -103,7 +103,6 @@ def _make(shards: "Shards", corpus: "Corpus", workers: int) -> None:
     """Tokenises what is missing, and merges the shards."""
     from transformer.data import doctor
     from transformer.data.pairs import too_few_pairs
-    from transformer.data.shards import ARRAY_NAMES, fingerprints
 
     folder, data = shards.folder, shards.spec
     for finding in doctor.check_at_start(shards.pairs, corpus.split(data.validation_split), data):
@@ -118,10 +117,10 @@ def _make(shards: "Shards", corpus: "Corpus", workers: int) -> None:
     with progress.ProgressBar("tokenising", total, "pairs", done) as bar:
         for count in _in_processes(shards, tokenizer, missing, min(workers, len(missing))):
             bar.advance(count)
-    with progress.ProgressBar("writing", total * len(ARRAY_NAMES), "rows") as bar:
+    with progress.ProgressBar("writing", total * len(shards.array_names), "rows") as bar:
         contents = shards.merge(bar.advance)
     print("computing fingerprints", flush=True)
-    folder.write(folder.manifest | contents | {"fingerprints": fingerprints(folder)})
+    folder.write(folder.manifest | contents | {"fingerprints": shards.fingerprints()})
     shards.delete()
 
 

@@ -1,6 +1,6 @@
 """The structure of the codebase: direction of imports, names, sizes and tests of files, and settings that are read.
 
-    section, padding → spec → ops → layers → models ─┬→ training ─────────────┐
+    section, padding, languages → spec → ops → layers → models ─┬→ training ─────────────┐
                                   ├→ decoding → evaluation ┼→ experiments → launch
                                   ├→ analysis, interop ────┘
     data (numpy; no jax) ─────────┴──────────────────────→ experiments
@@ -48,8 +48,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer": (),
     "transformer.section": (),
     "transformer.padding": (),
+    "transformer.languages": ("transformer.section",),
     "transformer.run_spec": ("transformer.section",),
-    "transformer.spec": ("transformer.section", "transformer.padding", "transformer.run_spec"),
+    "transformer.spec": ("transformer.section", "transformer.languages", "transformer.padding", "transformer.run_spec"),
     "transformer.atomic_file": (),
     "transformer.byte_size": (),
     "transformer.ops": ("transformer.spec", "transformer.ops"),
@@ -57,13 +58,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer.models": (*_BASE, "transformer.models"),
     "transformer.training": (*_MODEL, "transformer.atomic_file", "transformer.byte_size", "transformer.training"),
     "transformer.decoding": (*_MODEL, "transformer.decoding"),
-    "transformer.evaluation": (*_MODEL, "transformer.decoding", "transformer.evaluation"),
+    "transformer.evaluation": (*_MODEL, "transformer.languages", "transformer.decoding", "transformer.evaluation"),
     "transformer.analysis": (*_MODEL, "transformer.analysis"),
     "transformer.interop": (*_BASE, "transformer.atomic_file", "transformer.models", "transformer.interop"),
     "transformer.data": (
         "transformer.section",
         "transformer.spec",
         "transformer.padding",
+        "transformer.languages",
         "transformer.atomic_file",
         "transformer.data",
     ),

@@ -91,7 +91,6 @@ CHOICES = {
     "train__consistency_kind": "rdrop, simcut",
     "data__source": "grammar, tfds, files",
     "data__tokenizer": "bpe, unigram",
-    "data__direction": "fr-en, en-fr",
     "train__early_stopping": "none, loss, bleu",
     "decode__method": "beam, greedy, sample",
     "parallel__mode": "mesh, pmap",
@@ -274,7 +273,16 @@ def test_wiring_by_kind() -> None:
 def test_direction(direction: str, languages: tuple[str, str]) -> None:
     data = Spec.from_config(changed(data__direction=direction)).data
     assert (data.source_language, data.target_language) == languages
-    assert set(languages) == set(spec.LANGUAGES)
+    assert data.languages == spec.LANGUAGES
+
+
+def test_any_two_languages_but_only_for_a_corpus_that_has_them() -> None:
+    data = Spec.from_config(changed(data__direction="en-de", data__source="tfds", data__name="multi30k")).data
+    assert (data.source_language, data.target_language, data.languages) == ("en", "de", ("en", "de"))
+    assert error_message(data__direction="en-de").startswith(
+        "data.direction: en-de, but the generated corpus is French and English"
+    )
+    assert error_message(data__direction="en-german").endswith("; did you mean de?")
 
 
 def test_special_tokens_are_the_first_four() -> None:

@@ -8,13 +8,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
+from transformer.languages import require_direction
 from transformer.padding import padded_width
 from transformer.run_spec import MIN_TEMPERATURE as MIN_TEMPERATURE
 from transformer.run_spec import CheckpointSpec, DecodeSpec, EvaluateSpec, ParallelSpec
 from transformer.section import Section, require, require_one_of, require_positive, require_rate
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids that tokenizers, models and decoding share
-LANGUAGES = ("fr", "en")
+LANGUAGES = ("fr", "en")  # of the generated corpus
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # suffixes of compressed files
 PAIR_FILES = (".tsv", ".tmx", ".po")  # suffixes of files that hold both sides of a split
 DTYPES = ("float32", "bfloat16")  # of matmuls
@@ -191,7 +192,7 @@ class DataSpec(Section):
     def __post_init__(self) -> None:
         require_one_of("data.source", self.source, ("grammar", "tfds", "files"))
         require_one_of("data.tokenizer", self.tokenizer, ("bpe", "unigram"))
-        require_one_of("data.direction", self.direction, ("fr-en", "en-fr"))
+        require_direction("data.direction", self.direction)
         require_one_of("data.examine", self.examine, ("stop", "warn", "off"))
         require_positive("data", self, "train_pairs", "vocab_size", "vocab_sentences", "max_length", "tokens_per_batch")
         require_positive("data", self, "buckets", "width_multiple", "packed_width", "prefetch")
@@ -204,6 +205,11 @@ class DataSpec(Section):
         require(
             self.source != "grammar" or self.train_pairs is not None,
             "data.train_pairs: None, but the generated corpus is infinite; set the number of pairs to draw",
+        )
+        require(
+            self.source != "grammar" or set(self.languages) == set(LANGUAGES),
+            f"data.direction: {self.direction}, but the generated corpus is French and English; set fr-en or en-fr, or "
+            "data.source to tfds or files",
         )
         require(self.source != "tfds" or bool(self.name), "data.name: data.source=tfds needs the name of a dataset")
         if self.source == "files":
@@ -233,13 +239,18 @@ class DataSpec(Section):
 
     @property
     def source_language(self) -> str:
-        """Two-letter code of the source language."""
+        """ISO 639 code of the source language."""
         return self.direction.split("-")[0]
 
     @property
     def target_language(self) -> str:
-        """Two-letter code of the target language."""
+        """ISO 639 code of the target language."""
         return self.direction.split("-")[1]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Both codes, in an order that is the same in both directions: ("fr", "en")."""
+        return tuple(sorted(self.direction.split("-"), reverse=True))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,7 @@ from experiments.runtime.subprocesses import call
 from transformer.data.batches.plan import BatchPlan
 from transformer.data.pairs import LazyPairs
 from transformer.data.prepared import PreparedFolder
-from transformer.data.shards import Shards, fingerprints
+from transformer.data.shards import Shards
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.spec import EOS, PAD, UNK, DataSpec
 
@@ -89,7 +89,7 @@ def generate_corpus(path: str, pairs: int) -> None:
     for number in shards.missing():
         shards.write(number, _random_pairs(shards.pair_range(number)))
     contents = shards.merge(lambda _: None)
-    folder.write(folder.manifest | contents | {"fingerprints": fingerprints(folder)})
+    folder.write(folder.manifest | contents | {"fingerprints": shards.fingerprints()})
     shards.delete()
 
 

@@ -27,7 +27,7 @@ from experiments.web import markdown
 from transformer.data.corpus import open_corpus
 from transformer.data.doctor import CorpusExaminer
 from transformer.data.pairs import Pair
-from transformer.spec import DataSpec, Spec
+from transformer.spec import LANGUAGES, DataSpec, Spec
 
 # Damage of a pair (first, second), whose languages are in this order; None if the pair cannot be damaged so.
 Damage = Callable[[random.Random, str, str], tuple[str, str] | None]
@@ -52,6 +52,8 @@ def main(args: cli.Args) -> None:
             else base.get_config().to_dict()["data"] | {"source": "grammar", "train_pairs": args.pairs}
         )
         data = DataSpec.from_config(config) if not args.config else Spec.from_config(args.config).data
+        if set(data.languages) != set(LANGUAGES):
+            raise ValueError(f"data.direction: {data.direction}, but the damage is of French and English text")
         pairs = list(open_corpus(data).split(data.train_split)[: args.pairs])
         report = measure(data, pairs, args.share, args.seed)
     rows = [

@@ -51,7 +51,7 @@ def _scores(system: System, split: str, pairs: Sequence[Pair], texts: Sequence[s
     sources, references = [pair.source for pair in pairs], [pair.target for pair in pairs]
     result = bleu.score(texts, references, data.target_language).to_dict()
     result["exact"] = breakdown.exact_match(texts, references)
-    result["by_source_length"] = breakdown.bleu_by_source_length(sources, texts, references)
+    result["by_source_length"] = breakdown.bleu_by_source_length(sources, texts, references, data.target_language)
     if data.source == "grammar":
         result["by_phenomenon"] = breakdown.exact_match_by_tag(phenomena(split, len(pairs)), texts, references)
     return result

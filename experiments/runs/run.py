@@ -126,6 +126,7 @@ class Run:
         """
         stopwatch, workdir = Stopwatch(clock, start), Workdir(path, distributed.is_primary())
         progress = ProgressBar("training", spec.train.steps, "updates", name=name, quiet=not distributed.is_primary())
+        bleu.metric(spec.data.target_language)  # raises ValueError if its tokenizer is missing
         with distributed.primary_first():
             corpus = open_corpus(spec.data, xla_env.cache_dir() / "corpus")
             training_data = TrainingData.open(spec.data, corpus)
@@ -315,7 +316,7 @@ class Run:
             translations = self.system.translator(params, greedy).translate([pair.source for pair in pairs])
             texts = [n_best[0].text for n_best in translations]
             references = [pair.target for pair in pairs]
-            values["bleu"] = bleu.bleu(texts, references)
+            values["bleu"] = bleu.bleu(texts, references, spec.data.target_language)
             if spec.data.uncased:  # BLEU counts case, which such a model does not produce
                 values["bleu_paper"] = bleu.paper_bleu(texts, references, spec.data.target_language)
             self.workdir.write_translations(split, step, texts)

@@ -11,6 +11,7 @@ from experiments.runtime import distributed
 from transformer.analysis import attention_plots
 from transformer.data.corpus import Pair
 from transformer.evaluation import bleu
+from transformer.languages import count_words
 from transformer.spec import EOS, UNKNOWN_POLICIES, DecodeSpec
 from transformer.training.state import Params
 
@@ -72,7 +73,7 @@ def draw_attention(system: System, params: Params, pairs: Sequence[Pair], path: 
     """Draws the cross-attention of a sentence of about 12 words as PNG; returns False without cross-attention."""
     if not attention_plots.has_cross_attention(system.model(params)):
         return False
-    pair = min(pairs[:100], key=lambda pair: abs(len(pair.source.split()) - 12))
+    pair = min(pairs[:100], key=lambda pair: abs(count_words(pair.source) - 12))
     greedy = dataclasses.replace(system.spec.decode, method="greedy")
     target = system.translator(params, greedy).translate([pair.source])[0][0].tokens
     source = system.tokenizer.encode(system.input_text.read([pair.source])[0].text)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from transformer.data.corpus import open_corpus
 from transformer.data.pairs import Pair
+from transformer.languages import count_words
 from transformer.spec import DataSpec
 
 _COUNT = 4
@@ -31,6 +32,6 @@ def choose_examples(spec: DataSpec) -> Examples:
         return Examples()
     chosen: dict[str, Pair] = {}
     for pair in pairs:
-        if _MIN_WORDS <= len(pair.source.split()) <= _MAX_WORDS and len(chosen) < _COUNT:
+        if _MIN_WORDS <= count_words(pair.source) <= _MAX_WORDS and len(chosen) < _COUNT:
             chosen.setdefault(pair.source, pair)
     return Examples(spec.test_split, list(chosen.values()))

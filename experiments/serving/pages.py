@@ -9,10 +9,10 @@ from typing import Any
 from experiments.serving import schema
 from experiments.serving.examples import Examples
 from experiments.web.page import html_document, read_static, report_page
+from transformer.languages import language_name
 from transformer.spec import DecodeSpec
 
 ADDRESS = "SERVER_ADDRESS"  # replaced by the server's address in each response
-_LANGUAGES = {"fr": "French", "en": "English"}
 
 
 def translator(direction: str, run: str, decode: DecodeSpec, examples: Examples) -> str:
@@ -28,14 +28,14 @@ def translator(direction: str, run: str, decode: DecodeSpec, examples: Examples)
     beam_size = min(decode.beam_size, schema.MAX_BEAM_SIZE)
     body = string.Template(read_static("translator.html")).substitute(
         run=html.escape(run),
-        source=_LANGUAGES[source],
-        target=_LANGUAGES[target],
+        source=html.escape(language_name(source)),
+        target=html.escape(language_name(target)),
         source_code=source,
         target_code=target,
         split=html.escape(examples.split),
         examples_hidden="" if examples.pairs else " hidden",
         examples="".join(
-            f'<li><button type="button" lang="{source}">{html.escape(pair.source)}</button></li>'
+            f'<li><button type="button" lang="{source}" dir="auto">{html.escape(pair.source)}</button></li>'
             for pair in examples.pairs
         ),
         max_beam_size=schema.MAX_BEAM_SIZE,
@@ -47,7 +47,7 @@ def translator(direction: str, run: str, decode: DecodeSpec, examples: Examples)
         "maxCharacters": schema.MAX_CHARACTERS,
         "examples": [{"source": pair.source, "target": pair.target} for pair in examples.pairs],
     }
-    title = f"{_LANGUAGES[source]} to {_LANGUAGES[target]}"
+    title = f"{language_name(source)} to {language_name(target)}"
     return html_document(title, body, read_static("translator.css"), read_static("elements.js", "translator.js"), data)
 
 

@@ -34,7 +34,7 @@ def compare_runs(base: InspectedRun, other: InspectedRun, split: str, pairs: Seq
         translations = run.translator(run.spec.decode).translate([pair.source for pair in pairs])
         texts.append([best.text for best, *_ in translations])
         scores[name] = _scores(run, pairs, texts[-1])
-    statistics = [bleu_statistics(lines, references) for lines in texts]
+    statistics = [bleu_statistics(lines, references, base.spec.data.target_language) for lines in texts]
     comparison = compare([statistics[0]], {"other": [statistics[1]]}, bleu_of_statistics)["other"]
     p = randomization_p(statistics[0], statistics[1], bleu_of_statistics)
     differences = _chrf_by_sentence(texts[1], references) - _chrf_by_sentence(texts[0], references)

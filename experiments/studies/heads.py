@@ -119,7 +119,8 @@ class _MaskedEvaluation:
         """Returns BLEU of greedy translations."""
         greedy = dataclasses.replace(self._run.spec.decode, method="greedy")
         translations = self._run.translator(greedy, scales).translate([pair.source for pair in self._pairs])
-        return bleu.bleu([best.text for best, *_ in translations], [pair.target for pair in self._pairs])
+        texts, references = [best.text for best, *_ in translations], [pair.target for pair in self._pairs]
+        return bleu.bleu(texts, references, self._run.spec.data.target_language)
 
     def importance(self, scales: head_masking.Scales) -> head_masking.Scales:
         """Returns the mean of |d loss / d scale| over sentences, [H] by name; Michel et al. 2019."""

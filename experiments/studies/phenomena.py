@@ -134,7 +134,8 @@ def measure_phenomena(run: InspectedRun, split: str, pairs: Sequence[Pair], fold
     exact_rows = [[tag, str(count), format_share(round(score * count / 100), count)] for tag, count, score in by_tag]
     by_length, length_rows = {}, []
     for name, expected in references.items():
-        score, exact_share = bleu.bleu(texts[name], expected), breakdown.exact_match(texts[name], expected)
+        score = bleu.bleu(texts[name], expected, run.spec.data.target_language)
+        exact_share = breakdown.exact_match(texts[name], expected)
         by_length[name] = {"sentences": len(expected), "bleu": score, "exact": exact_share}
         length_rows.append([name, str(len(expected)), f"{score:.2f}", f"{exact_share:.1f}"])
     exact_table = table(["phenomenon", "sentences", "exact, %"], exact_rows)

@@ -24,8 +24,8 @@ class SentenceScores(NamedTuple):
 def sentence_scores(texts: Sequence[str], references: Sequence[str], language: str) -> SentenceScores:
     """Returns the statistics of translations into a language for every metric of `METRICS`."""
     statistics = {
-        "bleu": bleu_statistics(texts, references),
-        "bleu_paper": bleu_statistics(texts, references, language),
+        "bleu": bleu_statistics(texts, references, language),
+        "bleu_paper": bleu_statistics(texts, references, language, paper=True),
     }
     return SentenceScores(statistics, digest(references))
 

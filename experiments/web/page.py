@@ -27,7 +27,11 @@ def report_page(title: str, markdown: str, figures: Sequence[tuple[pathlib.Path,
     from markdown_it import MarkdownIt
 
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+    body = (
+        body.replace("<td>", '<td dir="auto">')
+        .replace("<table>", '<div class="table"><table>')
+        .replace("</table>", "</table></div>")
+    )
     parts, links = body.split("<h3>"), []
     sections = [parts[0]]
     for number, part in enumerate(parts[1:]):

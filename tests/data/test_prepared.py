@@ -8,7 +8,7 @@ import pytest
 from configs.base import get_config
 from transformer.data.corpus import open_corpus
 from transformer.data.prepared import FORMAT, PreparedFolder, provenance
-from transformer.data.shards import Shards, fingerprints
+from transformer.data.shards import Shards
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import DataSpec
 
@@ -35,7 +35,7 @@ def spec(tmp_path: pathlib.Path) -> DataSpec:
             **shards.merge(lambda _: None),
         }
     )
-    folder.write(folder.manifest | {"fingerprints": fingerprints(folder)})
+    folder.write(folder.manifest | {"fingerprints": shards.fingerprints()})
     return spec
 
 

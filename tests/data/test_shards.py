@@ -11,7 +11,7 @@ from configs.base import get_config
 from transformer.data.corpus import open_corpus
 from transformer.data.pairs import LazyPairs
 from transformer.data.prepared import PreparedFolder, provenance
-from transformer.data.shards import ARRAY_NAMES, Shards, fingerprints, first_damaged_file
+from transformer.data.shards import Shards, first_damaged_file
 from transformer.data.token_dataset import TokenizedPairs, tokenize
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import DataSpec
@@ -44,7 +44,7 @@ def finish(shards: Shards, tokenizer: Tokenizer) -> list[int]:
     for number in reversed(missing):
         pickle.loads(pickle.dumps(shards)).build(number, tokenizer)  # as in another process
     contents = shards.merge(lambda _: None)
-    shards.folder.write(shards.folder.manifest | contents | {"fingerprints": fingerprints(shards.folder)})
+    shards.folder.write(shards.folder.manifest | contents | {"fingerprints": shards.fingerprints()})
     shards.delete()
     return missing
 
@@ -115,8 +115,8 @@ def test_progress_is_reported(shards, tokenizer):
         shards.build(number, tokenizer)
     counts = []
     shards.merge(counts.append)
-    assert sum(counts) == len(ARRAY_NAMES) * 61
-    assert len(counts) == len(ARRAY_NAMES) * 5
+    assert sum(counts) == len(shards.array_names) * 61
+    assert len(counts) == len(shards.array_names) * 5
 
 
 def test_an_empty_shard_is_valid_but_an_empty_split_is_not(shards, tokenizer):

@@ -24,10 +24,30 @@ def words(text: str) -> int:
         ['He said "Come."', "(She did.)", "Then 3 men came.", "“Why?”", "- Because."],
         ["Il a 3.5 ans.", "Elle en a 4."],
         ["www.example.fr est un site. et rien d'autre"],
+        ["Он пришёл. и ушёл.", "Хорошо!", "Да?"],
+        ["Čo je? čo.", "Šesť."],
+        ["هل أنت هنا؟", "نعم، أنا هنا.", "حسنا."],
+        ["यह एक घर है।", "वह बड़ा है।"],
     ],
 )
 def test_sentences(expected):
     assert split_sentences("  ".join(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [["今天天气很好。", "我们去公园吧！", "“真的吗？”", "好"], ["私は猫です。", "「本当？」", "OK。", "3匹。"]],
+)
+def test_chinese_and_japanese_sentences_need_no_space(expected):
+    assert split_sentences("".join(expected)) == expected
+
+
+def test_chinese_text_is_joined_without_spaces():
+    text = "今天很好。我们去公园吧，真的吗，好。"
+    assert split_text(text, 13, len) == ["今天很好。", "我们去公园吧，真的吗，好。"]
+    assert split_text(text, 7, len) == ["今天很好。", "我们去公园吧，", "真的吗，好。"]
+    parts = [[Translation(part, -1.0, ())] for part in ("你好。", "我很好。", "OK.", "Yes.")]
+    assert join_translations(parts)[0].text == "你好。我很好。OK. Yes."
 
 
 def test_text_that_is_short_enough_is_not_split():
@@ -54,7 +74,7 @@ def test_a_long_sentence_is_split_at_commas_then_at_words_then_within_words():
 def test_no_text_is_lost_and_no_segment_is_too_long():
     draw = random.Random(5)
     for _ in range(200):
-        text = "".join(draw.choice("ab B,.!?;: »\t") for _ in range(draw.randrange(60)))
+        text = "".join(draw.choice("ab B,.!?;: »\t好。，") for _ in range(draw.randrange(60)))
         limit = draw.randrange(1, 20)
         segments = split_text(text, limit, len)
         assert "".join("".join(segments).split()) == "".join(text.split())

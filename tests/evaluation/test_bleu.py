@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import sentencepiece
 
-from transformer.evaluation.bleu import bleu, paper_tokens, score
+from transformer.evaluation.bleu import bleu, compound_bleu, metric, paper_tokens, score
 
 HYPOTHESES = ["Un homme dort sur le banc rouge.", "L'enfant a mangé la pomme verte !", "Aujourd'hui, il pleut."]
 REFERENCES = ["Un homme dort sur un banc rouge.", "L'enfant mange la pomme verte !", "aujourd'hui, il pleut."]
@@ -24,7 +25,7 @@ def test_by_hand():
     scores = score(["a b c d e f g h i j k"], ["a b c d x f g h i j k l"], "en")
     assert scores.bleu == pytest.approx(expected, rel=1e-9)
     assert scores.bleu_paper == pytest.approx(expected, rel=1e-9)
-    assert bleu(["a b c d e f g h i j k"], ["a b c d x f g h i j k l"]) == pytest.approx(expected, rel=1e-9)
+    assert bleu(["a b c d e f g h i j k"], ["a b c d x f g h i j k l"], "en") == pytest.approx(expected, rel=1e-9)
     assert scores.sentences == 1
 
 
@@ -37,7 +38,7 @@ def test_scores_equal_those_of_the_command(tmp_path):
     scores = score(HYPOTHESES, REFERENCES, "fr")
     assert round(scores.bleu, 6) == bleu_line["score"]
     assert round(scores.chrf, 6) == chrf_line["score"]
-    assert bleu(HYPOTHESES, REFERENCES) == scores.bleu
+    assert bleu(HYPOTHESES, REFERENCES, "fr") == scores.bleu
     for signature, line in ((scores.signature, bleu_line), (scores.chrf_signature, chrf_line)):
         assert signature == line["signature"]
 
@@ -97,7 +98,7 @@ def test_unequal_or_no_lines_are_rejected(hypotheses, references, message):
     with pytest.raises(ValueError, match=message):
         score(hypotheses, references, "fr")
     with pytest.raises(ValueError, match=message):
-        bleu(hypotheses, references)
+        bleu(hypotheses, references, "fr")
 
 
 def test_with_several_references_each_ngram_may_match_any_of_them():
@@ -110,3 +111,61 @@ def test_with_several_references_each_ngram_may_match_any_of_them():
     assert perfect.bleu == perfect.bleu_paper == pytest.approx(100)
     with pytest.raises(ValueError, match="1 hypotheses cannot be scored against 2 references"):
         score(["a"], ["a"], "en", [["a", "b"]])
+
+
+def test_chinese_is_scored_by_characters():
+    """One of 8 tokens differs: 7 of 8, 5 of 7, 3 of 6 and 1 of 5 n-grams match."""
+    scores = score(["我喜欢红色的猫。"], ["我喜欢蓝色的猫。"], "zh")
+    assert scores.bleu == scores.bleu_paper == pytest.approx(50)
+    assert "|tok:zh|" in scores.signature
+    assert "|norm:moses-other|tok:zh|" in scores.bleu_paper_signature
+    assert bleu(["我喜欢红色的猫。"], ["我喜欢蓝色的猫。"], "zh") == scores.bleu
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "module"),
+    [("ja", "私は猫が好きです。", "MeCab"), ("ko", "나는 고양이를 좋아한다.", "mecab_ko")],
+)
+def test_japanese_and_korean_are_scored_by_morphemes(language, text, module):
+    pytest.importorskip(module)
+    scores = score([text], [text], language)
+    assert f"|tok:{language}-mecab-" in scores.signature
+    assert len(metric(language).tokenizer(text).split()) > len(text.split()) + 2
+
+
+@pytest.mark.parametrize("language", ["ja", "ko"])
+def test_a_missing_tokenizer_names_its_extra(language, monkeypatch):
+    monkeypatch.setattr(f"sacrebleu.tokenizers.tokenizer_{language}_mecab.MeCab", None)
+    with pytest.raises(ValueError, match=rf"^BLEU of {language} needs .*: pip install -e '.\[{language}\]'$"):
+        metric(language)
+
+
+def test_languages_without_spaces_are_scored_by_pieces_of_flores(tmp_path, monkeypatch):
+    """A small model stands in for the published one, which is a download."""
+    for module in ("utils", "tokenizers.tokenizer_spm"):
+        monkeypatch.setattr(f"sacrebleu.{module}.SACREBLEU_DIR", str(tmp_path))
+    with pytest.raises(ValueError, match=rf"flores200: put https://\S+ at {tmp_path}/models/flores200sacrebleuspm$"):
+        metric("th")
+    (tmp_path / "models").mkdir()
+    with (tmp_path / "models/flores200sacrebleuspm").open("wb") as model:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["ฉันรักแมว"] * 9), model_writer=model, vocab_size=12, model_type="char", minloglevel=2
+        )
+    scores = score(["ฉันรักแมว"], ["ฉันรักหมา"], "th")
+    assert "|tok:flores200|" in scores.signature
+    assert 0 < scores.bleu < 100
+
+
+def test_a_language_without_rules_of_moses_has_another_signature():
+    signature = score(["Paka mweusi analala hapa."], ["Paka mweusi analala hapa."], "sw").bleu_paper_signature
+    assert "|norm:moses-other|tok:moses-other|" in signature
+    assert "|norm:moses-de|tok:moses-de|" in score(["Guten Tag"], ["Guten Tag"], "de").bleu_paper_signature
+    assert "|norm:moses-other|tok:moses-ru|" in score(["Привет"], ["Привет"], "ru").bleu_paper_signature
+
+
+def test_bleu_compound_splits_at_hyphens():
+    """Ein E @ Mail @ Text ist gut . against Ein E @ Mail Text ist gut . has 8/9, 6/8, 4/7 and 2/6 of the n-grams."""
+    value, signature = compound_bleu(["Ein E-Mail-Text ist gut ."], [["Ein E-Mail Text ist gut."]], "de")
+    assert value == pytest.approx(100 * (8 / 9 * 6 / 8 * 4 / 7 * 2 / 6) ** 0.25)
+    assert signature.startswith("nrefs:1|case:mixed|eff:no|tok:moses-de|compounds:split|smooth:none|sacremoses:")
+    assert compound_bleu(["ein E-Mail-Text ist gut ."], [["Ein E-Mail Text ist gut."]], "de")[0] < value  # cased

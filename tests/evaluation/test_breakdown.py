@@ -17,19 +17,25 @@ TEXTS = [
 
 
 def test_equal_lengths_share_a_bin_and_a_small_last_bin_is_merged() -> None:
-    names = [(subset.name, subset.sentences) for subset in bleu_by_source_length(SOURCES, TEXTS, TEXTS, sentences=1)]
+    names = [
+        (subset.name, subset.sentences) for subset in bleu_by_source_length(SOURCES, TEXTS, TEXTS, "en", sentences=1)
+    ]
     assert names == [("1-1", 2), ("2-2", 1), ("3-3", 1), ("4-4", 1), ("5-5", 1)]
-    names = [(subset.name, subset.sentences) for subset in bleu_by_source_length(SOURCES, TEXTS, TEXTS, sentences=2)]
+    names = [
+        (subset.name, subset.sentences) for subset in bleu_by_source_length(SOURCES, TEXTS, TEXTS, "en", sentences=2)
+    ]
     assert names == [("1-1", 2), ("2-3", 2), ("4-5", 2)]
-    names = [(subset.name, subset.sentences) for subset in bleu_by_source_length(SOURCES, TEXTS, TEXTS, sentences=4)]
+    names = [
+        (subset.name, subset.sentences) for subset in bleu_by_source_length(SOURCES, TEXTS, TEXTS, "en", sentences=4)
+    ]
     assert names == [("1-5", 6)]
 
 
 def test_a_bin_has_the_corpus_score_of_its_sentences() -> None:
     hypotheses = [*TEXTS[:3], "where is a cat now", *TEXTS[4:]]
-    *others, last = bleu_by_source_length(SOURCES, hypotheses, TEXTS, sentences=1)
+    *others, last = bleu_by_source_length(SOURCES, hypotheses, TEXTS, "en", sentences=1)
     assert [subset.score for subset in others] == pytest.approx([100] * 4)
-    assert last.score == pytest.approx(bleu.bleu(["where is a cat now"], ["where is the dog now"]))
+    assert last.score == pytest.approx(bleu.bleu(["where is a cat now"], ["where is the dog now"], "en"))
 
 
 def test_exact_match_compares_complete_translations() -> None:
@@ -44,3 +50,8 @@ def test_a_sentence_counts_for_each_of_its_tags() -> None:
     assert negation == SubsetScore("negation", 1, 100.0)
     assert (past.name, past.sentences) == ("past", 3)
     assert past.score == pytest.approx(200 / 3)
+
+
+def test_each_chinese_character_counts_as_a_word():
+    texts = ["我喜欢猫", "猫 cat"]
+    assert [subset.name for subset in bleu_by_source_length(texts, texts, texts, "zh", sentences=1)] == ["2-2", "4-4"]

@@ -22,7 +22,7 @@ def noisy(rate: float, seed: int) -> np.ndarray:
         " ".join(chance.choice(WORDS) if chance.random() < rate else word for word in line.split())
         for line in REFERENCES
     ]
-    return bleu_statistics(texts, REFERENCES)
+    return bleu_statistics(texts, REFERENCES, "fr")
 
 
 def mean_score(sums: np.ndarray) -> np.ndarray:

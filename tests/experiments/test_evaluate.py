@@ -81,7 +81,7 @@ def test_several_references_score_like_sacrebleu(
     assert one["ter"] > two["ter"] == 0
     paths = (pathlib.Path(reference), tmp_path / "out.txt")
     first, texts = (path.read_text(encoding="utf-8").split("\n")[:-1] for path in paths)
-    expected = score(texts, first, "en", [texts]).to_dict() | edit_scores(texts, [first, texts])
+    expected = score(texts, first, "en", [texts]).to_dict() | edit_scores(texts, [first, texts], "en")
     assert {name: two[name] for name in expected} == expected
     assert two["translations"] == str(tmp_path / "again.txt")
 

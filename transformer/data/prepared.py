@@ -2,7 +2,7 @@
 
     prepared.json                   the corpus and the settings; once the folder is complete, its contents
     tokenizer.model                 the vocabulary
-    fr.tokens.npy, en.tokens.npy    the concatenated sentences of a language
+    fr.tokens.npy, en.tokens.npy    the concatenated sentences of a language, by its code
     fr.offsets.npy, en.offsets.npy  the start of each sentence, and the end of the last one
     positions.npy                   the index of each pair in the split
     shards/FIRST-LAST.npz           during preparation: parts of the split (shards.py)
@@ -29,11 +29,10 @@ from transformer.data.corpus import Corpus
 from transformer.data.fingerprint import fingerprints_match
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.data.tokenizers.sentencepiece import Tokenizer
-from transformer.spec import LANGUAGES, DataSpec
+from transformer.spec import DataSpec
 
 FORMAT = 1  # version of the folder format; other versions are rejected
 ARRAYS = ("tokens", "offsets")  # for each language
-DIRECTIONS = ("-".join(LANGUAGES), "-".join(reversed(LANGUAGES)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +145,7 @@ class PreparedFolder:
         atomic_file.write(self.path / "prepared.json", content)
 
     def pairs(self, direction: str) -> MappedPairs:
-        """Returns the pairs of a complete folder in the direction "fr-en" or "en-fr"."""
+        """Returns the pairs of a complete folder in one of its two directions, such as "fr-en"."""
         manifest, positions = self.manifest, self.array("positions")
         dropped, digest = manifest["dropped"], manifest["fingerprints"][direction]
         return MappedPairs(*self.sides(direction), positions, dropped, digest, self.path, direction)

@@ -16,12 +16,10 @@ import numpy as np
 
 from transformer import atomic_file
 from transformer.data.pairs import Pair
-from transformer.data.prepared import ARRAYS, DIRECTIONS, PreparedFolder
+from transformer.data.prepared import ARRAYS, PreparedFolder
 from transformer.data.token_dataset import TokenizedPairs, encode_pairs, require_nonempty
 from transformer.data.tokenizers.sentencepiece import Tokenizer
-from transformer.spec import LANGUAGES, DataSpec
-
-ARRAY_NAMES = ("positions", *(f"{language}.{array}" for language in LANGUAGES for array in ARRAYS))
+from transformer.spec import DataSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +42,11 @@ class Shards:
     def count(self) -> int:
         """The number of shards."""
         return -(-len(self.pairs) // self.size)
+
+    @property
+    def array_names(self) -> tuple[str, ...]:
+        """The names of the arrays of the folder."""
+        return ("positions", *(f"{language}.{array}" for language in self.spec.languages for array in ARRAYS))
 
     def pair_range(self, number: int) -> range:
         """Returns the range of pairs of a shard."""
@@ -74,7 +77,7 @@ class Shards:
         """Merges all shards into the arrays of the folder; returns their description for the manifest.
 
         Args:
-          advance: called with the number of pairs of each shard that has been written, for each of `ARRAY_NAMES`.
+          advance: called with the number of pairs of each shard that has been written, for each of `array_names`.
 
         Raises:
           ValueError: a shard is damaged, or no pair remains.
@@ -83,7 +86,7 @@ class Shards:
         num_kept = sum(size["positions"] for size in sizes)
         require_nonempty(num_kept, len(self.pairs), self.spec.max_length)
         files = {}
-        for name in ARRAY_NAMES:
+        for name in self.array_names:
             offsets = name.endswith(".offsets")
             total = sum(size[name] - offsets for size in sizes) + offsets
             arrays = self._shard_arrays(name, advance, cumulative=offsets)
@@ -93,8 +96,17 @@ class Shards:
             "pairs": len(self.pairs),
             "kept": num_kept,
             "dropped": len(self.pairs) - num_kept,
-            "tokens": {code: sum(size[f"{code}.tokens"] for size in sizes) for code in LANGUAGES},
+            "tokens": {code: sum(size[f"{code}.tokens"] for size in sizes) for code in self.spec.languages},
         }
+
+    def fingerprints(self) -> dict[str, str]:
+        """Computes `TokenizedPairs.fingerprint` for both directions from the arrays of the folder."""
+        directions = ["-".join(codes) for codes in (self.spec.languages, self.spec.languages[::-1])]
+        # Loaded outside the threads: NumPy parses headers with `ast`, which is not thread-safe before Python 3.11.8.
+        empty = np.zeros(0, np.int64)
+        pairs = [TokenizedPairs(*self.folder.sides(direction), empty, dropped=0) for direction in directions]
+        with ThreadPoolExecutor() as pool:
+            return dict(zip(directions, pool.map(lambda mapped: mapped.fingerprint, pairs), strict=True))
 
     def delete(self) -> None:
         """Deletes the shards."""
@@ -127,14 +139,6 @@ class Shards:
                 return [(name, shard[name]) for name in names or shard.files]
         except (zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
             raise ValueError(f"{path}: damaged ({error}); delete it and run the same command again") from error
-
-
-def fingerprints(folder: PreparedFolder) -> dict[str, str]:
-    """Computes `TokenizedPairs.fingerprint` for both directions from the arrays of the folder."""
-    # Loaded outside the threads: NumPy parses headers with `ast`, which is not thread-safe before Python 3.11.8.
-    pairs = [TokenizedPairs(*folder.sides(direction), np.zeros(0, np.int64), dropped=0) for direction in DIRECTIONS]
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(DIRECTIONS, pool.map(lambda mapped: mapped.fingerprint, pairs), strict=True))
 
 
 def first_damaged_file(folder: PreparedFolder) -> str | None:

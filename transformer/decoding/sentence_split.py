@@ -1,7 +1,8 @@
 """Splits text that is too long for a model into segments that are short enough, and joins their translations.
 
 A segment ends at the end of a sentence. Only a sentence that is too long by itself is split further: after punctuation
-within it, else between words, else, where a script has no spaces, between characters. Language codes at the start of
+within it, else between words, else, where a script has no spaces, between characters. Text is joined by a space, and by
+nothing after a Chinese or Japanese character. Language codes at the start of
 the text, such as ">>fr<<", begin every segment. The time is almost linear in the length of the text.
 """
 
@@ -11,15 +12,21 @@ from collections.abc import Callable, Sequence
 from transformer.decoding.translate import Translation
 
 # Punctuation that ends a sentence, closing quotes and brackets, and a space, before a character that can start a
-# sentence: any except a lower-case letter. Runs of spaces are possessive: retries would take quadratic time.
-_SENTENCE = re.compile(r"""(?<=[.!?…])([»”"'’)\]]*)(\s*+[»”])?\s++(?=[«“"'‘(\[¿¡\-–—]*+\s*+[^\W_a-zà-öø-ÿœ])""")
+# sentence: any letter or digit except, see `split_sentences`, a lower-case one. The marks are those of Latin, Greek and
+# Cyrillic, Arabic, Urdu, Armenian, Indic, Burmese, Khmer, Ethiopic and Tibetan text. Runs of spaces are possessive:
+# retries would take quadratic time. Second, Chinese and Japanese marks, which no space follows.
+_SENTENCE = re.compile(
+    r"""(?<=[.!?…؟۔։।॥။៕።་།])([»”"'’)\]]*)(\s*+[»”])?\s++(?=[«“"'‘(\[¿¡\-–—]*+\s*+([^\W_]))"""
+    r"""|(?<=[。！？｡])([」』）”’"'）]*)\s*+(?=\S)()()"""
+)
 # Abbreviations before a full stop that does not end a sentence: titles and similar in French and English, and initials.
 _ABBREVIATION = re.compile(
     r"(?i)(?:^|[\s(«“\"'’-])(?:[a-zà-ÿ]|mm|mme|mlle|dr|pr|prof|st|ste|mr|mrs|ms|jr|sr|no|vs|cf|ex|env|art|fig|vol|chap|"
     r"p\.\s?ex|e\.g|i\.e|av|janv|févr|avr|juil|sept|oct|nov|déc|jan|feb|aug|dec)\.$"
 )
 _LONGEST_ABBREVIATION = 12  # characters, at least one before the abbreviation included
-_CLAUSE = re.compile(r"(?<=[;:,—–])\s+")
+_CLAUSE = re.compile(r"(?<=[;:,—–؛،፣])\s+|(?<=[，、；：])\s*")
+_UNSPACED = re.compile("[\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f]")  # Chinese, Japanese
 _WORD = re.compile(r"\s+")
 # Codes of the target language: ">>fra<<" of OPUS-MT, "<2fr>" of Johnson et al. 2017.
 _CODES = re.compile(r"(?:(?:>>[^\s<>]+<<|<2[\w-]+>)\s*+)+")
@@ -28,10 +35,15 @@ TokenCount = Callable[[str], int]  # number of tokens of a text
 
 
 def split_sentences(text: str) -> list[str]:
-    """Splits a text into sentences with a small rule for French and English; spaces between sentences are dropped."""
+    """Splits a text into sentences by their punctuation; spaces between sentences are dropped.
+
+    Full stops of abbreviations are known for French and English.
+    """
     sentences, start = [], 0
     for match in _SENTENCE.finditer(text):
-        end = match.end(2) if match.group(2) else match.end(1)
+        if match[3] and match[3].islower():
+            continue
+        end = max(map(match.end, (1, 2, 4)))
         # A window, because the part since `start` may be long. A space precedes every `start` other than 0.
         window = max(0, start - 1, match.start() - _LONGEST_ABBREVIATION)
         if not _ABBREVIATION.search(text, window, match.start()):
@@ -63,13 +75,13 @@ def split_text(text: str, limit: int, length: TokenCount) -> list[str]:
 
 
 def _pack(units: Sequence[str], limit: int, length: TokenCount, separators: list[re.Pattern[str]]) -> list[str]:
-    """Joins consecutive units by spaces up to `limit` tokens; a unit that is too long by itself is split."""
+    """Joins consecutive units up to `limit` tokens; a unit that is too long by itself is split."""
     segments: list[str] = []
     start = 0
     while start < len(units):
         joined = _joinable(segments[-1], units, start, limit, length) if segments else 0
         if joined:
-            segments[-1] = " ".join((segments[-1], *units[start : start + joined]))
+            segments[-1] = join_text((segments[-1], *units[start : start + joined]))
             start += joined
             continue
         if length(units[start]) > limit:
@@ -84,7 +96,7 @@ def _joinable(segment: str, units: Sequence[str], start: int, limit: int, length
     """Returns how many units from `start` on fit into the segment; counts the tokens of few candidates."""
 
     def fits(count: int) -> bool:
-        return length(" ".join((segment, *units[start : start + count]))) <= limit
+        return length(join_text((segment, *units[start : start + count]))) <= limit
 
     known, bound = 0, len(units) - start + 1  # `known` units fit, `bound` units do not
     step = 1
@@ -111,6 +123,11 @@ def _split(text: str, limit: int, length: TokenCount, separators: list[re.Patter
     return segments
 
 
+def join_text(parts: Sequence[str]) -> str:
+    """Joins parts of a text by a space, and by nothing after a Chinese or Japanese character or mark."""
+    return "".join(part if not i or _UNSPACED.match(parts[i - 1][-1:]) else f" {part}" for i, part in enumerate(parts))
+
+
 def join_translations(segments: Sequence[Sequence[Translation]]) -> list[Translation]:
     """Joins the translations of a text's segments rank by rank: the best of all, the second best of all, and so on.
 
@@ -122,7 +139,7 @@ def join_translations(segments: Sequence[Sequence[Translation]]) -> list[Transla
     joined = []
     for rank in range(max(map(len, segments), default=0)):
         chosen = [translations[min(rank, len(translations) - 1)] for translations in segments]
-        text = " ".join(translation.text for translation in chosen)
+        text = join_text([translation.text for translation in chosen])
         tokens = tuple(token for translation in chosen for token in translation.tokens)
         joined.append(Translation(text, sum(translation.score for translation in chosen), tokens))
     return joined

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from transformer.evaluation import bleu
+from transformer.languages import count_words
 
 
 class SubsetScore(NamedTuple):
@@ -15,21 +16,22 @@ class SubsetScore(NamedTuple):
 
 
 def bleu_by_source_length(
-    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], sentences: int = 100
+    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], language: str, sentences: int = 100
 ) -> list[SubsetScore]:
     """Computes corpus BLEU by bins of source length, shortest first; Figure 2 of Bahdanau et al. 2015.
 
     Args:
-      sources: raw text; the length is the number of words between spaces.
+      sources: raw text; the length is the number of words between spaces, and each Chinese character is one.
       hypotheses: translations.
       references: raw text.
+      language: code of the target language.
       sentences: minimum size of a bin. Sentences of equal length share a bin. A last bin that is smaller is merged
         with the one before it.
 
     Returns:
       Subsets named "FROM-TO" in words, both inclusive.
     """
-    lengths = [len(source.split()) for source in sources]
+    lengths = [count_words(source) for source in sources]
     bins: list[list[int]] = [[]]
     previous = None
     for index in sorted(range(len(sources)), key=lambda index: lengths[index]):
@@ -44,7 +46,7 @@ def bleu_by_source_length(
         SubsetScore(
             f"{lengths[indices[0]]}-{lengths[indices[-1]]}",
             len(indices),
-            bleu.bleu([hypotheses[index] for index in indices], [references[index] for index in indices]),
+            bleu.bleu([hypotheses[index] for index in indices], [references[index] for index in indices], language),
         )
         for indices in bins
     ]

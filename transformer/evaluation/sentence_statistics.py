@@ -4,33 +4,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transformer.evaluation.bleu import paper_tokens
+from transformer.evaluation import bleu
 
 _ORDERS = 4  # n-grams of 1 to 4 tokens
 
 
 def bleu_statistics(
-    hypotheses: Sequence[str], references: Sequence[str], paper_language: str | None = None
+    hypotheses: Sequence[str], references: Sequence[str], language: str, paper: bool = False
 ) -> np.ndarray:
     """Returns int64 [sentences, 10]: length, reference length, matching n-grams and all n-grams for n = 1 to 4.
 
     Args:
       hypotheses: translations.
       references: one per translation.
-      paper_language: language whose `bleu_paper` the statistics are for; None: for `bleu`.
+      language: code of the target language.
+      paper: whether the statistics are those of `bleu_paper`; else of `bleu`.
 
     Raises:
       ValueError: the numbers of hypotheses and references differ.
     """
-    from sacrebleu.metrics.bleu import BLEU
-
     if len(hypotheses) != len(references):
         raise ValueError(f"{len(hypotheses)} hypotheses cannot be scored against {len(references)} references")
-    if paper_language:
-        metric = BLEU(tokenize="none", smooth_method="none", force=True)
-        hypotheses, references = (paper_tokens(lines, paper_language) for lines in (hypotheses, references))
+    if paper:
+        metric = bleu.unsmoothed()
+        hypotheses, references = (bleu.paper_tokens(lines, language) for lines in (hypotheses, references))
     else:
-        metric = BLEU(force=True)  # without a warning about tokenised text
+        metric = bleu.metric(language)
     # sacreBLEU has no public function for them; PairedTest reads the same ones.
     rows = metric._extract_corpus_statistics(list(hypotheses), [list(references)])
     return np.array(rows, dtype=np.int64).reshape(len(references), 2 + 2 * _ORDERS)

@@ -68,7 +68,8 @@ function renderQueries() {
     class: "word", type: "button", tabindex: index === state.query ? 0 : -1, "aria-pressed": index === state.query,
     onmouseenter: () => selectQuery(index), onfocus: () => selectQuery(index), onclick: () => selectQuery(index),
     onkeydown: (event) => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      const isReversed = getComputedStyle(row).direction === "rtl", right = isReversed ? -1 : 1;
+      const step = { ArrowRight: right, ArrowDown: 1, ArrowLeft: -right, ArrowUp: -1 }[event.key];
       const next = step && row.children[index + step];
       if (next) { event.preventDefault(); next.focus(); }
     },
@@ -94,7 +95,7 @@ function renderHeads() {
       element("button", { class: "head", type: "button", "aria-pressed": head === state.head,
         onclick: () => { state.head = head; render(); byId("heads").children[head].firstChild.focus(); } },
         "head " + (head + 1)),
-      element("small", {}, "normalised entropy " + formatNumber(normalised)), element("div", {},
+      element("small", {}, "normalised entropy " + formatNumber(normalised)), element("div", { dir: "auto" },
         ...keys.map((key, index) => element("span", { class: "hot", w: weights[index].toFixed(3),
           title: formatNumber(weights[index], 3) }, key.text))));
   }));
@@ -102,9 +103,9 @@ function renderHeads() {
 
 function renderMap() {
   const queries = units(queryText()), keys = units(keyText()), layer = currentLayer();
-  const heading = element("tr", {}, element("th"), ...keys.map((key) => element("th", { scope: "col" }, key.text)));
+  const heading = element("tr", {}, element("th"), ...keys.map((key) => element("th", { scope: "col", dir: "auto" }, key.text)));
   const rows = queries.map((query, row) => element("tr", { onmouseenter: () => selectQuery(row) },
-    element("th", { scope: "row" }, query.text), ...unitWeights(layer, state.head, query, keys).map((w, column) =>
+    element("th", { scope: "row", dir: "auto" }, query.text), ...unitWeights(layer, state.head, query, keys).map((w, column) =>
       element("td", { w: w.toFixed(3), title: query.text + " → " + keys[column].text + ": " + formatNumber(w, 3) }))));
   byId("map-heading").textContent = "Attention matrix of head " + (state.head + 1) + ": queries in rows, keys in columns";
   byId("map").replaceChildren(element("table", {}, element("thead", {}, heading), element("tbody", {}, ...rows)));
@@ -154,7 +155,7 @@ function renderScores() {
   byId("factor").textContent = hasFactor ? "Score function: " + trace.score + ". This head's factor is " +
     formatNumber(factor, 4) + "; 1/√d_k is " + formatNumber(usual, 4) + " with d_k = " + trace.k + "." :
     "Score function: " + trace.score + ". It has no scale factor.";
-  byId("query-vector").replaceChildren("q of “" + queryText().pieces[row] + "” ", strip(query, largest(query)));
+  byId("query-vector").replaceChildren("q of “", isolated(queryText().pieces[row]), "” ", strip(query, largest(query)));
   const scoreColumns = { heading: [trace.raw_formula, ...(hasFactor ? ["score: × " + formatNumber(factor, 3)] : [])],
     cells: (s) => [formatNumber(raw[s]), ...(hasFactor ? [isVisible[s] ? formatNumber(raw[s] * factor) : "masked"] : [])] };
   const comparison = hasFactor && trace.softmax;
@@ -168,7 +169,7 @@ function renderScores() {
   byId("scores").replaceChildren(
     element("thead", {}, element("tr", {}, ...headings.map((name) => element("th", { scope: "col" }, name)))),
     element("tbody", {}, ...keys.map((key, s) => element("tr", isVisible[s] ? {} : { class: "hidden" },
-      element("th", { scope: "row" }, key.text), ...cells(s).map((cell) => element("td", {}, cell))))));
+      element("th", { scope: "row", dir: "auto" }, key.text), ...cells(s).map((cell) => element("td", {}, cell))))));
   byId("context").replaceChildren("head output, Σ weight · v ", strip(output, maxValue));
   // The largest difference between the page's softmax and the model's weights, for tests.
   byId("scores").dataset.difference = trace.softmax ?
@@ -184,20 +185,20 @@ function renderTranslation() {
   byId("translation").replaceChildren(...target.pieces.map((piece, index) => element("button", {
     class: "word token", type: "button", w: probability[index].toFixed(3), onmouseenter: () => showAlternatives(index),
     onfocus: () => showAlternatives(index), onclick: () => showAlternatives(index),
-  }, piece, element("small", {}, " " + formatNumber(probability[index])))));
+  }, isolated(piece), element("small", {}, " " + formatNumber(probability[index])))));
   const headings = ["translation", "log-probability", "score with length penalty"];
   byId("beam").replaceChildren(
     element("thead", {}, element("tr", {}, ...headings.map((name) => element("th", { scope: "col" }, name)))),
     element("tbody", {}, ...hypotheses.map(({ text, score, rank }) => element("tr", {},
-      ...[text, formatNumber(score), formatNumber(rank)].map((cell) => element("td", {}, cell))))));
+      ...[text, formatNumber(score), formatNumber(rank)].map((cell) => element("td", { dir: "auto" }, cell))))));
 }
 
 function showAlternatives(index = state.kind === "encoder" ? 0 : state.piece) {
   const { target, alternatives } = currentPair();
   if (index >= alternatives.length) return;
-  byId("token").replaceChildren("Most probable tokens at “" + target.pieces[index] + "”: ",
+  byId("token").replaceChildren("Most probable tokens at “", isolated(target.pieces[index]), "”: ",
     ...alternatives[index].map(([piece, probability]) => element("span", { class: "hot", w: probability.toFixed(3) },
-      piece + " " + formatNumber(probability, 3))));
+      isolated(piece), " " + formatNumber(probability, 3))));
 }
 
 function render() {

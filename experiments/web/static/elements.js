@@ -11,5 +11,7 @@ const element = (tag, attributes = {}, ...children) => {
   created.append(...children);
   return created;
 };
+// Text of its own direction, as of Arabic or Hebrew, in a line of another one.
+const isolated = (text) => element("bdi", {}, text);
 const formatNumber = (value, digits = 2) =>
   Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : value > 0 ? "∞" : "−∞";

@@ -76,6 +76,9 @@ async function* jsonLines(answer) {
   }
 }
 
+// The space between two parts of a text: none after a Chinese or Japanese character.
+const spaceAfter = (text) => /[\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f]$/.test(text) ? "" : " ";
+const joined = (texts) => texts.reduce((text, part) => text + (text && spaceAfter(text)) + part, "");
 // Shows a text without words to hover, for example while the search runs.
 function showText(text) {
   byId("out").textContent = text;
@@ -108,7 +111,7 @@ async function translate() {
       if (event.end) { isComplete = true; finish(event.end, performance.now() - start); }
       else {
         partTexts[event.part] = event.done ? event.done.translations[0].text : event.text;
-        showText(partTexts.join(" "));
+        showText(joined(partTexts));
       }
     }
     if (!isComplete) throw new Error("The server stopped before the translation was complete. Try again.");
@@ -133,7 +136,7 @@ function finish(result, milliseconds) {
   byId("warnings").textContent = result.warnings.join("; ");
   const example = data.examples.find(({ source }) => source === byId("text").value);
   byId("reference").hidden = !example;
-  byId("reference").textContent = example ? "Reference: " + example.target : "";
+  byId("reference").replaceChildren(...example ? ["Reference: ", isolated(example.target)] : []);
   byId("copy").hidden = !navigator.clipboard;
   showHypotheses(result.translations);
   if (state.parts[state.part].translations[0].tokens.length) analyse();
@@ -148,7 +151,7 @@ function showHypotheses(translations) {
       [...byId("best").querySelectorAll("button")].forEach((button, other) =>
         button.setAttribute("aria-pressed", other === index));
       analyse();
-    } }, text) : text, element("small", {}, formatNumber(score)))));
+    } }, isolated(text)) : isolated(text), element("small", {}, formatNumber(score)))));
 }
 
 // Words: the analysed part's words in the output, and its source words under the text field.
@@ -179,10 +182,15 @@ async function analyse() {
   renderOutput();
   mark("target", 0);
 }
+// What is between a part and the one before it.
+function separator(index) {
+  const before = state.parts[index - 1];
+  return state.parts[index].line === before.line ? spaceAfter(before.translations[0].text) : "\n";
+}
 function renderOutput() {
   const children = [];
   state.parts.forEach((part, index) => {
-    if (index) children.push(part.line === state.parts[index - 1].line ? " " : "\n");
+    if (index) children.push(separator(index));
     const isChosen = index === state.part, { text, tokens } = part.translations[isChosen ? state.hypothesis : 0];
     const choose = () => { state.part = index; state.hypothesis = 0; analyse(); };
     if (isChosen && state.analysis) children.push(element("span", { id: "target-words", role: "group",
@@ -213,7 +221,8 @@ function wordElements(side, text) {
 const words = (side) => [...byId(side + "-words").querySelectorAll(".word")];
 // Left and right: the next word. Up and down: from a word to the one of the other side with the largest weight.
 function moveFocus(event, side, index) {
-  const row = words(side), step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const row = words(side), isReversed = getComputedStyle(event.target.parentNode).direction === "rtl";
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key] * (isReversed ? -1 : 1);
   let next;
   if (step) next = row[index + step];
   else if (event.key === "Home") next = row[0];
@@ -278,10 +287,10 @@ function showAlternatives(side, index) {
   byId("alternatives").replaceChildren(...target.pieces.slice(first, end).map((piece, offset) => {
     const others = alternatives[first + offset].filter((other) => other.piece !== piece);
     return element("div", { class: "piece" },
-      element("span", {}, "“" + piece + "” ", element("b", {}, formatNumber(probability[first + offset], 3))),
+      element("span", {}, "“", isolated(piece), "” ", element("b", {}, formatNumber(probability[first + offset], 3))),
       element("span", { class: "note" }, " instead of "), ...others.flatMap((other) => [" ", element("span",
         { class: "alternative", w: other.probability.toFixed(3) },
-        other.piece + " " + formatNumber(other.probability, 3))]));
+        isolated(other.piece), " " + formatNumber(other.probability, 3))]));
   }));
 }
 
@@ -319,7 +328,7 @@ document.addEventListener("keydown", (event) => {
 byId("go").addEventListener("click", translate);
 byId("clear").addEventListener("click", () => { setText(""); byId("text").focus(); });
 byId("copy").addEventListener("click", async () => {
-  const text = state.parts.map((part, index) => (index ? part.line === state.parts[index - 1].line ? " " : "\n" : "") +
+  const text = state.parts.map((part, index) => (index ? separator(index) : "") +
     part.translations[index === state.part ? state.hypothesis : 0].text).join("");
   byId("status").textContent = await navigator.clipboard.writeText(text).then(() => "copied", () => "copying failed");
 });

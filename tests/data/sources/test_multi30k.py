@@ -27,14 +27,17 @@ def sentences(split: str, language: str) -> list[str]:
 
 @pytest.fixture
 def public(tmp_path: pathlib.Path, monkeypatch) -> pathlib.Path:
-    """A folder like the public one, with all twelve files; their checksums take the place of the published ones."""
+    """A folder like the public one, with files of all languages; their checksums replace the published ones."""
     folder = tmp_path / "public"
     folder.mkdir()
     for split in multi30k.SPLITS:
-        for language in multi30k.LANGUAGES:
+        for language in ("en", "fr", "de", "cs"):
             data = gzip.compress("".join(f"{line}\n" for line in sentences(split, language)).encode())
             (folder / f"{split}.{language}.gz").write_bytes(data)
-            monkeypatch.setitem(multi30k.SHA256, f"{split}.{language}.gz", hashlib.sha256(data).hexdigest())
+            name = f"{split}.{language}.gz"
+            for table, digest in ((multi30k.SHA256, hashlib.sha256(data)), (multi30k.MD5, hashlib.md5(data))):
+                if name in table:
+                    monkeypatch.setitem(table, name, digest.hexdigest())
     return folder
 
 
@@ -180,3 +183,25 @@ def test_a_download_that_cannot_work_fails_at_once_with_a_remedy(tmp_path, monke
     assert "put the .en.gz and .fr.gz files of train, val," in str(caught.value)
     assert "into a folder and name it in data.raw_directory" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("direction", "tests"), [("en-de", 3), ("de-en", 3), ("fr-de", 3), ("cs-en", 1)])
+def test_other_languages(tmp_path, public, direction, tests):
+    source, target = direction.split("-")
+    corpus = open_in(tmp_path, public, direction=direction)
+    assert list(corpus.split("val")) == list(map(Pair, sentences("val", source), sentences("val", target)))
+    assert len(multi30k.splits_of((source, target))) == 2 + tests
+    with pytest.raises(ValueError, match="no split 'test_2018_flickr'; it has train, val, test_2016_flickr"):
+        corpus.split("test_2018_flickr")
+    assert corpus.fingerprint("train", {})["name"].startswith("multi30k_pair/")
+
+
+def test_a_language_that_multi30k_lacks_is_refused(tmp_path, public):
+    with pytest.raises(ValueError, match=r"^data.direction: multi30k is in English, .* and Czech, not ja and en"):
+        open_in(tmp_path, public, direction="en-ja")
+
+
+def test_a_changed_german_file_is_refused(tmp_path, public):
+    (public / "val.de.gz").write_bytes(gzip.compress(b"eins\n" * 5))
+    with pytest.raises(ValueError, match=r"val.de.gz: not multi30k's val.de.gz: md5 is \w{32}, published is \w{32}"):
+        open_in(tmp_path, public, direction="en-de").split("train")

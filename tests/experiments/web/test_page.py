@@ -35,3 +35,8 @@ def test_report_shows_html_as_text() -> None:
     page = report_page("Report", "### One\n\n<h3>text</h3> <img src=x>\n\n### Two\n", [])
     assert "<img" not in page
     assert page.count('<h2 id="s') == page.count('<a href="#s') == 2
+
+
+def test_cells_have_the_direction_of_their_text() -> None:
+    page = report_page("Report", "| a | b |\n| --- | --- |\n| cat | قطة |\n", [])
+    assert '<td dir="auto">قطة</td>' in page

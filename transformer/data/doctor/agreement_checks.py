@@ -12,6 +12,7 @@ import numpy as np
 from transformer.data.doctor.line_features import PairBlock
 
 _NUMBER = re.compile(r"\d+")
+_COUNTED = re.compile("[0-9] ?[十百千万萬亿億兆십백천만억조]")  # 25万 is 250,000
 _PLACEHOLDER = re.compile(
     r"%\(\w+\)[sdifr]|(?<![\d%])%(?:\d+\$)?(?:\.\d+)?l{0,2}[sdifuxgc](?!\w)|%[A-Z_]{3,}%|\$?\{[\w.]*\}|\{\{ ?\w+ ?\}\}"
 )
@@ -22,6 +23,19 @@ _BRACKETS = ("()", "[]", "{}")
 _MIN_CAPITALS = 10
 _CLOSING = " \u00a0\u202f\"'”’»)]*"
 _ENDS = {".": ".", "…": ".", "?": "?", "!": "!", ":": ":"}
+_ENDS |= {
+    "。": ".",
+    "？": "?",
+    "！": "!",
+    "：": ":",
+    "؟": "?",
+    "۔": ".",
+    "।": ".",
+    "։": ".",
+    "።": ".",
+    "။": ".",
+    "។": ".",
+}
 _MIN_SENTENCE = 4  # words of a line from which a missing full stop is a fault
 
 
@@ -30,7 +44,7 @@ def numbers(block: PairBlock) -> Iterator[int]:
     digits = [side.counts("digit") for side in (block.source, block.target)]
     for index in np.flatnonzero((digits[0] > 0) & (digits[1] > 0)).tolist():
         sides = [_NUMBER.findall(side.lines[index]) for side in (block.source, block.target)]
-        if sides[0] != sides[1] and _disagree(*sides):
+        if sides[0] != sides[1] and _disagree(*sides) and not any(_COUNTED.search(s.lines[index]) for s in block.sides):
             yield index
 
 
@@ -88,6 +102,7 @@ def capitals(block: PairBlock, side: int) -> Iterable[int]:
     """Finds lines of one side in capitals whose translation is not."""
     this, other = block.sides[side], block.sides[1 - side]
     in_capitals = (this.counts("lower") == 0) & (this.counts("upper") >= _MIN_CAPITALS)
+    in_capitals &= this.counts("foreign") <= this.counts("upper")  # else a script without case, with names in capitals
     is_ordinary = other.counts("lower") > 2 * other.counts("upper")
     is_copy = this.features.hashes == other.features.hashes
     return np.flatnonzero(in_capitals & is_ordinary & ~is_copy & (this.features.num_words > 1)).tolist()

@@ -21,17 +21,19 @@ CONTROL = "\\x01-\\x08\\x0e-\\x1b\\x1f\\x7f-\\x84\\x86-\\x9f"
 CARRIAGE_RETURN = "\\r"
 # Characters at which str.splitlines, and tools with similar rules, break a line.
 SEPARATOR = "\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029"
-INVISIBLE = "\\xad\\u061c\\u180e\\u200b\\u200c\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff"
-# A zero-width joiner makes one emoji of two.
+INVISIBLE = "\\xad\\u061c\\u180e\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff"
+# A zero-width joiner makes one emoji of two. Persian, Indic and other scripts have joiners and non-joiners in
+# words, and Thai, Khmer and others may have zero-width spaces between them.
+_JOINED, _UNSPACED = "\\u0600-\\u18af", "\\u0e00-\\u109f\\u1780-\\u17ff"
 _EMOJI = "\\u2190-\\u2bff\\ufe0f\\U0001f000-\\U0001faff"
-STRAY_JOINER = f"(?<![{_EMOJI}])\\u200d|\\u200d(?![{_EMOJI}])"
+STRAY_JOINER = f"(?<![{_JOINED}])(?:(?<![{_EMOJI}])\\u200d|\\u200d(?![{_EMOJI}])|\\u200c)|(?<![{_UNSPACED}])\\u200b"
 REPLACEMENT = "\\ufffd"
 PRIVATE = "\\ue000-\\uf8ff\\ufdd0-\\ufdef\\ufffe\\uffff\\U000f0000-\\U0010ffff"
 # Without U+00A0 and U+202F, which French typography uses before ; : ! ? and in numbers.
 ODD_SPACE = "\\u1680\\u2000-\\u200a\\u205f\\u3000"
 
 _UNUSUAL = character_table(
-    f"{NUL}{CONTROL}{CARRIAGE_RETURN}{SEPARATOR}{INVISIBLE}{REPLACEMENT}{PRIVATE}{ODD_SPACE}\\u200d"
+    f"{NUL}{CONTROL}{CARRIAGE_RETURN}{SEPARATOR}{INVISIBLE}{REPLACEMENT}{PRIVATE}{ODD_SPACE}\\u200b-\\u200d"
 )
 
 

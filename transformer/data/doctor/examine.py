@@ -26,6 +26,8 @@ from transformer.spec import DataSpec
 
 # The classifier takes 0.1 ms a line. After _CLASSIFIED lines of a side, it classifies one block of _SPARSE.
 _CLASSIFIED, _SPARSE = 50_000, 10
+# Without lists of function words, the fast checks know the languages of so many lines of each block.
+_CLASSIFIED_FAST = 64
 _SAMPLED, _STRETCH = 16_000, 1000  # pairs that `fast_findings` samples from a split, in stretches of this length
 
 
@@ -174,6 +176,10 @@ class CorpusExaminer:
                 self._collector.add(check, name, origin, Occurrences(indices, len(faults), excerpts))
         if not self._fast:
             self._classify_languages(name, block)
+        elif {block.language, block.other_language} - language.LISTED:
+            part = slice(_CLASSIFIED_FAST)
+            languages = block.features.languages[part]  # a view
+            language.classify_unknown(block.lines[part], languages, block.language, block.other_language)
 
     def _classify_languages(self, name: str, block: LineBlock) -> None:
         num_classified = self._num_classified.get((name, block.language), 0)

@@ -1,9 +1,11 @@
 """Detects lines in a wrong language: by function words, and by a classifier for lines that these do not decide.
 
-A classifier is unreliable on short sentences, and every language has loan words. A line therefore counts as wrong only
-if it has no function word of its own language and either several of the other language or a confident classification.
+A classifier is unreliable on short sentences, and every language has loan words. A line in French or English therefore
+counts as wrong only if it has no function word of its own language and either several of the other language or a
+confident classification. In other languages, the classifier alone decides, if it knows the language.
 """
 
+import copy
 import functools
 import itertools
 import re
@@ -11,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+
+from transformer.data.doctor.words import words_of
 
 _WORD = re.compile(r"\w+")
 _FOREIGN = re.compile("[\u0370-\u1dff\u3040-\ud7ff]")  # letters of other scripts than Latin
@@ -34,6 +38,7 @@ _FUNCTION_WORDS = {
         only other some such through until very where while why""".split()
     ),
 }
+LISTED = frozenset(_FUNCTION_WORDS)  # languages with lists of words, and so with the finer rules
 # Without the words that German, Spanish, Italian, Dutch or Portuguese also have: one such word decides for a language.
 _UNIQUE_WORDS = {
     "fr": _FUNCTION_WORDS["fr"] - frozenset(b"le la les des du un et que il ne je sa ses au l ai entre".split()),
@@ -61,13 +66,27 @@ _MIN_LOWER = 0.6  # share of words in lower case, from which a stretch is no tit
 _MIN_WORDS, _MIN_LETTERS = 5, 25  # length from which the classifier is reliable
 _MIN_CONFIDENCE = 0.9
 _MIN_FOREIGN = 4  # letters of another script that decide for another language
-# Languages that occur next to French and English in web crawls; "zxx" is no language.
+# Languages that occur next to others in web crawls, besides those of the corpus; "zxx" is no language.
 _LANGUAGES = "ar ca cs da de el en es fi fr hu it ja la nl no pl pt ro ru sv tr uk zh zxx".split()
+# The classifier does not tell languages of a group from each other: of a group, it only knows those of the corpus.
+_RELATED = tuple(
+    frozenset(group.split())
+    for group in (
+        "no nn da", "hr bs sr sh", "cs sk", "id ms jv", "pt gl", "es gl an", "zh yue wuu", "ar ary arz", "hi mr ne sa",
+        "ru be", "bg mk", "uz uzs", "ku sdh", "tr az", "fa ps", "oc ca", "nl af", "fr wa", "de lb", "it vec lij",
+    )
+)  # fmt: skip
+_CLASSIFIED_AS = {"nb": "no", "cmn": "zh", "ckb": "sdh"}
+_WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")  # letters that say as much as several others
+_WIDTH = 3  # that many
 
 
 def by_function_words(lines: Sequence[Sequence[bytes]], language: str, other_language: str) -> np.ndarray:
-    """Returns the language of each line by its function words: OWN, OTHER or UNKNOWN."""
-    unique, own, other = _UNIQUE_WORDS[language], _WEAK_WORDS[language], _FUNCTION_WORDS[other_language]
+    """Returns the language of each line by its function words: OWN, OTHER or UNKNOWN; UNKNOWN if there is no list."""
+    if language not in LISTED:
+        return np.full(len(lines), UNKNOWN, np.uint8)
+    unique, own = _UNIQUE_WORDS[language], _WEAK_WORDS[language]
+    other = _FUNCTION_WORDS.get(other_language, frozenset())
     languages = np.full(len(lines), OWN, np.uint8)
     for index, words in enumerate(lines):
         if unique.isdisjoint(words):
@@ -77,7 +96,10 @@ def by_function_words(lines: Sequence[Sequence[bytes]], language: str, other_lan
 
 
 def classify_unknown(lines: Sequence[str], languages: np.ndarray, language: str, other_language: str) -> None:
-    """Sets UNKNOWN elements of `languages` to OTHER or THIRD where the classifier is confident."""
+    """Sets UNKNOWN elements of `languages` to OTHER or THIRD, or to OWN without lists, where the classifier is sure."""
+    if {language, other_language} - LISTED:
+        _classify_unlisted(lines, languages, language, other_language)
+        return
     own = _WEAK_WORDS[language]
     for index in np.flatnonzero(languages == UNKNOWN).tolist():
         line = lines[index]
@@ -85,12 +107,28 @@ def classify_unknown(lines: Sequence[str], languages: np.ndarray, language: str,
         if num_letters >= _MIN_FOREIGN and _FOREIGN.search(line) and _is_foreign(line):
             languages[index] = THIRD
         elif len(line.split()) >= _MIN_WORDS and num_letters >= _MIN_LETTERS:
-            code, confidence = _classifier().classify(line)
+            code, confidence = _classifier(frozenset((language, other_language))).classify(line)
             if code not in (language, "zxx") and confidence >= _MIN_CONFIDENCE:
                 if code != other_language:
                     languages[index] = THIRD
                 elif own.isdisjoint(word.encode("ascii", "replace") for word in _WORD.findall(line.lower())):
                     languages[index] = OTHER
+
+
+def _classify_unlisted(lines: Sequence[str], languages: np.ndarray, language: str, other_language: str) -> None:
+    """Does `classify_unknown` for a pair of which a language has no lists."""
+    codes = {OWN: _CLASSIFIED_AS.get(language, language), OTHER: _CLASSIFIED_AS.get(other_language, other_language)}
+    classifier = _classifier(frozenset(codes.values()))
+    found = {code: number for number, code in codes.items()}
+    if codes[OWN] in classifier.nb_classes:
+        found = dict.fromkeys(classifier.nb_classes, THIRD) | found | {"zxx": UNKNOWN}
+    for index in np.flatnonzero(languages == UNKNOWN).tolist():
+        line = lines[index]
+        num_letters = sum(map(str.isalpha, line)) + (_WIDTH - 1) * len(_WIDE.findall(line))
+        if num_letters >= _MIN_LETTERS and len(words_of(line)) >= _MIN_WORDS:
+            code, confidence = classifier.classify(line)
+            if confidence >= _MIN_CONFIDENCE:
+                languages[index] = found.get(code, UNKNOWN)
 
 
 def num_function_words(words: Iterable[bytes], line: str) -> int:
@@ -148,9 +186,19 @@ def _is_foreign(line: str) -> bool:
 
 
 @functools.cache
-def _classifier() -> Any:
+def _model() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # lazily: its model takes a second to load
 
-    classifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    classifier.set_languages(_LANGUAGES)
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+@functools.cache
+def _classifier(pair: frozenset[str]) -> Any:
+    """Returns a classifier of the usual languages and those of the corpus, without relatives of the latter."""
+    classifier = copy.copy(_model())
+    related = frozenset[str]().union(*(group for group in _RELATED if group & pair)) - pair
+    known = {*classifier.labels}
+    classifier.set_languages(
+        [code for code in dict.fromkeys((*_LANGUAGES, *sorted(pair & known))) if code not in related]
+    )
     return classifier

@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 
 from transformer.data.doctor import language
+from transformer.data.doctor.words import words_of
 
 _LAST = 0xFFFF  # the largest code of tables of characters; larger codes count as this one
 BLOCK_SIZE = 4096  # lines; large enough for vectorised work, small enough for the CPU cache
@@ -56,7 +57,7 @@ _PUNCTUATION = " \"'(),-.:;!?[]`" + "’‘‚‛ʼ´“”„‟«»‹›–�
 _COMPARED = np.ones(_LAST + 1, bool)
 _COMPARED[[ord(mark) for mark in _PUNCTUATION]] = False
 _DECIMAL = [ord("."), ord(",")]
-# Words of at least _COGNATE letters may share their first _STEM letters between French and English.
+# Words of at least _COGNATE letters may share their first _STEM letters between two languages.
 _COGNATE, _STEM = 4, 4
 
 
@@ -180,6 +181,8 @@ class LineBlock:
     @functools.cached_property
     def words(self) -> list[list[bytes]]:
         """The words of each line: runs of letters and digits, in lower case and without accents."""
+        if self.language not in language.LISTED:
+            return list(map(words_of, self.lines))
         folded = self.text.encode("latin-1", "replace").translate(_FOLDED)
         return [line.split() for line in folded.split(b"\n")] if self.lines else []
 
@@ -265,6 +268,11 @@ class PairBlock:
     source: LineBlock
     target: LineBlock
     max_length: int | None = None
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether both languages have the finer rules, which need lists of their words."""
+        return {self.source.language, self.target.language} <= language.LISTED
 
     @property
     def sides(self) -> tuple[LineBlock, LineBlock]:

@@ -21,6 +21,7 @@ _MIN_NEAR_WORDS, _MIN_SHARED, _MIN_SHARED_BITS, _MAX_WORDS_EACH = 4, 0.7, 0.5, 7
 _MIN_HALF, _MIN_LONG = 1.1, 100
 _MIN_CUT_HALF, _MIN_WHOLE = 0.75, 50
 _MIN_TYPICAL = 100  # pairs from which their median ratio is typical
+_MIN_TYPICAL_UNLISTED = 20  # for other languages than French and English, which may differ much in length
 _MAX_RATIO = 3  # between lengths in characters; clean corpora stay below 2.2
 _SLACK = 10  # characters added to both lengths, so that the ratio of short sentences may be larger
 _MAX_CHARACTERS = 5000
@@ -59,9 +60,23 @@ def near_copies(block: PairBlock) -> Iterator[int]:
 def length_ratio(block: PairBlock) -> Iterable[int]:
     """Finds pairs with one side several times as long as the other."""
     source, target = (side.num_characters + _SLACK for side in block.features)
+    if not block.is_listed:
+        typical = _typical_ratio(block)
+        if typical is None:
+            return []
+        target = target * 2**typical
     ratio = np.maximum(source, target) / np.minimum(source, target)
     # A side without words is a separate fault.
     return _indices((ratio > _MAX_RATIO) & (block.features[0].num_words > 0) & (block.features[1].num_words > 0))
+
+
+def _typical_ratio(block: PairBlock) -> float | None:
+    """Returns the logarithm of the median ratio of the lengths; None if there are too few pairs."""
+    lengths = np.stack([side.num_characters for side in block.features]).astype(float)
+    ratios = _log_ratio(lengths)[lengths.max(0) >= _MIN_WHOLE]
+    if block.is_listed:
+        return float(np.median(ratios)) if len(ratios) >= _MIN_TYPICAL else 0.0
+    return float(np.median(ratios)) if len(ratios) >= _MIN_TYPICAL_UNLISTED else None
 
 
 def half_translations(block: PairBlock) -> Iterator[int]:
@@ -69,8 +84,12 @@ def half_translations(block: PairBlock) -> Iterator[int]:
     source, target = block.features
     lengths = np.stack([side.num_characters for side in block.features]).astype(float)
     ratio = _log_ratio(lengths)
-    is_sentence = lengths.max(0) >= _MIN_WHOLE
-    typical = float(np.median(ratio[is_sentence])) if is_sentence.sum() >= _MIN_TYPICAL else 0.0
+    typical = _typical_ratio(block)
+    if typical is None:
+        return
+    # Chinese characters say as much as several letters.
+    scales = (1.0, 1.0) if block.is_listed else (max(1.0, 2**-typical), max(1.0, 2**typical))
+    is_sentence = (lengths * np.array(scales)[:, None]).max(0) >= _MIN_WHOLE
     has_words = np.minimum(source.num_words, target.num_words) > 0
     too_long = set(length_ratio(block))
     for index in np.flatnonzero((np.abs(ratio - typical) > _MIN_CUT_HALF) & is_sentence & has_words).tolist():
@@ -78,10 +97,11 @@ def half_translations(block: PairBlock) -> Iterator[int]:
         texts = [_ASIDE.sub(" ", side.lines[index]) for side in block.sides]
         deviation = min(_log_ratio([len(text) for text in texts]) - typical, ratio[index] - typical, key=abs)
         shorter, longer = texts[::-1] if deviation > 0 else texts
+        length = len(longer) * scales[int(deviation < 0)]
         is_cut = sentence_end(shorter) == "" and sentence_end(longer) not in ("", ":", None)
         lacks_sentence = len(_SENTENCE_END.findall(shorter)) < len(_SENTENCE_END.findall(longer))
         threshold, min_length = (_MIN_CUT_HALF, _MIN_WHOLE) if is_cut or lacks_sentence else (_MIN_HALF, _MIN_LONG)
-        if abs(deviation) > threshold and len(longer) >= min_length and index not in too_long:
+        if abs(deviation) > threshold and length >= min_length and index not in too_long:
             yield index
 
 
@@ -92,6 +112,8 @@ def _log_ratio(lengths: ArrayLike) -> np.ndarray:
 
 def mixed_languages(block: PairBlock, side: int) -> Iterator[int]:
     """Finds lines of one side with a part in the language of the other side."""
+    if not block.is_listed:
+        return
     this, other = block.sides[side], block.sides[1 - side]
     same = block.features[0].hashes == block.features[1].hashes
     languages = this.features.languages

@@ -69,6 +69,8 @@ _MIN_TOKENISED = 5  # lines of a block
 
 def glued(pairs: PairBlock, side: int) -> Iterator[int]:
     """Finds words without the space between them: other lines have the two words one after the other."""
+    if not pairs.is_listed:
+        return
     block, other = pairs.sides[side], pairs.sides[1 - side]
     vocabulary = _Vocabulary(block)
     faulty = vocabulary.glued()

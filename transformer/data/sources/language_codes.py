@@ -1,10 +1,11 @@
-"""Language codes as files write them: "fr", "FR", "fr-CA", "fr_FR" or "fra"."""
+"""Language codes as files write them: "fr", "FR", "fr-CA", "fr_FR", "fra" or "fre"."""
 
 import re
 from collections.abc import Sequence
 
+from transformer.languages import short_code
+
 _CODE = re.compile(r"[a-z]{2,3}([-_.@][a-z0-9]+)*")
-_THREE_LETTERS = {"fra": "fr", "fre": "fr", "eng": "en"}  # ISO 639-2
 
 
 def find_language(codes: Sequence[str], language: str) -> int | None:
@@ -21,4 +22,4 @@ def _normalized(code: str) -> str:
     if not _CODE.fullmatch(code):
         return ""
     language, *region = re.split(r"[-_.@]", code)
-    return "-".join([_THREE_LETTERS.get(language, language), *region])
+    return "-".join([short_code(language), *region])

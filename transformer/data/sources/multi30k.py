@@ -1,13 +1,13 @@
-"""Multi30k, English and French, as a TensorFlow Datasets builder that needs no TensorFlow.
+"""Multi30k, in English, French, German and Czech, as TensorFlow Datasets builders that need no TensorFlow.
 
 Captions of photographs and their human translations: Elliott et al. 2016 and 2017, task 1 of the WMT multimodal shared
-task. Importing this module registers the builder, after which `tfds.data_source("multi30k", split="train")` works.
+task. Importing this module registers the builders, after which `tfds.data_source("multi30k", split="train")` works.
 """
 
 import contextlib
 import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
@@ -16,6 +16,7 @@ from transformer.data.sources.network import connection_error
 from transformer.data.sources.text_files import read_lines
 
 LANGUAGES = ("en", "fr")
+PAIRS = ("de-en", "de-fr", "cs-en", "cs-fr", "cs-de")  # the others
 SPLITS = ("train", "val", "test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr")
 URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
 SHA256 = {
@@ -32,48 +33,68 @@ SHA256 = {
     "test_2018_flickr.en.gz": "ef4f4844037d4c5dea75c9a8ed5fd78905967a26f67c255e230cc9780032654d",
     "test_2018_flickr.fr.gz": "fb2b83fcceb937a4f7e3e93c1c51c22aba92f1e342391e6b5ba392b16a920501",
 }
+# Of German and Czech files the public record is torchtext's list of MD5 digests, without German test_2018_flickr. Its
+# digests of the English and French files are those of the files above.
+MD5 = {
+    "train.de.gz": "81ff90b99829c0cd4b1b587d394afd39",
+    "train.cs.gz": "d9a5fc268917725a2b0efce3a0cc8607",
+    "val.de.gz": "6e0e229eb049e3fc99a1ef02fb2d5f91",
+    "val.cs.gz": "83cdc082f646b769095615384cf5c0ca",
+    "test_2016_flickr.de.gz": "efd67d314d98489b716b145475101932",
+    "test_2016_flickr.cs.gz": "3104872229daa1bef3b401d44dd2220b",
+    "test_2017_flickr.de.gz": "6a8d5c87f6ae19e3d35681aa6fd16571",
+    "test_2017_mscoco.de.gz": "e8cd6ec2bc8a11fc846fa48a46e3d0bb",
+}
 
 
-def file_names(split: str) -> tuple[str, ...]:
+def file_names(split: str, languages: Sequence[str] = LANGUAGES) -> tuple[str, ...]:
     """Returns the public names of the two files of a split."""
-    return tuple(f"{split}.{language}.gz" for language in LANGUAGES)
+    return tuple(f"{split}.{language}.gz" for language in languages)
 
 
-def download_instructions(splits: tuple[str, ...]) -> str:
+def splits_of(languages: Sequence[str]) -> tuple[str, ...]:
+    """Returns the splits that both languages have."""
+    return tuple(split for split in SPLITS if {*file_names(split, languages)} <= SHA256.keys() | MD5.keys())
+
+
+def download_instructions(splits: Sequence[str], languages: Sequence[str] = LANGUAGES) -> str:
     """Returns the instructions for using `splits` without a download."""
-    several = f"the .en.gz and .fr.gz files of {', '.join(splits)}"
-    names = several if len(splits) > 1 else " and ".join(file_names(*splits))
+    several = f"the .{languages[0]}.gz and .{languages[1]}.gz files of {', '.join(splits)}"
+    names = several if len(splits) > 1 else " and ".join(file_names(splits[0], languages))
     return f"put {names} from {URL} into a folder and name it in data.raw_directory"
 
 
-def available_splits(folder: pathlib.Path) -> tuple[str, ...]:
+def available_splits(folder: pathlib.Path, languages: Sequence[str] = LANGUAGES) -> tuple[str, ...]:
     """Returns the splits with both files in `folder`; raises FileNotFoundError if one of the two is missing."""
     splits = []
-    for split in SPLITS:
-        present = [(folder / name).exists() for name in file_names(split)]
+    for split in splits_of(languages):
+        present = [(folder / name).exists() for name in file_names(split, languages)]
         if all(present):
             splits.append(split)
         elif any(present):
-            missing = folder / file_names(split)[present.index(False)]
+            missing = folder / file_names(split, languages)[present.index(False)]
             reason = f"no such file, and multi30k's split {split!r} needs it"
             raise FileNotFoundError(f"{missing}: {reason}; get it from {URL}")
     return tuple(splits)
 
 
 def verify_file(path: pathlib.Path, name: str) -> None:
-    """Raises ValueError unless `path` has the SHA-256 of the public file `name`."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != SHA256[name]:
-        digests = f"sha256 is {digest}, published is {SHA256[name]}"
+    """Raises ValueError unless `path` has the SHA-256, or else the MD5, of the public file `name`."""
+    kind, published = ("sha256", SHA256[name]) if name in SHA256 else ("md5", MD5[name])
+    digest = hashlib.new(kind, path.read_bytes()).hexdigest()
+    if digest != published:
+        digests = f"{kind} is {digest}, published is {published}"
         raise ValueError(f"{path}: not multi30k's {name}: {digests}; get it from {URL}")
 
 
 class Multi30k(tfds.core.GeneratorBasedBuilder):
-    """Multi30k task 1, raw text, in the order of the files.
+    """Multi30k task 1 in English and French, raw text, in the order of the files.
 
     If TFDS's manual directory holds files, reads these and has only their splits; otherwise downloads all splits. Every
     file must have its published SHA-256.
     """
+
+    languages: tuple[str, ...] = LANGUAGES
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "Task 1, raw, of github.com/multi30k/dataset."}
@@ -87,9 +108,9 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description="Descriptions of photographs in English, and their French translations. For research use.",
-            features=tfds.features.Translation(languages=LANGUAGES),
-            supervised_keys=("fr", "en"),
+            description="Descriptions of photographs in two of four languages. For research use.",
+            features=tfds.features.Translation(languages=self.languages),
+            supervised_keys=(self.languages[1], self.languages[0]),
             homepage="https://github.com/multi30k/dataset",
             citation="Elliott, Frank, Sima'an, Specia: Multi30K: Multilingual English-German Image Descriptions. 2016.",
             disable_shuffling=True,  # test sets are scored line by line
@@ -99,21 +120,44 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
         folder = None
         with contextlib.suppress(AssertionError):  # TFDS raises it if its manual directory is missing or empty
             folder = pathlib.Path(dl_manager.manual_dir)
-        splits = available_splits(folder) if folder else ()
+        languages = self.languages
+        splits = available_splits(folder, languages) if folder else ()
         if folder and splits:
-            files = {name: folder / name for split in splits for name in file_names(split)}
+            files = {name: folder / name for split in splits for name in file_names(split, languages)}
         else:
-            splits = SPLITS
-            if reason := connection_error(f"{URL}/{file_names(SPLITS[0])[0]}"):
-                raise ValueError(f"cannot download multi30k from {URL} ({reason}): {download_instructions(SPLITS)}")
-            urls = {name: f"{URL}/{name}" for split in splits for name in file_names(split)}
+            splits = splits_of(languages)
+            if reason := connection_error(f"{URL}/{file_names(splits[0], languages)[0]}"):
+                remedy = download_instructions(splits, languages)
+                raise ValueError(f"cannot download multi30k from {URL} ({reason}): {remedy}")
+            urls = {name: f"{URL}/{name}" for split in splits for name in file_names(split, languages)}
             downloaded: Any = dl_manager.download(urls)  # annotated as a path, but has the structure of the argument
             files = {name: pathlib.Path(path) for name, path in downloaded.items()}
         for name, path in files.items():
             verify_file(path, name)
-        return {split: self._generate_examples([files[name] for name in file_names(split)]) for split in splits}
+        sides = {split: [files[name] for name in file_names(split, languages)] for split in splits}
+        return {split: self._generate_examples(paths) for split, paths in sides.items()}
 
     def _generate_examples(self, paths: list[pathlib.Path]) -> Iterator[tuple[int, dict[str, str]]]:
         sides = [read_lines(path) for path in paths]
         for number, sentences in enumerate(zip(*sides, strict=True)):
-            yield number, dict(zip(LANGUAGES, sentences, strict=True))
+            yield number, dict(zip(self.languages, sentences, strict=True))
+
+
+class Multi30kPair(Multi30k):
+    """Multi30k in another pair of its languages, like `Multi30k`; some files are checked by their MD5."""
+
+    BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=pair) for pair in PAIRS]
+
+    def __init__(self, *, config: str, **kwargs: Any) -> None:
+        self.languages = tuple(config.split("-"))
+        super().__init__(config=config, **kwargs)
+
+
+def open_builder(languages: Collection[str], **options: Any) -> Multi30k:
+    """Returns the builder of two languages, in any order; raises ValueError if Multi30k lacks one of them."""
+    if {*languages} == {*LANGUAGES}:
+        return Multi30k(**options)
+    for pair in PAIRS:
+        if {*pair.split("-")} == {*languages}:
+            return Multi30kPair(config=pair, **options)
+    raise ValueError(f"data.direction: multi30k is in English, French, German and Czech, not {' and '.join(languages)}")

@@ -26,7 +26,7 @@ _MULTI30K_ALIASES = {"validation": "val"}
 
 
 class TfdsCorpus:
-    """A TFDS dataset with the features "fr" and "en", downloaded and prepared on first access to a split."""
+    """A TFDS dataset whose features are language codes, downloaded and prepared on first access to a split."""
 
     def __init__(self, spec: DataSpec) -> None:
         """Finds the builder; raises ValueError if there is none for this language pair, or no folder for it."""
@@ -46,16 +46,17 @@ class TfdsCorpus:
         """Returns the pairs of a split, or of a TFDS slice such as "train[:1%]"."""
         pairs = self.lazy_split(name)
         # Decoding a record takes 60 µs, and training reads each pair twice; this dataset fits into memory.
-        return list(pairs) if self._is_multi30k else pairs
+        return list(pairs) if self._multi30k_languages else pairs
 
     def lazy_split(self, name: str, cache: pathlib.Path | None = None) -> LazyPairs:
         """Returns the same pairs as a lazy sequence."""
         base, bracket, part = name.partition("[")
-        if self._is_multi30k:
+        if languages := self._multi30k_languages:
             base = _MULTI30K_ALIASES.get(base, base)
-            if base not in multi30k.SPLITS:
-                guess = did_you_mean(base, multi30k.SPLITS)
-                raise ValueError(f"multi30k has no split {base!r}; it has {', '.join(multi30k.SPLITS)}{guess}")
+            splits = multi30k.splits_of(languages)
+            if base not in splits:
+                guess = did_you_mean(base, splits)
+                raise ValueError(f"multi30k has no split {base!r}; it has {', '.join(splits)}{guess}")
         if not self._is_ready(base):
             with _one_at_a_time(pathlib.Path(self._builder.data_path)):
                 self._builder = _builder(self._spec)  # another process may have prepared it in the meantime
@@ -63,7 +64,7 @@ class TfdsCorpus:
                     self._prepare(base)
         known = self._builder.info.splits
         if base not in known:
-            hint = f": {multi30k.download_instructions((base,))}" if self._is_multi30k else ""
+            hint = f": {multi30k.download_instructions((base,), languages)}" if languages else ""
             raise ValueError(f"{self._builder.info.full_name} has no split {base!r}; it has {', '.join(known)}{hint}")
         records = _Records(self._spec, base + bracket + part, self._builder)
         limit = self._spec.train_pairs if name == self._spec.train_split else None
@@ -75,13 +76,14 @@ class TfdsCorpus:
         return {"source": "tfds", "name": self._builder.info.full_name, **sample_fingerprint(pairs, self._spec)}
 
     @property
-    def _is_multi30k(self) -> bool:
-        return isinstance(self._builder, multi30k.Multi30k)
+    def _multi30k_languages(self) -> tuple[str, ...]:
+        """The languages of Multi30k's builder; empty for other datasets."""
+        return self._builder.languages if isinstance(self._builder, multi30k.Multi30k) else ()
 
     def _is_ready(self, split: str) -> bool:
         """Returns whether the split is prepared; multi30k, unlike others, may be prepared without some splits."""
         prepared = pathlib.Path(self._builder.data_path).exists()
-        return prepared and (split in self._builder.info.splits or not self._is_multi30k)
+        return prepared and (split in self._builder.info.splits or not self._multi30k_languages)
 
     def _prepare(self, split: str) -> None:
         """Downloads and converts the dataset; raises ValueError or FileNotFoundError with a remedy."""
@@ -93,8 +95,8 @@ class TfdsCorpus:
         config = tfds.download.DownloadConfig(manual_dir=raw, download_mode=mode, try_download_gcs=False)
         name = self._builder.info.full_name
         try:
-            if self._is_multi30k:
-                _check_multi30k(raw, split, prepared)
+            if languages := self._multi30k_languages:
+                _check_multi30k(raw, split, prepared, languages)
                 tfds.disable_progress_bar()  # preparation takes a second
             else:
                 _check_network(self._builder, raw)
@@ -136,7 +138,7 @@ class _Records:
 def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
     options = {"data_dir": spec.directory or None, "file_format": "array_record"}
     if re.fullmatch(r"multi30k(:\d.*)?", spec.name):
-        return multi30k.Multi30k(**options)
+        return multi30k.open_builder(spec.languages, **options)
     import tensorflow_datasets.translate  # noqa: F401  (registers the WMT builders)
 
     try:
@@ -153,13 +155,13 @@ def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
         raise ValueError(f"data.name: TFDS cannot open {spec.name!r}: {_one_line(error)}") from error
 
 
-def _check_multi30k(raw: pathlib.Path | None, split: str, prepared: list[str]) -> None:
+def _check_multi30k(raw: pathlib.Path | None, split: str, prepared: list[str], languages: tuple[str, ...]) -> None:
     """Raises if `raw` is given and lacks files of `split` or of a prepared split, which is prepared again."""
     if raw is None:
         return
-    available = multi30k.available_splits(raw)
+    available = multi30k.available_splits(raw, languages)
     if split not in available:
-        remedy = f"put {' and '.join(multi30k.file_names(split))} from {multi30k.URL} there"
+        remedy = f"put {' and '.join(multi30k.file_names(split, languages))} from {multi30k.URL} there"
         raise FileNotFoundError(f"data.raw_directory: {raw} has no files of split {split!r}: {remedy}")
     if lost := [name for name in prepared if name not in available]:
         raise ValueError(
