@@ -19,6 +19,7 @@ from typing import Any
 from absl import flags
 
 from experiments.runtime import cli, outputs
+from transformer import storage
 
 STUDIES = ("heads", "alignment", "phenomena", "training")
 
@@ -67,7 +68,7 @@ def analyze(args: Any) -> list[str]:
     from experiments.studies.inspected_run import InspectedRun
     from experiments.studies.study import write_studies
 
-    folder = pathlib.Path(args.output or pathlib.Path(args.workdir) / "analysis")
+    folder = storage.path(args.output) if args.output else storage.path(args.workdir) / "analysis"
     outputs.check_folder("--output", folder)
     runs = [InspectedRun(workdir) for workdir in (args.workdir, args.against) if workdir]
     folder.mkdir(parents=True, exist_ok=True)

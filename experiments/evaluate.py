@@ -104,6 +104,7 @@ def evaluate(
     from experiments.runs.scoring import evaluate_split
     from experiments.runs.workdir import Workdir
     from experiments.runtime import distributed
+    from transformer import storage
     from transformer.evaluation import bleu
     from transformer.evaluation.comet_score import CometMetric
     from transformer.evaluation.edit_scores import edit_scores
@@ -126,7 +127,7 @@ def evaluate(
         except Exception as error:  # whatever COMET raises
             _warn(f"no COMET score: {type(error).__name__}: {error}")
     split_name = name if len(paths) == 1 else f"{name}.ensemble"
-    path = pathlib.Path(output) if output else workdir.translations(split_name, steps[0][-1])
+    path = storage.path(output) if output else workdir.translations(split_name, steps[0][-1])
     try:
         if output is None:
             workdir.write_translations(split_name, steps[0][-1], texts)

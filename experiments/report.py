@@ -15,6 +15,7 @@ from absl import flags
 from experiments.runtime import cli
 from experiments.sweeps import archive
 from experiments.sweeps.report import Report
+from transformer import storage
 
 
 def define() -> None:
@@ -27,12 +28,13 @@ def main(args: cli.Args) -> None:
     """Writes the report, and prints its tables."""
     if not args.workdir:
         cli.exit_with_error("--workdir is needed: the folder of a sweep")
-    workdir = pathlib.Path(args.workdir)
     with cli.user_errors(), tempfile.TemporaryDirectory() as temporary:
+        workdir = storage.path(args.workdir)
         if args.cells:
-            archive.restore_all(pathlib.Path(args.cells), pathlib.Path(temporary))
+            archive.restore_all(storage.path(args.cells), pathlib.Path(temporary))
         report = Report.from_folder(pathlib.Path(temporary) if args.cells else workdir)
-    print(report.write(workdir / "report"))
+    with cli.runtime_errors(), cli.user_errors():
+        print(report.write(workdir / "report"))
 
 
 if __name__ == "__main__":

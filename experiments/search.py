@@ -10,8 +10,6 @@ one search. The study is a SQLite file in the folder; use --storage=journal on a
 URL.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments.runtime import cli, config_files
@@ -19,6 +17,7 @@ from experiments.sweeps import workers
 from experiments.sweeps.cells import apply_changes
 from experiments.sweeps.optuna_study import DIRECTIONS, create_or_check
 from experiments.sweeps.trials import TrialRunner, run_worker
+from transformer import storage
 
 
 def define() -> None:
@@ -44,8 +43,10 @@ def main(args: cli.Args) -> None:
     except ModuleNotFoundError:
         cli.exit_with_error("experiments.search needs Optuna: pip install -e '.[search]'")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder = pathlib.Path(args.workdir)
     with cli.user_errors():
+        folder = storage.path(args.workdir)
+        if storage.in_bucket(folder):
+            raise ValueError(f"--workdir={folder}: a search keeps its database in its folder, which must be on disk")
         base = args.config.to_dict()
         suggest = config_files.load_module("--space", args.space, "suggest").suggest
         spec = apply_changes(base, "--config", {})  # the base itself must be valid

@@ -12,7 +12,6 @@ On a CPU, --workers=auto trains one cell per core instead, which is faster. --ce
 files, from which a sweep continues on another machine.
 """
 
-import pathlib
 from typing import Any
 
 from absl import flags
@@ -20,6 +19,7 @@ from absl import flags
 from experiments.runtime import cli, config_files
 from experiments.sweeps import cells, workers
 from experiments.sweeps.scheduler import Scheduler
+from transformer import storage
 
 
 def define() -> None:
@@ -43,8 +43,8 @@ def main(args: cli.Args) -> None:
     """Trains cells until all are finished or held by other processes."""
     if not args.config or not args.sweep or not args.workdir:
         cli.exit_with_error("--config, --sweep and --workdir are needed")
-    folder = pathlib.Path(args.workdir)
     with cli.user_errors():
+        folder = storage.path(args.workdir)
         population = population_size(args.population)
         count = worker_count(args.workers)
         base = args.config.to_dict()
@@ -53,7 +53,7 @@ def main(args: cli.Args) -> None:
         selected = cells.select(all_cells, args.only)
         if not args.dry_run:
             cells.create_or_check(folder, base, sweep, published)
-        archive_folder = pathlib.Path(args.cells) if args.cells else None
+        archive_folder = storage.path(args.cells) if args.cells else None
         scheduler = Scheduler(folder, selected, args.splits, args.claim_expiry, population, archive_folder)
         if archive_folder and not args.dry_run:
             cells.create_or_check(archive_folder, cells.without_machine(base), sweep, published)

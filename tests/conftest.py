@@ -5,8 +5,15 @@ variable that is already set has precedence: `JAX_PLATFORMS=cuda python -m pytes
 """
 
 import os
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.bucket import Proxy
 
 SETTINGS = {
     "JAX_PLATFORMS": "cpu",
@@ -39,3 +46,21 @@ for _name, _value in (SETTINGS | {"JAX_COMPILATION_CACHE_DIR": str(CACHE)}).item
     os.environ.setdefault(_name, _value)
 _flags = os.environ.get("XLA_FLAGS", "")
 os.environ["XLA_FLAGS"] = " ".join([_flags, *(flag for flag in XLA_FLAGS if flag.split("=")[0] not in _flags)]).strip()
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Proxy]":
+    """An emulator of Google Cloud Storage with one bucket, behind a proxy that injects faults."""
+    pytest.importorskip("gcsfs", reason="needs the extra `gcs`")
+    from tests.bucket import behind_proxy
+
+    with behind_proxy(tmp_path_factory.mktemp("gcs")) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def bucket_folder(gcs: "Proxy", request: pytest.FixtureRequest) -> Path:
+    """A folder of this test in the emulator's bucket."""
+    from transformer import storage
+
+    return storage.path(f"gs://bucket/{request.node.name}")

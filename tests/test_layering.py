@@ -4,7 +4,7 @@
                                   ├→ decoding → evaluation ┼→ experiments → launch
                                   ├→ analysis, interop ────┘
     data (numpy; no jax) ─────────┴──────────────────────→ experiments
-    atomic_file, byte_size (standard library only) → training, interop, data, experiments
+    byte_size (standard library only), storage, buckets, local_copy, atomic_file → training, interop, data, experiments
     configs (ml_collections only) is imported by no module of transformer/
 
     inside experiments/:  runtime ← web ← runs ← sweeps, studies, serving ← commands, benchmark ← launch
@@ -31,6 +31,7 @@ PROJECT = ("transformer", "configs", "experiments", "launch")
 # What a module may import from the project, by the longest prefix of its name. A name includes everything below it.
 _SPEC = ("transformer.section", "transformer.spec")
 _BASE = (*_SPEC, "transformer.ops", "transformer.layers")
+_FILES = ("transformer.storage", "transformer.local_copy", "transformer.atomic_file")
 _MODEL = (*_BASE, "transformer.models.interface")
 # Packages of experiments/, each with the other packages that it may import.
 ORDER: dict[str, tuple[str, ...]] = {"runtime": (), "web": ("runtime",), "runs": ("runtime", "web")}
@@ -51,22 +52,25 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer.languages": ("transformer.section",),
     "transformer.run_spec": ("transformer.section",),
     "transformer.spec": ("transformer.section", "transformer.languages", "transformer.padding", "transformer.run_spec"),
-    "transformer.atomic_file": (),
+    "transformer.storage": ("transformer.buckets",),
+    "transformer.buckets": (),
+    "transformer.atomic_file": ("transformer.storage", "transformer.buckets"),
+    "transformer.local_copy": ("transformer.storage", "transformer.buckets", "transformer.atomic_file"),
     "transformer.byte_size": (),
     "transformer.ops": ("transformer.spec", "transformer.ops"),
     "transformer.layers": _BASE,
     "transformer.models": (*_BASE, "transformer.models"),
-    "transformer.training": (*_MODEL, "transformer.atomic_file", "transformer.byte_size", "transformer.training"),
+    "transformer.training": (*_MODEL, *_FILES, "transformer.byte_size", "transformer.training"),
     "transformer.decoding": (*_MODEL, "transformer.decoding"),
     "transformer.evaluation": (*_MODEL, "transformer.languages", "transformer.decoding", "transformer.evaluation"),
     "transformer.analysis": (*_MODEL, "transformer.analysis"),
-    "transformer.interop": (*_BASE, "transformer.atomic_file", "transformer.models", "transformer.interop"),
+    "transformer.interop": (*_BASE, *_FILES, "transformer.models", "transformer.interop"),
     "transformer.data": (
         "transformer.section",
         "transformer.spec",
         "transformer.padding",
         "transformer.languages",
-        "transformer.atomic_file",
+        *_FILES,
         "transformer.data",
     ),
     "configs": ("configs",),

@@ -1,15 +1,19 @@
 """Writes a file or a folder completely or not at all.
 
 The content is written under a temporary name next to the destination, flushed to disk with fsync, and then renamed. A
-process that is killed, or a power cut, leaves the previous content or the new content, never a part of it.
+process that is killed, or a power cut, leaves the previous content or the new content, never a part of it. In a bucket,
+an object appears when its upload is complete: nothing is renamed.
 """
 
 import contextlib
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
+
+from transformer import storage
 
 
 def write(path: pathlib.Path, content: str | bytes) -> None:
@@ -19,7 +23,7 @@ def write(path: pathlib.Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def writer(path: pathlib.Path, per_process: bool = False) -> Iterator[BinaryIO]:
+def writer(path: pathlib.Path, per_process: bool = False) -> Iterator[IO[bytes]]:
     """Opens a file for writing; it appears under its name, instead of an existing one, when the context exits.
 
     If the body raises an exception, the file is not written.
@@ -29,6 +33,14 @@ def writer(path: pathlib.Path, per_process: bool = False) -> Iterator[BinaryIO]:
       per_process: whether the temporary name contains the process id, because several processes may write the file at
         the same time. Otherwise the temporary name is `path` with .tmp appended.
     """
+    if storage.in_bucket(path):
+        from transformer import buckets
+
+        with tempfile.NamedTemporaryFile() as file:
+            yield file
+            file.flush()
+            buckets.upload(pathlib.Path(file.name), path)
+        return
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp" if per_process else f"{path.name}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -93,6 +93,7 @@ class Run:
             workdir.checkpoints, spec.checkpoint.keep, progress.print, lambda step: is_scheduled(spec, step)
         )
         self._goodput = GoodputLog(workdir.goodput, shared.stopwatch, workdir.writes)
+        self.recorder: metrics.Recorder = metrics.NullRecorder()  # until training starts
         self.on_evaluation: Callable[[int, dict[str, float]], None] = lambda step, values: None
         self._final_params: tuple[Params, list[int]] | None = None
         self._scored: dict[str, tuple[dict[str, Any], list[str]]] = {}
@@ -248,6 +249,7 @@ class Run:
     def _save(self, step: int, state: TrainState) -> None:
         if not all_finite(evaluated_params(state)):
             raise FloatingPointError(f"parameters are not finite after update {step}; they are not saved")
+        self.recorder.flush()  # in a bucket, a checkpoint must not be newer than the metrics
         with self.shared.stopwatch.phase(goodput.SAVING):
             self.checkpoints.save(step, state)
         self._goodput.record(step)
@@ -300,6 +302,7 @@ class Run:
         # Without signals, so that each recorded evaluation also has its best checkpoint.
         split = self.spec.data.validation_split
         self.recorder.write(step, split, values | attention_stats)
+        self.recorder.flush()
         self.progress.print(f"step {step} {split}: " + ", ".join(format_metric(*item) for item in values.items()))
         self.on_evaluation(step, values)
         return values

@@ -12,7 +12,7 @@ from typing import Any
 
 from configs import base
 from experiments.runtime import leases
-from transformer import atomic_file
+from transformer import atomic_file, storage
 from transformer.section import did_you_mean
 from transformer.spec import Spec
 from transformer.training import manifest, metrics
@@ -39,12 +39,12 @@ class Workdir:
     """Paths and small files of a run.
 
     Args:
-      path: the folder; created when the run starts.
+      path: the folder, on disk or in a bucket; created when the run starts.
       writes: False in processes other than the primary one: they check everything and write nothing.
     """
 
     def __init__(self, path: str | pathlib.Path, writes: bool = True) -> None:
-        self.path = pathlib.Path(path)
+        self.path = storage.path(path)
         self.writes = writes
         self.config = self.path / "config.json"
         self.tokenizer = self.path / "tokenizer.model"
@@ -112,7 +112,7 @@ class Workdir:
             with lease:
                 yield
         finally:
-            if new and not any(self.path.iterdir()):
+            if new and self.path.exists() and not any(self.path.iterdir()):  # in a bucket, no folder is empty
                 self.path.rmdir()
 
     def check_data(self, vocabulary: str, corpus: str, allowed: Iterable[str] = ()) -> None:

@@ -1,7 +1,8 @@
 """Leases on names, for processes and hosts that share nothing but a folder.
 
 A lease on a name is the file NAME.GENERATION, whose modification time its holder updates regularly. Creating a file
-that must not exist is atomic, on network file systems too: of two processes that want a name, one gets it. A holder
+that must not exist is atomic, on network file systems and in buckets too: of two processes that want a name, one gets
+it. A holder
 whose file is older than the expiry counts as dead, and so does a process of this machine that no longer runs; the next
 process acquires the name as the next generation. A holder that was only slow finds that its generation is no longer the
 latest, and must stop.
@@ -20,6 +21,8 @@ import sys
 import threading
 import time
 import uuid
+
+from transformer import storage
 
 LEASE_LOST = 75  # exit status of a process that lost its lease; EX_TEMPFAIL of sysexits.h
 
@@ -65,7 +68,7 @@ class Lease:
     def _renew(self) -> None:
         while not self._stop.wait(self._interval):
             with contextlib.suppress(OSError):  # of the file system, or the file is another process's: see below
-                os.utime(self.path)
+                storage.renew(self.path)
             # A process that was overtaken removes its file within moments: only a lasting successor counts.
             if not self.held() and not self._stop.wait(min(1.0, self._interval)) and not self.held():
                 print(f"{self.path}: lost to another process; this process exits", file=sys.stderr, flush=True)
@@ -91,10 +94,10 @@ def acquire(folder: pathlib.Path, name: str, expiry: float) -> Lease | None:
     path = folder / f"{name}.{0 if generation is None else generation + 1}"
     token = uuid.uuid4().hex
     try:
-        with path.open("x", encoding="utf-8") as file:
-            json.dump({"host": socket.gethostname(), **_process(os.getpid()), "token": token}, file)
+        storage.create(path, json.dumps({"host": socket.gethostname(), **_process(os.getpid()), "token": token}))
     except FileExistsError:
-        return None  # another process was faster
+        if _read(path).get("token") != token:  # equal if the answer to the first of two requests to a bucket was lost
+            return None  # another process was faster
     lease = Lease(path, token, expiry)
     # The dead holder's file may have been deleted, and a new holder may have created one of the same name since.
     if not lease.held() or (previous is not None and _alive(previous, expiry)):
@@ -124,7 +127,7 @@ def _split_name(path: pathlib.Path) -> tuple[str, int]:
 
 def _latest(folder: pathlib.Path, name: str) -> int | None:
     # Not `glob`, for which a folder that it may not list is empty.
-    files = (folder / file for file in os.listdir(folder)) if folder.exists() else ()
+    files = folder.iterdir() if folder.exists() else ()
     leases = (_split_name(path) for path in files if path.name.rpartition(".")[2].isdigit())
     return max((generation for other, generation in leases if other == name), default=None)
 

@@ -5,6 +5,8 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
+from transformer import storage
+
 
 def check_file(flag: str, path: str | pathlib.Path) -> None:
     """Checks that a file can be written, without creating it.
@@ -12,7 +14,9 @@ def check_file(flag: str, path: str | pathlib.Path) -> None:
     Raises:
       ValueError: it cannot; the message names the flag.
     """
-    path = pathlib.Path(path)
+    path = storage.path(path)
+    if storage.in_bucket(path):
+        return  # it has no folders, and a file appears in it when it is complete
     if not path.parent.is_dir():
         raise ValueError(f"{flag}={path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir():
@@ -32,7 +36,9 @@ def check_folder(flag: str, path: str | pathlib.Path) -> None:
     Raises:
       ValueError: they cannot; the message names the flag.
     """
-    path = pathlib.Path(path)
+    path = storage.path(path)
+    if storage.in_bucket(path):
+        return
     absolute = path.absolute()
     with _errors(flag, path):
         existing = next(folder for folder in (absolute, *absolute.parents) if folder.exists())

@@ -5,10 +5,12 @@ import contextlib
 import multiprocessing
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from experiments.runtime.signals import GRACE, Interrupted, Interrupts, exit_interrupted
+from transformer import storage
 
 
 def run(target: Callable[..., None], *args: Any, wait: Callable[[Any], None] = lambda process: process.join()) -> int:
@@ -45,9 +47,27 @@ def _in_child(target: Callable[..., None], args: tuple[Any, ...]) -> None:
 
 @contextlib.contextmanager
 def logging_to(path: pathlib.Path) -> Iterator[Interrupts]:
-    """In a child process: appends all output to a file, and handles the signals that stop a run."""
+    """In a child process: appends all output to a file, and handles the signals that stop a run.
+
+    If the file is in a bucket, it is written at the end.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as log, Interrupts() as interrupts:
+    with _appended(path) as local, local.open("a", encoding="utf-8") as log, Interrupts() as interrupts:
         os.dup2(log.fileno(), 1)  # file descriptors, because C++ libraries write to them directly
         os.dup2(log.fileno(), 2)
         yield interrupts
+
+
+@contextlib.contextmanager
+def _appended(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields the file, or one on disk whose content is appended to a file in a bucket."""
+    if not storage.in_bucket(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        local = pathlib.Path(folder) / path.name
+        try:
+            yield local
+        finally:
+            with path.open("ab") as file:
+                file.write(local.read_bytes())

@@ -55,6 +55,7 @@ def prepare(cpu_devices: int) -> None:
         os.environ["XLA_FLAGS"] = flags.strip()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "xla"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+    os.environ.setdefault("EPATH_USE_TF", "false")  # Orbax reads buckets with gcsfs
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides XLA's messages about its compile time
     _keep_freed_memory()
 

@@ -48,7 +48,8 @@ def save_figure(figure: "Figure", path: pathlib.Path, formats: Sequence[str], dp
     files = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
     with rc_context(_RC):
         for file, suffix in zip(files, formats, strict=True):
-            figure.savefig(file, dpi=dpi, metadata=_METADATA.get(suffix))
+            with file.open("wb") as output:  # the file may be in a bucket
+                figure.savefig(output, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
     return files
 
 

@@ -7,12 +7,13 @@ import pathlib
 from collections.abc import Mapping, Sequence, Sized
 from typing import Any, NamedTuple, Protocol, cast
 
-from transformer import atomic_file
+from transformer import atomic_file, storage
 from transformer.data.fingerprint import file_fingerprint, sample_fingerprint
 from transformer.data.pairs import LazyPairs, Pair, first_pairs
 from transformer.data.sources.generated import cached_pairs
 from transformer.data.sources.pair_files import names_sides, read_pairs
 from transformer.data.sources.text_files import LazyLines, read_lines
+from transformer.local_copy import local_copy
 from transformer.section import did_you_mean
 from transformer.spec import COMPRESSED, DataSpec
 
@@ -86,14 +87,14 @@ def _check_sizes(paths: Sequence[str | pathlib.Path], sides: Sequence[Sized]) ->
 
 
 def split_path(spec: DataSpec, split: str, language: str = "") -> pathlib.Path:
-    """Returns the file of a split, or of one side of it, by `data.path`.
+    """Returns the file of a split, or of one side of it, by `data.path`; a local copy if it is in a bucket.
 
     If there is none, the suffixes of compressed files are appended in turn.
     """
     # Not str.format: other braces are part of the path.
-    path = pathlib.Path(spec.path.replace("{split}", split).replace("{language}", language))
+    path = storage.path(spec.path.replace("{split}", split).replace("{language}", language))
     candidates = (path, *(path.with_name(path.name + suffix) for suffix in COMPRESSED))
-    return next((candidate for candidate in candidates if candidate.exists()), path)
+    return next((local_copy(candidate) for candidate in candidates if candidate.exists()), path)
 
 
 def _existing_path(spec: DataSpec, split: str, language: str = "") -> pathlib.Path:

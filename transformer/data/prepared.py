@@ -24,11 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from transformer import atomic_file
+from transformer import atomic_file, storage
 from transformer.data.corpus import Corpus
 from transformer.data.fingerprint import fingerprints_match
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.data.tokenizers.sentencepiece import Tokenizer
+from transformer.local_copy import local_copy
 from transformer.spec import DataSpec
 
 FORMAT = 1  # version of the folder format; other versions are rejected
@@ -67,7 +68,8 @@ class PreparedFolder:
     @classmethod
     def from_spec(cls, spec: DataSpec, corpus: Corpus) -> "PreparedFolder":
         """Opens the folder that `data.prepared` names; raises ValueError if it is incomplete or does not fit `spec`."""
-        folder = cls(pathlib.Path(spec.prepared))
+        path = storage.path(spec.prepared)
+        folder = cls(local_copy(path) if path.exists() else path)
         if not folder.complete:  # checked before the corpus is opened, which may download it
             state = "preparation was interrupted" if folder.manifest else "there is none"
             raise ValueError(

@@ -2,7 +2,8 @@
 
 Orbax writes a checkpoint under a temporary name and renames it when it is complete. A manifest with the SHA-256 of the
 files is written just before the rename. Every checkpoint thus has one, and damage is detected before the checkpoint is
-used.
+used. In a bucket, where nothing is renamed, the folder has its final name from the start; Orbax writes an object
+`commit_success.txt` when it is complete.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from transformer import storage
 from transformer.byte_size import format_bytes
 from transformer.spec import Spec
 from transformer.training import manifest
@@ -126,8 +128,10 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.StandardSave(state._asdict()), force=True)
 
     def _seal(self) -> None:
-        """Writes the manifest of a new checkpoint before Orbax renames the folder to its final name."""
+        """Writes the manifest of a new checkpoint before Orbax completes it."""
         if jax.process_index() == 0:
+            if storage.in_bucket(self._directory):
+                manifest.write(self._directory / str(self._saving))
             for folder in self._directory.glob(f"{self._saving}.*tmp*"):
                 manifest.write(folder)
 
@@ -186,12 +190,12 @@ class Checkpoints:
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # of any type: file errors pass through several layers of C++
-            free = shutil.disk_usage(self._directory).free
+            free = None if storage.in_bucket(self._directory) else shutil.disk_usage(self._directory).free
             complete = [step for step in self.steps() if step != self._saving]
             reason = str(error).splitlines()[0][:200]
             self._failure = OSError(
                 f"checkpoint {self._saving} could not be written to {self._directory}: {reason}; "
-                f"{format_bytes(self._size)} are needed, {format_bytes(free)} are free; "
+                f"{format_bytes(self._size)} are needed{'' if free is None else f', {format_bytes(free)} are free'}; "
                 + (f"the newest complete checkpoint is {complete[-1]}" if complete else "there is no other checkpoint")
             )
             raise self._failure from error

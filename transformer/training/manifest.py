@@ -8,13 +8,16 @@ import concurrent.futures
 import hashlib
 import pathlib
 
+from transformer import storage
+
 NAME = "manifest.sha256"
+_COMMIT = "commit_success.txt"  # completes a checkpoint in a bucket
 
 
 def write(folder: pathlib.Path) -> None:
     """Writes the manifest of all files in the subfolders of `folder`."""
     # Without files directly in `folder`: Orbax later writes the time of the commit to one of them.
-    files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.parent != folder and path.is_file())
     with concurrent.futures.ThreadPoolExecutor() as pool:
         lines = [
             f"{digest}  {path.relative_to(folder).as_posix()}\n"
@@ -26,7 +29,8 @@ def write(folder: pathlib.Path) -> None:
 
 def checkpoint_steps(folder: pathlib.Path) -> list[int]:
     """Returns the steps of the checkpoints in `folder`, unordered; incomplete and quarantined ones have other names."""
-    return [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    steps = [path for path in folder.glob("*") if path.name.isdecimal()]
+    return [int(path.name) for path in steps if not storage.in_bucket(path) or (path / _COMMIT).exists()]
 
 
 def exists(folder: pathlib.Path) -> bool:
@@ -39,7 +43,7 @@ def first_fault(folder: pathlib.Path) -> str | None:
     try:
         return _first_fault(folder)
     except OSError as error:  # includes a file that is deleted concurrently
-        return f"{error.filename} cannot be read ({error.strerror})"
+        return f"{error.filename} cannot be read ({error.strerror})" if error.filename else str(error)
 
 
 def _first_fault(folder: pathlib.Path) -> str | None:

@@ -3,13 +3,16 @@
 import json
 import pathlib
 import sys
+import tempfile
 from typing import Any
 
-from transformer import atomic_file
+from transformer import atomic_file, storage
 
 
 class Recorder:
     """Appends events to `metrics.jsonl` and to TensorBoard.
+
+    Nothing can be appended in a bucket: events go to files in a temporary folder, which `flush` uploads.
 
     Args:
       directory: the run's folder.
@@ -18,10 +21,15 @@ class Recorder:
     """
 
     def __init__(self, directory: pathlib.Path, start: int = 0) -> None:
-        self._path = directory / "metrics.jsonl"
         events = [event for event in read(directory) if event["step"] <= start]
+        self._directory, self._temporary = directory, None
+        if storage.in_bucket(directory):
+            self._temporary = tempfile.TemporaryDirectory()
+            directory = pathlib.Path(self._temporary.name)
+        self._path = directory / "metrics.jsonl"
         atomic_file.write(self._path, "".join(json.dumps(event) + "\n" for event in events))
         self._writer = _summary_writer(directory / "tensorboard", purge_step=start + 1 if start else None)
+        self.flush()
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """Appends the metrics of `split` after `step`."""
@@ -36,12 +44,23 @@ class Recorder:
         self._writer.add_text(name, markdown, step)
 
     def flush(self) -> None:
-        """Flushes buffered TensorBoard events."""
+        """Flushes buffered TensorBoard events, and uploads the files if the run's folder is in a bucket."""
         self._writer.flush()
+        self._upload()
 
     def close(self) -> None:
         """Flushes and closes the TensorBoard writer."""
         self._writer.close()
+        self._upload()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _upload(self) -> None:
+        if self._temporary is not None:
+            folder = pathlib.Path(self._temporary.name)
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    (self._directory / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
 
 
 class NullRecorder(Recorder):

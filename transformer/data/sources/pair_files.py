@@ -4,11 +4,13 @@ import pathlib
 import re
 from collections.abc import Iterator, Sequence
 
+from transformer import storage
 from transformer.data.pairs import Pair
 from transformer.data.sources.gettext_po import read_po
 from transformer.data.sources.language_codes import find_language
 from transformer.data.sources.text_files import LazyLines
 from transformer.data.sources.tmx import read_tmx
+from transformer.local_copy import local_copy
 from transformer.spec import pair_suffix
 
 _SIDES = ({"source", "src"}, {"target", "tgt", "trg"})  # column names of a TSV file without language codes
@@ -27,7 +29,7 @@ def read_pairs(path: str | pathlib.Path, source: str, target: str) -> Iterator[P
       FileNotFoundError: the file does not exist.
       ValueError: the file is empty or damaged, or has no pair in these languages; the message has file and line.
     """
-    path = pathlib.Path(path)
+    path = local_copy(storage.path(path))
     readers = {".tsv": read_tsv, ".tmx": read_tmx, ".po": read_po}
     return readers[pair_suffix(path.name)](path, source, target)
 

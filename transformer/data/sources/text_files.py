@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from transformer import atomic_file
+from transformer import atomic_file, storage
 from transformer.data.sources import compression
+from transformer.local_copy import local_copy
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -29,7 +30,7 @@ def read_lines(path: str | pathlib.Path) -> list[str]:
       ValueError: the file is empty, its compressed data are incomplete, or it has a line (which is named) that is not
         UTF-8.
     """
-    return _decoded(b"".join(pieces(pathlib.Path(path))).removeprefix(BYTE_ORDER_MARK), path, 0)
+    return _decoded(b"".join(pieces(local_copy(storage.path(path)))).removeprefix(BYTE_ORDER_MARK), path, 0)
 
 
 class LazyLines:
@@ -48,7 +49,7 @@ class LazyLines:
     """
 
     def __init__(self, path: str | pathlib.Path, index_path: pathlib.Path | None = None) -> None:
-        self._path = pathlib.Path(path)
+        self._path = local_copy(storage.path(path))
         self._file: BinaryIO | None = None
         stamp = _stamp(self._path)
         if index_path is not None and index_path.exists() and np.load(index_path)[:2].tolist() == stamp:

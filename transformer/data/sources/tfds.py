@@ -13,10 +13,12 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
+from transformer import storage
 from transformer.data.fingerprint import sample_fingerprint
 from transformer.data.pairs import LazyPairs, Pair, first_pairs
 from transformer.data.sources import multi30k
 from transformer.data.sources.network import connection_error
+from transformer.local_copy import local_copy
 from transformer.section import did_you_mean
 from transformer.spec import DataSpec
 
@@ -136,7 +138,7 @@ class _Records:
 
 
 def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
-    options = {"data_dir": spec.directory or None, "file_format": "array_record"}
+    options = {"data_dir": _directory(spec), "file_format": "array_record"}
     if re.fullmatch(r"multi30k(:\d.*)?", spec.name):
         return multi30k.open_builder(spec.languages, **options)
     import tensorflow_datasets.translate  # noqa: F401  (registers the WMT builders)
@@ -153,6 +155,21 @@ def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
                 "TensorFlow to read; name another folder"
             ) from error
         raise ValueError(f"data.name: TFDS cannot open {spec.name!r}: {_one_line(error)}") from error
+
+
+def _directory(spec: DataSpec) -> str | pathlib.Path | None:
+    """Returns the folder of datasets, None for TFDS's own; if it is in a bucket, one with a copy of `data.name`.
+
+    Raises:
+      FileNotFoundError: the bucket does not have the dataset.
+    """
+    folder = storage.path(spec.directory)
+    if not storage.in_bucket(folder):
+        return spec.directory or None
+    dataset = folder / re.split("[:/]", spec.name)[0]
+    if not dataset.exists():
+        raise FileNotFoundError(f"data.directory: {dataset} does not exist; prepare the dataset on disk, and copy it")
+    return local_copy(dataset).parent
 
 
 def _check_multi30k(raw: pathlib.Path | None, split: str, prepared: list[str], languages: tuple[str, ...]) -> None:

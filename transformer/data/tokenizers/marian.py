@@ -10,6 +10,7 @@ from typing import Self
 
 import sentencepiece
 
+from transformer import storage
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import UNK
 
@@ -112,7 +113,7 @@ class MarianTokenizer(Tokenizer):
 
 def load_tokenizer(path: str | pathlib.Path) -> Tokenizer:
     """Reads a tokenizer of either class; raises FileNotFoundError or ValueError naming the path."""
-    path = pathlib.Path(path)
+    path = storage.path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such tokenizer model")
     with path.open("rb") as file:

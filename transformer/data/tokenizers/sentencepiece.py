@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 
 import sentencepiece
 
-from transformer import atomic_file
+from transformer import atomic_file, storage
 from transformer.data.pairs import Pair, sample
 from transformer.data.tokenizers.normalization import replacements, rule_tables
 from transformer.spec import BOS, EOS, PAD, UNK, DataSpec
@@ -166,7 +166,7 @@ class Tokenizer:
     @classmethod
     def load(cls, path: str | pathlib.Path) -> Self:
         """Reads a model that `save` wrote; raises FileNotFoundError or ValueError naming the path."""
-        path = pathlib.Path(path)
+        path = storage.path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such tokenizer model")
         try:
@@ -176,7 +176,7 @@ class Tokenizer:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes the model atomically, in SentencePiece's format."""
-        atomic_file.write(pathlib.Path(path), self._model)
+        atomic_file.write(storage.path(path), self._model)
 
     def __reduce__(self) -> tuple[type[Self], tuple[bytes]]:
         return type(self), (self._model,)
