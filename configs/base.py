@@ -87,7 +87,8 @@ def get_config() -> ConfigDict:
     data.prefetch = 16  # batches prepared ahead of the training step
 
     train = config.train = ConfigDict()
-    train.init_from = ""  # folder of a Marian model to start from, such as OPUS-MT; empty: random parameters
+    # hf:Helsinki-NLP/opus-mt-fr-en, for example; hf:USER/NAME@REVISION is a branch, a tag or a commit.
+    train.init_from = ""  # folder of a Marian model, or hf:USER/NAME of the hub; empty: random parameters
     # For example "embed_source.*,encoder.*"; the last match counts, and "!*.bias" at the end trains the biases.
     train.freeze = ""  # patterns for names of parameters that do not change, comma-separated
     train.seed = 0  # seed of parameters, dropout and batch order

@@ -1,15 +1,16 @@
 """An OPUS-MT model (Tiedemann & Thottingal 2020), to evaluate, to ablate, or to train on Multi30k.
 
-The model is Marian's Transformer: that of base.py with swish and an output bias. Download it first: its folder (for
-French to English, opus-mt-fr-en of the Helsinki-NLP group) must hold model.safetensors. The run uses its vocabulary.
+The model is Marian's Transformer: that of base.py with swish and an output bias. It comes from the Hugging Face hub
+(extra `hub`), or from a folder. The run uses its vocabulary. --config.train.freeze='encoder.*' freezes parameters, and
+--config.model.lora_rank=16 --config.model.lora_targets='*' --config.train.learning_rate=2e-4 is LoRA.
 
 Source: Tiedemann & Thottingal 2020, "OPUS-MT: Building open translation services for the World"; Junczys-Dowmunt et al.
   2018, "Marian: Fast Neural Machine Translation in C++".
 Hardware: two CPU cores.
 Time: not measured.
 Score: not measured.
-Command: python -m experiments.train --config=configs/opus_mt.py --init_from=opus-mt-fr-en --workdir=runs/opus-mt
-  (--config.train.steps=0: no training; the run holds the pretrained model)
+Command: python -m experiments.train --config=configs/opus_mt.py --init_from=hf:Helsinki-NLP/opus-mt-fr-en \
+  --workdir=runs/opus-mt (--config.train.steps=0: no training; the run holds the pretrained model)
 """
 
 from ml_collections import ConfigDict

@@ -28,7 +28,9 @@ def define() -> None:
     flags.DEFINE_string("workdir", None, "folder of the run, created if missing")
     flags.DEFINE_list("allow_config_change", [], "settings that may differ from those of the run in the folder")
     flags.DEFINE_string("profile", None, "FROM:TO, updates to trace for XProf into WORKDIR/profile")
-    flags.DEFINE_string("init_from", None, "folder of a Marian model to start from; sets config.train.init_from")
+    flags.DEFINE_string(
+        "init_from", None, "folder of a Marian model to start from, or hf:USER/NAME; sets train.init_from"
+    )
 
 
 def _updates(profile: str | None, steps: int) -> range:

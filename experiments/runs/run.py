@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -141,7 +141,7 @@ class Run:
                 own_system = system.System.make(spec, tokenizer, model.params if model else None)
             plan = own_system.plan(training_data.tokenize(tokenizer))
             workdir.check_data(tokenizer.fingerprint, plan.fingerprint, allowed)
-            devices_before = _write_versions(workdir)
+            devices_before = _write_versions(workdir, {spec.train.init_from: model.commit} if model else {})
             _prepare_checkpoints(workdir, own_system, progress)
         shared = SharedData(
             corpus,
@@ -169,7 +169,7 @@ class Run:
         elif load_tokenizer(workdir.tokenizer).fingerprint != tokenizer.fingerprint:
             raise ValueError(f"{workdir.tokenizer} is not the tokenizer of {self.workdir.path}")
         workdir.check_data(tokenizer.fingerprint, self.plan.fingerprint)
-        devices_before = _write_versions(workdir)
+        devices_before = _write_versions(workdir, {})
         own_system, plan = self.system.with_spec(spec), self.plan.with_seed(spec.train.seed)
         progress = self.progress.with_name(name)
         _prepare_checkpoints(workdir, own_system, progress)
@@ -393,8 +393,8 @@ def _prepare_checkpoints(workdir: Workdir, own_system: system.System, progress: 
         quarantine_damaged(workdir.checkpoints, progress.print)
 
 
-def _write_versions(workdir: Workdir) -> int:
+def _write_versions(workdir: Workdir, pretrained: Mapping[str, str | None]) -> int:
     """Writes versions.json; returns the number of devices that the run used before, 0 for a new run."""
     devices_before = len(workdir.devices())
-    workdir.write_versions(f"{device.platform}:{device.device_kind}" for device in jax.devices())
+    workdir.write_versions((f"{device.platform}:{device.device_kind}" for device in jax.devices()), pretrained)
     return devices_before

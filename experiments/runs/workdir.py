@@ -192,13 +192,27 @@ class Workdir:
 
     def devices(self) -> list[str]:
         """Returns the devices that the run used last; empty for a new run."""
-        path = self.path / "versions.json"
-        return json.loads(path.read_text(encoding="utf-8"))["devices"] if path.exists() else []
+        return self._versions().get("devices", [])
 
-    def write_versions(self, devices: Iterable[str]) -> None:
-        """Writes the versions of code and packages, and the devices, to versions.json."""
+    def _versions(self) -> dict[str, Any]:
+        path = self.path / "versions.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def pinned(self, origin: str) -> str:
+        """Returns `train.init_from` of the hub with the commit that the run started from, if it has started."""
+        revision = self._versions().get("pretrained", {}).get(origin)
+        return f"{origin.partition('@')[0]}@{revision}" if revision else origin
+
+    def write_versions(self, devices: Iterable[str], pretrained: Mapping[str, str | None]) -> None:
+        """Writes the versions of code, packages and pretrained model, and the devices, to versions.json.
+
+        Args:
+          devices: names of the devices.
+          pretrained: commit of the hub by `train.init_from`; empty: what the file has already.
+        """
         versions = {
             "commit": commit(),
+            "pretrained": dict(pretrained) or self._versions().get("pretrained", {}),
             "python": platform.python_version(),
             "machine": platform.machine(),
             "devices": list(devices),

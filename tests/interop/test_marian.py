@@ -223,8 +223,7 @@ def test_parameters_that_do_not_fit_are_rejected_by_name() -> None:
             parameters.from_marian(arrays, model.spec, row_V)
 
 
-def test_a_missing_file_is_named_with_a_remedy(tokenizer: Tokenizer, tmp_path: pathlib.Path) -> None:
-    weights = write(tmp_path, small(), tokenizer) / "model.safetensors"
-    weights.rename(tmp_path / "pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"model\.safetensors: no such file; .*save_pretrained"):
+def test_a_missing_file_is_named(tokenizer: Tokenizer, tmp_path: pathlib.Path) -> None:
+    (write(tmp_path, small(), tokenizer) / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors: no such file$"):
         folder.read(tmp_path)

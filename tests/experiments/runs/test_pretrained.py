@@ -4,19 +4,22 @@ import dataclasses
 import io
 import json
 import pathlib
+import pickle
 import zipfile
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
-from experiments.runs.pretrained import load_pretrained
+from experiments.runs.pretrained import PretrainedModel, load_pretrained
 from tests.interop.conftest import ENGLISH, FRENCH, SPEC, small
 from transformer.data.tokenizers import marian
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.interop.marian import folder
 
 MODEL = small()
+MODEL_RUN = dataclasses.replace(SPEC, model=dataclasses.replace(MODEL.spec, decoder_positions=None))
 CHECKS: dict[str, Any] = {  # entry of config.json → value
     "d_model": ["128", 15, 10**12, None, True, -14, 14.0],
     "encoder_layers": ["two", 10**9, None, [1]],
@@ -42,14 +45,89 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
-def load(path: pathlib.Path, files: dict[str, bytes]) -> None:
+def load(path: pathlib.Path, files: dict[str, bytes], *allowed: str) -> PretrainedModel:
     for name, content in files.items():
         (path / name).write_bytes(content)
-    load_pretrained(str(path), dataclasses.replace(MODEL.spec, decoder_positions=None), allowed=["model"])
+    return load_pretrained(str(path), MODEL_RUN, allowed=["model", *allowed])
 
 
 def test_a_valid_folder_loads(tmp_path: pathlib.Path, files: dict[str, bytes]) -> None:
     load(tmp_path, files)
+
+
+def test_a_folder_that_is_missing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=r"someone/opus: no such folder; a model of the hub is hf:someone/opus$"
+    ):
+        load_pretrained("someone/opus", MODEL_RUN)
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder$"):
+        load_pretrained("nowhere", MODEL_RUN)
+
+
+@pytest.mark.parametrize(
+    ("languages", "fits"),
+    [
+        (("fr", "en"), True),
+        (("en", "fr"), False),
+        (("fr", "de"), False),
+        (("ROMANCE", "en"), True),
+        (("fra", "eng"), True),
+        (("fra", "deu"), False),
+        (("mul", "de"), False),
+        (("", ""), True),
+    ],
+)
+def test_a_model_of_another_pair(
+    tmp_path: pathlib.Path, files: dict[str, bytes], languages: tuple[str, str], fits: bool
+) -> None:
+    codes = json.dumps(dict(zip(("source_lang", "target_lang"), languages, strict=True))).encode()
+    load(tmp_path, {**files, "tokenizer_config.json": codes}, "data.direction")
+    if fits:
+        load(tmp_path, {**files, "tokenizer_config.json": codes})
+        return
+    with pytest.raises(ValueError, match=f"from {languages[0]} to {languages[1]}, but data.direction is fr-en; set it"):
+        load(tmp_path, {**files, "tokenizer_config.json": codes})
+
+
+def test_weights_of_pytorch(tmp_path: pathlib.Path, files: dict[str, bytes]) -> None:
+    """An old folder has the same parameters; a file with code, of another kind, or damaged is refused, and not run."""
+    torch: Any = pytest.importorskip("torch", reason="needs the extra `parity`")
+    from safetensors.numpy import load as loads
+
+    arrays = {name: torch.tensor(array) for name, array in loads(files["model.safetensors"]).items()}
+    old = {name: content for name, content in files.items() if name != "model.safetensors"}
+    paths = [tmp_path / name for name in ("new", "old")]
+    for path in paths:
+        path.mkdir()
+    torch.save(arrays | {"model.shared.weight": arrays["model.shared.weight"].double()}, paths[1] / "pytorch_model.bin")
+    models = [load(path, content) for path, content in zip(paths, (files, old), strict=True)]
+    jax.tree.map(np.testing.assert_array_equal, *(model.params for model in models))
+    marker, weights = tmp_path / "run", paths[1] / "pytorch_model.bin"
+    whole = weights.read_bytes()
+    for content in (
+        pickle.dumps(Code(marker)),
+        pickle.dumps({"model.shared.weight": Code(marker)}),
+        pickle.dumps([1, 2]),
+        whole[: len(whole) // 2],
+        b"",
+        b"hello",
+    ):
+        weights.write_bytes(content)
+        with pytest.raises(ValueError, match=r"pytorch_model\.bin: is damaged, or does not only hold") as error:
+            load(paths[1], {})
+        assert len(str(error.value).splitlines()) == 1
+    assert not marker.exists()
+
+
+class Code:
+    """Pickled, it creates a file when it is read."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pathlib.Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize(("entry", "value"), [(entry, value) for entry, values in CHECKS.items() for value in values])

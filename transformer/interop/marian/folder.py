@@ -1,5 +1,6 @@
 """Reads and writes the folder of a Marian model in the format of `transformers`."""
 
+import importlib.util
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import sentencepiece
 from transformer.interop.marian import parameters, settings
 from transformer.spec import DecodeSpec, ModelSpec
 
-_WEIGHTS = "model.safetensors"
+_WEIGHTS, _OLD_WEIGHTS = "model.safetensors", "pytorch_model.bin"
 
 
 class MarianModel(NamedTuple):
@@ -24,6 +25,7 @@ class MarianModel(NamedTuple):
       pieces: by our ids.
       source_model: serialised SentencePiece model of the source language.
       target_model: of the target language.
+      languages: codes of source and target language; "" if the folder has none.
     """
 
     settings: dict[str, Any]
@@ -32,6 +34,7 @@ class MarianModel(NamedTuple):
     pieces: list[str]
     source_model: bytes
     target_model: bytes
+    languages: tuple[str, str]
 
 
 def write(
@@ -83,7 +86,7 @@ def read(path: pathlib.Path) -> MarianModel:
         raise ValueError(f"{path}: has a target_vocab.json; this project has one vocabulary for both languages")
     if not all(isinstance(token, int) for token in vocabulary.values()):
         raise ValueError(f"{path / 'vocab.json'}: not every token has an integer as its id")
-    arrays = _read_arrays(path / _WEIGHTS)
+    arrays = _read_arrays(path)
     try:
         model_settings = settings.model_settings(config)
         _check_embedding(config, model_settings, arrays)
@@ -91,22 +94,47 @@ def read(path: pathlib.Path) -> MarianModel:
     except ValueError as error:
         raise ValueError(f"{path / 'config.json'}: {error}") from error
     model_settings["output_bias"] = bool(np.any(arrays.get(parameters.BIAS, 0))) or -1 in row_V
-    spm = [_read_sentencepiece(path / name) for name in ("source.spm", "target.spm")]
-    return MarianModel(model_settings, arrays, row_V, pieces, *spm)
+    source, target = (_read_sentencepiece(path / name) for name in ("source.spm", "target.spm"))
+    tokenizer = path / "tokenizer_config.json"
+    codes = _read_json(tokenizer) if tokenizer.exists() else {}
+    languages = (str(codes.get("source_lang", "")), str(codes.get("target_lang", "")))
+    return MarianModel(model_settings, arrays, row_V, pieces, source, target, languages)
 
 
-def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        arrays = load_file(_require(path))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the last three: dtypes that NumPy lacks
-        raise ValueError(f"{path}: is damaged or has unsupported dtypes: {error}") from error
+def _read_arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads the parameters from the file that the folder has."""
+    path, load = folder / _WEIGHTS, _load_safetensors
+    if not path.exists() and (folder / _OLD_WEIGHTS).exists():
+        path, load = folder / _OLD_WEIGHTS, _load_pickled
+    arrays = load(_require(path))
     for name, array in arrays.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise ValueError(f"{path}: parameter {name} has values that are not finite numbers")
     return arrays
+
+
+def _load_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the last three: dtypes that NumPy lacks
+        raise ValueError(f"{path}: is damaged or has unsupported dtypes: {error}") from error
+
+
+def _load_pickled(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads PyTorch's parameters with its restricted reader, which runs no code of the file."""
+    if importlib.util.find_spec("torch") is None:
+        raise ValueError(f"{path}: needs PyTorch to read it: pip install -e '.[parity]'")
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: tensor.float().numpy() for name, tensor in content.items()}
+    except Exception as error:  # of any type: the file may hold anything
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise ValueError(f"{path}: is damaged, or does not only hold parameters: {reason}") from error
 
 
 def _read_sentencepiece(path: pathlib.Path) -> bytes:
@@ -156,8 +184,5 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 def _require(path: pathlib.Path) -> pathlib.Path:
     if not path.is_file():
-        hint = ""
-        if path.name == _WEIGHTS and path.with_name("pytorch_model.bin").exists():
-            hint = "; transformers converts pytorch_model.bin: MarianMTModel.from_pretrained(DIR).save_pretrained(DIR)"
-        raise FileNotFoundError(f"{path}: no such file{hint}")
+        raise FileNotFoundError(f"{path}: no such file")
     return path
