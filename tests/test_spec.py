@@ -87,6 +87,7 @@ CHOICES = {
     "model__norm": "post, pre, none",
     "model__dtype": "float32, bfloat16",
     "model__matmul_precision": "default, tensorfloat32, float32",
+    "model__remat": "none, dots, full",
     "train__clip_unit": "token, sentence",
     "train__consistency_kind": "rdrop, simcut",
     "data__source": "grammar, tfds, files",

@@ -1,10 +1,68 @@
-"""The sections of a spec about decoding, evaluation, devices and checkpoints. This module imports no array library."""
+"""The sections of a spec about training, decoding, evaluation, devices and checkpoints. Imports no array library."""
 
 import dataclasses
 
-from transformer.section import Section, require, require_one_of, require_positive
+from transformer.section import Section, comma_separated, require, require_one_of, require_positive, require_rate
 
 MIN_TEMPERATURE = 1e-6  # of sampling; float32 logits divided by less than 1e-8 reach the limit of search scores
+DTYPES = ("float32", "bfloat16")  # of matmuls
+CONSISTENCY_KINDS = ("rdrop", "simcut")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSpec(Section):
+    """The optimisation; Section 5."""
+
+    init_from: str
+    freeze: str
+    seed: int
+    steps: int
+    optimizer: str
+    muon_dtype: str | None
+    learning_rate: float | None
+    adam_learning_rate: float | None
+    schedule: str
+    warmup_steps: int
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    weight_decay: float
+    label_smoothing: float
+    consistency: float
+    consistency_kind: str
+    cutoff_rate: float
+    clip_norm: float | None
+    clip_unit: str
+    accumulate: int
+    ema_decay: float
+    average_checkpoints: int
+    early_stopping: str
+    patience: int
+    nonfinite_limit: int
+    on_nonfinite: str
+    rollback_limit: int
+    log_every: int
+    loss_chunk: int | None
+
+    def __post_init__(self) -> None:
+        if self.steps or not self.init_from:  # 0 steps are useful with a pretrained model
+            require_positive("train", self, "steps")
+        require_positive("train", self, "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
+        require_positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
+        require_positive("train", self, "adam_learning_rate", "rollback_limit")
+        require_rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay", "cutoff_rate")
+        for name in ("weight_decay", "consistency"):
+            require(getattr(self, name) >= 0, f"train.{name}: {getattr(self, name)} is negative")
+        require_one_of("train.consistency_kind", self.consistency_kind, CONSISTENCY_KINDS)
+        require_one_of("train.clip_unit", self.clip_unit, ("token", "sentence"))
+        require_one_of("train.muon_dtype", self.muon_dtype, (None, *DTYPES))
+        require_one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
+        require_one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
+
+    @property
+    def freeze_patterns(self) -> tuple[str, ...]:
+        """Patterns for the names of parameters that training does not change, and exceptions that begin with "!"."""
+        return comma_separated(self.freeze)
 
 
 @dataclasses.dataclass(frozen=True)

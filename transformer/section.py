@@ -14,6 +14,11 @@ def did_you_mean(name: object, choices: Iterable[object], prefix: str = "") -> s
     return f"; did you mean {prefix}{by_lower_case[nearest[0]]}?" if nearest else ""
 
 
+def comma_separated(text: str) -> tuple[str, ...]:
+    """Returns the items of a comma-separated list."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
 def require(condition: bool, message: str) -> None:
     """Raises a ValueError with `message` unless `condition` holds."""
     if not condition:

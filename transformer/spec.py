@@ -10,28 +10,22 @@ from typing import Any, Self
 
 from transformer.languages import require_direction
 from transformer.padding import padded_width
+from transformer.run_spec import DTYPES, CheckpointSpec, DecodeSpec, EvaluateSpec, ParallelSpec, TrainSpec
 from transformer.run_spec import MIN_TEMPERATURE as MIN_TEMPERATURE
-from transformer.run_spec import CheckpointSpec, DecodeSpec, EvaluateSpec, ParallelSpec
-from transformer.section import Section, require, require_one_of, require_positive, require_rate
+from transformer.section import Section, comma_separated, require, require_one_of, require_positive, require_rate
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # token ids that tokenizers, models and decoding share
 LANGUAGES = ("fr", "en")  # of the generated corpus
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # suffixes of compressed files
 PAIR_FILES = (".tsv", ".tmx", ".po")  # suffixes of files that hold both sides of a split
-DTYPES = ("float32", "bfloat16")  # of matmuls
 PRECISIONS = ("default", "tensorfloat32", "float32")  # of float32 matmuls, by their names in JAX
 # Dtype of the matmuls that compute published scores. In bfloat16 a sum in another order may round to another number, so
 # translations depend on the batch size and the number of devices.
 SCORING_DTYPE = "float32"
-CONSISTENCY_KINDS = ("rdrop", "simcut")
+REMATS = ("none", "dots", "full")  # what the backward pass recomputes
 UNKNOWN_POLICIES = ("copy", "show", "drop")  # what stands for unknown words in translations
 DROPOUTS = ("dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward", "dropout_word")
 SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
-
-
-def _items(text: str) -> tuple[str, ...]:
-    """Returns the items of a comma-separated list."""
-    return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +74,8 @@ class ModelSpec(Section):
     dtype: str
     matmul_precision: str
     attention_kernel: str
+    remat: str
+    scan_layers: bool
 
     def __post_init__(self) -> None:
         require_positive("model", self, "d_model", "d_ff", "heads", "d_k", "d_v", "encoder_layers", "decoder_layers")
@@ -90,12 +86,23 @@ class ModelSpec(Section):
         require_one_of("model.matmul_precision", self.matmul_precision, PRECISIONS)
         for kind in self.without_residual:
             require_one_of("model.no_residual", kind, SUBLAYERS)
+        require_one_of("model.remat", self.remat, REMATS)
+        for name, neutral in (("remat", "none"), ("scan_layers", False)):
+            require(
+                self.architecture == "transformer" or getattr(self, name) == neutral,
+                f"model.{name}: {getattr(self, name)} changes nothing in a {self.architecture} model; set {neutral}",
+            )
         for name in ("d_k", "d_v"):
             require(
                 getattr(self, name) is not None or self.d_model % self.heads == 0,
                 f"model width {self.d_model} does not divide into {self.heads} heads; set model.{name}, "
                 f"or a model.heads that divides {self.d_model}",
             )
+
+    @property
+    def unrolled(self) -> Self:
+        """The same model without what only training uses: recomputation, and a loop over layers."""
+        return dataclasses.replace(self, remat="none", scan_layers=False)
 
     @property
     def key_size(self) -> int:
@@ -130,12 +137,12 @@ class ModelSpec(Section):
     @property
     def without_residual(self) -> tuple[str, ...]:
         """Kinds of sub-layer without a residual connection, as exceptions from `residual`."""
-        return _items(self.no_residual)
+        return comma_separated(self.no_residual)
 
     @property
     def lora_patterns(self) -> tuple[str, ...]:
         """Patterns for the names of linear layers with low-rank adaptation."""
-        return _items(self.lora_targets)
+        return comma_separated(self.lora_targets)
 
     def wiring(self, kind: str) -> tuple[str, ...]:
         """Returns the steps around each sub-layer of a kind, in order.
@@ -254,62 +261,6 @@ class DataSpec(Section):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainSpec(Section):
-    """The optimisation; Section 5."""
-
-    init_from: str
-    freeze: str
-    seed: int
-    steps: int
-    optimizer: str
-    muon_dtype: str | None
-    learning_rate: float | None
-    adam_learning_rate: float | None
-    schedule: str
-    warmup_steps: int
-    adam_beta1: float
-    adam_beta2: float
-    adam_epsilon: float
-    weight_decay: float
-    label_smoothing: float
-    consistency: float
-    consistency_kind: str
-    cutoff_rate: float
-    clip_norm: float | None
-    clip_unit: str
-    accumulate: int
-    ema_decay: float
-    average_checkpoints: int
-    early_stopping: str
-    patience: int
-    nonfinite_limit: int
-    on_nonfinite: str
-    rollback_limit: int
-    log_every: int
-    loss_chunk: int | None
-
-    def __post_init__(self) -> None:
-        if self.steps or not self.init_from:  # 0 steps are useful with a pretrained model
-            require_positive("train", self, "steps")
-        require_positive("train", self, "learning_rate", "warmup_steps", "adam_epsilon", "clip_norm", "accumulate")
-        require_positive("train", self, "average_checkpoints", "patience", "nonfinite_limit", "log_every", "loss_chunk")
-        require_positive("train", self, "adam_learning_rate", "rollback_limit")
-        require_rate("train", self, "adam_beta1", "adam_beta2", "label_smoothing", "ema_decay", "cutoff_rate")
-        for name in ("weight_decay", "consistency"):
-            require(getattr(self, name) >= 0, f"train.{name}: {getattr(self, name)} is negative")
-        require_one_of("train.consistency_kind", self.consistency_kind, CONSISTENCY_KINDS)
-        require_one_of("train.clip_unit", self.clip_unit, ("token", "sentence"))
-        require_one_of("train.muon_dtype", self.muon_dtype, (None, *DTYPES))
-        require_one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
-        require_one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
-
-    @property
-    def freeze_patterns(self) -> tuple[str, ...]:
-        """Patterns for the names of parameters that training does not change, and exceptions that begin with "!"."""
-        return _items(self.freeze)
-
-
-@dataclasses.dataclass(frozen=True)
 class Spec(Section):
     """A complete experiment."""
 
@@ -334,6 +285,16 @@ class Spec(Section):
         )
         if self.data.packed_width is not None:
             self._require_packable()
+        for key, value, neutral in (
+            ("train.optimizer", self.train.optimizer == "adafactor", "another one"),  # scales a parameter by its size
+            ("train.freeze", self.train.freeze, '""'),
+            ("model.lora_rank", self.model.lora_rank, "None"),
+        ):
+            require(
+                not (self.model.scan_layers and value),
+                f"model.scan_layers: with stacked parameters no layer differs from the others in {key}; set it to "
+                f"{neutral}, or model.scan_layers=False",
+            )
         self._require_positions()
         cut = self.train.cutoff_rate if self.train.consistency_kind == "simcut" else 0
         differ = any(rate > 0 for rate in (cut, *(getattr(self.model, name) for name in DROPOUTS)))

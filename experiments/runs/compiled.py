@@ -42,7 +42,7 @@ class CompiledFunctions:
 
     def build_params(self, key: jax.Array) -> Params:
         """Returns random parameters; not compiled."""
-        return states.split(build(self._spec.model, self._vocab_size, key))[1]
+        return states.split(build(self._spec.model.unrolled, self._vocab_size, key))[1]
 
     @functools.cached_property
     def init_params(self) -> Callable[[jax.Array], Params]:

@@ -34,9 +34,7 @@ def batch_flops(system: System, shape: tuple[int, int, int]) -> int:
 
     def loss(params: Params, source_BS: jax.Array, target_BT: jax.Array) -> jax.Array:
         dropout = Dropout.from_key(jax.random.key(0), hyperparams["dropout"])
-        return steps.training_sums(
-            system.training_model, train, params, source_BS, target_BT, hyperparams, dropout
-        ).loss
+        return steps.training_sums(system.model, train, params, source_BS, target_BT, hyperparams, dropout).loss
 
     return 3 * matmul_flops(loss, system.param_shapes, *batch)
 

@@ -310,7 +310,7 @@ class Run:
     def _validate(self, step: int, state: TrainState) -> tuple[dict[str, float], dict[str, float]]:
         """Returns the scores and the attention statistics of a state on the validation split."""
         spec, split = self.spec, self.spec.data.validation_split
-        params = self.system.put_params(evaluated_params(state))
+        params = self.system.evaluated_params(state)
         values, attention_stats = self.system.loss_and_attention_stats(params, self.shared.validation_batches)
         attention_stats |= self.shared.alignment_monitor(params)
         pairs = self.shared.validation[: spec.evaluate.sentences]

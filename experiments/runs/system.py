@@ -40,7 +40,7 @@ from transformer.spec import BOS, EOS, PAD, DecodeSpec, Spec
 from transformer.training import freezing
 from transformer.training import state as states
 from transformer.training import step as steps
-from transformer.training.checkpoint import Checkpoints, average_last, is_scheduled
+from transformer.training.checkpoint import Checkpoints, average_last, evaluated_params, is_scheduled
 from transformer.training.loop import stopping_step
 from transformer.training.parallel import PARTITIONERS, MeshPartitioner
 from transformer.training.state import ModelDef, Params, TrainState
@@ -137,10 +137,16 @@ class System:
 
     @functools.cached_property
     def training_model(self) -> ModelDef:
-        """`model` as training uses it: with packed rows, no sentence attends to another sentence of its row."""
-        if self.spec.data.packed_width is None:
+        """`model` as training uses it: with `model.remat` and `model.scan_layers`, and for packed rows.
+
+        With packed rows, no sentence attends to another sentence of its row. With `model.scan_layers`, its parameters
+        are `state.stack_layers` of those of `model`.
+        """
+        model, packed = self.spec.model, self.spec.data.packed_width is not None
+        if model == model.unrolled and not packed:
             return self.model
-        return _split(self.spec, self.tokenizer, self.partitioner, packed=True)[0]
+        options: dict[str, Any] = {"on_params": self.partitioner.gather_params} if self.partitioner.sharded else {}
+        return states.split(abstract_model(model, self.tokenizer.vocab_size, packed=packed, **options))[0]
 
     @functools.cached_property
     def hyperparams(self) -> Any:
@@ -173,7 +179,13 @@ class System:
 
     def _state(self, params: Params) -> TrainState:
         key = jax.random.key_data(jax.random.fold_in(jax.random.key(self.spec.train.seed), 1))
+        params = states.stack_layers(params) if self.spec.model.scan_layers else params
         return steps.initial_state(params, self.spec.train, self.hyperparams, key)
+
+    def evaluated_params(self, state: TrainState) -> Params:
+        """Returns the parameters of a state that `model` evaluates, on the devices."""
+        params = evaluated_params(state)
+        return self.put_params(jax.jit(states.unstack_layers)(params) if self.spec.model.scan_layers else params)
 
     def put_params(self, params: Params) -> Params:
         """Places parameters on the devices, for evaluation and search."""
@@ -352,13 +364,10 @@ class System:
         return [batch for _, batch in ordered_batches(tokenized, tokens, tuple(shapes), rows, limit)]
 
 
-def _split(
-    spec: Spec, tokenizer: Tokenizer, partitioner: MeshPartitioner, packed: bool = False
-) -> tuple[ModelDef, Params]:
-    """Returns the structure of the model, and the shapes of its parameters."""
-    return states.split(
-        abstract_model(spec.model, tokenizer.vocab_size, packed=packed, chunked_cache=partitioner.on_cpu)
-    )
+def _split(spec: Spec, tokenizer: Tokenizer, partitioner: MeshPartitioner) -> tuple[ModelDef, Params]:
+    """Returns the structure of the model for evaluation and search, and the shapes of its parameters."""
+    chunked_cache = partitioner.on_cpu
+    return states.split(abstract_model(spec.model.unrolled, tokenizer.vocab_size, chunked_cache=chunked_cache))
 
 
 def _resolve_defaults(spec: Spec, partitioner: MeshPartitioner) -> Spec:

@@ -1,6 +1,7 @@
-"""Trains or searches on eight simulated devices. Arguments: FILE train|find ARCHITECTURE[:DTYPE] DATA.FSDP.TENSOR ...
+"""Trains or searches on eight simulated devices. Arguments: FILE train|find MODEL DATA.FSDP.TENSOR ...
 
-Writes the results of each partitioner to FILE. "pmap" and "one" are also valid partitioners.
+Writes the results of each partitioner to FILE. "pmap" and "one" are also valid partitioners. MODEL is an argument of
+`spec_of`.
 """
 
 import pickle
@@ -22,11 +23,11 @@ VOCABULARY, STEPS = 16, 3
 
 
 def spec_of(name: str) -> Spec:
-    """Returns the settings of ARCHITECTURE or ARCHITECTURE:DTYPE."""
-    architecture, _, dtype = name.partition(":")
+    """Returns the settings of ARCHITECTURE, ARCHITECTURE:DTYPE or ARCHITECTURE:DTYPE:scan."""
+    architecture, dtype, form, *_ = [*name.split(":"), "", ""]
     config = base.get_config().to_dict()
     config["model"] |= {"architecture": architecture, "d_model": 8, "d_ff": 12, "heads": 4}
-    config["model"] |= {"dtype": dtype or "float32"}
+    config["model"] |= {"dtype": dtype or "float32", "scan_layers": form == "scan"}
     config["model"] |= {"encoder_layers": 1, "decoder_layers": 1, "dropout_sublayer": 0.2, "dropout_embedding": 0.1}
     if architecture != "transformer":
         config["model"] |= {"heads": 1, "scale_embeddings": False}
@@ -56,15 +57,15 @@ def make_partitioner(way: str) -> MeshPartitioner:
     return partitioner
 
 
-def random_model(spec: Spec) -> tuple[states.ModelDef, Any]:
-    model, shapes = states.split(abstract_model(spec.model, VOCABULARY))
+def random_model(spec: Spec, partitioner: MeshPartitioner) -> tuple[states.ModelDef, Any]:
+    model, shapes = states.split(abstract_model(spec.model, VOCABULARY, on_params=partitioner.gather_params))
     generator = np.random.default_rng(0)
     return model, jax.tree.map(lambda leaf: generator.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
 
 
 def train(spec: Spec, way: str) -> dict[str, Any]:
     partitioner = make_partitioner(way)
-    model, params = random_model(spec)
+    model, params = random_model(spec, partitioner)
     hyperparams = steps.hyperparams(spec.train, spec.model)
     state = partitioner.put_state(
         steps.initial_state(params, spec.train, hyperparams, jax.random.key_data(jax.random.key(7)))
@@ -92,7 +93,7 @@ def train(spec: Spec, way: str) -> dict[str, Any]:
 def find(spec: Spec, way: str) -> dict[str, Any]:
     """Runs a beam search with random parameters."""
     partitioner = make_partitioner(way)
-    model, params = random_model(spec)
+    model, params = random_model(spec, partitioner)
     search_rows = partitioner.compile_eval(lambda params, source_BS: search(model(params), source_BS, spec.decode))
     results = search_rows(partitioner.put_params(params), partitioner.shard(batch(5)[0]))
     return {"tokens": np.asarray(results.tokens_BNT)[:11], "scores": np.asarray(results.scores_BN)[:11]}

@@ -19,7 +19,7 @@ from transformer.training import manifest
 from transformer.training import step as steps
 from transformer.training.checkpoint import Checkpoints, average_last, evaluated_params, quarantine_damaged
 from transformer.training.parallel import PARTITIONERS, MeshPartitioner
-from transformer.training.state import ModelDef, TrainState
+from transformer.training.state import ModelDef, TrainState, stack_layers, unstack_layers
 
 VOCABULARY, HALF = 13, 3
 
@@ -67,6 +67,20 @@ def assert_same(actual: Any, expected: Any) -> None:
         np.testing.assert_array_equal(np.asarray(a).view(np.uint32), np.asarray(b).view(np.uint32))
 
 
+def in_layers(state: TrainState, count: int = 11) -> TrainState:
+    """Returns a state with the parameters of a Transformer: `state`'s, times the number of the layer."""
+    parts = ("params", "average")
+    layers = {
+        part: {
+            "encoder": {str(n): jax.tree.map(lambda leaf, n=n: n * leaf, getattr(state, part)) for n in range(count)}
+        }
+        for part in parts
+    }
+    return state._replace(
+        **layers, optimizer=optax.ScaleByAdamState(jnp.int32(17), layers["params"], layers["average"])
+    )
+
+
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Iterator[Checkpoints]:
     opened = Checkpoints(tmp_path / "checkpoints")
@@ -86,6 +100,27 @@ def test_a_state_is_restored_bit_for_bit(checkpoints: Checkpoints, tmp_path: Pat
     assert reader.steps() == [17]
     assert_same(reader.restore(17, jax.eval_shape(lambda: state)), state)
     reader.close()
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_stacked_layers_are_restored_as_separate_ones_and_vice_versa(checkpoints: Checkpoints, stacked: bool) -> None:
+    apart = in_layers(drawn_state())
+    joint = stack_layers(apart)
+    saved, own = (joint, apart) if stacked else (apart, joint)
+    checkpoints.save(17, saved)
+    checkpoints.wait()
+    assert_same(checkpoints.restore(17, jax.eval_shape(lambda: own)), own)
+    assert_same(checkpoints.restore_params(17, own.params), evaluated_params(own))
+    assert_same(unstack_layers(joint), apart)
+
+
+def test_a_stack_of_another_number_of_layers_is_rejected(checkpoints: Checkpoints) -> None:
+    checkpoints.save(17, stack_layers(in_layers(drawn_state())))
+    checkpoints.wait()
+    with pytest.raises(
+        ValueError, match=r"encoder\.stacked\.kernel is float32\[11, 5, 13\], expected float32\[3, 5, 13\]"
+    ):
+        checkpoints.restore_params(17, in_layers(drawn_state(), count=3).params)
 
 
 def test_a_state_without_average_and_pending(checkpoints: Checkpoints) -> None:

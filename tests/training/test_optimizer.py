@@ -13,6 +13,7 @@ from optax import contrib
 from configs import base
 from transformer.spec import Spec, TrainSpec
 from transformer.training import optimizer
+from transformer.training.state import stack_layers, unstack_layers
 
 TRAIN = dataclasses.replace(Spec.from_config(base.get_config().to_dict()).train, adam_epsilon=0.1)
 
@@ -175,6 +176,20 @@ def test_matrices_of_one_shape_do_not_share_moments_in_muon() -> None:
     for name in ("0", "1"):
         separate = second_change([{name: gradient[name]} for gradient in gradients])
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), joint[name], separate[name])
+
+
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_stacked_layers_get_the_updates_of_separate_layers(name: str) -> None:
+    """Muon makes each matrix of a stack orthogonal, not the stack."""
+    train = dataclasses.replace(TRAIN, optimizer=name)
+    apart = {"0": tree(0, kernel=(3, 5), bias=(5,)), "1": tree(1, kernel=(3, 5), bias=(5,))}
+    gradient = {"decoder": apart, "embed": tree(2, kernel=(3, 5))}
+    transformation = optimizer.make(train, hyperparams())
+    separate, state = transformation.update(gradient, transformation.init(gradient), gradient)
+    joint_gradient = stack_layers(gradient)
+    joint, joint_state = transformation.update(joint_gradient, transformation.init(joint_gradient), joint_gradient)
+    assert jax.tree.map(jnp.shape, joint_state) == jax.tree.map(jnp.shape, stack_layers(state))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), unstack_layers(joint), separate)
 
 
 def first_change(name: str, gradient: Any, params: Any, **settings: float) -> Any:

@@ -50,6 +50,14 @@ def test_a_mesh_of_three_axes_equals_one_device(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
+def test_stacked_layers_on_a_mesh_equal_one_device(tmp_path: pathlib.Path) -> None:
+    results = run(tmp_path, "train", "transformer:float32:scan", "1.8.1", "2.2.2")
+    for way in ("1.8.1", "2.2.2"):
+        assert_same(results["one"], results[way])
+        assert results[way]["held"] < 0.4 * results["one"]["held"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", WAYS)
 def test_every_mesh_equals_one_device(architecture: str, tmp_path: pathlib.Path) -> None:
     results = run(tmp_path, "train", architecture, *WAYS[architecture])
@@ -100,6 +108,9 @@ SIZES = {"data": 1, "fsdp": 2, "tensor": 3}
         ("optimizer.0.mu.encoder.0.self_attention.to_key.lora_b", (2, 6), (None, "tensor")),
         ("params.decoder.0.feed_forward.outer.lora_a", (6, 2), ("tensor", None)),
         ("params.decoder.0.feed_forward.outer.lora_b", (2, 4), ()),  # the model's width: small, and replicated
+        ("params.decoder.stacked.feed_forward.inner.kernel", (6, 4, 6), (None, "fsdp", "tensor")),
+        ("params.decoder.stacked.self_attention.to_key.bias", (6, 6), (None, "tensor")),
+        ("params.decoder.stacked.feed_forward_sublayer.norm.scale_D", (6, 4), ()),
     ],
 )
 def test_partition_spec(name: str, shape: tuple[int, ...], expected: tuple[str | None, ...]) -> None:
@@ -109,6 +120,15 @@ def test_partition_spec(name: str, shape: tuple[int, ...], expected: tuple[str |
 def test_partition_specs_without_sharding_are_empty() -> None:
     shapes = {"inner": {"kernel": jax.ShapeDtypeStruct((4, 6), np.float32)}}
     assert partition_specs(shapes, dict.fromkeys(SIZES, 1)) == {"inner": {"kernel": PartitionSpec()}}
+
+
+def test_gathered_parameters_are_not_sharded_over_fsdp_unless_they_are_stacked() -> None:
+    shapes = {"inner": {"kernel": jax.ShapeDtypeStruct((4, 6), np.float32)}}
+    stacked = {"stacked": {"inner": {"kernel": jax.ShapeDtypeStruct((2, 4, 6), np.float32)}}}
+    assert partition_specs(shapes | stacked, SIZES, gathered=True) == {
+        "inner": {"kernel": PartitionSpec(None, "tensor")},
+        "stacked": {"inner": {"kernel": PartitionSpec(None, "fsdp", "tensor")}},
+    }
 
 
 def test_indivisible_devices_are_an_error() -> None:

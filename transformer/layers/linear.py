@@ -5,9 +5,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from transformer.ops import matmul
 
+OUTPUT = "linear"  # name of all outputs of linear layers in policies of `jax.checkpoint`
 Initializer = Callable[..., jax.Array]
 _XAVIER, _ZEROS = nnx.initializers.xavier_uniform(), nnx.initializers.zeros_init()
 
@@ -39,7 +41,8 @@ class LinearWithoutBias(nnx.Module):
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """Maps [..., D] to [..., F] in the layer's dtype."""
         x_ND = x_BTD.reshape(-1, x_BTD.shape[-1]).astype(self.dtype)
-        return self._matmul(x_ND, self.kernel[...].astype(self.dtype)).reshape(*x_BTD.shape[:-1], self.out_features)
+        y_NF = checkpoint_name(self._matmul(x_ND, self.kernel[...].astype(self.dtype)), OUTPUT)
+        return y_NF.reshape(*x_BTD.shape[:-1], self.out_features)
 
     def _matmul(self, x_ND: jax.Array, kernel_DF: jax.Array) -> jax.Array:
         return matmul.nn(x_ND, kernel_DF, x_ND.dtype)

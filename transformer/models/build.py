@@ -1,4 +1,4 @@
-"""Builds a model from a `ModelSpec`: the only module that maps names of settings to objects."""
+"""Builds a model from a `ModelSpec`: maps names of settings to objects, those of attention in `build_attention.py`."""
 
 import functools
 import math
@@ -13,9 +13,8 @@ from transformer.layers import lora, recurrent
 from transformer.layers.attention import Attention, MultiHeadAttention, Rotate, cancels_key_bias
 from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.feed_forward import FeedForward, GatedFeedForward, no_feed_forward
-from transformer.layers.fused_attention import CUDNN, SPLASH, FusedAttention, FusedKernel
 from transformer.layers.layer_norm import LayerNorm, RMSNorm
-from transformer.layers.linear import Linear, LinearWithoutBias
+from transformer.layers.linear import OUTPUT, Linear, LinearWithoutBias
 from transformer.layers.positions import (
     DistanceScore,
     LearnedPositions,
@@ -24,20 +23,20 @@ from transformer.layers.positions import (
     RelativeKeys,
     SinusoidPositions,
 )
-from transformer.layers.scores import AdditiveScore, CosineScore, DotScore, LearnedScaleDotScore, Score, TopKWeights
+from transformer.layers.scores import DotScore, Score
 from transformer.layers.sublayer import Sublayer
 from transformer.models import rnnsearch, seq2seq
+from transformer.models.build_attention import choose, make_attention
 from transformer.models.interface import Seq2Seq
-from transformer.models.transformer import Components, LastEncoderLayer, Transformer, each_encoder_layer
-from transformer.ops import attention_cudnn, masks, positions, segments
-from transformer.ops.attention import WeightsFn, sigmoid, softmax, uniform
-from transformer.section import did_you_mean
+from transformer.models.layer_stack import LayerList, LayerScan, OnParams
+from transformer.models.transformer import Components, Transformer, each_encoder_layer, last_encoder_layer
+from transformer.ops import masks, positions, segments
 from transformer.spec import ModelSpec
 
 Value = TypeVar("Value")
 
 
-def _identity(x: jax.Array) -> jax.Array:
+def _identity(x: Any) -> Any:
     return x
 
 
@@ -50,6 +49,13 @@ FEED_FORWARDS: dict[str, Callable[..., nnx.Module]] = {  # by model.activation
 }
 NORMS: dict[str, Callable[[int], Callable[[jax.Array], jax.Array]]] = {"layer": LayerNorm, "rms": RMSNorm}
 TARGET_MASKS = {True: masks.causal_from_ids, False: masks.padding_from_ids}  # by model.causal_mask
+CROSS_MEMORIES = {"last": last_encoder_layer, "each": each_encoder_layer}  # by model.cross_memory
+_REMATS: dict[str, Callable[..., Any]] = {  # by model.remat
+    "none": lambda function, prevent_cse: function,
+    # JAX's policy for matmuls does not see those of `ops.matmul`, which have custom gradients.
+    "dots": functools.partial(jax.checkpoint, policy=jax.checkpoint_policies.save_only_these_names(OUTPUT)),
+    "full": jax.checkpoint,
+}
 SOURCE_ORDERS = {False: _identity, True: seq2seq.reverse}  # by model.reverse_source
 
 
@@ -99,113 +105,6 @@ POSITIONS: dict[str, _Positions] = {  # by model.positions and model.decoder_pos
 }
 
 
-def _weights_fn(spec: ModelSpec) -> WeightsFn:
-    choices = {"softmax": softmax, "sigmoid": sigmoid, "uniform": uniform, "top_k": TopKWeights(spec.top_k)}
-    return choose("model.weights", spec.weights, choices)
-
-
-def _cross_memories(spec: ModelSpec) -> Callable[[list[jax.Array]], list[jax.Array]]:
-    choices = {"last": LastEncoderLayer(spec.decoder_layers), "each": each_encoder_layer}
-    return choose("model.cross_memory", spec.cross_memory, choices)
-
-
-def _dot(spec: ModelSpec, rngs: nnx.Rngs) -> Score:
-    del rngs
-    default = 1 / math.sqrt(spec.key_size)
-    choices = {
-        "sqrt_d_k": DotScore(default),
-        "none": DotScore(1.0),
-        "learned": LearnedScaleDotScore(spec.heads, default),
-    }
-    try:
-        return DotScore(1 / float(spec.score_scale))
-    except ValueError:
-        return choose("model.score_scale", spec.score_scale, choices, "or a number")
-    except ZeroDivisionError:
-        raise ValueError("model.score_scale: 0 cannot divide scores; set another number, or none") from None
-
-
-SCORES: dict[str, Callable[[ModelSpec, nnx.Rngs], Score]] = {  # by model.score and model.cross_score
-    "dot": _dot,
-    "additive": lambda spec, rngs: AdditiveScore(spec.heads, spec.key_size, rngs=rngs),
-    "cosine": lambda spec, rngs: CosineScore(spec.heads, spec.key_size),
-}
-
-
-def _attention(
-    spec: ModelSpec,
-    rngs: nnx.Rngs,
-    *,
-    cross: bool = False,
-    causal: bool = False,
-    distance_score: Callable[[ModelSpec, Score, nnx.Rngs], DistanceScore] | None = None,
-) -> Attention:
-    make = choose("model.attention_kernel", spec.attention_kernel, KERNELS)
-    overridden = cross and spec.cross_score is not None
-    key, name = ("model.cross_score", spec.cross_attention_score) if overridden else ("model.score", spec.score)
-    scores = choose(key, name, SCORES)(spec, rngs)
-    return make(spec, scores, causal, distance_score and distance_score(spec, scores, rngs))
-
-
-def _xla(spec: ModelSpec, scores: Score, causal: bool, distance_score: DistanceScore | None) -> Attention:
-    del causal
-    return Attention(scores, _weights_fn(spec), distance_score)
-
-
-def _cudnn(spec: ModelSpec, scores: Score, causal: bool, distance_score: DistanceScore | None) -> Attention:
-    """Makes attention with the cuDNN kernel; rejects settings that the kernel supports on no device."""
-    setting, widths = "model.attention_kernel=cudnn", (spec.key_size, spec.value_size)
-    if spec.dtype != "bfloat16":
-        raise ValueError(
-            f"{setting} multiplies 16 bits, not {spec.dtype}; set model.dtype=bfloat16 or the kernel to xla"
-        )
-    multiple, largest = attention_cudnn.HEAD_SIZE_MULTIPLE, attention_cudnn.MAX_HEAD_SIZE
-    if widths[0] != widths[1] or widths[0] % multiple or widths[0] > largest:
-        raise ValueError(
-            f"{setting} has heads of equal key and value widths, multiples of {multiple} up to {largest}, not "
-            f"{widths[0]} and {widths[1]}; change model.heads, model.d_k or model.d_v, or set the kernel to xla"
-        )
-    return _fused(spec, scores, causal, distance_score, CUDNN)
-
-
-def _fused(
-    spec: ModelSpec, scores: Score, causal: bool, distance_score: DistanceScore | None, kernel: FusedKernel
-) -> Attention:
-    """Makes attention with a fused kernel, which computes Eq. 1 and nothing else."""
-    setting = f"model.attention_kernel={spec.attention_kernel}"
-    if distance_score is not None:
-        names = " and ".join(name for name in (spec.positions, spec.decoder_positions) if name)
-        raise ValueError(
-            f"{setting} adds nothing to scores and so has no model.positions={names}; set sinusoid, learned, rotary or "
-            "none, or the kernel to xla"
-        )
-    for name, default in (("weights", "softmax"), ("dropout_attention", 0.0)):
-        if (value := getattr(spec, name)) != default:
-            raise ValueError(f"{setting} has no model.{name}={value}; set it to {default}, or the kernel to xla")
-    if not isinstance(scores, DotScore):
-        raise ValueError(
-            f"{setting} has dot products times a number as scores, not {scores.formula} ({scores.name}); set "
-            "model.score=dot, model.cross_score=None and a fixed model.score_scale, or the kernel to xla"
-        )
-    return FusedAttention(scores, causal, kernel)
-
-
-# By model.attention_kernel.
-KERNELS: dict[str, Callable[[ModelSpec, Score, bool, DistanceScore | None], Attention]] = {
-    "xla": _xla,
-    "splash": functools.partial(_fused, kernel=SPLASH),
-    "cudnn": _cudnn,
-}
-
-
-def choose(key: str, name: str, choices: dict[str, Value], more: str = "") -> Value:
-    """Returns `choices[name]`; an unknown name raises a ValueError with the config's `key` and its choices."""
-    if name not in choices:
-        listed = ", ".join([*choices, *([more] if more else [])])
-        raise ValueError(f"{key}: {name!r} is none of {listed}{did_you_mean(name, choices)}")
-    return choices[name]
-
-
 def _embeddings(
     spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rngs
 ) -> tuple[Embedding, Embedding, Embedding | BiasedOutput]:
@@ -232,8 +131,22 @@ def _tables(spec: ModelSpec, vocab_size: int, output_size: int, rngs: nnx.Rngs) 
     return [embedding(spec.d_model)] * 3
 
 
+def _stack(spec: ModelSpec, on_params: OnParams) -> Callable[[list[nnx.Module]], LayerList | LayerScan]:
+    # XLA merges equal computations of a program, recomputed ones too, unless `jax.checkpoint` prevents it; a loop does.
+    remat = functools.partial(_REMATS[spec.remat], prevent_cse=not spec.scan_layers)
+    if spec.scan_layers:
+        return functools.partial(LayerScan, remat=remat, on_params=on_params)
+    return functools.partial(LayerList, remat=remat)
+
+
 def _transformer(
-    spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs, *, packed: bool = False, chunked_cache: bool = False
+    spec: ModelSpec,
+    vocab_size: int,
+    rngs: nnx.Rngs,
+    *,
+    packed: bool = False,
+    chunked_cache: bool = False,
+    on_params: OnParams = _identity,
 ) -> Transformer:
     _reject_unused(spec, "d_state", "d_maxout", "reverse_source", "init_range")
     if spec.cross_memory == "each" and spec.encoder_layers != spec.decoder_layers:
@@ -255,10 +168,11 @@ def _transformer(
 
     def self_attention(stack: str, rngs: nnx.Rngs) -> MultiHeadAttention:
         kind, causal = stack_positions[stack], stack == "decoder" and spec.causal_mask
-        return multi_head(_attention(spec, rngs, causal=causal, distance_score=kind.distance_score), kind.rotate, rngs)
+        attention = make_attention(spec, rngs, causal=causal, distance_score=kind.distance_score)
+        return multi_head(attention, kind.rotate, rngs)
 
     def cross_attention(rngs: nnx.Rngs) -> MultiHeadAttention:
-        return multi_head(_attention(spec, rngs, cross=True), positions.no_rotation, rngs)
+        return multi_head(make_attention(spec, rngs, cross=True), positions.no_rotation, rngs)
 
     def feed_forward(rngs: nnx.Rngs) -> Callable[..., jax.Array]:
         make: Any = choose("model.activation", spec.activation, FEED_FORWARDS)
@@ -272,9 +186,10 @@ def _transformer(
         sublayer=lambda kind: Sublayer(spec.wiring(kind), norm),
         final_norm=norm if spec.final_norm else lambda: _identity,
         positions=lambda stack, rngs: stack_positions[stack].added(spec, rngs),
-        cross_memories=_cross_memories(spec),
+        cross_memories=choose("model.cross_memory", spec.cross_memory, CROSS_MEMORIES),
         target_mask=TARGET_MASKS[spec.causal_mask],
         layout=segments.packed if packed else segments.one_per_row,
+        stack=_stack(spec, on_params),
         encoder_layers=spec.encoder_layers,
         decoder_layers=spec.decoder_layers,
     )
@@ -331,7 +246,7 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
     options: dict[str, Any] = {"dtype": jnp.dtype(spec.dtype), "rngs": rngs, "kernel_init": initializers.kernel}
     linear = functools.partial(Linear, bias_init=initializers.bias, **options)
     linear_without_bias = functools.partial(LinearWithoutBias, **options)
-    attention = _attention(spec, rngs, cross=True)
+    attention = make_attention(spec, rngs, cross=True)
     layers = rnnsearch.RNNSearchLayers(
         encoder=recurrent.Bidirectional(*(_recurrent(spec, spec.d_model, rngs) for _ in range(2))),
         cell=cell,
@@ -348,7 +263,7 @@ def _rnnsearch(spec: ModelSpec, vocab_size: int, rngs: nnx.Rngs) -> rnnsearch.RN
     return rnnsearch.RNNSearch(layers, *_embeddings(spec, vocab_size, spec.maxout_size, rngs))
 
 
-ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {  # by model.architecture
+ARCHITECTURES: dict[str, Callable[..., Any]] = {  # by model.architecture
     "transformer": _transformer,
     "rnnsearch": _rnnsearch,
     "seq2seq": _seq2seq,
@@ -356,7 +271,13 @@ ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {  # by model.architecture
 
 
 def build(
-    spec: ModelSpec, vocab_size: int, key: jax.Array, *, packed: bool = False, chunked_cache: bool = False
+    spec: ModelSpec,
+    vocab_size: int,
+    key: jax.Array,
+    *,
+    packed: bool = False,
+    chunked_cache: bool = False,
+    on_params: OnParams = _identity,
 ) -> Seq2Seq:
     """Makes the model of `spec`, with initial parameters drawn from `key`.
 
@@ -367,30 +288,39 @@ def build(
       packed: whether rows may hold several sentences, which attention then separates; only for a Transformer.
       chunked_cache: whether a search splits its KV cache into chunks and skips those that are still empty; faster on a
         CPU. See `kv_cache.init_cache`.
+      on_params: applied to the parameters of each layer within the loop of `model.scan_layers`.
 
     Raises:
       ValueError: an unknown name, or settings that contradict each other.
     """
     make = choose("model.architecture", spec.architecture, ARCHITECTURES)
+    rngs = nnx.Rngs(params=key)
     if spec.attention_kernel != "xla" and spec.architecture != "transformer":
         raise ValueError(
             f"model.attention_kernel: {spec.attention_kernel} changes nothing in a {spec.architecture} model; set xla"
         )
     if packed and spec.architecture != "transformer":
         raise ValueError(f"packed rows: a {spec.architecture} model reads each row as one sentence; set packed=False")
-    rngs = nnx.Rngs(params=key)
-    options = {"packed": packed, "chunked_cache": chunked_cache} if make is _transformer else {}
-    model = make(spec, vocab_size, rngs, **options)
+    options = {"packed": packed, "chunked_cache": chunked_cache, "on_params": on_params}
+    model = make(spec, vocab_size, rngs, **options if make is _transformer else {})
     if spec.lora_rank is not None:
         lora.adapt(model, spec.lora_rank, spec.lora_patterns, rngs=rngs)
-    return model  # type: ignore[return-value]
+    return model
 
 
-def abstract_model(spec: ModelSpec, vocab_size: int, *, packed: bool = False, chunked_cache: bool = False) -> Seq2Seq:
+def abstract_model(
+    spec: ModelSpec,
+    vocab_size: int,
+    *,
+    packed: bool = False,
+    chunked_cache: bool = False,
+    on_params: OnParams = _identity,
+) -> Seq2Seq:
     """Makes the model of `build` with shapes and dtypes instead of parameters."""
 
     def make() -> Any:
-        return build(spec, vocab_size, jax.random.key(0), packed=packed, chunked_cache=chunked_cache)
+        options: Any = {"packed": packed, "chunked_cache": chunked_cache, "on_params": on_params}
+        return build(spec, vocab_size, jax.random.key(0), **options)
 
     # Tied embeddings are one module at three paths, which Flax's tree mode rejects.
     return nnx.eval_shape(make, graph=True, graph_updates=True)

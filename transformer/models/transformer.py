@@ -1,6 +1,7 @@
 """The Transformer of Vaswani et al. 2017, in the order of Section 3."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -12,6 +13,7 @@ from transformer.layers.embedding import BiasedOutput, Embedding
 from transformer.layers.kv_cache import HeadMajorKV, KeyValue, KVCache
 from transformer.layers.sublayer import Sublayer
 from transformer.models.interface import Decoded, DecodeState, Memory
+from transformer.models.layer_stack import LayerList, LayerScan
 from transformer.ops import masks, segments
 from transformer.ops.dropout import Dropout, drop, fold_in
 from transformer.ops.masks import Mask
@@ -28,26 +30,18 @@ class Components:
     sublayer: Callable[[str], Sublayer]  # (kind), "self_attention", "cross_attention" or "feed_forward"
     final_norm: Callable[[], Callable[[jax.Array], jax.Array]]
     positions: Callable[[str, nnx.Rngs], Callable[[jax.Array], jax.Array]]  # (stack, rngs)
-    cross_memories: Callable[[list[jax.Array]], list[jax.Array]]  # encoder layers' outputs to decoder layers' memories
+    # Outputs of the encoder layers to the memory of each decoder layer, or to one for all.
+    cross_memories: Callable[[list[jax.Array]], list[jax.Array]]
     target_mask: Callable[[jax.Array], jax.Array]  # target_BT to the mask of the decoder's self-attention
     layout: Callable[[jax.Array], Layout]  # starts_BT to positions and segments; `ops.segments`
+    stack: Callable[[list[nnx.Module]], LayerList | LayerScan]
     encoder_layers: int
     decoder_layers: int
 
 
-@dataclasses.dataclass(frozen=True)
-class LastEncoderLayer:
-    """Every decoder layer attends to the output of the last encoder layer; Section 3.1.
-
-    Attributes:
-      decoder_layers: number of decoder layers.
-    """
-
-    decoder_layers: int
-
-    def __call__(self, outputs: list[jax.Array]) -> list[jax.Array]:
-        """Returns the memory of each decoder layer, given the outputs of all encoder layers."""
-        return outputs[-1:] * self.decoder_layers
+def last_encoder_layer(outputs: list[jax.Array]) -> list[jax.Array]:
+    """Every decoder layer attends to the output of the last encoder layer; Section 3.1."""
+    return outputs[-1:]
 
 
 def each_encoder_layer(outputs: list[jax.Array]) -> list[jax.Array]:
@@ -152,9 +146,9 @@ class Transformer(nnx.Module):
         self.embed_source = embed_source
         self.embed_target = embed_target
         self.output = output
-        self.encoder = nnx.List([EncoderLayer(components, rngs) for _ in range(components.encoder_layers)])
+        self.encoder = components.stack([EncoderLayer(components, rngs) for _ in range(components.encoder_layers)])
         self.encoder_norm = components.final_norm()
-        self.decoder = nnx.List([DecoderLayer(components, rngs) for _ in range(components.decoder_layers)])
+        self.decoder = components.stack([DecoderLayer(components, rngs) for _ in range(components.decoder_layers)])
         self.decoder_norm = components.final_norm()
 
     def encode(self, source_BS: jax.Array, dropout: Dropout | None = None) -> Memory:
@@ -163,11 +157,15 @@ class Transformer(nnx.Module):
         position_S, segment_BS = self.layout(segments.source_starts(source_BS))
         mask = masks.with_segments(masks.padding(mask_BS), segment_BS, segment_BS)
         x_BSD = _embed(self.embed_source, self.encoder_positions, source_BS, position_S, fold_in(dropout, 0))
-        attention, outputs = {}, []
-        for number, layer in enumerate(self.encoder):
-            x_BSD, attention[f"encoder/{number}"] = layer(x_BSD, mask, fold_in(dropout, 1 + number))
-            outputs.append(x_BSD)
-        states_BSD = self.encoder_norm(x_BSD)
+
+        def run_layer(
+            layer: EncoderLayer, x_BSD: jax.Array, _: None, dropout: Dropout | None
+        ) -> tuple[jax.Array, jax.Array]:
+            return layer(x_BSD, mask, dropout)
+
+        outputs, weights = self.encoder.run(run_layer, x_BSD, [None], dropout)
+        attention = {f"encoder/{number}": weights_BHSS for number, weights_BHSS in enumerate(weights)}
+        states_BSD = self.encoder_norm(outputs[-1])
         return Memory(states_BSD, mask_BS, attention, self.cross_memories([*outputs[:-1], states_BSD]), segment_BS)
 
     def decode(self, memory: Memory, target_BT: jax.Array, dropout: Dropout | None = None) -> Decoded:
@@ -177,13 +175,17 @@ class Transformer(nnx.Module):
         x_BTD = _embed(self.embed_target, self.decoder_positions, target_BT, position_T, fold_in(dropout, 0))
         mask = masks.with_segments(self.target_mask(target_BT), segment_BT, segment_BT)
         memory_mask = masks.with_segments(masks.padding(memory.mask_BS), segment_BT, memory.segment_BS)
-        attention = {}
-        for number, (layer, states_BSD) in enumerate(zip(self.decoder, memory.decoder_init, strict=True)):
+
+        def run_layer(
+            layer: DecoderLayer, x_BTD: jax.Array, states_BSD: jax.Array, dropout: Dropout | None
+        ) -> tuple[jax.Array, dict[str, jax.Array]]:
             keys = layer.cross_attention.keys_values(states_BSD)
-            x_BTD, attention[f"decoder/{number}"], attention[f"cross/{number}"] = layer(
-                x_BTD, mask, keys, memory_mask, fold_in(dropout, 1 + number)
-            )
-        return Decoded(self.decoder_norm(x_BTD), attention)
+            x_BTD, self_weights_BHTT, cross_weights_BHTS = layer(x_BTD, mask, keys, memory_mask, dropout)
+            return x_BTD, {"decoder": self_weights_BHTT, "cross": cross_weights_BHTS}
+
+        outputs, weights = self.decoder.run(run_layer, x_BTD, memory.decoder_init, dropout)
+        attention = {f"{kind}/{number}": w for number, kinds in enumerate(weights) for kind, w in kinds.items()}
+        return Decoded(self.decoder_norm(outputs[-1]), attention)
 
     def logits(self, hidden_D: jax.Array) -> jax.Array:
         """Computes logits, [..., D] to float32 [..., V]; Section 3.4."""
@@ -196,7 +198,7 @@ class Transformer(nnx.Module):
         jax.eval_shape(self.decoder_positions, jax.ShapeDtypeStruct((max_length,), jnp.int32))
         keys = [
             layer.cross_attention.keys_values(states_BSD).head_major()
-            for layer, states_BSD in zip(self.decoder, memory.decoder_init, strict=True)
+            for layer, states_BSD in zip(self.decoder, itertools.cycle(memory.decoder_init), strict=False)
         ]
         caches = [layer.self_attention.init_cache(batch, beams, max_length, dtype) for layer in self.decoder]
         slot_BNT = jnp.zeros((batch, beams, max_length), jnp.int32)

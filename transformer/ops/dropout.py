@@ -7,6 +7,7 @@ so an integer hash mixes an element's index in the global array with 64 key bits
 import dataclasses
 import functools
 import math
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,9 @@ def _mix_64(bits: int) -> int:
     return bits ^ (bits >> 31)
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("seed", "rates", "first_row"), meta_fields=("salt",))
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=("seed", "rates", "first_row", "layer"), meta_fields=("salts",)
+)
 @dataclasses.dataclass(frozen=True)
 class Dropout:
     """Seed and rates of dropout: an argument of every forward pass, `None` in evaluation.
@@ -50,14 +53,16 @@ class Dropout:
       seed: uint32 [2], different at each step.
       rates: probability of dropping a unit, by kind. A missing kind drops nothing and costs nothing.
       first_row: uint32 [], index in the global batch of this array's first row; 0 if the array is the global batch.
-      salt: 64 bits that identify the call site. A Python integer, hashed at trace time: the compiled loop over units
-        is equally short however deep in a model the call site is.
+      layer: int32 [], index in `salts` of the layer that a loop over layers computes; None outside of such a loop.
+      salts: 64 bits that identify the call site; in a loop over layers one number for each layer. Python integers,
+        hashed at trace time: the compiled loop over units is equally short however deep in a model the call site is.
     """
 
     seed: jax.Array
     rates: dict[str, jax.Array]
     first_row: jax.Array
-    salt: int = 0
+    layer: jax.Array | None = None
+    salts: tuple[int, ...] = (0,)
 
     @classmethod
     def from_key(cls, key: jax.Array, rates: dict[str, jax.Array], first_row: jax.Array | int = 0) -> "Dropout":
@@ -67,11 +72,18 @@ class Dropout:
     def fold_in(self, site: int) -> "Dropout":
         """Returns the same rates with independent masks, for call site number `site` of a model or module."""
         # An odd number near 2⁶⁴ / golden ratio sends consecutive site numbers far apart.
-        return dataclasses.replace(self, salt=_mix_64(self.salt + (site + 1) * 0x9E3779B97F4A7C15 & _64_BITS))
+        salts = tuple(_mix_64(salt + (site + 1) * 0x9E3779B97F4A7C15 & _64_BITS) for salt in self.salts)
+        return dataclasses.replace(self, salts=salts)
+
+    def fold_in_layer(self, sites: Iterable[int], layer: jax.Array) -> "Dropout":
+        """Returns `fold_in(site)` of the site with index `layer`, int32 []: of a layer within a loop over layers."""
+        salts = tuple(salt for site in sites for salt in self.fold_in(site).salts)
+        return dataclasses.replace(self, layer=layer, salts=salts)
 
     def salted_seed(self) -> jax.Array:
         """Returns a uint32 [2] seed that depends on the step and the call site."""
-        salt = jnp.array([self.salt & 0xFFFFFFFF, self.salt >> 32], jnp.uint32)
+        salts = jnp.array([(salt & 0xFFFFFFFF, salt >> 32) for salt in self.salts], jnp.uint32)
+        salt = salts[0 if self.layer is None else self.layer]
         return mix(mix(self.seed + salt) ^ self.seed[::-1])
 
 

@@ -7,10 +7,11 @@ used. In a bucket, where nothing is renamed, the folder has its final name from 
 """
 
 import contextlib
+import functools
 import itertools
 import pathlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -21,7 +22,8 @@ from transformer import storage
 from transformer.byte_size import format_bytes
 from transformer.spec import Spec
 from transformer.training import manifest
-from transformer.training.state import Params, TrainState
+from transformer.training.partitioning import is_stacked
+from transformer.training.state import Params, TrainState, stack_layers, unstack_layers
 
 Log = Callable[[str], None]
 
@@ -138,12 +140,17 @@ class Checkpoints:
     def restore(self, step: int, like: TrainState) -> TrainState:
         """Reads the state of `step` as host arrays, and checks it against the shapes and dtypes of `like`.
 
+        The checkpoint may be one with or without `model.scan_layers`.
+
         Raises:
           ValueError: the checkpoint belongs to another model or optimizer.
         """
-        self._check(step, _leaf_types(like), self._saved_types(step))
-        target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)._asdict()
-        return TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(target)))
+        saved = self._saved_types(step)
+        to_saved, from_saved = _layer_conversions(saved, _leaf_types(like))
+        target = jax.eval_shape(to_saved, like)
+        self._check(step, _leaf_types(target), saved)
+        target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), target)._asdict()
+        return from_saved(TrainState(**self._manager.restore(step, args=ocp.args.StandardRestore(target))))
 
     def restore_params(self, step: int, like: Params) -> Params:
         """Reads `evaluated_params` of `step` as host arrays. It skips the optimizer's state, which is larger.
@@ -157,14 +164,15 @@ class Checkpoints:
         """
         saved = self._saved_types(step)
         part = "average" if any(name.startswith("average.") for name in saved) else "params"
-        target = {part: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)}
+        to_saved, from_saved = _layer_conversions(saved, _leaf_types(like))
+        target = {part: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(to_saved, like))}
         saved_params = {name: leaf_type for name, leaf_type in saved.items() if name.startswith(f"{part}.")}
         self._check(step, _leaf_types(target), saved_params)
         arguments = ocp.args.PyTreeRestore(
             target, restore_args=ocp.checkpoint_utils.construct_restore_args(target), partial_restore=True
         )
         with ocp.CheckpointManager(self._directory, item_handlers=ocp.PyTreeCheckpointHandler()) as reader:
-            return reader.restore(step, args=arguments)[part]
+            return from_saved(reader.restore(step, args=arguments)[part])
 
     def _saved_types(self, step: int) -> dict[str, str]:
         return {leaf.name: _leaf_type(leaf) for leaf in jax.tree.leaves(self._manager.item_metadata(step).tree)}
@@ -247,6 +255,21 @@ def quarantine_damaged(directory: pathlib.Path, log: Log) -> None:
             quarantined = next(path for path in names if not path.exists())
             (directory / str(step)).rename(quarantined)
             log(f"renamed to {quarantined}; training continues from checkpoint {newest}")
+
+
+def _layer_conversions(saved: Iterable[str], own: Iterable[str]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Returns functions that convert parameters to the form of a checkpoint and back: with stacked layers, or without.
+
+    Args:
+      saved: names of the checkpoint's arrays.
+      own: names of the model's.
+    """
+    saved_stacked, own_stacked = (any(map(is_stacked, names)) for names in (saved, own))
+    if saved_stacked == own_stacked:
+        return (lambda tree: tree), (lambda tree: tree)
+    if saved_stacked:
+        return stack_layers, unstack_layers
+    return unstack_layers, functools.partial(stack_layers, stack=np.stack)
 
 
 def _leaf_types(tree: Any) -> dict[str, str]:

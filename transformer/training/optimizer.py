@@ -1,6 +1,7 @@
 """Optimizers; Section 5.3. Hyperparameters may be traced, so that one compiled step serves many settings."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, cast
@@ -94,13 +95,18 @@ def _parameter_labels(params: Any) -> Any:
 
 
 def _map_by_shape(function: Callable[[jax.Array], jax.Array], tree: Any) -> Any:
-    """Maps `function` over the leaves of a tree, stacked by shape: few large matmuls."""
+    """Maps `function` over all matrices in a tree, stacked by shape: few large matmuls.
+
+    A leaf is a matrix, or the stacked matrices of all layers; see `state.stack_layers`.
+    """
     leaves, structure = jax.tree.flatten(tree)
-    for shape in dict.fromkeys(leaf.shape for leaf in leaves):
-        indices = [index for index, leaf in enumerate(leaves) if leaf.shape == shape]
-        stack = function(jnp.stack([leaves[index] for index in indices]))
-        for row, index in enumerate(indices):
-            leaves[index] = stack[row]
+    for shape in dict.fromkeys(leaf.shape[-2:] for leaf in leaves):
+        indices = [index for index, leaf in enumerate(leaves) if leaf.shape[-2:] == shape]
+        matrices = [leaves[index].reshape(-1, *shape) for index in indices]
+        ends = list(itertools.accumulate(map(len, matrices)))
+        mapped = jnp.split(function(jnp.concatenate(matrices)), ends[:-1])
+        for index, rows in zip(indices, mapped, strict=True):
+            leaves[index] = rows.reshape(leaves[index].shape)
     return jax.tree.unflatten(structure, leaves)
 
 

@@ -5,7 +5,7 @@ belong to several processes. Each process runs the same program and holds the pa
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import jax
@@ -78,12 +78,13 @@ class MeshPartitioner:
         """Returns the shardings of a state, of parameters or of hyperparams."""
         if not self.sharded:
             return jax.tree.map(lambda _: self.replicated, tree)
-        return self._named_shardings(tree, self.mesh.shape)
+        return self._named_shardings(tree)
 
-    def _named_shardings(self, tree: Any, sizes: Mapping[str, int]) -> Any:
-        """Returns the shardings of a tree for mesh axes of these sizes; see `partitioning.partition_specs`."""
+    def _named_shardings(self, tree: Any, gathered: bool = False) -> Any:
+        """Returns the shardings of a tree; see `partitioning.partition_specs`."""
+        specs = partition_specs(tree, self.mesh.shape, gathered)
         # `tree` comes first because a PartitionSpec is a tuple, which jax.tree.map would otherwise traverse.
-        return jax.tree.map(lambda _, spec: NamedSharding(self.mesh, spec), tree, partition_specs(tree, sizes))
+        return jax.tree.map(lambda _, spec: NamedSharding(self.mesh, spec), tree, specs)
 
     def abstract(self, tree: Any) -> Any:
         """Returns the shapes, dtypes and shardings of a tree of arrays or shapes, as `jax.ShapeDtypeStruct`s."""
@@ -172,7 +173,7 @@ class MeshPartitioner:
             gradients, sums = results
             return jax.lax.with_sharding_constraint(gradients, self.shardings(gradients)), sums
 
-        step = make_step(cast(ModelDef, lambda params: model(self._gather_params(params))), train, reduce)
+        step = make_step(cast(ModelDef, lambda params: model(self.gather_params(params))), train, reduce)
 
         def run(state: Any, source_BS: jax.Array, target_BT: jax.Array, hyperparams: Any) -> Any:
             state, sums = step(state, source_BS, target_BT, hyperparams)
@@ -181,10 +182,9 @@ class MeshPartitioner:
 
         return run
 
-    def _gather_params(self, params: Any) -> Any:
+    def gather_params(self, params: Any) -> Any:
         """Gathers parameters over `fsdp`, as layers use them; they remain sharded over `tensor`."""
-        shardings = self._named_shardings(params, dict(self.mesh.shape) | {FSDP: 1})
-        return jax.lax.with_sharding_constraint(params, shardings)
+        return jax.lax.with_sharding_constraint(params, self._named_shardings(params, gathered=True))
 
     def compile_step_aot(
         self,
@@ -255,7 +255,7 @@ class MeshPartitioner:
             return step(params, *arrays)
 
         def gathered(params: Any, *arrays: Any) -> Any:
-            return function(self._gather_params(params), *arrays)
+            return function(self.gather_params(params), *arrays)
 
         run = gathered if self.sharded else mapped if self.batch_parts > 1 else function
         compiled = jax.jit(self.at_precision(run), compiler_options=self.options, out_shardings=out_shardings)

@@ -12,6 +12,7 @@ import jax
 from jax.sharding import PartitionSpec
 
 from transformer.layers import lora
+from transformer.training.state import STACKED
 
 DATA, FSDP, TENSOR = AXES = ("data", "fsdp", "tensor")
 
@@ -41,6 +42,11 @@ LOGICAL_AXES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
 AXIS_RULES: Mapping[str, str] = {"vocabulary": TENSOR, "heads": TENSOR, "inner": TENSOR, "model": FSDP}
 
 
+def is_stacked(name: str) -> bool:
+    """Returns whether a parameter has a leading axis of layers, which is not sharded; see `state.stack_layers`."""
+    return STACKED in name.split(".")
+
+
 def partition_spec(name: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> PartitionSpec:
     """Returns the partition spec of an array.
 
@@ -51,6 +57,8 @@ def partition_spec(name: str, shape: tuple[int, ...], sizes: Mapping[str, int]) 
     """
     name = lora.base_name(name)
     logical_axes = next((axes for pattern, axes in LOGICAL_AXES if re.search(pattern, name)), ())
+    if is_stacked(name):
+        logical_axes = (None, *logical_axes)
     if len(logical_axes) != len(shape):
         return PartitionSpec()
     axes = zip((AXIS_RULES.get(axis or "") for axis in logical_axes), shape, strict=True)
@@ -58,10 +66,18 @@ def partition_spec(name: str, shape: tuple[int, ...], sizes: Mapping[str, int]) 
     return PartitionSpec(*entries) if any(entries) else PartitionSpec()
 
 
-def partition_specs(tree: Any, sizes: Mapping[str, int]) -> Any:
-    """Returns `partition_spec` of every array or shape in a tree whose paths contain parameter names."""
+def partition_specs(tree: Any, sizes: Mapping[str, int], gathered: bool = False) -> Any:
+    """Returns `partition_spec` of every array or shape in a tree whose paths contain parameter names.
+
+    Args:
+      tree: the tree.
+      sizes: as for `partition_spec`.
+      gathered: leaves `fsdp` out, except for stacked parameters: a loop gathers those of one layer at a time.
+    """
 
     def leaf_spec(path: Any, leaf: Any) -> PartitionSpec:
-        return partition_spec(jax.tree_util.keystr(path, simple=True, separator="."), leaf.shape, sizes)
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        stored = dict(sizes) | {FSDP: 1} if gathered and not is_stacked(name) else sizes
+        return partition_spec(name, leaf.shape, stored)
 
     return jax.tree.map_with_path(leaf_spec, tree)

@@ -1,5 +1,6 @@
 """The training state, and the only functions that split models into structure and parameters and merge them again."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -54,6 +55,46 @@ def _integer_keys(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
     return {int(key) if key.isdigit() else key: _integer_keys(value) for key, value in tree.items()}
+
+
+STACKED = "stacked"  # name of the module whose parameters have a leading axis of layers: `models.layer_stack.LayerScan`
+
+
+def stack_layers(tree: Any, stack: Callable[[Sequence[Any]], Any] = jnp.stack) -> Any:
+    """Converts layers with parameters of their own, "0", "1", ..., to the form of `model.scan_layers`.
+
+    Args:
+      tree: parameters of a Transformer, or a state that contains them.
+      stack: stacks the arrays of all layers.
+    """
+
+    def convert(node: Any) -> Any:
+        if not _is_layer_list(node):
+            return node
+        layers = (node[str(number)] for number in range(len(node)))
+        return {STACKED: jax.tree.map(lambda *leaves: stack(leaves), *layers)}
+
+    return jax.tree.map(convert, tree, is_leaf=_is_layer_list)
+
+
+def unstack_layers(tree: Any) -> Any:
+    """Converts the parameters of `model.scan_layers` to layers with parameters of their own: inverts `stack_layers`."""
+
+    def convert(node: Any) -> Any:
+        if not _is_stacked(node):
+            return node
+        count = jax.tree.leaves(node)[0].shape[0]
+        return {str(n): jax.tree.map(lambda leaf, n=n: leaf[n], node[STACKED]) for n in range(count)}
+
+    return jax.tree.map(convert, tree, is_leaf=_is_stacked)
+
+
+def _is_layer_list(node: Any) -> bool:
+    return isinstance(node, dict) and bool(node) and all(key.isdigit() for key in node)
+
+
+def _is_stacked(node: Any) -> bool:
+    return isinstance(node, dict) and node.keys() == {STACKED}
 
 
 def parameter_count(params: Params) -> int:
