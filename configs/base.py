@@ -73,7 +73,9 @@ def get_config() -> ConfigDict:
     data.train_split = "train"  # training split; the tokenizer is trained on it only
     data.validation_split = "validation"  # validation split
     data.test_split = "test"  # test split, evaluated once at the end
-    data.train_pairs = placeholder(int)  # use only this many first pairs of the training split; None: all
+    data.train_pairs = placeholder(int)  # only this many first pairs of training, of each part of a mixture; None: all
+    # "CORPUS [xWEIGHT] [<TAG>], ..." (transformer/mixture.py): "multi30k x2, back/{split}.{language} <BT>"
+    data.mixture = ""  # corpora of the training split; empty: the corpus itself
     data.prepared = ""  # folder of the training split tokenised by experiments.prepare; empty: tokenise at each start
     data.vocab_size = 8000  # joint SentencePiece vocabulary, including the four special symbols
     data.tokenizer = "bpe"  # SentencePiece model type: bpe, unigram

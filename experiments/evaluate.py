@@ -155,10 +155,22 @@ def _read(
         name = split or data.test_split
         return name, open_corpus(data).split(name), []
     if references:
+        _check_languages(data, source, references)
         pairs, *others = [read_parallel(source, path) for path in references]
     else:
         pairs, others = list(read_pairs(source, data.source_language, data.target_language)), []
     return pathlib.Path(source).name, pairs, [[pair.target for pair in other] for other in others]
+
+
+def _check_languages(data: DataSpec, source: str, references: Sequence[str]) -> None:
+    """Raises ValueError if the suffixes of the files are codes of other languages than the run's, or exchanged."""
+    from transformer.languages import is_short_code
+
+    for path in references:
+        codes = [pathlib.Path(file).suffix[1:] for file in (source, path)]
+        if all(map(is_short_code, codes)) and codes != [data.source_language, data.target_language]:
+            files = f"--source={source} --reference={path}"
+            raise ValueError(f"{files}: by their names {'-'.join(codes)}, but the run translates {data.direction}")
 
 
 def _warn(message: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transformer.languages import language_name, require_direction, short_code
+from transformer.languages import count_words, is_short_code, language_name, require_direction, short_code
 
 
 @pytest.mark.parametrize("direction", ["fr-en", "en-de", "zh-en", "ar-ja", "hsb-de", "en-yue"])
@@ -52,3 +52,15 @@ def test_short_codes():
     }
     assert {code: short_code(code) for code in codes} == codes
     assert short_code("qqq") == "qqq"
+    assert [is_short_code(text) for text in ("de", "fr", "txt", "", "qq", "DE")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_each_chinese_character_is_a_word():
+    assert [count_words(text) for text in ("a cat", "我喜欢 cats", "", "ฉันรักแมว")] == [2, 4, 0, 1]

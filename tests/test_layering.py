@@ -1,6 +1,6 @@
 """The structure of the codebase: direction of imports, names, sizes and tests of files, and settings that are read.
 
-    section, padding, languages → spec → ops → layers → models ─┬→ training ─────────────┐
+    section, padding, languages, mixture → spec → ops → layers → models ─┬→ training ─────────────┐
                                   ├→ decoding → evaluation ┼→ experiments → launch
                                   ├→ analysis, interop ────┘
     data (numpy; no jax) ─────────┴──────────────────────→ experiments
@@ -50,8 +50,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "transformer.section": (),
     "transformer.padding": (),
     "transformer.languages": ("transformer.section",),
+    "transformer.mixture": ("transformer.section",),
     "transformer.run_spec": ("transformer.section",),
-    "transformer.spec": ("transformer.section", "transformer.languages", "transformer.padding", "transformer.run_spec"),
+    "transformer.spec": (
+        "transformer.section",
+        "transformer.languages",
+        "transformer.mixture",
+        "transformer.padding",
+        "transformer.run_spec",
+    ),
     "transformer.storage": ("transformer.buckets",),
     "transformer.buckets": (),
     "transformer.atomic_file": ("transformer.storage", "transformer.buckets"),
@@ -70,6 +77,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "transformer.spec",
         "transformer.padding",
         "transformer.languages",
+        "transformer.mixture",
         *_FILES,
         "transformer.data",
     ),

@@ -19,6 +19,11 @@ def language_name(code: str) -> str:
     return found.name.partition(" (")[0]  # without the years of "Modern Greek (1453-)"
 
 
+def is_short_code(text: str) -> bool:
+    """Whether a text is the two-letter code of a language."""
+    return text in _USUAL or (len(text) == 2 and text.isascii() and _find(text) is not None)
+
+
 def short_code(code: str) -> str:
     """Returns the two-letter code of a code with three letters ("de" for "deu" or "ger"); other text is unchanged."""
     found = _find(code) if len(code) == 3 and code.isascii() else None

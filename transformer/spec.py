@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from transformer.languages import require_direction
+from transformer.mixture import Part, parse_mixture
 from transformer.padding import padded_width
 from transformer.run_spec import DTYPES, CheckpointSpec, DecodeSpec, EvaluateSpec, ParallelSpec, TrainSpec
 from transformer.run_spec import MIN_TEMPERATURE as MIN_TEMPERATURE
@@ -182,6 +183,7 @@ class DataSpec(Section):
     validation_split: str
     test_split: str
     train_pairs: int | None
+    mixture: str
     prepared: str
     vocab_size: int
     tokenizer: str
@@ -200,6 +202,7 @@ class DataSpec(Section):
         require_one_of("data.source", self.source, ("grammar", "tfds", "files"))
         require_one_of("data.tokenizer", self.tokenizer, ("bpe", "unigram"))
         require_direction("data.direction", self.direction)
+        parse_mixture(self.mixture)
         require_one_of("data.examine", self.examine, ("stop", "warn", "off"))
         require_positive("data", self, "train_pairs", "vocab_size", "vocab_sentences", "max_length", "tokens_per_batch")
         require_positive("data", self, "buckets", "width_multiple", "packed_width", "prefetch")
@@ -241,8 +244,13 @@ class DataSpec(Section):
 
     @property
     def has_line_files(self) -> bool:
-        """Whether a split has a text file for each language, line by line."""
-        return self.source == "files" and not self.pair_file
+        """Whether every split has a text file for each language, line by line."""
+        return self.source == "files" and not self.pair_file and not self.mixture
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The corpora of the training split; none if it is that of the corpus."""
+        return parse_mixture(self.mixture)
 
     @property
     def source_language(self) -> str:

@@ -7,13 +7,13 @@ for English to German, newstest2013, next to ours: perplexity per word piece, BL
         --workdir=runs/table3
     python -m experiments.sweep --config=configs/multi30k.py:small --sweep=configs/ablations/table3.py:small --seeds=3 \
         --workdir=runs/table3-small
-    python -m experiments.sweep --config=configs/wmt14_en_fr.py:base --sweep=configs/ablations/table3.py --seeds=1 \
-        --workdir=runs/table3-published
+    python -m experiments.sweep --config=configs/wmt14_en_de.py:base --sweep=configs/ablations/table3.py --seeds=1 \
+        --splits=validation --workdir=runs/table3-published
 """
 
 from ml_collections import ConfigDict
 
-from configs import variants, wmt14_en_fr
+from configs import variants, wmt14_en_de
 from configs.sizes import TRANSFORMERS
 
 ARGUMENTS = ("published", *TRANSFORMERS)
@@ -43,14 +43,14 @@ PUBLISHED = {
 
 
 def get_sweep(size: str = "published") -> variants.Sweep:
-    """Returns the rows, as changes to wmt14_en_fr.py:base, quickstart.py, or multi30k.py and its :small and :fast.
+    """Returns the rows, as changes to wmt14_en_de.py:base, quickstart.py, or multi30k.py and its :small and :fast.
 
     Raises:
       ValueError: unknown size.
     """
     if size not in ARGUMENTS:
         raise ValueError(f"table3:{size}: the argument is one of {', '.join(ARGUMENTS)}")
-    config = (TRANSFORMERS | {"published": wmt14_en_fr.get_config})[size]()
+    config = (TRANSFORMERS | {"published": wmt14_en_de.get_config})[size]()
     rows: variants.Sweep = {"base": {}}
     rows |= {f"A heads x{factor:g}": _heads(config, factor) for factor in (0.125, 0.5, 2, 4)}
     rows |= {f"B d_k x{factor:g}": {"model.d_k": _key_size(config, factor)} for factor in (0.25, 0.5)}
@@ -61,7 +61,7 @@ def get_sweep(size: str = "published") -> variants.Sweep:
     rows |= {f"D smoothing {rate}": {"train.label_smoothing": rate} for rate in (0.0, 0.2)}
     rows["E learned positions"] = {"model.positions": "learned"}
     doubled = {f"model.{key}": _scaled(config, key, 2) for key in ("d_model", "d_ff", "heads")}
-    rows["big"] = doubled | _dropout(0.3) | {"train.steps": 3 * config["train"]["steps"]}
+    rows["big"] = doubled | _dropout(0.3) | {"train.steps": 3 * variants.value_of(config, "train.steps")}
     return variants.without_defaults(rows, config)
 
 

@@ -20,7 +20,7 @@ from transformer.training.state import parameter_count
 def lines(spec: Spec, system: System, plan: BatchPlan) -> list[str]:
     """Returns the description of a run's model, corpus, devices and batches."""
     report, data = plan.report(), spec.data
-    corpus = {"grammar": "the generated corpus", "files": data.path}.get(data.source, data.name)
+    corpus = spec.data.mixture or {"grammar": "the generated corpus", "files": data.path}.get(data.source, data.name)
     trained, frozen = map(parameter_count, freezing.partition(system.param_shapes, spec.train))
     model = (
         f"{spec.model.architecture}, {trained + frozen:,} parameters" + (f", {trained:,} trained" if frozen else ""),

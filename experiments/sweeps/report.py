@@ -23,7 +23,15 @@ from transformer.evaluation.significance import Comparison
 from transformer.training import metrics
 
 _SCORES = {"bleu": "BLEU", "chrf": "chrF", "bleu_paper": "bleu_paper", "exact": "exact %", "perplexity": "perplexity"}
-_VOCABULARY_KEYS = {"data.vocab_size", "data.uncased", "data.direction", "data.tokenizer", "data.name", "data.source"}
+_VOCABULARY_KEYS = {
+    "data.vocab_size",
+    "data.uncased",
+    "data.direction",
+    "data.tokenizer",
+    "data.name",
+    "data.source",
+    "data.mixture",
+}
 _FLAT = 0.02  # nats per token: a run whose last fifth gained less has converged
 _UNCONVERGED = "†"  # marks variants that have not
 _ABOUT_DIFFERENCES = (

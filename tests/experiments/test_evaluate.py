@@ -40,6 +40,13 @@ def test_a_pair_of_files_scores_like_the_equal_split(
     assert (tmp_path / "out.txt").read_text() == (tmp_path / "out2.txt").read_text() != ""
 
 
+def test_files_of_another_pair_are_refused(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for source, reference in (("talk.en", "talk.fr"), ("talk.de", "talk.en")):
+        codes = f"{source[-2:]}-{reference[-2:]}"
+        with pytest.raises(ValueError, match=rf"{reference}: by their names {codes}, but the run translates fr-en$"):
+            evaluate([str(trained)], None, str(tmp_path / source), str(tmp_path / reference), None)
+
+
 def test_a_file_with_both_sides_scores_like_the_equal_split(
     trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -1,8 +1,9 @@
-"""One interface to sentence pairs of three sources: generated, TFDS, or files.
+"""One interface to sentence pairs of three sources, generated, TFDS, or files, and to mixtures of them.
 
 Text is not normalised: a pair holds the text of its source without the line end.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence, Sized
 from typing import Any, NamedTuple, Protocol, cast
@@ -11,6 +12,7 @@ from transformer import atomic_file, storage
 from transformer.data.fingerprint import file_fingerprint, sample_fingerprint
 from transformer.data.pairs import LazyPairs, Pair, first_pairs
 from transformer.data.sources.generated import cached_pairs
+from transformer.data.sources.mixed import MixedCorpus
 from transformer.data.sources.pair_files import names_sides, read_pairs
 from transformer.data.sources.text_files import LazyLines, read_lines
 from transformer.local_copy import local_copy
@@ -57,6 +59,10 @@ def open_corpus(spec: DataSpec, cache: pathlib.Path | None = None) -> Corpus:
     Args:
       cache: a folder in which generated pairs are cached; it is created if needed.
     """
+    if spec.mixture:
+        parts = [(part, open_corpus(_part_spec(spec, part.corpus), cache)) for part in spec.parts]
+        base = open_corpus(dataclasses.replace(spec, mixture=""), cache)
+        return MixedCorpus(base, parts, spec.train_split, spec.direction)
     if spec.source == "grammar":
         return _GeneratedCorpus(spec, cache)
     if spec.source == "files":
@@ -64,6 +70,16 @@ def open_corpus(spec: DataSpec, cache: pathlib.Path | None = None) -> Corpus:
     from transformer.data.sources.tfds import TfdsCorpus  # a late import: TensorFlow Datasets takes seconds
 
     return TfdsCorpus(spec)
+
+
+def _part_spec(spec: DataSpec, corpus: str) -> DataSpec:
+    """Returns the settings of a part of a mixture; raises ValueError if they are invalid."""
+    kind = "files" if "{" in corpus else corpus if corpus == "grammar" else "tfds"
+    name = {"files": {"path": corpus}, "tfds": {"name": corpus}}.get(kind, {})
+    try:
+        return dataclasses.replace(spec, mixture="", source=kind, **name)
+    except ValueError as error:
+        raise ValueError(f"data.mixture: {corpus}: {error}") from error
 
 
 def read_parallel(source_path: str | pathlib.Path, target_path: str | pathlib.Path) -> list[Pair]:

@@ -69,7 +69,8 @@ class CorpusCopy:
 def check_fixable(spec: DataSpec, folder: pathlib.Path) -> None:
     """Raises ValueError unless copies of this corpus can be written to this folder."""
     if not spec.has_line_files:
-        found = f"data.path is {spec.path}" if spec.source == "files" else f"data.source is {spec.source}"
+        key = "mixture" if spec.mixture else "path" if spec.source == "files" else "source"
+        found = f"data.{key} is {getattr(spec, key)}"
         raise ValueError(f"--fix repairs only parallel text files, one for each language; {found}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--fix: {folder} exists and is not an empty folder; choose another one")

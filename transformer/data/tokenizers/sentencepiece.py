@@ -65,13 +65,19 @@ def _without_paths(model: bytes) -> bytes:
 
 
 def _train(
-    texts: Sequence[str], vocab_size: int, model_type: str, uncased: bool, required: str, escapes: Mapping[str, str]
+    texts: Sequence[str],
+    vocab_size: int,
+    model_type: str,
+    uncased: bool,
+    required: str,
+    escapes: Mapping[str, str],
+    symbols: Sequence[str],
 ) -> bytes:
-    """Returns a serialised model that has the characters `required`, and replaces the keys of `escapes`."""
+    """Returns a serialised model that has characters `required` and pieces `symbols`, and replaces `escapes`."""
     model, table = io.BytesIO(), str.maketrans(dict(escapes))
-    more: dict[str, Any] = (
-        {"required_chars": required} if required else {}
-    )  # the argument is part of the model, and its fingerprint
+    # These arguments are part of the model, and its fingerprint.
+    more: dict[str, Any] = {"required_chars": required} if required else {}
+    more |= {"user_defined_symbols": list(symbols)} if symbols else {}
     try:
         with _rules(uncased, escapes) as normalization:
             sentencepiece.SentencePieceTrainer.train(
@@ -129,8 +135,10 @@ class Tokenizer:
             raise ValueError(f"ids of special symbols are {special}, not {_SPECIAL_IDS}")
 
     @classmethod
-    def train_from_texts(cls, texts: Iterable[str], vocab_size: int, model_type: str, uncased: bool = False) -> Self:
-        """Trains a vocabulary of `vocab_size` pieces, special symbols included, that covers `texts`.
+    def train_from_texts(
+        cls, texts: Iterable[str], vocab_size: int, model_type: str, uncased: bool = False, symbols: Sequence[str] = ()
+    ) -> Self:
+        """Trains a vocabulary of `vocab_size` pieces, special symbols and `symbols` included, that covers `texts`.
 
         The result is deterministic and does not depend on the order of `texts`.
 
@@ -146,7 +154,7 @@ class Tokenizer:
             rules = replacements(uncased, escapes)
             pieces = "".join(rules.get(character, character) for character in characters)
             required = "".join(sorted(set(pieces) - {" ", "\0"}))
-        tokenizer = cls(_train(texts, vocab_size, model_type, uncased, required, escapes))
+        tokenizer = cls(_train(texts, vocab_size, model_type, uncased, required, escapes, symbols))
         encoded = zip(characters, tokenizer.encode_batch(characters), strict=True)
         missing = [c for c, ids in encoded if UNK in ids or not (uncased or tokenizer.decode(ids) == c)]
         if missing:
@@ -161,7 +169,12 @@ class Tokenizer:
     def train(cls, pairs: Sequence[Pair], spec: DataSpec) -> Self:
         """Trains the vocabulary of a training split, the same in both directions; raises as `train_from_texts`."""
         texts = [text for pair in sample(pairs, max(1, spec.vocab_sentences // 2)) for text in pair]
-        return cls.train_from_texts(texts, spec.vocab_size, spec.tokenizer, spec.uncased)
+        tags = dict.fromkeys(part.tag for part in spec.parts if part.tag)  # each is one piece
+        if tags:
+            prefix = re.compile(f"({'|'.join(map(re.escape, tags))}) ")
+            texts = [text[match.end() :] if (match := prefix.match(text)) else text for text in texts]
+        symbols = [tag.lower() if spec.uncased else tag for tag in tags]
+        return cls.train_from_texts(texts, spec.vocab_size, spec.tokenizer, spec.uncased, symbols)
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> Self:
