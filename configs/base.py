@@ -124,6 +124,7 @@ def get_config() -> ConfigDict:
     train.on_nonfinite = "stop"  # stop, or rollback (to the last scheduled checkpoint, half the learning rate)
     train.rollback_limit = 8  # rollbacks of a run before the next one stops it
     train.log_every = 50  # steps between lines of metrics.jsonl
+    train.trackers = "tensorboard"  # also get the metrics, comma-separated: tensorboard, trackio, wandb; or empty
     train.loss_chunk = placeholder(int)  # tokens with logits at a time, about; None: all; on a CPU 512
 
     decode = config.decode = ConfigDict()

@@ -12,6 +12,7 @@ URL.
 
 from absl import flags
 
+from experiments.runs import trackers
 from experiments.runtime import cli, config_files
 from experiments.sweeps import workers
 from experiments.sweeps.cells import apply_changes
@@ -50,6 +51,7 @@ def main(args: cli.Args) -> None:
         base = args.config.to_dict()
         suggest = config_files.load_module("--space", args.space, "suggest").suggest
         spec = apply_changes(base, "--config", {})  # the base itself must be valid
+        trackers.check(spec)
         if args.metric == "bleu" and spec.evaluate.sentences == 0:
             raise ValueError("--metric=bleu: evaluate.sentences=0 turns translation off; use --metric=loss")
         location = create_or_check(folder, base, args.metric, args.storage, args.prune)

@@ -16,6 +16,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments.runs import trackers
 from experiments.runtime import cli, config_files
 from experiments.sweeps import cells, workers
 from experiments.sweeps.scheduler import Scheduler
@@ -51,6 +52,8 @@ def main(args: cli.Args) -> None:
         sweep, published = load(args.sweep)
         all_cells = cells.expand(base, sweep, range(args.seeds), folder)
         selected = cells.select(all_cells, args.only)
+        for cell in selected:
+            trackers.check(cell.spec)
         if not args.dry_run:
             cells.create_or_check(folder, base, sweep, published)
         archive_folder = storage.path(args.cells) if args.cells else None

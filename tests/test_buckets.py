@@ -1,14 +1,18 @@
+import functools
 import pathlib
 import pickle
 import time
 import uuid
-from typing import IO
+from typing import IO, Any, cast
 
 import pytest
 
+from experiments.runs.trackers import TensorBoard
+from experiments.runs.workdir import Workdir
 from experiments.runtime import leases
 from tests import bucket
 from transformer import atomic_file, storage
+from transformer.spec import Spec
 from transformer.training import manifest, metrics
 
 
@@ -104,7 +108,8 @@ def test_a_manifest_finds_damage(bucket_folder: pathlib.Path) -> None:
 
 
 def test_metrics_are_uploaded_by_flush(bucket_folder: pathlib.Path) -> None:
-    recorder = metrics.Recorder(bucket_folder)
+    tensorboard: Any = functools.partial(TensorBoard, Workdir(bucket_folder), cast(Spec, None), 0)
+    recorder = metrics.Recorder(bucket_folder, 0, [tensorboard])
     recorder.write(1, "train", {"loss": 2.0})
     assert metrics.read(bucket_folder) == []
     recorder.flush()
@@ -112,7 +117,7 @@ def test_metrics_are_uploaded_by_flush(bucket_folder: pathlib.Path) -> None:
     assert [event["step"] for event in metrics.read(bucket_folder)] == [1]
     recorder.close()
     assert [event["step"] for event in metrics.read(bucket_folder)] == [1, 2]
-    metrics.Recorder(bucket_folder, start=1).close()
+    metrics.Recorder(bucket_folder, 1, [tensorboard]).close()
     assert [event["step"] for event in metrics.read(bucket_folder)] == [1]
     assert len(list((bucket_folder / "tensorboard").iterdir())) in (1, 2)  # named by the second in which they began
 

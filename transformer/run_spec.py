@@ -7,6 +7,7 @@ from transformer.section import Section, comma_separated, require, require_one_o
 MIN_TEMPERATURE = 1e-6  # of sampling; float32 logits divided by less than 1e-8 reach the limit of search scores
 DTYPES = ("float32", "bfloat16")  # of matmuls
 CONSISTENCY_KINDS = ("rdrop", "simcut")
+TRACKERS = ("tensorboard", "trackio", "wandb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class TrainSpec(Section):
     on_nonfinite: str
     rollback_limit: int
     log_every: int
+    trackers: str
     loss_chunk: int | None
 
     def __post_init__(self) -> None:
@@ -58,6 +60,13 @@ class TrainSpec(Section):
         require_one_of("train.muon_dtype", self.muon_dtype, (None, *DTYPES))
         require_one_of("train.early_stopping", self.early_stopping, ("none", "loss", "bleu"))
         require_one_of("train.on_nonfinite", self.on_nonfinite, ("stop", "rollback"))
+        for name in self.tracker_names:
+            require_one_of("train.trackers", name, TRACKERS)
+
+    @property
+    def tracker_names(self) -> tuple[str, ...]:
+        """Names of the trackers, each once."""
+        return tuple(dict.fromkeys(comma_separated(self.trackers)))
 
     @property
     def freeze_patterns(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ between two processes, and that of a killed process since its last line, are unk
 """
 
 import contextlib
-import json
 import math
 import pathlib
 import threading
@@ -15,7 +14,6 @@ from typing import Any, TypeVar
 
 import jax
 
-from transformer import atomic_file
 from transformer.training import metrics
 
 START_UP, COMPILATION, STEPS, INPUT = "start_up", "compilation", "steps", "input"
@@ -107,19 +105,19 @@ class GoodputLog:
     Args:
       path: the file.
       stopwatch: the time of the process.
-      writes: False in processes other than the primary one.
     """
 
-    def __init__(self, path: pathlib.Path, stopwatch: Stopwatch, writes: bool) -> None:
-        self._path, self._stopwatch, self._writes = path, stopwatch, writes
+    def __init__(self, path: pathlib.Path, stopwatch: Stopwatch) -> None:
+        self._name, self._stopwatch = path.name, stopwatch
+        self._recorder: metrics.Recorder = metrics.NullRecorder()
         self._lines = metrics.read_lines(path)
         self._process = max((line["process"] for line in self._lines), default=0) + 1
         self._last = 0.0  # seconds of this process at its last line
 
-    def restart(self, update: int) -> None:
-        """Writes that training starts after `update`: the time of later updates is lost."""
-        if self._writes:  # without an incomplete last line
-            atomic_file.write(self._path, "".join(json.dumps(line) + "\n" for line in self._lines))
+    def restart(self, update: int, recorder: metrics.Recorder) -> None:
+        """Writes that training starts after `update`: the time of later updates is lost. `recorder` writes the file."""
+        self._recorder = recorder
+        self._recorder.replace(self._name, self._lines)  # without an incomplete last line
         self._write(update, restart=True)
 
     def reach(self, update: int) -> None:
@@ -134,16 +132,16 @@ class GoodputLog:
 
     def account(self, update: int) -> dict[str, float]:
         """Returns the `account` of the run until now, after its last `update`."""
-        self.record(update)
-        return account(self._lines)
+        return account([*self._lines, self._line(update, restart=False)])
 
     def _write(self, update: int, restart: bool) -> None:
+        self._lines.append(self._line(update, restart))
+        self._recorder.append(self._name, self._lines[-1])
+        self._last = self._stopwatch.total()
+
+    def _line(self, update: int, restart: bool) -> dict[str, Any]:
         seconds = {phase: round(value, 3) for phase, value in self._stopwatch.seconds().items()}
-        self._last = sum(seconds.values())
-        self._lines.append({"process": self._process, "update": update, "restart": restart, **seconds})
-        if self._writes:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self._lines[-1]) + "\n")
+        return {"process": self._process, "update": update, "restart": restart, **seconds}
 
 
 def account(lines: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -4,19 +4,17 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
-
-from experiments.runs import description, goodput, loading, pretrained, system
+from experiments.runs import description, goodput, loading, preparation, pretrained, system, trackers
 from experiments.runs.alignment_error import AlignmentMonitor
 from experiments.runs.goodput import GoodputLog, Stopwatch
 from experiments.runs.model_flops import ModelFlops
 from experiments.runs.scoring import attention_figure, evaluate_split
 from experiments.runs.training_data import TrainingData
 from experiments.runs.workdir import Workdir
-from experiments.runtime import distributed, preflight, xla_env
+from experiments.runtime import distributed, xla_env
 from experiments.runtime.progress import ProgressBar, format_metric
 from experiments.runtime.signals import Interrupts
 from transformer.data import doctor
@@ -27,7 +25,7 @@ from transformer.data.tokenizers.marian import load_tokenizer
 from transformer.evaluation import bleu
 from transformer.spec import SCORING_DTYPE, Spec
 from transformer.training import loop, metrics
-from transformer.training.checkpoint import Checkpoints, evaluated_params, is_scheduled, quarantine_damaged
+from transformer.training.checkpoint import Checkpoints, evaluated_params, is_scheduled
 from transformer.training.state import Params, TrainState, all_finite
 
 # Metrics in the lines of training progress.
@@ -92,7 +90,7 @@ class Run:
         self.checkpoints = Checkpoints(
             workdir.checkpoints, spec.checkpoint.keep, progress.print, lambda step: is_scheduled(spec, step)
         )
-        self._goodput = GoodputLog(workdir.goodput, shared.stopwatch, workdir.writes)
+        self._goodput = GoodputLog(workdir.goodput, shared.stopwatch)
         self.recorder: metrics.Recorder = metrics.NullRecorder()  # until training starts
         self.on_evaluation: Callable[[int, dict[str, float]], None] = lambda step, values: None
         self._final_params: tuple[Params, list[int]] | None = None
@@ -126,6 +124,8 @@ class Run:
           ValueError, FileNotFoundError: a setting, the corpus or the folder is invalid.
         """
         stopwatch, workdir = Stopwatch(clock, start), Workdir(path, distributed.is_primary())
+        if workdir.writes:
+            trackers.check(spec)
         progress = ProgressBar("training", spec.train.steps, "updates", name=name, quiet=not distributed.is_primary())
         bleu.metric(spec.data.target_language)  # raises ValueError if its tokenizer is missing
         with distributed.primary_first():
@@ -141,8 +141,8 @@ class Run:
                 own_system = system.System.make(spec, tokenizer, model.params if model else None)
             plan = own_system.plan(training_data.tokenize(tokenizer))
             workdir.check_data(tokenizer.fingerprint, plan.fingerprint, allowed)
-            devices_before = _write_versions(workdir, {spec.train.init_from: model.commit} if model else {})
-            _prepare_checkpoints(workdir, own_system, progress)
+            devices_before = preparation.write_versions(workdir, {spec.train.init_from: model.commit} if model else {})
+            preparation.prepare_checkpoints(workdir, own_system, progress)
         shared = SharedData(
             corpus,
             validation,
@@ -169,10 +169,10 @@ class Run:
         elif load_tokenizer(workdir.tokenizer).fingerprint != tokenizer.fingerprint:
             raise ValueError(f"{workdir.tokenizer} is not the tokenizer of {self.workdir.path}")
         workdir.check_data(tokenizer.fingerprint, self.plan.fingerprint)
-        devices_before = _write_versions(workdir, {})
+        devices_before = preparation.write_versions(workdir, {})
         own_system, plan = self.system.with_spec(spec), self.plan.with_seed(spec.train.seed)
         progress = self.progress.with_name(name)
-        _prepare_checkpoints(workdir, own_system, progress)
+        preparation.prepare_checkpoints(workdir, own_system, progress)
         return Run(spec, workdir, own_system, plan, progress, self.shared, devices_before)
 
     def describe(self) -> None:
@@ -202,8 +202,8 @@ class Run:
         Returns:
           The hooks of the training loop, and the validation events up to `update`.
         """
-        self.recorder = metrics.Recorder(self.workdir.path, update) if self.workdir.writes else metrics.NullRecorder()
-        self._goodput.restart(update)
+        self.recorder = trackers.open_recorder(self.workdir, self.spec, update)
+        self._goodput.restart(update, self.recorder)
         self._logged = update
         self.shared.flops.start()
         self._rollbacks = [step for step in self._rollbacks if step <= update]
@@ -249,6 +249,7 @@ class Run:
     def _save(self, step: int, state: TrainState) -> None:
         if not all_finite(evaluated_params(state)):
             raise FloatingPointError(f"parameters are not finite after update {step}; they are not saved")
+        self._goodput.record(step)
         self.recorder.flush()  # in a bucket, a checkpoint must not be newer than the metrics
         with self.shared.stopwatch.phase(goodput.SAVING):
             self.checkpoints.save(step, state)
@@ -332,7 +333,7 @@ class Run:
         for line in lines:
             self.progress.print(line)
         if lines:
-            self.recorder.write_text(step, f"{split}/translations", "\n".join(f"    {line}" for line in lines))
+            self.recorder.write_text(step, f"{split}/translations", "\n".join(lines))
 
     def final_params(self) -> tuple[Params, list[int]]:
         """Returns the parameters of the finished run, and the steps of the checkpoints that they come from."""
@@ -375,6 +376,7 @@ class Run:
         self._print_samples(steps[-1], split, pairs, texts)
         values = {name: scores[name] for name in ("bleu", "chrf", "bleu_paper")}
         self.recorder.write(steps[-1], split, values)
+        self._goodput.record(steps[-1])
         self.recorder.close()
         self.checkpoints.close()
         metrics_text = ", ".join(format_metric(*item) for item in values.items())
@@ -384,17 +386,3 @@ class Run:
         self.progress.print(goodput.describe(self.goodput()))
         self.progress.print(f"{self.shared.stopwatch.total() / 60:.1f} minutes")
         return values
-
-
-def _prepare_checkpoints(workdir: Workdir, own_system: system.System, progress: ProgressBar) -> None:
-    """Checks that checkpoints can be written, and moves damaged ones away."""
-    if workdir.writes:
-        preflight.check_disk(workdir.checkpoints, own_system.state_shapes(), own_system.spec.checkpoint.keep)
-        quarantine_damaged(workdir.checkpoints, progress.print)
-
-
-def _write_versions(workdir: Workdir, pretrained: Mapping[str, str | None]) -> int:
-    """Writes versions.json; returns the number of devices that the run used before, 0 for a new run."""
-    devices_before = len(workdir.devices())
-    workdir.write_versions((f"{device.platform}:{device.device_kind}" for device in jax.devices()), pretrained)
-    return devices_before

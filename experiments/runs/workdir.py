@@ -20,7 +20,8 @@ from transformer.training import manifest, metrics
 # Settings that may differ when a run is continued: they affect speed and frequency, not what is learned.
 MUTABLE_SETTINGS = (
     "data.directory", "data.raw_directory", "data.prepared", "data.examine", "data.workers", "data.prefetch",
-    "model.remat", "model.scan_layers", "train.log_every", "decode", "evaluate.samples", "parallel", "checkpoint.keep",
+    "model.remat", "model.scan_layers", "train.log_every", "train.trackers", "decode", "evaluate.samples", "parallel",
+    "checkpoint.keep",
 )  # fmt: skip
 
 _UNSUPPORTED = "[]\\"  # in paths of checkpoints: Orbax takes them as parts of a pattern

@@ -15,7 +15,7 @@ def format_metric(name: str, value: float) -> str:
     if name == "tokens_per_second":
         return f"{value:,.0f} tokens/s"
     if name == "model_flops_per_second":
-        return f"{value / 1e12:.3g} TFLOP/s"
+        return f"{value / 1e12:,.1f} TFLOP/s" if value >= 1e12 else f"{value / 1e9:.3g} GFLOP/s"
     if name == "mfu":
         return f"MFU {100 * value:.1f} %"
     if name == "learning_rate":

@@ -1,20 +1,13 @@
 """Metrics are read as they were written, also after an interruption."""
 
 import json
-import os
-import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorboardX.proto import event_pb2
 
 from transformer.training import metrics
 from transformer.training.metrics import Recorder
-
-PROTO: Any = event_pb2  # its names are made when it is imported
 
 
 def record(directory: Path, steps: list[int], start: int = 0) -> None:
@@ -22,16 +15,6 @@ def record(directory: Path, steps: list[int], start: int = 0) -> None:
     for step in steps:
         recorder.write(step, "train", {"loss": 1 / step})
     recorder.close()
-
-
-def parse(data: bytes) -> list[Any]:
-    """The events of a TensorBoard file: records of length, checksum, event, checksum."""
-    events, position = [], 0
-    while position < len(data):
-        (length,) = struct.unpack_from("<Q", data, position)
-        events.append(PROTO.Event.FromString(data[position + 12 : position + 12 + length]))
-        position += length + 16
-    return events
 
 
 def steps(directory: Path) -> list[int]:
@@ -80,26 +63,34 @@ def test_an_incomplete_last_line_is_skipped(tmp_path: Path, lost: int) -> None:
     assert steps(tmp_path) == [*complete, 5]
 
 
-def test_tensorboard_gets_the_same(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path)
+class Listed:
+    """A tracker that lists its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self.calls.append((step, values))
+
+    def log_text(self, step: int, name: str, text: str) -> None:
+        self.calls.append((step, name, text))
+
+    def flush(self) -> None:
+        self.calls.append("flush")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_trackers_get_the_same(tmp_path: Path) -> None:
+    trackers = Listed(), Listed()
+    recorder = Recorder(tmp_path, trackers=[lambda folder, tracker=tracker: tracker for tracker in trackers])
     recorder.write(7, "train", {"loss": 0.5, "perplexity": 3.0})
-    recorder.write(9, "validation", {"bleu": 41.75})
-    recorder.write_text(9, "validation/translations", "    un chat\n")
+    recorder.write_text(9, "validation/translations", "un chat")
+    recorder.flush()
     recorder.close()
-    (path,) = (tmp_path / "tensorboard").iterdir()
-    events = parse(path.read_bytes())
-    values = [(event.step, value) for event in events for value in event.summary.value]
-    scalars = [(step, value.tag, value.simple_value) for step, value in values if value.HasField("simple_value")]
-    assert scalars == [(7, "train/loss", 0.5), (7, "train/perplexity", 3.0), (9, "validation/bleu", 41.75)]
-    assert [(step, value.tensor.string_val[0]) for step, value in values[3:]] == [(9, b"    un chat\n")]
-
-
-def test_tensorboard_discards_events_after_the_checkpoint(tmp_path: Path) -> None:
-    """It does so for a session that starts at a later step."""
-    record(tmp_path, [3], start=2)
-    (path,) = (tmp_path / "tensorboard").iterdir()
-    starts = [event.step for event in parse(path.read_bytes()) if event.session_log.status == PROTO.SessionLog.START]
-    assert starts == [3]
+    expected = [(7, {"train/loss": 0.5, "train/perplexity": 3.0}), (9, "validation/translations", "un chat")]
+    assert [tracker.calls for tracker in trackers] == 2 * [[*expected, "flush", "close"]]
 
 
 def test_numbers_are_json(tmp_path: Path) -> None:
@@ -110,17 +101,3 @@ def test_numbers_are_json(tmp_path: Path) -> None:
         "split": "train",
         "loss": 1 / 3,
     }
-
-
-def test_a_run_does_not_import_pytorch(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("print('imported')")
-    lines = (
-        "import pathlib, sys\n"
-        "from transformer.training.metrics import Recorder\n"
-        f"Recorder(pathlib.Path({str(tmp_path)!r})).close()\n"
-        "assert 'torch' not in sys.modules\n"
-        "import torch\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", lines], env=environment, capture_output=True, check=False, text=True)
-    assert (done.returncode, done.stdout) == (0, "imported\n"), done.stderr

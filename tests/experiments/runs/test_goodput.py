@@ -11,6 +11,7 @@ import pytest
 from experiments.runs import goodput
 from experiments.runs.goodput import COMPILATION, EVALUATION, INPUT, LOST, PHASES, SAVING, START_UP, STEPS
 from transformer.training import metrics
+from transformer.training.metrics import NullRecorder, Recorder
 
 COMPILING = "/jax/core/compile/backend_compile_duration"
 
@@ -81,13 +82,13 @@ def log(path: pathlib.Path, clock: Clock) -> tuple[goodput.Stopwatch, goodput.Go
     """A new process: ten seconds of start-up, twenty of compilation."""
     stopwatch = goodput.Stopwatch(clock)
     spend(clock, stopwatch, start_up=10, compilation=20)
-    return stopwatch, goodput.GoodputLog(path, stopwatch, writes=True)
+    return stopwatch, goodput.GoodputLog(path, stopwatch)
 
 
 def test_shares_of_a_run_that_is_killed_twice(clock: Clock, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "goodput.jsonl"
     stopwatch, first = log(path, clock)
-    first.restart(0)
+    first.restart(0, Recorder(tmp_path))
     spend(clock, stopwatch, steps=40, input=3)
     spend(clock, stopwatch, saving=2)
     first.record(100)  # saved
@@ -97,11 +98,11 @@ def test_shares_of_a_run_that_is_killed_twice(clock: Clock, tmp_path: pathlib.Pa
     with path.open("a") as file:
         file.write('{"process": 1, "upd')
     stopwatch, second = log(path, clock)
-    second.restart(100)
+    second.restart(100, Recorder(tmp_path))
     spend(clock, stopwatch, steps=30)
     second.reach(160)  # killed before a save
     stopwatch, third = log(path, clock)
-    third.restart(100)
+    third.restart(100, Recorder(tmp_path))
     spend(clock, stopwatch, steps=50)
     shares = third.account(200)
     total = 3 * 30 + 40 + 3 + 2 + 20 + 30 + 50
@@ -110,19 +111,20 @@ def test_shares_of_a_run_that_is_killed_twice(clock: Clock, tmp_path: pathlib.Pa
         {"wall_seconds": total, "starts": 3, **{phase: value / total for phase, value in seconds.items()}}
     )
     assert sum(shares[phase] for phase in (*PHASES, LOST)) == pytest.approx(1)
+    third.record(200)
     assert goodput.account(metrics.read_lines(path)) == shares
     assert "lost 21.3 %" in goodput.describe(shares)
 
 
 def test_a_rollback_loses_everything_since_the_checkpoint(clock: Clock, tmp_path: pathlib.Path) -> None:
     stopwatch, log_ = log(tmp_path / "goodput.jsonl", clock)
-    log_.restart(0)
+    log_.restart(0, Recorder(tmp_path))
     spend(clock, stopwatch, steps=20)
     log_.record(10)
     spend(clock, stopwatch, steps=12)
     log_.record(20)
     spend(clock, stopwatch, steps=8)
-    log_.restart(10)  # the checkpoint of 20 is no scheduled one
+    log_.restart(10, Recorder(tmp_path))  # the checkpoint of 20 is no scheduled one
     spend(clock, stopwatch, steps=30)
     shares = log_.account(30)
     assert (shares["wall_seconds"], shares[LOST] * 100, shares[STEPS] * 100) == pytest.approx((100, 20, 50))
@@ -133,7 +135,8 @@ def test_lines_are_few(clock: Clock, tmp_path: pathlib.Path) -> None:
     """In 100 hours of updates of one second: about ln(360,000 / 1,000) / 1 % + 1,000 / 10."""
     path = tmp_path / "goodput.jsonl"
     stopwatch = goodput.Stopwatch(clock)
-    log_ = goodput.GoodputLog(path, stopwatch, writes=True)
+    log_ = goodput.GoodputLog(path, stopwatch)
+    log_.restart(0, Recorder(tmp_path))
     stopwatch.enter(STEPS)
     for update in range(0, 360_000, 7):
         clock.now += 7
@@ -144,12 +147,12 @@ def test_lines_are_few(clock: Clock, tmp_path: pathlib.Path) -> None:
 
 
 def test_other_processes_write_nothing(clock: Clock, tmp_path: pathlib.Path) -> None:
-    log_ = goodput.GoodputLog(tmp_path / "goodput.jsonl", goodput.Stopwatch(clock), writes=False)
-    log_.restart(0)
+    log_ = goodput.GoodputLog(tmp_path / "goodput.jsonl", goodput.Stopwatch(clock))
+    log_.restart(0, NullRecorder())
     log_.record(1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stopped_clock_has_no_shares(tmp_path: pathlib.Path) -> None:
-    log_ = goodput.GoodputLog(tmp_path / "goodput.jsonl", goodput.Stopwatch(lambda: 0.0), writes=True)
+    log_ = goodput.GoodputLog(tmp_path / "goodput.jsonl", goodput.Stopwatch(lambda: 0.0))
     assert log_.account(1)["wall_seconds"] == 0
