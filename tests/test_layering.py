@@ -271,7 +271,7 @@ class Reads:
                 self._attributes(node, self._attribute_sections(node))
 
     def scan_properties(self, source: str) -> None:
-        """In spec.py and run_spec.py only reads in public properties and methods count: a check does not use a value."""
+        """Of the spec only reads in public properties and methods count: a check does not use a value."""
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ClassDef) and (section := self._section(node.name)):
                 for method in node.body:
