@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 from experiments.runs.workdir import Workdir, write_json
@@ -46,6 +47,42 @@ def export(workdir: str, format_name: str, output: str, quantization: str = "flo
     with atomic_file.folder(folder) as partial:
         _write(partial, trained, format_name, quantization, Workdir(workdir))
     return trained.steps[0]
+
+
+def publish(workdir: str, name: str, license_name: str, output: str | None, quantization: str) -> str:
+    """Uploads the model of a run to the hub, in the formats marian and ctranslate2 and with a model card.
+
+    Args:
+      workdir: folder of the run.
+      name: USER/NAME of the model on the hub, which is created if missing.
+      license_name: identifier of the model's licence.
+      output: a new or empty folder that keeps the files; None: none.
+      quantization: dtype of the matrices for CTranslate2.
+
+    Returns:
+      The address of the commit.
+
+    Raises:
+      FileNotFoundError, ValueError: as of `export`; or the test split is not translated, or the hub cannot be written.
+    """
+    from experiments.runs import hub, model_card
+
+    run = Workdir(workdir)
+    scored, scores = model_card.score_test_split(run)
+    hub.check_upload(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(output or f"{temporary}/model")
+        steps = export(workdir, "marian", str(folder))
+        if steps[-1] != scored:
+            raise ValueError(
+                f"{workdir}: update {steps[-1]} is exported, but {scored} was tested; run experiments.evaluate"
+            )
+        ctranslate2 = importlib.util.find_spec("ctranslate2") is not None
+        if ctranslate2:
+            export(workdir, "ctranslate2", str(folder / "ctranslate2"), quantization)
+        card = model_card.write(run, name, license_name, scores, steps, ctranslate2)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        return hub.upload(folder, name)
 
 
 def _write(

@@ -17,6 +17,7 @@ from experiments.evaluate import evaluate
 from experiments.runs.execute import train_and_test
 from experiments.runs.exporting import export
 from experiments.runs.workdir import Workdir
+from tests import hub_server
 from transformer.spec import Spec
 
 Small = Callable[..., dict[str, Any]]
@@ -132,6 +133,44 @@ def test_an_impossible_export_is_an_error_and_writes_nothing(talker: pathlib.Pat
         export(str(talker), "safetensors", str(talker))
     with pytest.raises(FileNotFoundError, match="no run found"):
         export(str(tmp_path), "marian", str(out))
+
+
+@pytest.mark.slow
+def test_a_published_model_is_used_by_others_and_starts_a_run(
+    talker: pathlib.Path, expected_translations: dict[str, str], corpus: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Through a stand-in for the hub: the programs of the model card translate as the run does, and so does a run."""
+    for package in ("huggingface_hub", "transformers", "torch", "ctranslate2"):
+        pytest.importorskip(package)
+    with hub_server.running() as hub:
+        variables = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+        push = ["experiments.export", f"--workdir={talker}", "--push=me/talker"]
+        refused = command(*push, HF_TOKEN=hub_server.TOKEN, **variables)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert "--push needs --license" in refused.stderr
+        pushed = command(*push, "--license=mit", HF_TOKEN=hub_server.TOKEN, **variables)
+        assert pushed.returncode == 0, pushed.stderr
+        model = hub.models["me/talker"]
+        assert pushed.stdout == f"{hub.url}/me/talker/tree/{model.commit}\n"
+        french, english = next((source, text) for source, text in expected_translations.items() if len(text) > 9)
+        for program in re.findall("```python\n(.*?)```", model.files["README.md"].decode(), re.S):
+            done = subprocess.run(
+                [sys.executable, "-c", program.replace("...", french)],
+                capture_output=True,
+                check=True,
+                text=True,
+                env=os.environ | variables,
+            )
+            assert english in done.stdout
+        flags = ["--config=configs/quickstart.py", "--init_from=hf:me/talker", f"--workdir={tmp_path / 'run'}"]
+        sizes = {"d_model": 12, "d_ff": 17, "heads": 3, "encoder_layers": 1, "decoder_layers": 1}
+        data = {"source": "files", "path": corpus, "tokens_per_batch": 97}
+        changes = {f"model.{key}": value for key, value in sizes.items()} | {f"data.{key}": data[key] for key in data}
+        overrides = [f"--config.{key}={value}" for key, value in changes.items()]
+        trained = command("experiments.train", *flags, *overrides, "--config.train.steps=0", **variables)
+        assert trained.returncode == 0, trained.stderr
+        versions = json.loads((tmp_path / "run" / "versions.json").read_text())
+        assert versions["pretrained"] == {"hf:me/talker": model.commit}
 
 
 def begin(small: Small, marian: pathlib.Path, **changes: Any) -> Spec:
