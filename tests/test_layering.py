@@ -400,6 +400,7 @@ ACROSS = {
     "experiments/test_old_run.py",
     "experiments/test_tour.py",
     "launch/test_pods.py",
+    "launch/test_sky.py",
 }
 
 
