@@ -3,13 +3,16 @@
     python -m experiments.analyze --workdir=runs/quickstart --text="Le poulet n'a pas traversé la route."
     python -m experiments.analyze --workdir=runs/quickstart --study=heads,alignment,phenomena
     python -m experiments.analyze --workdir=runs/quickstart --contrast=pairs.tsv
+    python -m experiments.analyze --workdir=runs/quickstart --study=patching --contrast=pairs.tsv
     python -m experiments.analyze --workdir=runs/quickstart --against=runs/no-scaling --split=validation
 
 For sentences (--text, --file or --split) it draws every attention as PNG and SVG, and writes attention.html. The page
 needs no network; it shows the weights of each head for a word, and how they follow from queries and keys. --study
 measures on a split. --contrast reads lines of source, right and wrong translation, separated by tabs, and reports which
-translation is more probable; with --study=heads also with each head masked. --against compares two runs. All files are
-written to analysis/ in the run's workdir, or to --output.
+translation is more probable; with --study=heads also with each head masked. --study=patching finds the activations that
+decide between the first two different tokens of the translations: it exchanges those of lines 1 and 2, of 3 and 4, and
+so on, whose sources have equally many tokens. Without --contrast it takes minimal pairs of the generated corpus.
+--against compares two runs. All files are written to analysis/ in the run's workdir, or to --output.
 """
 
 import pathlib
@@ -22,6 +25,7 @@ from experiments.runtime import cli, outputs
 from transformer import storage
 
 STUDIES = ("heads", "alignment", "phenomena", "training")
+CAUSAL_STUDIES = ("patching",)  # of the contrasts in --contrast, or of those of the generated corpus
 
 
 def define() -> None:
@@ -32,7 +36,7 @@ def define() -> None:
     string("reference", None, "its reference, analysed too; with --file, a file of references")
     string("file", None, "sentences to analyse, one per line, plain or compressed")
     string("split", None, "split of the run's corpus to analyse or measure on; default: data.validation_split")
-    flags.DEFINE_list("study", [], f"studies: {', '.join(STUDIES)}, separated by commas")
+    flags.DEFINE_list("study", [], f"studies: {', '.join((*STUDIES, *CAUSAL_STUDIES))}, separated by commas")
     string("contrast", None, "file of lines with source, right and wrong translation, separated by tabs")
     string("against", None, "workdir of another run to compare on the same sentences")
     string("output", None, "folder for the results; default: analysis/ in the workdir")
@@ -45,8 +49,13 @@ def main(args: cli.Args) -> None:
     """Runs the requested analyses, and prints the results and the names of the files."""
     if not args.workdir:
         cli.exit_with_error("--workdir is needed: the folder of a run")
-    if unknown := [name for name in args.study if name not in STUDIES]:
-        cli.exit_with_error(f"--study: {unknown[0]!r} is not one of {', '.join(STUDIES)}")
+    names = (*STUDIES, *CAUSAL_STUDIES)
+    if unknown := [name for name in args.study if name not in names]:
+        from transformer.section import did_you_mean
+
+        cli.exit_with_error(
+            f"--study: {unknown[0]!r} is not one of {', '.join(names)}{did_you_mean(unknown[0], names)}"
+        )
     inputs = [name for name in ("text", "file", "split") if getattr(args, name)]
     if len(inputs) > 1:
         cli.exit_with_error(f"--{inputs[0]} and --{inputs[1]} exclude each other")
@@ -99,7 +108,7 @@ def _run_studies(runs: Sequence[Any], args: Any, folder: pathlib.Path) -> list[A
         pairs = list(open_corpus(run.spec.data).split(split)[: args.sentences])
         functions = (measure_heads, measure_alignment, measure_phenomena, collect_training_curves)
         by_name = dict(zip(STUDIES, functions, strict=True))
-        studies += [by_name[name](run, split, pairs, folder) for name in args.study]
+        studies += [by_name[name](run, split, pairs, folder) for name in args.study if name in by_name]
         studies += [compare_runs(run, runs[1], split, pairs)] if compare else []
     if args.contrast:
         examples, title = read_examples(args.contrast), pathlib.Path(args.contrast).name
@@ -107,6 +116,21 @@ def _run_studies(runs: Sequence[Any], args: Any, folder: pathlib.Path) -> list[A
         studies.append(measure_contrasts(run, examples, title))
         if "heads" in args.study:
             studies.append(contrast_by_head(run, examples, title))
+    return studies + _run_causal_studies(run, args, split, folder)
+
+
+def _run_causal_studies(run: Any, args: Any, split: str, folder: pathlib.Path) -> list[Any]:
+    from experiments.studies import contrasts
+    from experiments.studies.patching import measure_patching
+    from experiments.studies.phenomena import read_examples
+
+    studies = []
+    if "patching" in args.study:
+        if args.contrast:
+            pairs = contrasts.read_pairs(run, read_examples(args.contrast), pathlib.Path(args.contrast).name)
+        else:
+            pairs = contrasts.generated_pairs(run, split, args.sentences)
+        studies.append(measure_patching(run, pairs, folder))
     return studies
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.studies.study import attention_name
-from transformer.analysis.figure import new_figure, optional, save_figure
+from transformer.analysis.figure import PLAIN_TEXT, new_figure, optional, save_figure
 
 _FORMATS = ("svg", "png")
 
@@ -71,4 +71,30 @@ def draw_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: pathlib
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, ncols=3)
+    return save_figure(figure, path, _FORMATS)[0]
+
+
+@optional
+def draw_heat_map(
+    values: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: pathlib.Path, title: str
+) -> pathlib.Path:
+    """Draws values in colours around a white zero; returns the SVG of SVG and PNG.
+
+    Args:
+      values: [rows, columns].
+      rows, columns: labels, which may be any text.
+      path: without a suffix.
+      title: description of the values.
+    """
+    limit = max(float(np.nanmax(np.abs(values))), 1e-6)
+    figure = new_figure(2.6 + 0.62 * len(columns), 1.6 + 0.36 * len(rows))
+    axes = figure.add_subplot()
+    axes.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            color = "white" if abs(value) > 0.6 * limit else "black"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
+    axes.set_xticks(range(len(columns)), columns, fontsize=8, rotation=45, ha="right", **PLAIN_TEXT)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8, **PLAIN_TEXT)
+    axes.set_title(title, fontsize=9, parse_math=False)
     return save_figure(figure, path, _FORMATS)[0]

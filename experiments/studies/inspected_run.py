@@ -59,7 +59,7 @@ class InspectedRun:
         self.head_counts = forced_decoding.head_counts(self.model)
         self.scales = head_masking.unit_scales(self.params, self.head_counts)
         functions = (self._batch_nll, self._batch_gradients, self._batch_attention)
-        self._compiled_nll, self._compiled_gradients, self._compiled_attention = map(self._jit, functions)
+        self._compiled_nll, self._compiled_gradients, self._compiled_attention = map(self.jit, functions)
 
     @property
     def name(self) -> str:
@@ -82,7 +82,8 @@ class InspectedRun:
         log_BT = forced_decoding.target_log_probabilities(model, source_BS, input_BT, target_BT)
         return -jnp.sum(jnp.where(target_BT == PAD, 0.0, log_BT), axis=1)
 
-    def _jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiles a function for the run's precision and devices."""
         partitioner = self.system.partitioner
         return jax.jit(partitioner.at_precision(function), compiler_options=partitioner.options)
 

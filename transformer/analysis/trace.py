@@ -184,9 +184,7 @@ def decoder_inputs(target_BT: jax.Array) -> jax.Array:
     return jnp.where(target_BT == PAD, PAD, input_BT)
 
 
-def mean_activations(
-    model: Seq2Seq, batches: Sequence[tuple[np.ndarray, np.ndarray]], names: Sequence[str]
-) -> Activations:
+def mean_activations(model: Seq2Seq, batches: Sequence[tuple[Any, Any]], names: Sequence[str]) -> Activations:
     """Returns the mean of activations over all tokens of a corpus, to replace them by; padding does not count.
 
     Args:
@@ -197,7 +195,7 @@ def mean_activations(
     Returns:
       Arrays by name, with one sentence and one position.
     """
-    sums: dict[str, Any] = dict.fromkeys(names, 0.0)
+    sums: dict[str, Any] = dict.fromkeys(names, 0)
     counts: dict[str, Any] = dict.fromkeys(names, 0)
     for source_BS, target_BT in batches:
         traced = trace(model, source_BS, target_BT)

@@ -50,7 +50,7 @@ def contrastive_pairs(split: str, index: int, target_language: str, seed: int = 
     """
     derivation, example = derive(split, index, seed)
     source, correct = (example.english, example.french)[:: 1 if target_language == "fr" else -1]
-    candidates = [(kind, _text(changed, target_language)) for kind, changed in _with_one_error(derivation)]
+    candidates = [(kind, _text(changed, target_language)) for kind, changed in with_one_error(derivation)]
     candidates += [("agreement", text) for text in _with_wrong_agreement(example, target_language)]
     candidates += [("word-order", text) for text in _in_source_order(example, target_language)]
     distinct = dict.fromkeys((kind, text) for kind, text in candidates if text != correct)
@@ -104,7 +104,7 @@ def _replaced(node: Any, old: Any, new: Any) -> Any:
     return type(node)(*(_replaced(child, old, new) for child in node)) if isinstance(node, tuple) else node
 
 
-def _with_one_error(derivation: Derivation) -> Iterator[tuple[str, Derivation]]:
+def with_one_error(derivation: Derivation) -> Iterator[tuple[str, Derivation]]:
     """Yields (kind, derivation with one error), for every possible error."""
     for node in _walk(derivation):
         if isinstance(node, Pronoun) and node.bound:

@@ -100,7 +100,7 @@ def sample_scene(rng: RandomStream) -> Scene | None:
     if reason.negated:
         subject = determiners.make_definite(subject)
     scene = Scene(reason, subject, object_phrase)
-    return None if _is_ambiguous(scene) else scene
+    return None if is_ambiguous(scene) else scene
 
 
 def _fitting_subject(rng: RandomStream, reason: Reason) -> Nominal:
@@ -112,7 +112,7 @@ def _fitting_subject(rng: RandomStream, reason: Reason) -> Nominal:
     return subject._replace(adjective=None)
 
 
-def _is_ambiguous(scene: Scene) -> bool:
+def is_ambiguous(scene: Scene) -> bool:
     """Returns whether the reason could be about the other participant, in either language."""
     if scene.object_phrase is None:
         return False
@@ -135,7 +135,7 @@ def _be(rng: RandomStream, reason: Reason, plain: bool = False) -> CopularPredic
     return CopularPredicate(reason.property, "very" if rng.chance(30) else "")
 
 
-def _tenses(rng: RandomStream, reason: Reason) -> tuple[str, str]:
+def tenses(rng: RandomStream, reason: Reason) -> tuple[str, str]:
     """Returns the tense of the action and that of the reason."""
     aspect = reason.frame.verb.aspect
     roll = rng.randbelow(100)
@@ -148,7 +148,9 @@ def _tenses(rng: RandomStream, reason: Reason) -> tuple[str, str]:
     return "present", "present"
 
 
-def _main(scene: Scene, tense: str) -> Clause:
+def main_clause(scene: Scene, tense: str) -> Clause:
+    """Returns the action of a scene."""
+    """Returns the action of a scene."""
     predicate = VerbPhrase(scene.reason.frame.verb, scene.object_phrase)
     return Clause(scene.subject, predicate, tense, "not" if scene.reason.negated else "")
 
@@ -157,7 +159,7 @@ def _main_with_pronoun(scene: Scene, tense: str) -> Clause | None:
     """Returns the action with a pronoun for the participant that the reason has named."""
     verb = scene.reason.frame.verb
     if not scene.reason.of_object:
-        return _main(scene._replace(subject=pronoun_for(scene.subject)), tense)
+        return main_clause(scene._replace(subject=pronoun_for(scene.subject)), tense)
     if verb.french_preposition or verb.bare_noun:
         return None
     predicate = VerbPhrase(verb, pronoun_for(scene.target))
@@ -192,9 +194,9 @@ def because(rng: RandomStream) -> Derivation | None:
     scene = sample_scene(rng)
     if scene is None:
         return None
-    main_tense, tense = _tenses(rng, scene.reason)
+    main_tense, tense = tenses(rng, scene.reason)
     subordinate = Clause(pronoun_for(scene.target), _be(rng, scene.reason), tense)
-    return Subordination(_main(scene, main_tense), "because", subordinate)
+    return Subordination(main_clause(scene, main_tense), "because", subordinate)
 
 
 def so(rng: RandomStream) -> Derivation | None:
@@ -202,7 +204,7 @@ def so(rng: RandomStream) -> Derivation | None:
     scene = sample_scene(rng)
     if scene is None:
         return None
-    main_tense, tense = _tenses(rng, scene.reason)
+    main_tense, tense = tenses(rng, scene.reason)
     main = _main_with_pronoun(scene, main_tense)
     if main is None:
         return None
@@ -215,7 +217,7 @@ def if_clause(rng: RandomStream) -> Derivation | None:
     if scene is None or scene.reason.frame.verb.aspect == "state" or not (scene.reason.of_object or _passing(scene)):
         return None
     fronted = rng.chance(50)
-    main = _main_with_pronoun(scene, "future") if fronted else _main(scene, "future")
+    main = _main_with_pronoun(scene, "future") if fronted else main_clause(scene, "future")
     if main is None:
         return None
     subject = _named(scene) if fronted else pronoun_for(scene.target)
@@ -227,13 +229,13 @@ def although(rng: RandomStream) -> Derivation | None:
     scene = sample_scene(rng)
     if scene is None or scene.reason.frame.verb.aspect == "state":
         return None
-    main_tense, tense = _tenses(rng, scene.reason)
+    main_tense, tense = tenses(rng, scene.reason)
     if main_tense == "future":
         return None
     if not scene.reason.negated:  # the main clause negates the action
         scene = _definite(scene)
     contrary = scene.reason._replace(negated=not scene.reason.negated)
-    main = _main(scene._replace(reason=contrary), main_tense)
+    main = main_clause(scene._replace(reason=contrary), main_tense)
     subordinate = Clause(pronoun_for(scene.target), _be(rng, scene.reason, plain=True), f"concession, {tense}")
     return Subordination(main, "although", subordinate)
 
@@ -247,5 +249,5 @@ def habit(rng: RandomStream) -> Derivation | None:
     be = _be(rng, scene.reason, plain=True)
     fronted = rng.chance(60)
     pronoun = pronoun_for(scene.subject)
-    main = _main(scene._replace(subject=pronoun) if fronted else scene, "habit")
+    main = main_clause(scene._replace(subject=pronoun) if fronted else scene, "habit")
     return Subordination(main, "when", Clause(scene.subject if fronted else pronoun, be, "present"), fronted)

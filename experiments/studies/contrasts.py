@@ -1,0 +1,162 @@
+"""Contrasts of two tokens after one prefix, for studies of what makes a model choose between them."""
+
+from __future__ import annotations
+
+import itertools
+import types
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.studies.inspected_run import InspectedRun
+from experiments.studies.phenomena import ContrastiveExample
+from transformer.analysis.patching import ContrastBatch
+from transformer.analysis.subwords import word_membership
+from transformer.data.corpus import Pair
+from transformer.spec import BOS, EOS, PAD
+
+if TYPE_CHECKING:
+    from transformer.data.grammar.minimal_pairs import MinimalPair
+
+_ROLES = ("word before", "changed word", "word after", "other words", "</s>")
+
+
+class Contrast(NamedTuple):
+    """A source, the beginning of its translation, and the next token of a right and of a wrong translation."""
+
+    kind: str
+    source: tuple[int, ...]  # with EOS
+    prefix: tuple[int, ...]  # with BOS
+    right: int
+    wrong: int
+
+
+class SourcePair(NamedTuple):
+    """A contrast and another source of the same length, for which the wrong token is right."""
+
+    contrast: Contrast
+    other_source: tuple[int, ...]
+    roles: Mapping[str, tuple[int, ...]]  # positions of the source by role, each position in one role
+
+
+def make_contrast(run: InspectedRun, example: ContrastiveExample) -> Contrast:
+    """Makes the contrast of the first tokens in which two translations differ.
+
+    Raises:
+      ValueError: both translations have the same tokens.
+    """
+    sentences = (Pair(example.source, example.right), Pair(example.source, example.wrong))
+    pairs = run.system.read_pairs(sentences)
+    source = run.tokenizer.encode(pairs[0].source)
+    right, wrong = ([*run.tokenizer.for_target.encode(pair.target), EOS] for pair in pairs)
+    differing = (index for index, tokens in enumerate(zip(right, wrong, strict=False)) if tokens[0] != tokens[1])
+    place = next(differing, None)
+    if place is None:
+        raise ValueError(f"{example.right!r} and {example.wrong!r} have the same tokens")
+    return Contrast(example.kind, (*source, EOS), (BOS, *right[:place]), right[place], wrong[place])
+
+
+def pairs_of_lines(run: InspectedRun, examples: Sequence[ContrastiveExample], title: str) -> list[SourcePair]:
+    """Makes pairs of the first and second line of a file, the third and fourth, and so on.
+
+    Raises:
+      ValueError: two lines do not belong together; the message names them.
+    """
+    if len(examples) % 2:
+        raise ValueError(f"{title}: {len(examples)} lines; --study=patching reads pairs of lines, one for each source")
+    pairs = []
+    for number, lines in enumerate(zip(examples[::2], examples[1::2], strict=True)):
+        place = f"{title}:{2 * number + 1} and {2 * number + 2}"
+        contrast, other = (make_contrast(run, line) for line in lines)
+        lengths = [len(item.source) - 1 for item in (contrast, other)]
+        if lengths[0] != lengths[1]:
+            raise ValueError(
+                f"{place}: the sources have {lengths[0]} and {lengths[1]} tokens; patching needs equally long sources"
+            )
+        if (contrast.prefix, contrast.right, contrast.wrong) != (other.prefix, other.wrong, other.right):
+            raise ValueError(
+                f"{place}: the right token of each line must be the wrong one of the other, after the same words"
+            )
+        if contrast.source == other.source:
+            raise ValueError(f"{place}: the sources are equal; patching needs sources that differ")
+        pairs.append(SourcePair(contrast, other.source, _roles(contrast.source, other.source)))
+    return pairs
+
+
+def read_pairs(run: InspectedRun, examples: Sequence[ContrastiveExample], title: str) -> dict[str, list[SourcePair]]:
+    """Returns the pairs of a file's lines by the kind of their first line; raises the errors of `pairs_of_lines`."""
+    by_kind: dict[str, list[SourcePair]] = {}
+    for pair in pairs_of_lines(run, examples, title):
+        by_kind.setdefault(pair.contrast.kind, []).append(pair)
+    return by_kind
+
+
+def generated_pairs(run: InspectedRun, split: str, count: int) -> dict[str, list[SourcePair]]:
+    """Returns minimal pairs of the generated corpus by kind, `count` of each, whose sources have equally many tokens.
+
+    Raises:
+      ValueError: the run was not trained on the generated corpus.
+    """
+    run.require_generated("patching", "; --contrast=FILE evaluates your own sentences")
+    from transformer.data.grammar.minimal_pairs import KINDS, minimal_pairs
+
+    by_kind: dict[str, list[SourcePair]] = {}
+    for kind in KINDS:
+        items = minimal_pairs(kind, split, run.spec.data.target_language)
+        pairs = filter(None, (_source_pair(run, item) for item in items))
+        by_kind[kind] = list(itertools.islice(pairs, count))
+    return by_kind
+
+
+def _source_pair(run: InspectedRun, item: MinimalPair) -> SourcePair | None:
+    """Returns a pair of the generated corpus, or None if its sources differ in their numbers of tokens."""
+    contrast = make_contrast(run, ContrastiveExample(item.kind, item.source, item.translation, item.other_translation))
+    other = (*run.tokenizer.encode(item.other_source), EOS)
+    if len(other) != len(contrast.source):
+        return None
+    pieces, words = run.tokenizer.pieces(contrast.source[:-1]), run.tokenizer.normalize(item.source_words)
+    membership = word_membership(pieces, words)
+    named = {role: np.flatnonzero(membership[index]).tolist() for role, index in item.roles}
+    return SourcePair(contrast, other, _roles(contrast.source, other, named))
+
+
+def _roles(
+    source: Sequence[int], other: Sequence[int], named: Mapping[str, Sequence[int]] = types.MappingProxyType({})
+) -> dict[str, tuple[int, ...]]:
+    """Returns the positions of each role: those named, the changed word and its neighbours, and the rest."""
+    changed = [position for position, tokens in enumerate(zip(source, other, strict=True)) if tokens[0] != tokens[1]]
+    role_of = {changed[0] - 1: "word before", changed[-1] + 1: "word after", len(source) - 1: "</s>"}
+    role_of |= dict.fromkeys(changed, "changed word")
+    role_of |= {position: role for role, positions in named.items() for position in positions}
+    by_role: dict[str, list[int]] = {role: [] for role in (*named, *_ROLES)}
+    for position in range(len(source)):
+        by_role[role_of.get(position, "other words")].append(position)
+    return {role: tuple(positions) for role, positions in by_role.items()}
+
+
+def contrast_batches(pairs: Sequence[SourcePair], rows: int) -> list[ContrastBatch]:
+    """Returns all pairs in order, in batches of one shape; the last one is filled up with copies of its last pair."""
+    pairs = [*pairs, *[pairs[-1]] * (-len(pairs) % rows)]
+    widths = [max(len(pair.contrast.source) for pair in pairs), max(len(pair.contrast.prefix) for pair in pairs)]
+
+    def padded(rows: Sequence[Sequence[int]], width: int) -> jax.Array:
+        return jnp.array([[*ids, *[PAD] * (width - len(ids))] for ids in rows], jnp.int32)
+
+    batches = []
+    for first in range(0, len(pairs), rows):
+        batch = pairs[first : first + rows]
+        contrasts = [pair.contrast for pair in batch]
+        batches.append(
+            ContrastBatch(
+                padded([item.source for item in contrasts], widths[0]),
+                padded([pair.other_source for pair in batch], widths[0]),
+                padded([item.prefix for item in contrasts], widths[1]),
+                jnp.array([len(item.prefix) - 1 for item in contrasts], jnp.int32),
+                jnp.array([item.right for item in contrasts], jnp.int32),
+                jnp.array([item.wrong for item in contrasts], jnp.int32),
+            )
+        )
+    return batches
