@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from tests.training.eight import VOCABULARY, batch, random_model, spec_of
+from tests.training.eight import VOCABULARY, batch, spec_of
 from transformer.layers import lora
-from transformer.models.build import build
+from transformer.models.build import abstract_model, build
 from transformer.spec import Spec
 from transformer.training import state as states
 
@@ -24,6 +24,12 @@ TARGETS = {
 def adapted(architecture: str, targets: str, rank: int | None = 3, dtype: str = "float32") -> Spec:
     spec = spec_of(f"{architecture}:{dtype}")
     return dataclasses.replace(spec, model=dataclasses.replace(spec.model, lora_rank=rank, lora_targets=targets))
+
+
+def random_model(spec: Spec) -> tuple[states.ModelDef, Any]:
+    model, shapes = states.split(abstract_model(spec.model, VOCABULARY))
+    generator = np.random.default_rng(0)
+    return model, jax.tree.map(lambda leaf: generator.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
 
 
 def logits(model: states.ModelDef, params: Any) -> np.ndarray:
