@@ -48,6 +48,18 @@ _flags = os.environ.get("XLA_FLAGS", "")
 os.environ["XLA_FLAGS"] = " ".join([_flags, *(flag for flag in XLA_FLAGS if flag.split("=")[0] not in _flags)]).strip()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--first_case", action="store_true", help="run only the first case of each test with parameters")
+
+
+@pytest.hookimpl(trylast=True)  # after -m: the first case of those that would run
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("first_case"):
+        first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+        config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
+        items[:] = reversed(first.values())
+
+
 @pytest.fixture(scope="session")
 def gcs(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Proxy]":
     """An emulator of Google Cloud Storage with one bucket, behind a proxy that injects faults."""

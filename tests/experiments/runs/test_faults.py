@@ -21,6 +21,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.runs import goodput
 from experiments.runs.system import System
 from experiments.runs.workdir import Workdir
 from tests.experiments.runs import faulty
@@ -175,6 +176,10 @@ def test_kill_9_loses_only_the_updates_since_the_last_save(
     assert training.join(training.start(), 300) == 0, training.log_text()[-3000:]
     assert training.digests() == undisturbed.digests()
     assert training.events() == undisturbed.events()
+    account = goodput.account(metrics.read_lines(training.workdir.goodput))
+    assert 1 < account["starts"] <= len(faults) + 1
+    assert sum(account[phase] for phase in (*goodput.PHASES, goodput.LOST)) == pytest.approx(1)
+    assert account[goodput.LOST] > 0
 
 
 SYSTEMS: dict[str, dict[str, Any]] = {
