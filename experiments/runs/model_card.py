@@ -57,12 +57,13 @@ def score_test_split(workdir: Workdir) -> tuple[int, list[SplitScore]]:
 
     spec = workdir.spec()
     split, language = spec.data.test_split, spec.data.target_language
-    files = {path.name.split(".")[-2]: path for path in workdir.translations(split, "*").parent.glob(f"{split}.*.txt")}
-    steps = [int(step) for step in files if step.isdigit()]
+    names = [path.name for path in workdir.translations(split, "*").parent.glob(f"{split}.*.txt")]
+    numbers = (name.removeprefix(f"{split}.").removesuffix(".txt") for name in names)
+    steps = [int(number) for number in numbers if number.isdigit()]  # not of ensembles and references
     if not steps:
         command = f"python -m experiments.evaluate --workdir={workdir.path}"
         raise FileNotFoundError(f"{workdir.path}: the model card needs the scores of the split {split}; run {command}")
-    texts = files[str(max(steps))].read_text(encoding="utf-8").split("\n")[:-1]
+    texts = workdir.translations(split, max(steps)).read_text(encoding="utf-8").split("\n")[:-1]
     references = [pair.target for pair in open_corpus(spec.data, xla_env.cache_dir() / "corpus").split(split)]
     signature = bleu.score(texts, references, language).bleu_paper_signature
     paper = [bleu.paper_tokens(lines, language) for lines in (texts, references)]

@@ -28,7 +28,8 @@ def test_the_scores_are_those_of_the_newest_translations(workdir: Workdir, corpu
         model_card.score_test_split(workdir)
     references = pathlib.Path(str(corpus).format(split="test", language="en")).read_text(encoding="utf-8").splitlines()
     workdir.write_translations("test", 9, ["?"] * len(references))
-    workdir.write_translations("test", "reference", ["?"] * len(references))
+    for other in ("reference", "ensemble.11", "ensemble.13"):
+        workdir.write_translations("test", other, ["?"] * len(references))
     worse = [*references[:-1], "Six six."]
     workdir.write_translations("test", 11, worse)
     step, scores = model_card.score_test_split(workdir)
