@@ -17,8 +17,8 @@ from transformer.training.state import Params
 def batch_flops(system: System, shape: tuple[int, int, int]) -> int:
     """Returns the matmul FLOPs of the loss and its gradient for a batch: three times those of the loss.
 
-    The gradient of a matmul is two matmuls of its size; frozen parameters, which save one of them, count in full. What a
-    program computes a second time, to save memory, is not counted, and neither is the optimizer: Appendix B of
+    The gradient of a matmul is two matmuls of its size; frozen parameters, which save one of them, count in full. What
+    a program computes a second time, to save memory, is not counted, and neither is the optimizer: Appendix B of
     Chowdhery et al. 2022 (PaLM).
 
     Args:
