@@ -62,3 +62,11 @@ def test_the_backend_of_a_notebook_is_not_used(tmp_path: Path, backend: str) -> 
     environment = {**os.environ, "MPLBACKEND": backend}
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "x")], env=environment, check=True)
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_characters_that_the_font_lacks_give_one_warning(tmp_path: Path) -> None:
+    figure = new_figure(3, 2)
+    figure.add_subplot().set_title("我喜欢猫")
+    with pytest.warns(UserWarning, match="^the figure's font lacks some of its characters") as warned:
+        save_figure(figure, tmp_path / "cat", ["png", "svg"])
+    assert len(warned) == 1

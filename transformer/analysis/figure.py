@@ -4,10 +4,11 @@ A figure never costs a result: `optional` turns the failure of a function that d
 pixels is bounded.
 """
 
+import contextlib
 import functools
 import pathlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ PLAIN_TEXT = {"parse_math": False}  # text options for tokens: text between two 
 # No dates, and fixed identifiers: equal data give equal files, byte for byte.
 _METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
 _RC: Any = {"svg.hashsalt": "figure", "pdf.fonttype": 42}
+_MISSING_GLYPH = "missing from font"
 _MAX_PIXELS = 1 << 25  # of a raster, which takes four bytes per pixel; larger figures get fewer pixels per inch
 _MAX_SIDE = 1 << 15  # pixels; Agg's limit is twice that
 
@@ -46,11 +48,24 @@ def save_figure(figure: "Figure", path: pathlib.Path, formats: Sequence[str], dp
 
     dpi = _bounded(dpi, *figure.get_size_inches())
     files = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
-    with rc_context(_RC):
+    with rc_context(_RC), _glyph_warnings_as_one():
         for file, suffix in zip(files, formats, strict=True):
             with file.open("wb") as output:  # the file may be in a bucket
                 figure.savefig(output, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
     return files
+
+
+@contextlib.contextmanager
+def _glyph_warnings_as_one() -> Iterator[None]:
+    """Replaces Matplotlib's warnings about characters that the font lacks, one for each, by a single one."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    if any(_MISSING_GLYPH in str(warning.message) for warning in caught):
+        warnings.warn("the figure's font lacks some of its characters; pages show them", stacklevel=4)
+    for warning in caught:
+        if _MISSING_GLYPH not in str(warning.message):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def optional(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result | None]:
