@@ -95,10 +95,12 @@ def small(name: str, folder: pathlib.Path, images: pathlib.Path, **changes: Any)
     heads = config.model.heads
     sizes = {
         "model.d_model": 2 * heads, "model.d_ff": 12, "model.encoder_layers": 1, "model.decoder_layers": 1,
-        "data.vocab_size": 40, "data.tokens_per_batch": config.data.packed_width or 257, "data.buckets": 1,
+        "data.vocab_size": 40, "data.tokens_per_batch": 257, "data.buckets": 1,
         "data.prepared": "", "data.directory": str(folder), "train.steps": 4, "train.average_checkpoints": 1,
         "evaluate.every": 4, "evaluate.sentences": 3, "decode.max_extra_length": 5, "checkpoint.every": 4,
     }  # fmt: skip
+    if config.data.packed_width:
+        sizes |= {"data.packed_width": 31, "data.max_length": 31}
     if module == "iwslt14_de_en":
         sizes |= {"data.path": f"{folder}/{{split}}.{{language}}", "data.train_pairs": None}
     if module == "multi30k":
