@@ -26,6 +26,7 @@ def define() -> None:
     """Defines the flags."""
     config_files.define_config_flag("config file")
     flags.DEFINE_string("workdir", None, "folder of the run, created if missing")
+    flags.DEFINE_float("wait_for_lock", 0.0, "seconds to wait while another process trains in the folder", 0.0)
     flags.DEFINE_list("allow_config_change", [], "settings that may differ from those of the run in the folder")
     flags.DEFINE_string("profile", None, "FROM:TO, updates to trace for XProf into WORKDIR/profile")
     flags.DEFINE_string(
@@ -65,7 +66,7 @@ def main(args: cli.Args) -> None:
             if distributed.is_distributed():
                 interrupts.coordinate(distributed.preemption_at)
             if distributed.is_primary():
-                stack.enter_context(Workdir(args.workdir).locked())
+                stack.enter_context(Workdir(args.workdir).locked(args.wait_for_lock))
             run = execute.open_run(spec, args.workdir, args.allow_config_change, interrupts=interrupts, start=start)
         from experiments.runs import trainer
 

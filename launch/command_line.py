@@ -2,12 +2,12 @@
 
 import pathlib
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from experiments.runtime import cli, config_files
+from transformer import storage
 from transformer.spec import Spec
 
 LEASE_EXPIRY = 130  # seconds after which every lease of a killed process has expired
@@ -67,24 +67,18 @@ def _job_path(argument: str, copied: bool) -> str:
     return str(resolved) if config_argument is None else f"{resolved}:{config_argument}"
 
 
-def check_workdir(path: str) -> None:
-    """Raises ValueError for a URL: training writes its workdir through the file system."""
-    if "://" in path:
-        remedy = "mount the bucket or file share on the hosts, and give its mount path"
-        raise ValueError(f"--workdir={path}: not a folder; {remedy}")
+def check_shared_workdir(path: str, why: str) -> None:
+    """Raises ValueError with the reason `why` unless a workdir is in a bucket or the path of a mounted file share."""
+    storage.check_url(path)
+    if not path.startswith(("gs://", "/")):
+        raise ValueError(
+            f"--workdir={path}: {why}; give gs://BUCKET/FOLDER, or the absolute path of a mounted file share"
+        )
 
 
 def train_command(python: str, config: Sequence[str], workdir: str, distributed: bool = False) -> list[str]:
     """Returns the command line that trains or resumes a run, in several processes unless `config` says otherwise."""
     overridden = any(argument.startswith("--config.parallel.distributed=") for argument in config)
     overrides = ["--config.parallel.distributed=on"] if distributed and not overridden else []
-    return [python, "-m", "experiments.train", *config, *overrides, f"--workdir={workdir}"]
-
-
-def wait_for_leases(workdir: str) -> str:
-    """Returns a shell line that waits until the leases of killed processes have expired, if the workdir has any.
-
-    A process that is killed cannot release its lease (`experiments.runtime.leases`). The lease counts as held for two
-    minutes, during which training would refuse to start.
-    """
-    return f"if ls {shlex.quote(workdir)}/lock.* >/dev/null 2>&1; then sleep {LEASE_EXPIRY}; fi"
+    wait = f"--wait_for_lock={LEASE_EXPIRY}"  # that of a process that was killed on another host
+    return [python, "-m", "experiments.train", *config, *overrides, f"--workdir={workdir}", wait]

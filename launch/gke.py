@@ -1,6 +1,6 @@
 """Trains on TPUs of a GKE cluster through xpk.
 
-    python -m launch.gke run    --name=N --cluster=C --zone=Z --accelerator=v5litepod-16 --config=FILE --workdir=/runs/D
+    python -m launch.gke run    --name=N --cluster=C --zone=Z --accelerator=v5litepod-16 --config=FILE --workdir=gs://B/D
     python -m launch.gke list   --cluster=C --zone=Z
     python -m launch.gke delete --name=N --cluster=C --zone=Z
 
@@ -31,7 +31,7 @@ def define() -> None:
     string("image", f"python:{PYTHON}", "base image, with Python 3.11 or newer")
     flags.DEFINE_integer("restarts", 20, "maximum number of restarts after a preemption", 0)
     config_files.define_config_flag("config of the run")
-    string("workdir", None, "folder of the run, on storage that is attached to the cluster")
+    string("workdir", None, "folder of the run, in a bucket, or on storage that is attached to the cluster")
     flags.DEFINE_bool("dry_run", False, "print the xpk command lines and run none")
 
 
@@ -42,11 +42,8 @@ def create_command(args: cli.Args) -> list[str]:
       ValueError: an invalid config, accelerator or workdir.
     """
     workdir, accelerator = args.workdir, Accelerator.parse(args.accelerator)
-    command_line.check_workdir(workdir)
-    if not workdir.startswith("/"):
-        raise ValueError(f"--workdir={workdir}: a container's disk is lost with it; give a path in attached storage")
+    command_line.check_shared_workdir(workdir, "a container's disk is lost with it")
     config = command_line.config_arguments(args.config, copied=True)
-    wait = command_line.wait_for_leases(workdir)
     train = command_line.train_command("python", config, workdir, distributed=accelerator.multi_host)
     return [
         *_workload_command(args, "create"),
@@ -56,7 +53,7 @@ def create_command(args: cli.Args) -> list[str]:
         f"--max-restarts={args.restarts}",
         "--restart-on-exit-codes=143",  # SIGTERM after saving; the same command resumes the run
         # exec: a signal to the shell must reach the training process.
-        f"--command={wait}; pip install --quiet -e '.[tpu]' && exec {shlex.join(train)}",
+        f"--command=pip install --quiet -e '.[tpu,gcs]' && exec {shlex.join(train)}",
     ]
 
 

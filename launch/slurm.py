@@ -18,6 +18,7 @@ from absl import flags
 from experiments.runtime import cli, config_files
 from launch import command_line
 from launch.shell import Shell
+from transformer import storage
 
 REQUIRED = {"train": ("config", "workdir"), "sweep": ("config", "sweep", "workdir")}
 _UNQUOTED = re.compile(r"[A-Za-z0-9:./_%=,+@-]+")  # valid value of an #SBATCH line, which no shell unquotes
@@ -28,7 +29,7 @@ def define() -> None:
     string, integer = flags.DEFINE_string, flags.DEFINE_integer
     config_files.define_config_flag("config of the run")
     string("sweep", None, "sweep: file of variants, FILE or FILE:ARGUMENT")
-    string("workdir", None, "folder of the run or sweep, on storage that all nodes share")
+    string("workdir", None, "folder of the run or sweep, in a bucket, or on storage that all nodes share")
     integer("nodes", 1, "train: number of hosts, which share each batch", 1)
     integer("gpus", 0, "GPUs of each node; 0: train on CPUs", 0)
     integer("cpus", 8, "CPU cores of each node", 1)
@@ -50,10 +51,10 @@ def batch_script(args: cli.Args, subcommand: str) -> str:
       ValueError: an invalid config, folder or flag value.
       FileNotFoundError: the file of variants does not exist.
     """
-    workdir = pathlib.Path(args.workdir).resolve()
+    workdir = _absolute(args.workdir)
     config = command_line.config_arguments(args.config, copied=False)
     if subcommand == "train":
-        command = command_line.train_command(sys.executable, config, str(workdir))
+        command = command_line.train_command(sys.executable, config, workdir)
     else:
         path, colon, argument = args.sweep.partition(":")
         if not pathlib.Path(path).is_file():
@@ -63,9 +64,9 @@ def batch_script(args: cli.Args, subcommand: str) -> str:
         command = [sys.executable, "-m", "experiments.sweep", *config, *sweep_flags]
     body = [
         f"cd {shlex.quote(str(command_line.ROOT))}",
-        # Leases that a killed process held on the run, or on cells of the sweep, must expire first.
-        f'if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then sleep {command_line.LEASE_EXPIRY}; fi',
     ]
+    if subcommand == "sweep":  # leases that a killed process held on cells must expire first
+        body.append(f'if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then sleep {command_line.LEASE_EXPIRY}; fi')
     if subcommand == "train" and args.nodes > 1 and args.gpus:
         # By default, JAX takes one GPU for each process, and each node runs one process.
         body.append(f"export JAX_LOCAL_DEVICE_IDS={','.join(map(str, range(args.gpus)))}")
@@ -82,10 +83,16 @@ def batch_script(args: cli.Args, subcommand: str) -> str:
     return "\n".join(["#!/bin/bash", *_directives(args, subcommand, workdir), "", *body, ""])
 
 
-def _directives(args: cli.Args, subcommand: str, workdir: pathlib.Path) -> list[str]:
+def _absolute(workdir: str) -> str:
+    """Returns the workdir as an absolute path; one in a bucket is absolute already."""
+    storage.check_url(workdir)
+    return workdir if workdir.startswith("gs://") else str(pathlib.Path(workdir).resolve())
+
+
+def _directives(args: cli.Args, subcommand: str, workdir: str) -> list[str]:
     """Returns the #SBATCH lines."""
     options = [
-        f"--job-name={workdir.name}",
+        f"--job-name={pathlib.PurePath(workdir).name}",
         f"--nodes={args.nodes if subcommand == 'train' else 1}",
         "--ntasks-per-node=1",
         f"--cpus-per-task={args.cpus}",
@@ -107,18 +114,21 @@ def _directives(args: cli.Args, subcommand: str, workdir: pathlib.Path) -> list[
     return [f"#SBATCH {option}" for option in options]
 
 
-def _job_folder(workdir: pathlib.Path) -> pathlib.Path:
-    """Returns the folder of scripts and logs; not inside the workdir, which must be empty when a run starts."""
-    return workdir.with_name(f"{workdir.name}.slurm")
+def _job_folder(workdir: str) -> pathlib.Path:
+    """Returns the folder of scripts and logs; not inside the workdir, which must be empty when a run starts.
+
+    For a workdir in a bucket it is in the current folder.
+    """
+    path = pathlib.Path(workdir)
+    return path.with_name(f"{path.name}.slurm") if path.is_absolute() else pathlib.Path(f"{path.name}.slurm").resolve()
 
 
 def main(subcommand: str, args: cli.Args) -> None:
     """Writes the batch script and submits it."""
     with cli.runtime_errors(), cli.user_errors():
         command_line.require_flags(args, REQUIRED[subcommand], subcommand)
-        command_line.check_workdir(args.workdir)
         script = batch_script(args, subcommand)
-        path = _job_folder(pathlib.Path(args.workdir).resolve()) / f"{subcommand}.sbatch"
+        path = _job_folder(_absolute(args.workdir)) / f"{subcommand}.sbatch"
         if args.dry_run:
             print(script)
         else:

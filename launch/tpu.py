@@ -2,9 +2,10 @@
 
     python -m launch.tpu create --name=N --zone=Z --accelerator=v5litepod-16 [--spot --queued]
     python -m launch.tpu setup  --name=N --zone=Z [--prepare='sudo mount ...']
-    python -m launch.tpu run    --name=N --zone=Z --accelerator=v5litepod-16 --config=FILE --workdir=/runs/D [--restart]
+    python -m launch.tpu run    --name=N --zone=Z --accelerator=v5litepod-16 --config=FILE --workdir=gs://B/D
+                                [--restart]
     python -m launch.tpu logs   --name=N --zone=Z [--worker=0 --follow]
-    python -m launch.tpu fetch  --name=N --zone=Z --workdir=/runs/D [--to=runs]
+    python -m launch.tpu fetch  --name=N --zone=Z --workdir=gs://B/D [--to=runs]
     python -m launch.tpu delete --name=N --zone=Z
 
 --dry_run prints the gcloud command lines and runs none. `run` returns once training has started; with --restart it
@@ -22,6 +23,7 @@ from launch import command_line
 from launch.shell import Shell
 from launch.supervisor import supervise, wait_until_ready
 from launch.tpu_vm import Accelerator, TpuVm
+from transformer import storage
 
 # Subcommand → flags that it needs in addition to --name and --zone.
 REQUIRED = {
@@ -42,7 +44,7 @@ def define() -> None:
     boolean("queued", False, "request a queued resource, which waits for capacity; give it to every subcommand")
     string("prepare", "", "setup: shell line to run on each host before the code is installed, to mount the workdir")
     config_files.define_config_flag("config of the run")
-    string("workdir", None, "folder of the run on the hosts, on storage that they share and that outlives them")
+    string("workdir", None, "folder of the run, in a bucket, or on storage that the hosts share and that outlives them")
     boolean("restart", False, "run: keep running, and resume the run on a new slice when this one is preempted")
     flags.DEFINE_float("poll", 30.0, "seconds between two polls of the slice", 0.0)
     boolean("delete_at_end", False, "run --restart: delete the slice when training stops, also after a failure")
@@ -60,14 +62,14 @@ def _training_line(args: cli.Args) -> str:
       ValueError: an invalid config or workdir.
     """
     workdir, accelerator = args.workdir, Accelerator.parse(args.accelerator)
-    command_line.check_workdir(workdir)
-    if (accelerator.multi_host or args.restart) and not workdir.startswith("/"):
+    storage.check_url(workdir)
+    if accelerator.multi_host or args.restart:
         why = "several hosts share it" if accelerator.multi_host else "it must outlive the slice"
-        raise ValueError(f"--workdir={workdir}: {why}; give the absolute path of a mounted bucket or file share")
+        command_line.check_shared_workdir(workdir, why)
     config = command_line.config_arguments(args.config, copied=True)
     # JAX finds the other processes through the metadata that Cloud TPU gives each host.
     train = command_line.train_command(".venv/bin/python", config, workdir, distributed=accelerator.multi_host)
-    return f"{command_line.wait_for_leases(workdir)}; {shlex.join(train)}"
+    return shlex.join(train)
 
 
 def _print_supervision(args: cli.Args, tpu: TpuVm, start: Callable[[], None]) -> None:
@@ -113,7 +115,6 @@ def _execute(subcommand: str, args: cli.Args, tpu: TpuVm) -> None:
         case "logs":
             tpu.logs(args.worker, args.lines, args.follow)
         case "fetch":
-            command_line.check_workdir(args.workdir)
             tpu.fetch(args.workdir, args.to)
         case "delete":
             tpu.delete()

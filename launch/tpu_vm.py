@@ -194,9 +194,15 @@ class TpuVm:
         self.shell.run(*self._ssh(worker, f"tail -n {lines}{' -f' if follow else ''} ~/{STATE_DIR}/log"))
 
     def fetch(self, path: str, to: str) -> None:
-        """Copies a folder of the first worker to this machine; a relative path starts in the code's folder."""
+        """Copies a folder of the first worker, or in a bucket, to this machine.
+
+        A relative path starts in the code's folder.
+        """
         if not self.shell.dry_run:
             Path(to).mkdir(parents=True, exist_ok=True)  # otherwise scp gives the copy this name
+        if path.startswith("gs://"):
+            self.shell.run("gcloud", "storage", "cp", "--recursive", path, to)
+            return
         remote = path if path.startswith("/") else f"{CODE_DIR}/{path}"
         self.shell.run(*self._node_command("scp", "--recurse", f"{self.name}:{remote}", to), "--worker=0", "--quiet")
 
@@ -210,7 +216,7 @@ _INSTALL = (
     f"mkdir -p ~/{CODE_DIR} && tar -xzf ~/{CODE_DIR}.tar.gz -C ~/{CODE_DIR} && cd ~/{CODE_DIR}"
     " && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv"
     f" && (test -x .venv/bin/python || python3 -m uv venv --quiet --python={PYTHON} .venv)"
-    " && python3 -m uv pip install --quiet --python=.venv/bin/python -e '.[tpu]'"
+    " && python3 -m uv pip install --quiet --python=.venv/bin/python -e '.[tpu,gcs]'"
 )
 
 # File descriptor 9 is the lock: it is held as long as any process has it open, and never by a process that has died.

@@ -391,6 +391,7 @@ def test_file_names_are_specific() -> None:
 
 # Tests of several modules, which stand with those that they test most.
 ACROSS = {
+    "experiments/runs/test_buckets.py",
     "experiments/runs/test_faults.py",
     "experiments/runs/test_interruption.py",
     "experiments/runs/test_learning.py",

@@ -146,7 +146,7 @@ class BucketPath(gpath.PosixGPath):
 
 
 def open_path(text: str) -> pathlib.Path:
-    """Returns the path of `text`, which begins with gs://, after a check that its bucket can be listed."""
+    """Returns the path of `text`, which begins with gs://, after a check that its bucket can be read."""
     path = BucketPath(text)
     _check_bucket(path.parts[2])
     return cast(pathlib.Path, path)  # it has the methods that this project uses
@@ -216,6 +216,7 @@ def _file_system() -> _FileSystem:
 @functools.cache
 def _check_bucket(name: str) -> None:
     try:
-        _file_system().call("GET", "b/{}/o", name, maxResults=1)
+        with _os_errors(f"gs://{name}"):
+            _client().get_bucket(name)  # Orbax asks for the bucket's properties, too
     except FileNotFoundError:
         raise FileNotFoundError(f"gs://{name}: this bucket does not exist") from None

@@ -15,12 +15,12 @@ _BUCKET = re.compile(r"gs://[^/]+(/|$)")
 def path(text: str | os.PathLike[str]) -> pathlib.Path:
     """Returns the path that `text` names: gs://BUCKET/FOLDER in a bucket, everything else on disk.
 
-    The first path in a bucket checks that the bucket can be listed.
+    The first path in a bucket checks that the bucket can be read.
 
     Raises:
       ValueError: a URL of another kind, or the extra `gcs` is missing.
       FileNotFoundError: the bucket does not exist.
-      PermissionError: the credentials do not allow to list it, or there are none.
+      PermissionError: the credentials do not allow to read it, or there are none.
     """
     text = os.fspath(text)
     check_url(text)
@@ -42,6 +42,15 @@ def check_url(text: str) -> None:
 def in_bucket(path: pathlib.PurePath) -> bool:
     """Whether the path is in a bucket."""
     return bool(_BUCKET.match(str(path)))
+
+
+def upload_folder(source: pathlib.Path, folder: pathlib.Path) -> None:
+    """Copies all files of a folder on disk into a folder in a bucket."""
+    from transformer import buckets
+
+    for path in source.rglob("*"):
+        if path.is_file():
+            buckets.upload(path, folder / path.relative_to(source).as_posix())
 
 
 def create(path: pathlib.Path, text: str) -> None:

@@ -2,13 +2,12 @@
 
 import importlib.util
 import pathlib
-import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
 from experiments.runs.workdir import Workdir, write_json
 from experiments.runtime import xla_env
-from transformer import atomic_file
+from transformer import atomic_file, storage
 
 if TYPE_CHECKING:
     from experiments.runs.loading import TrainedSystem
@@ -34,7 +33,9 @@ def export(workdir: str, format_name: str, output: str, quantization: str = "flo
     spec = Workdir(workdir).spec()
     if format_name != "safetensors":
         settings.check_expressible(spec.model)
-    folder = pathlib.Path(output)
+    folder = storage.path(output)
+    if storage.in_bucket(folder):
+        raise ValueError(f"--output={output}: a model is exported to a disk; then copy it to the bucket")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--output={output}: exists and is not an empty folder")
     package, extra = FORMATS[format_name], "ctranslate2" if format_name == "ctranslate2" else "interop"
@@ -99,7 +100,7 @@ def _write(
     if format_name == "safetensors":
         safetensors.write(folder / "model.safetensors", params)
         write_json(folder / workdir.config.name, loading.without_lora(workdir.spec()).to_dict())
-        shutil.copyfile(workdir.tokenizer, folder / workdir.tokenizer.name)
+        (folder / workdir.tokenizer.name).write_bytes(workdir.tokenizer.read_bytes())
         return
     # The longest sentence of training, the tokens that an output may have in addition, and BOS.
     length = spec.data.max_length + spec.decode.max_extra_length + 1

@@ -2,16 +2,17 @@
 
 import dataclasses
 import importlib.util
-import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from experiments.runs import hub
 from experiments.runs.workdir import Workdir
+from transformer import storage
 from transformer.data.tokenizers.marian import MarianTokenizer
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.interop.marian import folder, parameters, settings
 from transformer.languages import short_code
+from transformer.local_copy import local_copy
 from transformer.spec import BOS, EOS, PAD, UNK, Spec
 from transformer.training.state import Params
 
@@ -55,10 +56,11 @@ def load_pretrained(path: str, spec: Spec, allowed: Iterable[str] = ()) -> Pretr
     """
     if importlib.util.find_spec("safetensors") is None:
         raise ValueError("train.init_from needs the package safetensors: pip install -e '.[interop]'")
-    if not pathlib.Path(path).exists():
+    origin = storage.path(path)
+    if not origin.exists():
         hint = f"; a model of the hub is {hub.PREFIX}{path}" if path.count("/") == 1 else ""
         raise FileNotFoundError(f"train.init_from: {path}: no such folder{hint}")
-    marian = folder.read(pathlib.Path(path))
+    marian = folder.read(local_copy(origin))
     allowed, model = set(allowed), spec.model
     theirs = marian.settings
     differing = [

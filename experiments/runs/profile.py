@@ -1,10 +1,13 @@
 """A trace of some updates for XProf, `experiments.train --profile=FROM:TO`."""
 
 import pathlib
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import jax
+
+from transformer import storage
 
 
 class ProfiledSteps:
@@ -32,6 +35,8 @@ class ProfiledSteps:
     ) -> None:
         self._step, self._accumulate, self._folder, self._report = step, accumulate, folder, report
         self._calls, self._tracing = start * accumulate, False
+        # XLA writes only on disk.
+        self._temporary = tempfile.TemporaryDirectory() if storage.in_bucket(folder) else None
         self._updates = range(max(updates.start, start + 1), updates.stop)
 
     def __call__(self, state: Any, *args: Any) -> Any:
@@ -39,7 +44,7 @@ class ProfiledSteps:
         update = self._calls // self._accumulate + 1
         if update in self._updates and not self._tracing:
             jax.block_until_ready(state)
-            jax.profiler.start_trace(self._folder)
+            jax.profiler.start_trace(self._temporary.name if self._temporary else self._folder)
             self._tracing = True
         with jax.profiler.StepTraceAnnotation("train", step_num=update):
             state, sums = self._step(state, *args)
@@ -53,6 +58,9 @@ class ProfiledSteps:
             jax.block_until_ready(state)
             jax.profiler.stop_trace()
             self._tracing = False
+            if self._temporary:
+                storage.upload_folder(pathlib.Path(self._temporary.name), self._folder)
+                self._temporary.cleanup()
             last = self._calls // self._accumulate
             self._report(f"profile of updates {self._updates.start} to {last}: xprof --logdir={self._folder}")
 

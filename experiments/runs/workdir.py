@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ MUTABLE_SETTINGS = (
 _UNSUPPORTED = "[]\\"  # in paths of checkpoints: Orbax takes them as parts of a pattern
 _LOCK = "lock"
 _EXPIRY = 120.0  # of the lease on the folder, seconds
+_POLL = 1.0  # seconds between two attempts to acquire it
 _MAX_SKIPPED = 20  # files with the sentences of skipped updates
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "sentencepiece", "sacrebleu", "numpy")
@@ -98,14 +100,19 @@ class Workdir:
             write_json(path, content)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: float = 0.0) -> Iterator[None]:
         """Prevents other processes from training in the folder.
 
+        Args:
+          wait: seconds until another process must have released the folder. One that was killed on another host seems
+            to hold it for `_EXPIRY`.
+
         Raises:
-          ValueError: another process does; the message names it.
+          ValueError: another process trains in the folder; the message names it.
         """
-        new = not self.path.exists()
-        lease = leases.acquire(self.path, _LOCK, _EXPIRY)
+        new, end = not self.path.exists(), time.monotonic() + wait
+        while (lease := leases.acquire(self.path, _LOCK, _EXPIRY)) is None and time.monotonic() < end:
+            time.sleep(_POLL)
         if lease is None:
             holder = leases.holder(self.path, _LOCK, _EXPIRY) or "another process, which has just started"
             raise ValueError(f"{self.path}: another process trains in this folder: {holder}")

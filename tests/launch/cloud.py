@@ -62,8 +62,6 @@ class Cloud:
         for name, text in {
             "bin/gcloud": f'#!/bin/sh\nexec {sys.executable} -S {__file__} {self.folder} "$@"\n',
             "worker-bin/python3": PYTHON3,
-            # The wait for leases to expire takes minutes: record it instead of sleeping.
-            "worker-bin/sleep": f'#!/bin/sh\necho "$1" >>{self.folder}/slept\n',
         }.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

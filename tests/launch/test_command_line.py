@@ -1,26 +1,20 @@
-"""Command lines of launchers: waiting for leases, and checks of the workdir."""
-
-import functools
-import pathlib
-import subprocess
+"""Command lines of launchers: checks of the workdir."""
 
 import pytest
 
 from launch import command_line
 
 
-def test_the_shell_waits_for_leases_of_killed_processes(tmp_path: pathlib.Path) -> None:
-    line = command_line.wait_for_leases(f"{tmp_path}/a b").replace("sleep", "echo sleep")
-    output = functools.partial(subprocess.check_output, ["sh", "-c", line], text=True)
-    assert output() == ""
-    (tmp_path / "a b").mkdir()
-    (tmp_path / "a b/config.json").touch()
-    assert output() == ""
-    (tmp_path / "a b/lock.3").touch()
-    assert output() == "sleep 130\n"
+@pytest.mark.parametrize("path", ["gs://bucket/run", "/mnt/runs/run"])
+def test_hosts_share_a_bucket_or_a_mounted_folder(path: str) -> None:
+    command_line.check_shared_workdir(path, "several hosts share it")
 
 
-def test_a_bucket_url_is_an_error() -> None:
-    with pytest.raises(ValueError, match="mount the bucket"):
-        command_line.check_workdir("gs://bucket/run")
-    command_line.check_workdir("/mnt/bucket/run")
+@pytest.mark.parametrize("path", ["runs/a", "s3://bucket/run", "gs:/bucket/run"])
+def test_other_folders_are_an_error(path: str) -> None:
+    with pytest.raises(ValueError, match="gs://BUCKET/FOLDER"):
+        command_line.check_shared_workdir(path, "several hosts share it")
+
+
+def test_training_waits_for_the_lock_of_a_process_that_was_killed_on_another_host() -> None:
+    assert "--wait_for_lock=130" in command_line.train_command("python", [], "gs://bucket/run")

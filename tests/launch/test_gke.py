@@ -24,10 +24,10 @@ def test_the_command_line_of_run() -> None:
         "--tpu-type=v5litepod-16", "--base-docker-image=python:3.12", f"--script-dir={ROOT}", "--max-restarts=20",
         "--restart-on-exit-codes=143",
     ]  # fmt: skip
-    assert " sleep 130; fi; pip install --quiet -e '.[tpu]' && exec python -m experiments.train " in command
-    assert shlex.split(command)[-4:] == [
+    assert "pip install --quiet -e '.[tpu,gcs]' && exec python -m experiments.train " in command
+    assert shlex.split(command)[-5:] == [
         "--config=configs/quickstart.py", "--config.data.path=a b", "--config.parallel.distributed=on",
-        "--workdir=/mnt/x",
+        "--workdir=/mnt/x", "--wait_for_lock=130",
     ]  # fmt: skip
 
 

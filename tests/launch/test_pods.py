@@ -14,6 +14,7 @@ from tests.launch.cloud import Cloud
 from tests.launch.cluster import Cluster
 from tests.launch.conftest import QUICKSTART
 from tests.launch.slices import wait_until
+from tests.pod import Pod
 from transformer.training import manifest, metrics
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,11 @@ def logged(workdir: Path) -> list[int]:
     return [event["step"] for event in metrics.read(workdir) if event["split"] == "train"]
 
 
+def losses(workdir: Path) -> list[float]:
+    """Returns the losses of training and validation, in order."""
+    return [event["loss"] for event in metrics.read(workdir) if "loss" in event]
+
+
 def check(workdir: Path, devices: int) -> None:
     """Checks that the run made all updates in order, is scored, and used all devices and this commit."""
     assert logged(workdir) == list(range(1, STEPS + 1))
@@ -44,10 +50,12 @@ def check(workdir: Path, devices: int) -> None:
 
 
 @pytest.mark.parametrize("grace", [30.0, 0.0], ids=["signalled", "killed"])
+@pytest.mark.parametrize("storage", ["disk", "bucket"])
 def test_a_preempted_run_of_four_hosts_finishes_on_another_slice(
-    make_cloud: Callable[[str], Cloud], tmp_path: Path, grace: float
+    make_cloud: Callable[[str], Cloud], tmp_path: Path, grace: float, storage: str, request: pytest.FixtureRequest
 ) -> None:
-    cloud, workdir = make_cloud(sys.executable), tmp_path / "run"
+    cloud = make_cloud(sys.executable)
+    workdir = tmp_path / "run" if storage == "disk" else request.getfixturevalue("bucket_folder")
     flags = ("--name=pod", "--zone=z", "--accelerator=v5litepod-16", "--spot", "--poll=0.5")
     for words in ("create", *flags), ("setup", *flags):
         subprocess.run([sys.executable, "-m", "launch.tpu", *words], cwd=ROOT, check=True)
@@ -65,6 +73,11 @@ def test_a_preempted_run_of_four_hosts_finishes_on_another_slice(
     log_text = (cloud.node("pod") / "0/transformer-research.run/log").read_text()
     assert f"continuing after step {checkpoint}" in log_text
     check(workdir, 4)
+    if storage == "bucket":
+        undisturbed = tmp_path / "undisturbed"
+        pod = Pod(4, ["experiments.train", *CONFIG, f"--workdir={undisturbed}"], undisturbed, devices=1)
+        assert pod.wait_for_exit() == [0] * 4
+        assert losses(workdir) == losses(undisturbed)
 
 
 def test_a_job_of_two_nodes_at_its_time_limit_is_requeued(cluster: Cluster, tmp_path: Path) -> None:

@@ -62,10 +62,10 @@ def test_dry_run_of_run_prints_the_line_of_each_host() -> None:
     result = launch("run", *AT, FOUR, QUICKSTART, *overrides, "--workdir=/mnt/a b", "--dry_run")
     assert result.returncode == 0, result.stderr
     start = remote_line(result.stdout.splitlines()[0])
-    (training,) = (word for word in shlex.split(start) if word.startswith("if ls"))
-    assert shlex.split(training.split("; ")[-2]) == [
+    (training,) = (word for word in shlex.split(start) if word.startswith(".venv/bin/python"))
+    assert shlex.split(training.split("; ")[0]) == [
         ".venv/bin/python", "-m", "experiments.train", "--config=configs/quickstart.py", *overrides,
-        "--config.parallel.distributed=on", "--workdir=/mnt/a b",
+        "--config.parallel.distributed=on", "--workdir=/mnt/a b", "--wait_for_lock=130",
     ]  # fmt: skip
 
 

@@ -88,10 +88,7 @@ class Recorder:
 
     def _upload(self) -> None:
         if self._temporary is not None:
-            folder = pathlib.Path(self._temporary.name)
-            for path in folder.rglob("*"):
-                if path.is_file():
-                    (self._directory / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
+            storage.upload_folder(pathlib.Path(self._temporary.name), self._directory)
 
 
 class NullRecorder(Recorder):

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests import pod
+from transformer import storage
 from transformer.training import manifest
 
 
@@ -56,14 +57,14 @@ def _cut_manifest(folder: pathlib.Path) -> None:
 
 
 def _half_deleted(path: Any, *_: Any) -> None:
-    files = sorted(file for file in pathlib.Path(path).rglob("*") if file.is_file())
+    files = sorted(file for file in storage.path(str(path)).rglob("*") if file.is_file())
     for file in files[::2]:
         file.unlink()
     kill()
 
 
 def _is_checkpoint(path: Any, *_: Any) -> bool:
-    return pathlib.Path(path).name.isdecimal()
+    return pathlib.PurePath(path).name.isdecimal()
 
 
 def at_named_point(point: str, saves: int) -> None:
@@ -82,8 +83,25 @@ def at_named_point(point: str, saves: int) -> None:
         manifest.write = written
     elif point == "while an old step is deleted":
         shutil.rmtree = before(shutil.rmtree, _half_deleted, _is_checkpoint)
+    elif point == "while an old step is deleted from a bucket":
+        from etils.epath import gpath
+
+        gpath.PosixGPath.rmtree = before(gpath.PosixGPath.rmtree, _half_deleted, _is_checkpoint)
     else:
         raise ValueError(point)
+
+
+def in_bucket(variables: dict[str, str], prepare: Callable[..., None] | None = None, *args: Any) -> None:
+    """Sets the variables of an emulator, which may have started after the server that forks this process.
+
+    The checks of memory, half of the time of a start, are left out.
+    """
+    from experiments.runs import trainer
+
+    os.environ.update(variables)
+    trainer._check_evaluation_memory = lambda *_: None
+    if prepare is not None:
+        prepare(*args)
 
 
 def on_devices(count: int) -> None:
@@ -169,7 +187,7 @@ def train(config: dict[str, Any], path: str, log: str, prepare: Callable[..., No
     from experiments import train
     from experiments.runtime import cli
 
-    path_of_config = pod.write_config(pathlib.Path(path).with_suffix(".config.py"), config)
+    path_of_config = pod.write_config(pathlib.Path(log).with_suffix(".config.py"), config)
     flags.FLAGS.unparse_flags()
     sys.argv = ["train", f"--config={path_of_config}", f"--workdir={path}"]
     if prepare is not None:

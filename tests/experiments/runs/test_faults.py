@@ -57,13 +57,21 @@ class Training:
     # A server that has imported everything and computed nothing forks faster than Python starts.
     context = multiprocessing.get_context("forkserver")
 
-    def __init__(self, config: dict[str, Any], path: pathlib.Path, target: Callable[..., None] = faulty.train) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        path: pathlib.Path,
+        target: Callable[..., None] = faulty.train,
+        log: pathlib.Path | None = None,
+    ) -> None:
         self.config, self.path, self.target = config, path, target
-        self.log = path.with_suffix(".log")
+        self.log = log or path.with_suffix(".log")
         self.workdir = Workdir(path)
 
     def start(self, prepare: Callable[..., None] | None = None, *args: Any) -> Any:
-        self.context.set_forkserver_preload(["experiments.runs.run", "tests.experiments.runs.faulty"])
+        self.context.set_forkserver_preload(
+            ["experiments.runs.run", "experiments.runs.trainer", "tests.experiments.runs.faulty"]
+        )
         process = self.context.Process(
             target=self.target, args=(self.config, str(self.path), str(self.log), prepare, *args)
         )

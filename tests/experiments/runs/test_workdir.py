@@ -4,6 +4,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from experiments.runs import workdir as workdirs
 from experiments.runs.run import Run
 from experiments.runs.workdir import Workdir
+from experiments.runtime import leases
 from transformer.spec import Spec
 
 HOLD = """
@@ -41,6 +43,14 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: pathlib.Path) -> Non
         holder.communicate()
     with Workdir(folder).locked():  # the lock of a killed process does not count
         assert [path.stem for path in folder.iterdir()] == ["lock"]
+
+
+def test_a_process_can_wait_for_the_lock_of_another(tmp_path: pathlib.Path) -> None:
+    held = leases.acquire(tmp_path, "lock", 60)
+    assert held is not None
+    threading.Timer(0.3, held.release).start()
+    with Workdir(tmp_path).locked(wait=30):
+        assert not held.held()
 
 
 def test_an_unused_new_folder_is_deleted(tmp_path: pathlib.Path) -> None:
