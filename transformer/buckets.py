@@ -6,7 +6,6 @@ or is still of a known generation. There is no rename, so that nothing may depen
 """
 
 import contextlib
-import errno
 import functools
 import io
 import logging
@@ -34,19 +33,19 @@ def _os_errors(name: str) -> Iterator[None]:
     try:
         yield
     except PreconditionFailed as error:
-        raise FileExistsError(errno.EEXIST, "exists, or has changed", name) from error
+        raise FileExistsError(f"{name}: exists, or has changed") from error
     except NotFound as error:
-        raise FileNotFoundError(errno.ENOENT, "not found in the bucket", name) from error
+        raise FileNotFoundError(f"{name}: not found in the bucket") from error
     except (HttpError, GoogleAPIError, GoogleAuthError, requests.RequestException, ClientError) as error:
         lines = str(getattr(error, "message", "") or error).splitlines() or [type(error).__name__]
         denied = isinstance(error, (GoogleAuthError, Forbidden, Unauthorized)) or getattr(error, "code", 0) == 401
         kind, remedy = (PermissionError, f"; {_LOGIN}") if denied else (OSError, "")
-        raise kind(errno.EACCES if denied else errno.EIO, lines[0] + remedy, name) from error
+        raise kind(f"{name}: {lines[0].partition('. ')[0]}{remedy}") from error
     except OSError as error:
         text = str(error)
         if not text.startswith("Forbidden"):
             raise
-        raise PermissionError(errno.EACCES, f"{text.splitlines()[-1]}; {_LOGIN}", name) from error
+        raise PermissionError(f"{name}: {text.splitlines()[-1]}; {_LOGIN}") from error
 
 
 class _FileSystem(GCSFileSystem):
@@ -196,7 +195,7 @@ def files(path: pathlib.Path) -> list[File]:
     """
     found: Any = _file_system().find(str(path), detail=True)
     if not found:
-        raise FileNotFoundError(errno.ENOENT, "not found in the bucket", str(path))
+        raise FileNotFoundError(f"{path}: not found in the bucket")
     return [_file(information) for information in found.values()]
 
 
