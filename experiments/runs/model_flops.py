@@ -10,6 +10,7 @@ from experiments.runtime.peak_flops import peak_flops
 from transformer.data.batches.plan import BatchPlan
 from transformer.ops.dropout import Dropout
 from transformer.ops.flops import matmul_flops
+from transformer.training import freezing
 from transformer.training import step as steps
 from transformer.training.state import Params
 
@@ -51,6 +52,7 @@ class ModelFlops:
     def __init__(self, system: System, plan: BatchPlan) -> None:
         self._system, self._plan = system, plan
         self._counts: dict[tuple[int, int, int], concurrent.futures.Future[int]] = {}
+        self._frozen = bool(freezing.partition(system.param_shapes, system.spec.train)[1])
         device, spec = system.partitioner.mesh.devices.flat[0], system.spec.model
         peak = peak_flops(device.device_kind, spec.dtype, spec.matmul_precision)
         self._peak = peak and peak * system.partitioner.mesh.devices.size
@@ -80,8 +82,10 @@ class ModelFlops:
 
         Returns:
           "model_flops_per_second" of one run, on all devices; "mfu", the model FLOP utilisation: the share of the peak
-          of all devices that all runs used. Without "mfu" if the peak is not known.
+          of all devices that all runs used. Without "mfu" if the peak is not known; empty if parameters are frozen.
         """
+        if self._frozen:
+            return {}
         self.start()
         flops = sum(self._counts[plan.shape(number)].result() for number in numbers) / seconds
         utilisation = {"mfu": members * flops / self._peak} if self._peak else {}

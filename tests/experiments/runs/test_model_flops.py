@@ -71,3 +71,9 @@ def test_rates(small: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyP
     known = ModelFlops(system, plan)
     rates = known.rates(plan, numbers, seconds=4.0, members=3)
     assert rates == {"model_flops_per_second": 250, "mfu": 3 * 250 / 2000}
+
+
+def test_there_are_no_rates_with_frozen_parameters(small: Callable[..., dict[str, Any]]) -> None:
+    """What the gradient saves is not counted, and a speed would be too high."""
+    system, plan = make(small, train__freeze="encoder.*"), cast(BatchPlan, Plan())
+    assert ModelFlops(system, plan).rates(plan, range(3), seconds=1.0) == {}
