@@ -5,7 +5,8 @@ r"""Examines a corpus for faults: what is wrong, where, how often, and how to fi
         --config.data.path='corpus/{split}.{language}' [--fix=cleaned [--fix_references]]
 
 A finding is FILE:LINE: severity: message [kind], or SPLIT:INDEX for a corpus without files, with examples and a remedy.
-Files are examined completely, whatever data.train_pairs is. With --json the last line is a JSON object.
+Files are examined completely, whatever data.train_pairs is, and a mixture as training reads it. With --json the last
+line is a JSON object.
 
 Exit status: 0 without errors among the findings, 1 with errors, 2 for an error in a flag or the config.
 """
@@ -67,7 +68,8 @@ def examine(
         if data.has_line_files:
             sizes[name] = examiner.examine_files(name)
         else:
-            complete = data if data.source != "files" else dataclasses.replace(data, train_pairs=None)
+            is_partial = data.source == "files" and not data.mixture
+            complete = dataclasses.replace(data, train_pairs=None) if is_partial else data
             sizes[name] = examiner.examine_pairs(name, open_corpus(complete).split(name))
         print(f"{name}: {sizes[name]:,} pairs", flush=True)
     examiner.compare_splits()

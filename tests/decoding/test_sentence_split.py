@@ -24,7 +24,7 @@ def words(text: str) -> int:
         ['He said "Come."', "(She did.)", "Then 3 men came.", "“Why?”", "- Because."],
         ["Il a 3.5 ans.", "Elle en a 4."],
         ["www.example.fr est un site. et rien d'autre"],
-        ["Он пришёл. и ушёл.", "Хорошо!", "Да?"],
+        ["Он пришёл. и ушёл.", "Хорошо!", "А. С. Пушкин?"],
         ["Čo je? čo.", "Šesť."],
         ["هل أنت هنا؟", "نعم، أنا هنا.", "حسنا."],
         ["यह एक घर है।", "वह बड़ा है।"],

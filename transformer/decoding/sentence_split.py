@@ -19,9 +19,10 @@ _SENTENCE = re.compile(
     r"""(?<=[.!?…؟۔։।॥။៕።་།])([»”"'’)\]]*)(\s*+[»”])?\s++(?=[«“"'‘(\[¿¡\-–—]*+\s*+([^\W_]))"""
     r"""|(?<=[。！？｡])([」』）”’"'）]*)\s*+(?=\S)()()"""
 )
-# Abbreviations before a full stop that does not end a sentence: titles and similar in French and English, and initials.
+# Abbreviations before a full stop that does not end a sentence: titles and similar in French and English, and initials
+# of any alphabet.
 _ABBREVIATION = re.compile(
-    r"(?i)(?:^|[\s(«“\"'’-])(?:[a-zà-ÿ]|mm|mme|mlle|dr|pr|prof|st|ste|mr|mrs|ms|jr|sr|no|vs|cf|ex|env|art|fig|vol|chap|"
+    r"(?i)(?:^|[\s(«“\"'’-])(?:[^\W\d_]|mm|mme|mlle|dr|pr|prof|st|ste|mr|mrs|ms|jr|sr|no|vs|cf|ex|env|art|fig|vol|chap|"
     r"p\.\s?ex|e\.g|i\.e|av|janv|févr|avr|juil|sept|oct|nov|déc|jan|feb|aug|dec)\.$"
 )
 _LONGEST_ABBREVIATION = 12  # characters, at least one before the abbreviation included

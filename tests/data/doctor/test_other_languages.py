@@ -126,6 +126,14 @@ def test_lengths_are_compared_with_those_of_most_pairs() -> None:
     pairs = corpus("zh", "en")
     pairs[5] = Pair(pairs[5].source, "The young teacher bought a new red")
     assert kinds(pairs, "zh-en") == {"half-translation": 1, "end-punctuation": 1}
+    # Lines of six sentences, of which English ones are more than three times as long.
+    long = [
+        [sentences(language)[(start + 6 * k) % 25] for k in range(6)]
+        for start in range(25)
+        for language in ("zh", "en")
+    ]
+    pairs = [Pair("".join(chinese), " ".join(english)) for chinese, english in zip(long[::2], long[1::2], strict=True)]
+    assert kinds(pairs, "zh-en") == {}
 
 
 def test_a_language_that_the_classifier_does_not_know_has_no_false_alarm() -> None:

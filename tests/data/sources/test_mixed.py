@@ -13,6 +13,8 @@ from transformer.data.batches.plan import BatchPlan
 from transformer.data.corpus import open_corpus
 from transformer.data.fingerprint import fingerprints_match
 from transformer.data.pairs import Pair
+from transformer.data.prepared import PreparedFolder, provenance
+from transformer.data.shards import Shards
 from transformer.data.token_dataset import tokenize
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.spec import UNK, DataSpec
@@ -88,6 +90,25 @@ def test_batches_depend_on_the_seed_and_their_number_only(spec: DataSpec) -> Non
         assert all(np.array_equal(*sides) for sides in zip(plans[1].batch(k)[:2], in_order[k][:2], strict=True))
     rows = np.concatenate([plans[0].indices(k) for k in range(size)])
     assert sorted(rows[rows >= 0]) == list(range(len(pairs)))
+
+
+def test_a_prepared_mixture_has_the_same_tokens_and_fits_one_direction(tmp_path: pathlib.Path, spec: DataSpec) -> None:
+    spec = mixed(tmp_path, spec.mixture, prepared=f"{tmp_path}/prepared")
+    folder, corpus = PreparedFolder(pathlib.Path(spec.prepared)), open_corpus(spec)
+    folder.path.mkdir()
+    shards = Shards(folder, corpus.lazy_split("train", folder.path), spec, 7)
+    tokenizer = Tokenizer.train(shards.pairs, spec)
+    tokenizer.save(folder.tokenizer)
+    for number in shards.missing():
+        pickle.loads(pickle.dumps(shards)).build(number, tokenizer)
+    made = {"made_of": provenance(spec, corpus, folder), "vocabulary": tokenizer.fingerprint}
+    folder.write(made | shards.merge(lambda _: None))
+    folder.write(folder.manifest | {"fingerprints": shards.fingerprints()})
+    prepared = PreparedFolder.from_spec(spec, open_corpus(spec)).pairs("de-en")
+    assert prepared.fingerprint == tokenize(corpus.split("train"), tokenizer, spec.max_length).fingerprint
+    reversed_spec = mixed(tmp_path, spec.mixture, prepared=spec.prepared, direction="en-de")
+    with pytest.raises(ValueError, match="does not match this config: the corpus"):
+        PreparedFolder.from_spec(reversed_spec, open_corpus(reversed_spec))
 
 
 def test_the_fingerprint_depends_on_weights_tags_and_with_tags_on_the_direction(
