@@ -7,12 +7,13 @@
     python -m experiments.analyze --workdir=runs/quickstart --against=runs/no-scaling --split=validation
 
 For sentences (--text, --file or --split) it draws every attention as PNG and SVG, and writes attention.html. The page
-needs no network; it shows the weights of each head for a word, and how they follow from queries and keys. --study
-measures on a split. --contrast reads lines of source, right and wrong translation, separated by tabs, and reports which
-translation is more probable; with --study=heads also with each head masked. --study=patching finds the activations that
-decide between the first two different tokens of the translations: it exchanges those of lines 1 and 2, of 3 and 4, and
-so on, whose sources have equally many tokens. Without --contrast it takes minimal pairs of the generated corpus.
---against compares two runs. All files are written to analysis/ in the run's workdir, or to --output.
+needs no network; it shows the weights of each head for a word, how they follow from queries and keys, and why the model
+prefers a word to another one. The last takes most of the time; --noexplain leaves it out. --study measures on a split.
+--contrast reads lines of source, right and wrong translation, separated by tabs, and reports which translation is more
+probable; with --study=heads also with each head masked. --study=patching finds the activations that decide between the
+first two different tokens of the translations: it exchanges those of lines 1 and 2, of 3 and 4, and so on, whose
+sources have equally many tokens. Without --contrast it takes minimal pairs of the generated corpus. --against compares
+two runs. All files are written to analysis/ in the run's workdir, or to --output.
 """
 
 import pathlib
@@ -40,6 +41,7 @@ def define() -> None:
     string("contrast", None, "file of lines with source, right and wrong translation, separated by tabs")
     string("against", None, "workdir of another run to compare on the same sentences")
     string("output", None, "folder for the results; default: analysis/ in the workdir")
+    flags.DEFINE_bool("explain", True, "whether attention.html explains each word, which takes most of the time")
     integer("pictures", 3, "number of sentences of a file or a split to draw", lower_bound=1)
     integer("sentences", 200, "number of sentences for studies and comparisons", lower_bound=1)
     integer("beam_size", None, "hypotheses shown per sentence; default: decode.beam_size", lower_bound=1)
@@ -85,7 +87,7 @@ def analyze(args: Any) -> list[str]:
     studies = _run_studies(runs, args, folder)
     if args.text or args.file or not studies:
         sentences = attention.choose_sentences(runs[0], args)
-        lines += map(str, attention.write_attention(runs, sentences, folder, args.beam_size))
+        lines += map(str, attention.write_attention(runs, sentences, folder, args.beam_size, args.explain))
     if studies:
         title = f"Analysis of {' and '.join(run.name for run in runs)}"
         lines += [study.markdown for study in studies]

@@ -88,8 +88,13 @@ def create_app(
         """Returns attention weights, token probabilities and alternatives for a sentence and its translation."""
         return await _unless_disconnected(request, service.attention(body, _client(request)))
 
+    @app.post("/explain", responses=_ERROR_RESPONSES)
+    async def explain(body: schema.ExplanationRequest, request: Request) -> schema.ExplanationResponse:
+        """Explains a target token: attribution by several methods, logit lens, and effects of heads and other parts."""
+        return await _unless_disconnected(request, service.explain(body, _client(request)))
+
     _add_error_handlers(app)
-    page = translator(service.direction, service.name, service.decode, service.examples)
+    page = translator(service.direction, service.name, service.decode, service.examples, service.explains)
     for path, text in (("/", page), ("/docs", documentation(app.openapi()))):
         app.add_api_route(path, _page(text), include_in_schema=False)
     shared = CORSMiddleware(app, origins, allow_methods=["GET", "POST"], allow_headers=["content-type"])

@@ -15,7 +15,7 @@ from transformer.spec import DecodeSpec
 ADDRESS = "SERVER_ADDRESS"  # replaced by the server's address in each response
 
 
-def translator(direction: str, run: str, decode: DecodeSpec, examples: Examples) -> str:
+def translator(direction: str, run: str, decode: DecodeSpec, examples: Examples, explains: bool = True) -> str:
     """Returns the translator page.
 
     Args:
@@ -23,6 +23,7 @@ def translator(direction: str, run: str, decode: DecodeSpec, examples: Examples)
       run: Name of the run.
       decode: The run's settings, the initial values of the page's fields.
       examples: Sentences to click.
+      explains: Whether the page has the view "Why this word?".
     """
     source, _, target = direction.partition("-")
     beam_size = min(decode.beam_size, schema.MAX_BEAM_SIZE)
@@ -38,6 +39,7 @@ def translator(direction: str, run: str, decode: DecodeSpec, examples: Examples)
             f'<li><button type="button" lang="{source}" dir="auto">{html.escape(pair.source)}</button></li>'
             for pair in examples.pairs
         ),
+        tabs_hidden="" if explains else " hidden",
         max_beam_size=schema.MAX_BEAM_SIZE,
         beam_size=beam_size,
         n_best=min(3, beam_size),
@@ -48,7 +50,8 @@ def translator(direction: str, run: str, decode: DecodeSpec, examples: Examples)
         "examples": [{"source": pair.source, "target": pair.target} for pair in examples.pairs],
     }
     title = f"{language_name(source)} to {language_name(target)}"
-    return html_document(title, body, read_static("translator.css"), read_static("elements.js", "translator.js"), data)
+    style, script = read_static("translator.css", "why.css"), read_static("elements.js", "why.js", "translator.js")
+    return html_document(title, body, style, script, data)
 
 
 def documentation(openapi: Mapping[str, Any]) -> str:
@@ -90,6 +93,10 @@ def _sections(openapi: Mapping[str, Any]) -> Iterator[str]:
         "TokenizedText",
         "LayerAttention",
         "TokenAlternative",
+        "MethodAttribution",
+        "LayerPrediction",
+        "PieceProbability",
+        "PartEffects",
     ):
         yield f"\n**{name}**: {schemas[name]['description']}\n\n{_fields(schemas[name], has_defaults=False)}"
 

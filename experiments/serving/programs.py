@@ -1,7 +1,11 @@
-"""The server's compiled programs: a search that reports its progress, and forced decoding. Each has few shapes."""
+"""The server's compiled programs: a search that reports its progress, forced decoding, and measures of a token.
+
+Each has few shapes.
+"""
 
 import collections
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,8 +15,10 @@ import numpy as np
 
 from experiments.runs.loading import TrainedSystem
 from experiments.runs.long_lines import max_input_tokens
-from transformer.analysis import forced_decoding
+from transformer.analysis import explanation, forced_decoding
+from transformer.analysis.explanation import Measured
 from transformer.analysis.forced_decoding import PairOutputs
+from transformer.analysis.patching import ContrastBatch
 from transformer.decoding import search, search_loop
 from transformer.decoding.search_loop import SearchLoop, SearchProgress
 from transformer.padding import padded_width
@@ -48,9 +54,16 @@ class _ProgramKey(NamedTuple):
     truncated: bool  # whether `top_p` excludes tokens
 
 
+class PairKey(NamedTuple):
+    """A program for one pair of source and target."""
+
+    name: str  # `FORCED` or a name in `explanation.MEASURES`
+    width: int  # padded width of both
+
+
+FORCED = "forced decoding"
 _SearchKey = tuple[_ProgramKey, int, float | None]  # program, padded width and length penalty
-_ForcedKey = tuple[int]  # padded width of forced decoding
-Key = _SearchKey | _ForcedKey
+Key = _SearchKey | PairKey
 
 
 class _Search(NamedTuple):
@@ -86,23 +99,27 @@ class Programs:
         key = _ProgramKey(settings.method, settings.beam_size if is_beam else 1, not is_beam and settings.top_p < 1)
         return key, padded_width(len(row.ids) + 1), settings.length_penalty if is_beam else None
 
-    def forced_key(self, source: Sequence[int], target: Sequence[int]) -> _ForcedKey:
-        """Returns the key of the program for `forced_decode`."""
-        return (padded_width(max(len(source) + 1, len(target))),)
+    def pair_key(self, name: str, source: Sequence[int], target: Sequence[int]) -> PairKey:
+        """Returns the key of a program for a pair: `source` without EOS, `target` with EOS."""
+        return PairKey(name, padded_width(max(len(source) + 1, len(target))))
+
+    @functools.cached_property
+    def measures(self) -> list[str]:
+        """Names of the measures that explain a token; an ensemble has none."""
+        return explanation.measures_of(self._system.model(self._params))
 
     def rows(self, key: Any) -> int:
         """Returns the most rows that a compiled program of the key can take; 0 if none is compiled."""
         counts = (count for count in self.batch_sizes if (_program_name(key), count) in self._programs)
-        if len(key) == 1:
+        if isinstance(key, PairKey):
             return self.batch_sizes[-1] if any(counts) else 0
         return max(counts, default=0)
 
     def compile(self, key: Any, rows: int, permanent: bool = False) -> None:
         """Compiles the program of a key for a number of rows, unless it is compiled; may run in any one thread."""
-        name = (_program_name(key), self.batch_sizes[0] if len(key) == 1 else rows)
-        program = self._programs.get(name) or (
-            self._compile_forced(key[0]) if len(key) == 1 else self._compile_search(key, rows)
-        )
+        is_pair = isinstance(key, PairKey)
+        name = (_program_name(key), self.batch_sizes[0] if is_pair else rows)
+        program = self._programs.get(name) or (self._compile_pair(key) if is_pair else self._compile_search(key, rows))
         with self._lock:
             self._programs[name] = program
             if permanent:
@@ -193,30 +210,46 @@ class Programs:
         for length in lengths:
             ids = [EOS + 1] * length
             programs += [(self.batch_key(SearchRow(ids, settings)), count) for count in self.batch_sizes]
-            programs.append((self.forced_key(ids, [EOS]), self.batch_sizes[0]))
+            programs.append((self.pair_key(FORCED, ids, [EOS]), self.batch_sizes[0]))
         return programs
 
     def forced_decode(self, source: Sequence[int], target: Sequence[int]) -> PairOutputs:
         """Returns the model's outputs for a given pair: `source` without EOS, `target` with EOS."""
-        key = self.forced_key(source, target)
-        count = self.batch_sizes[0]
-        arrays = [np.full((count, key[0]), PAD, np.int32) for _ in range(3)]
+        key = self.pair_key(FORCED, source, target)
+        arrays = [np.full((1, key.width), PAD, np.int32) for _ in range(3)]
         for array, ids in zip(arrays, ([*source, EOS], [BOS, *target[:-1]], target), strict=True):
             array[0, : len(ids)] = ids
+        return forced_decoding.unpad_row(self._run_pair(key, arrays), 0, len(source) + 1, len(target))
+
+    def measure(self, name: str, source: Sequence[int], target: Sequence[int], position: int, other: int) -> Measured:
+        """Returns a measure of the target token at a position over another token, as in `explanation.MEASURES`."""
+        key = self.pair_key(name, source, target)
+        batch = explanation.contrast_rows(source, target, [position], [other], key.width)
+        arrays = (batch.source_BS, batch.input_BT, np.array([[position, target[position], other]], np.int32))
+        return explanation.row_of({name: self._run_pair(key, arrays)}, 0)[name]
+
+    def _run_pair(self, key: PairKey, arrays: Sequence[Any]) -> Any:
+        """Runs the program of a key for arrays with one row, which every device computes."""
+        count = self.batch_sizes[0]
         program = self._use(key, count)
-        if program is None:
+        if program is None:  # evicted since the job was chosen
             self.compile(key, count)
             program = self._programs[key, count]
-        outputs = program(self._params, *map(self._system.partitioner.shard, arrays))
-        return forced_decoding.unpad_row(outputs, 0, len(source) + 1, len(target))
+        rows = (np.repeat(np.asarray(array), count, axis=0) for array in arrays)
+        return program(self._params, *map(self._system.partitioner.shard, rows))
 
-    def _compile_forced(self, width: int) -> Callable[..., forced_decoding.ForcedOutputs]:
+    def _compile_pair(self, key: PairKey) -> Callable[..., Any]:
         def forced_outputs(params: Any, *arrays: jax.Array) -> forced_decoding.ForcedOutputs:
             return forced_decoding.forced_outputs(self._system.model(params), *arrays, top=_TOP)
 
-        partitioner = self._system.partitioner
-        arrays = [partitioner.shard(np.full((self.batch_sizes[0], width), PAD, np.int32)) for _ in range(3)]
-        jitted: Any = partitioner.compile_eval(forced_outputs)
+        def measure(params: Any, source_BS: jax.Array, input_BT: jax.Array, choice_B3: jax.Array) -> Measured:
+            batch = ContrastBatch(source_BS, source_BS, input_BT, *choice_B3.T)
+            return explanation.MEASURES[key.name](self._system.model(params), batch)
+
+        partitioner, is_forced = self._system.partitioner, key.name == FORCED
+        widths = (key.width, key.width, key.width if is_forced else 3)
+        arrays = [partitioner.shard(np.full((self.batch_sizes[0], width), PAD, np.int32)) for width in widths]
+        jitted: Any = partitioner.compile_eval(forced_outputs if is_forced else measure)
         return jitted.lower(self._params, *arrays).compile()
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MAX_CHARACTERS = 2000  # of one text
 MAX_PARTS = 32  # lines of a text, and parts of long lines
+MAX_EXPLAINED_TOKENS = 64  # of a source and its translation; the cost grows with the square of the length
 MAX_BEAM_SIZE = 16  # each beam size compiles another program
 MAX_BODY_BYTES = 1 << 15  # of a request: every character as an escape sequence, and the other fields
 
@@ -82,11 +83,17 @@ class TokenizedText(BaseModel):
     words: list[tuple[int, int, str]] = Field(description="For each word: first piece, end piece (exclusive), text.")
 
 
-class TokenAlternative(BaseModel):
-    """A probable token at a position."""
+class PieceProbability(BaseModel):
+    """A token's piece and its probability at a position."""
 
     piece: str
     probability: float
+
+
+class TokenAlternative(PieceProbability):
+    """A probable token at a position."""
+
+    token: int = Field(description="Token id.")
 
 
 class LayerAttention(BaseModel):
@@ -104,6 +111,50 @@ class AttentionResponse(BaseModel):
     probability: list[float] = Field(description="Of each target piece, given the preceding pieces.")
     alternatives: list[list[TokenAlternative]] = Field(description="The most probable tokens at each target position.")
     attention: list[LayerAttention]
+
+
+class ExplanationRequest(AttentionRequest):
+    """A pair as for /attention, and one token of the translation to explain."""
+
+    position: int = Field(ge=0, description="Number of the target token, from 0.")
+    other: int | None = Field(
+        default=None,
+        description="Id of the token to compare with, one of the alternatives of /attention; default: the best.",
+    )
+
+
+class MethodAttribution(BaseModel):
+    """What each token contributes to the log-odds, by one method."""
+
+    method: str
+    source: list[float] = Field(description="Of each source piece.")
+    prefix: list[float] = Field(description="Of the start symbol and each target piece before the position.")
+
+
+class LayerPrediction(BaseModel):
+    """What the decoder would predict from its residual stream after a layer (logit lens)."""
+
+    name: str
+    probability: float = Field(description="Of the explained token.")
+    top: list[PieceProbability] = Field(description="The most probable tokens.")
+
+
+class PartEffects(BaseModel):
+    """What a part of the decoder adds to the log-odds directly: one number, or one of each head."""
+
+    name: str
+    effects: list[float]
+
+
+class ExplanationResponse(BaseModel):
+    """Why the model prefers a target token to another one. A model's architecture decides which lists are empty."""
+
+    position: int
+    other: str = Field(description="Piece of the token that it is compared with.")
+    score: float = Field(description="Log-odds of the target token over the other one.")
+    attribution: list[MethodAttribution]
+    lens: list[LayerPrediction]
+    parts: list[PartEffects]
 
 
 class HealthResponse(BaseModel):

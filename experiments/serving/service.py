@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+import functools
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ from experiments.runs.long_lines import max_input_tokens, split_line
 from experiments.serving import schema
 from experiments.serving.engine import BusyError, Done, Engine, Failed, FunctionJob, Partial, SearchJob
 from experiments.serving.examples import Examples
-from experiments.serving.programs import Programs, SearchRow, SearchSettings
+from experiments.serving.programs import FORCED, Programs, SearchRow, SearchSettings
+from experiments.web.explanation import explanation_data
 from transformer.analysis import subwords
 from transformer.analysis.forced_decoding import PairOutputs
 from transformer.data.tokenizers.sentencepiece import Tokenizer
@@ -65,6 +67,11 @@ class Service:
     def direction(self) -> str:
         """Source and target language, as in "fr-en"."""
         return self._spec.data.direction
+
+    @property
+    def explains(self) -> bool:
+        """Whether the model has measures that explain a token."""
+        return bool(self._programs.measures)
 
     @property
     def decode(self) -> DecodeSpec:
@@ -130,35 +137,78 @@ class Service:
 
     async def attention(self, request: schema.AttentionRequest, client: str = "") -> schema.AttentionResponse:
         """Returns the attention of a pair; raises InvalidRequestError, ComputationError or BusyError."""
+        source, target = await self._pair(request, client)
+        outputs = await self._forced_decode(source, target, client)
+        return _attention_response(outputs, [*source, EOS], target, self._tokenizer)
+
+    async def explain(self, request: schema.ExplanationRequest, client: str = "") -> schema.ExplanationResponse:
+        """Explains a target token; raises InvalidRequestError, ComputationError or BusyError."""
+        if not (measures := self._programs.measures):
+            raise InvalidRequestError("an ensemble is not explained; serve one of its runs")
+        source, target = await self._pair(request, client)
+        position, limit = request.position, schema.MAX_EXPLAINED_TOKENS
+        if position >= len(target):
+            raise InvalidRequestError(f"position: {position} is not in [0, {len(target)})")
+        if (longest := max(len(source) + 1, len(target))) > limit:
+            raise InvalidRequestError(
+                f"text: it or its translation has {longest} tokens; at most {limit} are explained"
+            )
+        outputs = await self._forced_decode(source, target, client)
+        others = [token for token in outputs.top_tokens[position].tolist() if token != target[position]]
+        other = others[0] if request.other is None else request.other
+        if other not in others:
+            raise InvalidRequestError(f"other: {other} is not one of {', '.join(map(str, others))}, the most probable")
+        functions = {
+            name: functools.partial(self._programs.measure, name, source, target, position, other) for name in measures
+        }
+        measured = await self._compute(functions, source, target, client)
+        data = explanation_data(measured, position, other, outputs, len(source) + 1, self._tokenizer.pieces)
+        return schema.ExplanationResponse.model_validate(data)
+
+    async def _forced_decode(self, source: list[int], target: list[int], client: str) -> PairOutputs:
+        functions = {FORCED: functools.partial(self._programs.forced_decode, source, target)}
+        return (await self._compute(functions, source, target, client))[FORCED]
+
+    async def _compute(
+        self, functions: Mapping[str, Callable[[], Any]], source: list[int], target: list[int], client: str
+    ) -> dict[str, Any]:
+        """Returns the results of programs for a pair by name. Clients take turns between these jobs."""
+        events: _Events = asyncio.Queue()
+        names = list(functions)
+        jobs = [
+            FunctionJob(
+                self._programs.pair_key(name, source, target), functions[name], _notifier(events, index), client
+            )
+            for index, name in enumerate(names)
+        ]
+        self._engine.submit(jobs)
+        try:
+            results = {}
+            for _ in jobs:
+                index, event = await events.get()
+                results[names[index]] = _result(event)
+            return results
+        finally:
+            for job in jobs:
+                job.cancelled = True  # has no effect on a finished job
+
+    async def _pair(self, request: schema.AttentionRequest, client: str) -> tuple[list[int], list[int]]:
+        """Returns a request's source without EOS and target with EOS; raises InvalidRequestError."""
         parts = self._divide(request.text).parts
         if len(parts) != 1 or not parts[0].ids:
             raise InvalidRequestError(f"text: one line of 1 to {self._limit} tokens is needed")
         if request.tokens is not None and request.target is not None:
             raise InvalidRequestError("tokens, target: give one of them")
-        source = parts[0].ids
         if request.tokens is not None:
-            target = self._checked_tokens(request.tokens)
-        elif request.target is not None:
+            return parts[0].ids, self._checked_tokens(request.tokens)
+        if request.target is not None:
             (target_line,) = self._programs.target_text.read([request.target])
-            target = self._checked_tokens(self._tokenizer.for_target.encode(target_line.text))
-        else:
-            response = await self.translate(schema.TranslationRequest(text=request.text), client)
-            target = response.parts[0].translations[0].tokens
-            if not target:
-                raise InvalidRequestError("text: it has no word that the vocabulary covers")
-        events: _Events = asyncio.Queue()
-        job = FunctionJob(
-            self._programs.forced_key(source, target),
-            lambda: self._programs.forced_decode(source, target),
-            _notifier(events, 0),
-            client,
-        )
-        self._engine.submit([job])
-        try:
-            outputs = _result((await events.get())[1])
-        finally:
-            job.cancelled = True  # has no effect on a finished job
-        return _attention_response(outputs, [*source, EOS], target, self._tokenizer)
+            return parts[0].ids, self._checked_tokens(self._tokenizer.for_target.encode(target_line.text))
+        response = await self.translate(schema.TranslationRequest(text=request.text), client)
+        target = response.parts[0].translations[0].tokens
+        if not target:
+            raise InvalidRequestError("text: it has no word that the vocabulary covers")
+        return parts[0].ids, target
 
     def _checked_tokens(self, tokens: Sequence[int]) -> list[int]:
         """Returns a target's ids with EOS at the end."""
@@ -250,8 +300,8 @@ def _attention_response(
 
     def alternatives(ids: np.ndarray, log_probabilities: np.ndarray) -> list[schema.TokenAlternative]:
         probabilities, pieces = np.exp(log_probabilities).tolist(), subwords.piece_texts(tokenizer.pieces(ids))
-        rows = zip(pieces, probabilities, strict=True)
-        return [schema.TokenAlternative(piece=piece, probability=round(p, 4)) for piece, p in rows]
+        rows = zip(ids.tolist(), pieces, probabilities, strict=True)
+        return [schema.TokenAlternative(token=token, piece=piece, probability=round(p, 4)) for token, piece, p in rows]
 
     weights = {name: np.round(array.astype(np.float64), 4).tolist() for name, array in outputs.attention.items()}
     return schema.AttentionResponse(

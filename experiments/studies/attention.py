@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.studies.explanations import Explainer
 from experiments.studies.inspected_run import InspectedRun
 from experiments.web.attention_page import AnalyzedPair, AnalyzedSentence, attention_page
 from transformer.analysis import attention_plots, subwords
@@ -34,7 +35,11 @@ def choose_sentences(run: InspectedRun, args: Any) -> list[SentenceChoice]:
 
 
 def write_attention(
-    runs: Sequence[InspectedRun], sentences: Sequence[SentenceChoice], folder: pathlib.Path, beam_size: int | None
+    runs: Sequence[InspectedRun],
+    sentences: Sequence[SentenceChoice],
+    folder: pathlib.Path,
+    beam_size: int | None,
+    explain: bool = True,
 ) -> list[pathlib.Path]:
     """Draws the attention of each sentence, and writes attention.html with all sentences; returns the files.
 
@@ -43,11 +48,15 @@ def write_attention(
     Args:
       runs: the page shows all of them; the figures are of the first.
       beam_size: hypotheses per sentence; None: `decode.beam_size` of each run.
+      explain: whether the page explains each target token.
     """
     analyzed, files = [], []
+    explainers = [Explainer(run, None if explain else ()) for run in runs]
     for number, sentence in enumerate(sentences):
         pairs = [
-            pair for run in runs for pair in _analyze(run, run.read(*sentence, number + 1), beam_size, len(runs) > 1)
+            pair
+            for run, explainer in zip(runs, explainers, strict=True)
+            for pair in _analyze(run, explainer, run.read(*sentence, number + 1), beam_size, len(runs) > 1)
         ]
         analyzed.append(AnalyzedSentence(sentence[0], pairs))
         subfolder = folder if len(sentences) == 1 else folder / f"sentence{number + 1}"
@@ -68,7 +77,9 @@ def _draw(pair: AnalyzedPair, folder: pathlib.Path) -> list[pathlib.Path]:
     return attention_plots.draw_attention(attention, rows, columns, folder)
 
 
-def _analyze(run: InspectedRun, sentence: SentenceChoice, beam_size: int | None, prefix: bool) -> list[AnalyzedPair]:
+def _analyze(
+    run: InspectedRun, explainer: Explainer, sentence: SentenceChoice, beam_size: int | None, prefix: bool
+) -> list[AnalyzedPair]:
     """Analyses a run's translation of a sentence and the reference; `prefix` puts the run's name into the titles."""
     text, reference = sentence
     hypotheses = run.translate(text, beam_size)
@@ -77,10 +88,13 @@ def _analyze(run: InspectedRun, sentence: SentenceChoice, beam_size: int | None,
         targets["reference"] = [*run.tokenizer.for_target.encode(reference), EOS]
     ranked = [{"text": hyp.text, "score": round(hyp.score, 4), "rank": round(rank, 4)} for hyp, rank in hypotheses]
     pieces, causal, pairs = run.tokenizer.pieces, run.spec.model.causal_mask, []
-    source = pieces([*run.tokenizer.encode(text), EOS])
+    ids = run.tokenizer.encode(text)
+    source = pieces([*ids, EOS])
     for name, target in targets.items():
         title = f"{run.name}: {name}" if prefix else name
         outputs, traces = run.inspect(text, target)
         alternatives = [pieces(row) for row in outputs.top_tokens.tolist()]
-        pairs.append(AnalyzedPair(title, source, pieces(target), outputs, alternatives, traces, causal, ranked))
+        explained = explainer.explain(ids, target, outputs)
+        arrays = (outputs, alternatives, traces)
+        pairs.append(AnalyzedPair(title, source, pieces(target), *arrays, causal, ranked, explained))
     return pairs

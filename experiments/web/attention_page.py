@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.web.explanation import MAX_TOKENS
 from experiments.web.page import html_document, read_static
 from transformer.analysis import subwords
 from transformer.analysis.attention_trace import AttentionTrace
@@ -23,6 +24,7 @@ class AnalyzedPair(NamedTuple):
     traces: Mapping[str, AttentionTrace]
     causal: bool
     hypotheses: Sequence[Mapping[str, Any]]  # text, score, rank of each hypothesis, best first
+    explanations: Sequence[Mapping[str, Any]] = ()  # of each target token, from `explanation.explanation_data`
 
 
 class AnalyzedSentence(NamedTuple):
@@ -37,10 +39,11 @@ def attention_page(title: str, sentences: Sequence[AnalyzedSentence]) -> str:
     data = {
         "sentences": [
             {"text": sentence.text, "pairs": [_pair_data(pair) for pair in sentence.pairs]} for sentence in sentences
-        ]
+        ],
+        "explained_tokens": MAX_TOKENS,
     }
-    script = read_static("elements.js", "attention.js")
-    return html_document(title, read_static("attention.html"), read_static("attention.css"), script, data)
+    style, script = read_static("attention.css", "why.css"), read_static("elements.js", "why.js", "attention.js")
+    return html_document(title, read_static("attention.html"), style, script, data)
 
 
 def _pair_data(pair: AnalyzedPair) -> dict[str, Any]:
@@ -48,6 +51,7 @@ def _pair_data(pair: AnalyzedPair) -> dict[str, Any]:
     return {
         "title": pair.title,
         "hypotheses": list(pair.hypotheses),
+        "explanations": list(pair.explanations),
         "source": _text_data(pair.source),
         "target": _text_data(pair.target),
         "decoder_input": _text_data(["<s>", *pair.target[:-1]]),

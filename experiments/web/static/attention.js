@@ -67,12 +67,7 @@ function renderQueries() {
   row.replaceChildren(...units(queryText()).map((unit, index) => element("button", {
     class: "word", type: "button", tabindex: index === state.query ? 0 : -1, "aria-pressed": index === state.query,
     onmouseenter: () => selectQuery(index), onfocus: () => selectQuery(index), onclick: () => selectQuery(index),
-    onkeydown: (event) => {
-      const isReversed = getComputedStyle(row).direction === "rtl", right = isReversed ? -1 : 1;
-      const step = { ArrowRight: right, ArrowDown: 1, ArrowLeft: -right, ArrowUp: -1 }[event.key];
-      const next = step && row.children[index + step];
-      if (next) { event.preventDefault(); next.focus(); }
-    },
+    onkeydown: moveInRow,
   }, unit.text)));
 }
 
@@ -201,10 +196,26 @@ function showAlternatives(index = state.kind === "encoder" ? 0 : state.piece) {
       isolated(piece), " " + formatNumber(probability, 3))));
 }
 
+// The tab "Why this word?".
+const why = createWhy(byId("why-panel"));
+function renderWhy() {
+  if (byId("why-panel").hidden) return;
+  const pair = currentPair(), isExplained = pair.explanations.length > 0;
+  why.show({ ...pair, source: pair.source.pieces, target: pair.target.pieces, explain: (position) => {
+    if (isExplained) return pair.explanations[position];
+    throw new Error("Only pairs of at most " + data.explained_tokens + " tokens a side are explained.");
+  } }, state.piece);
+}
+bindTabs(byId("tabs"), (tab) => {
+  byId("attention-controls").hidden = tab === "why-tab";
+  render();
+});
+
 function render() {
   const hasAttention = renderControls();
   byId("attention").hidden = !hasAttention;
   renderTranslation();
+  renderWhy();
   if (!hasAttention) { showAlternatives(0); return; }
   renderQueries(); renderMap(); selectQuery(state.query);
 }

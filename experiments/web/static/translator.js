@@ -181,6 +181,29 @@ async function analyse() {
   byId("source-words").hidden = byId("analysis").hidden = false;
   renderOutput();
   mark("target", 0);
+  showWhy();
+}
+// The tab "Why this word?" of the analysed part; it starts with the marked word.
+const why = createWhy(byId("why-panel"));
+function showWhy() {
+  if (byId("why-panel").hidden || !state.analysis) return;
+  const { source, target, probability, alternatives } = state.analysis, { part, hypothesis } = state;
+  const { source: text, translations } = state.parts[part], { tokens } = translations[hypothesis];
+  const ask = async (path, body, signal) => (await post(path, { tokens, ...body }, signal)).json();
+  why.show({
+    source: source.pieces, target: target.pieces, probability, alternatives, text,
+    wordRange: (piece) => wordRange(text, source.words, piece),
+    explain: (position, other, signal) => ask("explain", { text, position, other }, signal),
+    changeSource: async (changed, signal) => (await ask("attention", { text: changed }, signal)).probability,
+  }, state.side === "target" ? target.words[state.index][0] : 0);
+}
+// The place in a text of the word that holds a piece.
+function wordRange(text, words, piece) {
+  for (let from = 0, index = 0; index < words.length; index++) {
+    const [, end, word] = words[index], start = text.indexOf(word, from);
+    if (piece < end) return start < 0 ? null : [start, start + word.length];
+    if (start >= 0) from = start + word.length;
+  }
 }
 // What is between a part and the one before it.
 function separator(index) {
@@ -212,9 +235,10 @@ function wordElements(side, text) {
     if (start >= 0) rest = rest.slice(start + span[2].length);
     const isDoubtful = side === "target" && wordProbability(span) < LOW_PROBABILITY, isEnd = span[2] === "</s>";
     const select = () => mark(side, index);
+    const click = () => { select(); if (side === "target" && !byId("why-panel").hidden) why.select(span[0]); };
     return [space, element("span", { role: "button", tabindex: index ? -1 : 0,
       class: "word" + (isDoubtful ? " doubtful" : "") + (isEnd ? " end" : ""), "aria-pressed": false,
-      onmouseenter: select, onfocus: select, onclick: select, onkeydown: (event) => moveFocus(event, side, index),
+      onmouseenter: select, onfocus: select, onclick: click, onkeydown: (event) => moveFocus(event, side, index),
     }, span[2])];
   });
 }
@@ -338,6 +362,7 @@ byId("method").addEventListener("change", () => { showFields(); translate(); });
 for (const id of [...SETTINGS.beam, ...SETTINGS.sample]) byId(id).addEventListener("input", schedule);
 byId("layer").addEventListener("change", () => { fillHeads(); mark(state.side, state.index); });
 byId("head").addEventListener("change", () => mark(state.side, state.index));
+bindTabs(byId("tabs"), showWhy);
 showFields();
 textChanged();
 pollHealth();

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import math
 import pathlib
 import queue
 import re
@@ -27,13 +28,14 @@ from fastapi.responses import HTMLResponse  # noqa: E402
 
 from experiments.runs.loading import TrainedSystem  # noqa: E402
 from experiments.runs.system import System  # noqa: E402
-from experiments.serving import api, connections, programs  # noqa: E402
+from experiments.serving import api, connections, programs, schema  # noqa: E402
 from experiments.serving.api import create_app  # noqa: E402
 from experiments.serving.connections import LimitedProtocol  # noqa: E402
 from experiments.serving.engine import Engine  # noqa: E402
 from experiments.serving.examples import Examples  # noqa: E402
 from experiments.serving.programs import Programs  # noqa: E402
 from experiments.serving.service import Service  # noqa: E402
+from transformer.analysis.attribution import METHODS  # noqa: E402
 from transformer.data.pairs import Pair  # noqa: E402
 from transformer.data.sources.text_files import read_lines  # noqa: E402
 from transformer.data.tokenizers.sentencepiece import Tokenizer  # noqa: E402
@@ -190,6 +192,57 @@ def test_attention_of_a_translation(served: Served) -> None:
     for probability, alternatives in zip(attention["probability"], attention["alternatives"], strict=True):
         assert probability <= alternatives[0]["probability"] + 1e-4
         assert len(alternatives) == 5
+
+
+def test_explanation_of_a_token(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served.programs, "measures", ["input × gradient", "logit lens"])
+    _, attention = served.ask("/attention", {"text": TEXT})
+    second = attention["alternatives"][2][1]
+    status, explained = served.ask("/explain", {"text": TEXT, "position": 2, "other": second["token"]})
+    assert (status, explained["position"], explained["other"], explained["parts"]) == (200, 2, second["piece"], [])
+    log_odds = math.log(attention["probability"][2] / second["probability"])
+    assert explained["score"] == pytest.approx(log_odds, rel=0.02, abs=0.02)
+    (only,) = explained["attribution"]
+    assert (only["method"], len(only["prefix"])) == ("input × gradient", 3)
+    assert len(only["source"]) == len(attention["source"]["pieces"])
+    assert any(only["source"])
+    assert [point["name"] for point in explained["lens"]] == ["embeddings", "layer 1"]
+    last = explained["lens"][-1]
+    assert last["probability"] == pytest.approx(attention["probability"][2], abs=2e-4)
+    assert last["top"][0]["piece"] == attention["alternatives"][2][0]["piece"]
+
+
+@pytest.mark.slow
+def test_explanation_has_all_measures_of_the_model(served: Served) -> None:
+    _, explained = served.ask("/explain", {"text": TEXT, "target": "One.", "position": 0})
+    assert [each["method"] for each in explained["attribution"]] == list(METHODS)
+    assert sum(sum(part["effects"]) for part in explained["parts"]) == pytest.approx(explained["score"], abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"position": 99}, r"position: 99 is not in \[0, \d+\)"),
+        ({"position": -1}, "position: Input should be greater than or equal to 0"),
+        ({}, "position: Field required"),
+        ({"position": 0, "other": 0}, r"other: 0 is not one of (\d+, )+\d+, the most probable"),
+        ({"position": 0, "text": "a\nb"}, r"text: one line of 1 to 22 tokens is needed"),
+    ],
+)
+def test_what_is_not_explained(served: Served, fields: dict[str, Any], error: str) -> None:
+    status, answer = served.ask("/explain", {"text": TEXT, "target": "One.", **fields})
+    assert status == 422
+    assert re.fullmatch(error, answer["error"])
+
+
+def test_an_ensemble_and_a_long_pair_are_not_explained(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "MAX_EXPLAINED_TOKENS", 3)
+    status, answer = served.ask("/explain", {"text": TEXT, "target": "One.", "position": 0})
+    assert status == 422
+    assert re.fullmatch(r"text: it or its translation has \d+ tokens; at most 3 are explained", answer["error"])
+    monkeypatch.setattr(served.programs, "measures", [])
+    answer = served.ask("/explain", {"text": TEXT, "target": "One.", "position": 0})
+    assert answer == (422, {"error": "an ensemble is not explained; serve one of its runs"})
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ def run(untrained: Callable[..., pathlib.Path]) -> pathlib.Path:
 
 
 def flags(run: pathlib.Path, **values: Any) -> Args:
-    return Args(**{"workdir": str(run), "study": [], "pictures": 2, "sentences": 5, **UNSET, **values})
+    return Args(
+        **{"workdir": str(run), "study": [], "explain": False, "pictures": 2, "sentences": 5, **UNSET, **values}
+    )
 
 
 def data_of(page: pathlib.Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_page_is_self_contained() -> None:
     assert json.loads(element)["sentences"][0]["pairs"][0]["alternatives"][0][1] == ["</script>", 0.1]
 
 
-def in_browser(text: str, script: str, folder: pathlib.Path) -> str:
+def in_browser(text: str, script: str, folder: pathlib.Path, *more_flags: str) -> str:
     """Returns the page's title after the page's script and another script have run."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -72,7 +72,9 @@ def in_browser(text: str, script: str, folder: pathlib.Path) -> str:
     path = folder / "page.html"
     path.write_text(text, encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={folder}/b"]
-    done = subprocess.run([browser, *flags, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [browser, *flags, *more_flags, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120
+    )
     assert "CONSOLE" not in done.stderr, done.stderr
     (title,) = re.findall(r"<title>(.*?)</title>", done.stdout)
     return html.unescape(title)
@@ -98,7 +100,10 @@ const pieces = [...document.querySelectorAll("#map thead th")].map((cell) => cel
 choose("kind", 0); const encoder = words().map((word) => word.textContent).join(" ");
 choose("kind", 1); words()[0].focus();
 const seen = [...document.querySelectorAll("#heads .card:first-child .hot")].map((word) => word.title).join(" ");
-document.title = JSON.stringify({ different: new Set(found).size, third, difference, pieces, encoder, seen,
+document.getElementById("why-tab").click();
+const why = document.querySelector(".why-status").textContent;
+const panels = ["attention-panel", "why-panel", "attention-controls"].map((id) => document.getElementById(id).hidden);
+document.title = JSON.stringify({ why, panels, different: new Set(found).size, third, difference, pieces, encoder, seen,
   hidden: document.getElementById("score-part").hidden, beam: document.querySelectorAll("#beam tbody tr").length });
 """
 
@@ -113,6 +118,8 @@ def test_hovering_and_keys_change_the_content(tmp_path: pathlib.Path) -> None:
     assert found["seen"] == "1.000 0.000 0.000"
     assert found["hidden"]  # the decoder's attention has no trace in this page
     assert found["beam"] == 2
+    assert found["panels"] == [True, False, True]  # the second tab is chosen
+    assert found["why"] == "Only pairs of at most 32 tokens a side are explained."
 
 
 def test_model_without_attention(tmp_path: pathlib.Path) -> None:
