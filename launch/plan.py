@@ -4,7 +4,7 @@
 
 Prints the memory that each chip needs, FLOPs, traffic to HBM and between chips, the least time of a step and of the
 complete training, and estimates for other slices. The last line is a JSON object. Reads no corpus. Needs the extra
-`tpu`. Topologies: v4:2x2x1, v5e:4x4, v5p:2x2x2, v6e:2x4 and so on.
+`tpu`. Topologies: v2:2x2, v3:4x4, v4:2x2x1, v5e:4x4, v5p:2x2x2, v6e:2x4, tpu7x:2x2x1 and so on.
 
 Exit status: 0 if it fits, 1 if a chip has too little memory, 2 for an error in the flags or the config.
 """
@@ -24,7 +24,9 @@ from transformer.spec import Spec
 def define() -> None:
     """Defines the flags."""
     config_files.define_config_flag("config of the run")
-    flags.DEFINE_string("topology", None, "v4, v5e, v5p or v6e, and the number of chips along each axis: v5e:4x4")
+    flags.DEFINE_string(
+        "topology", None, "v2, v3, v4, v5e, v5p, v6e or tpu7x, and the number of chips along each axis: v5e:4x4"
+    )
     flags.DEFINE_integer("width", None, "tokens per sentence; default: data.max_length", lower_bound=1)
     flags.DEFINE_bool("decode", True, "also compile the search")
 

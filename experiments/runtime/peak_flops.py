@@ -19,7 +19,7 @@ def _tpu(bfloat16: float) -> Peak:
 
 # By the start of `jax.Device.device_kind`, longer names first. GPUs: NVIDIA's data sheets, whose tensor-core figures
 # are halved where they count sparsity. TPUs: "System architecture" in Google's Cloud TPU documentation, as in
-# launch/planner/topology.py. A device is a chip, except on v2 and v3, where it is one of the chip's two cores.
+# launch/planner/topology.py. A device is a chip, except on v2, v3 and TPU7x, where it is one of the chip's two cores.
 PEAKS: Mapping[str, Peak] = {
     "NVIDIA GH200": Peak(989e12, 494e12, 67e12),
     "NVIDIA H200 NVL": Peak(835e12, 418e12, 60e12),
@@ -40,6 +40,7 @@ PEAKS: Mapping[str, Peak] = {
     "TPU v5 lite": _tpu(197e12),
     "TPU v5": _tpu(459e12),
     "TPU v6 lite": _tpu(918e12),
+    "TPU7x": _tpu(1153.5e12),
 }
 
 

@@ -22,7 +22,7 @@ from transformer.training.parallel import MeshPartitioner
 
 @dataclasses.dataclass(frozen=True)
 class CompiledProgram:
-    """Cost of a compiled program; bytes and traffic are of one chip, FLOPs of all chips.
+    """Cost of a compiled program; bytes and traffic are of one device, FLOPs of all of them.
 
     Attributes:
       arguments: bytes of state, parameters and batch, and of results that do not reuse their memory.
@@ -46,7 +46,7 @@ class CompiledProgram:
 
     @property
     def memory(self) -> int:
-        """Bytes that a chip needs."""
+        """Bytes that a device needs."""
         return self.arguments + self.temporary + self.code
 
 
@@ -99,7 +99,7 @@ def training_batch_shape(spec: Spec, width: int) -> tuple[int, int, int]:
 
 
 def compile_training_step(system: System, shape: tuple[int, int, int]) -> CompiledProgram:
-    """Compiles the training step for a batch of `shape`, its rows padded to a number that the chips can share.
+    """Compiles the training step for a batch of `shape`, its rows padded to a number that the devices can share.
 
     Raises:
       OutOfMemoryError: the step does not fit.

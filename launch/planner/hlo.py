@@ -157,7 +157,7 @@ class HloProgram:
             elif opcode == "conditional":
                 branches = map(self._computation_traffic, instruction.called(*_BRANCHES))
                 traffic.add(max(branches, key=lambda branch: branch.hbm))
-            elif opcode in ("call", "async-start"):
+            elif opcode in ("call", "call-start", "async-start"):  # call-start: a sparse core of a tpu7x runs it
                 for called in instruction.called("calls", "to_apply"):
                     traffic.add(self._computation_traffic(called))
             else:

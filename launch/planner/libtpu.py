@@ -41,7 +41,7 @@ def prepare() -> None:
 
 
 def devices(topology: Topology) -> list[Any]:
-    """Returns the devices of a slice, one per chip: to compile for, not to run on.
+    """Returns the devices of a slice, chips or their cores: to compile for, not to run on.
 
     Raises:
       ValueError: libtpu does not know the topology.

@@ -46,11 +46,12 @@ class PlanReport:
         rows, width, _ = self._shape
         padded = f", padded to {self._rows} rows" if self._rows != rows else ""
         widest = "the widest batch" if width >= data.max_length else "a narrower batch than the widest"
+        cores = f", each {generation.cores} devices," if generation.cores > 1 else ""
         mesh = " × ".join(f"{name} {size}" for name, size in self.result["mesh"].items())
         self._print(
-            f"{topology}: {topology.chips} chips as {mesh}; a chip has {generation.flops / 1e12:.0f} bfloat16 TFLOP/s, "
-            f"{format_bytes(generation.memory)} of HBM at {generation.bandwidth / 1e9:.0f} GB/s, and sends "
-            f"{topology.send_bandwidth(topology.chips) / 1e9:.0f} GB/s to its neighbours in this slice"
+            f"{topology}: {topology.chips} chips{cores} as {mesh}; a chip has {generation.flops / 1e12:.0f} bfloat16 "
+            f"TFLOP/s, {format_bytes(generation.memory)} of HBM at {generation.bandwidth / 1e9:.0f} GB/s, and sends "
+            f"{topology.send_bandwidth(topology.devices) / 1e9:.0f} GB/s to its neighbours in this slice"
         )
         self._print(
             f"model: {self.result['parameters']:,} parameters with data.vocab_size={data.vocab_size}, matmuls in "
@@ -141,12 +142,12 @@ class PlanReport:
 
     def _add_program(self, key: str, name: str, label: str, program: CompiledProgram) -> LeastTime:
         """Prints a program's cost, stores it in the result under `key`, and returns its least time."""
-        generation, chips = self._topology.generation, self._topology.chips
+        generation, devices, available = self._topology.generation, self._topology.devices, self._topology.device_memory
         time = roofline.least_time(program.flops * self._passes, program.traffic, self._topology)
         collectives = roofline.by_kind(program.traffic.collectives)
         memory = {"arguments": program.arguments, "temporaries": program.temporary, "program": program.code}
         self.result[key] = {
-            "memory_bytes": {**memory, "total": program.memory, "available": generation.memory},
+            "memory_bytes": {**memory, "total": program.memory, "available": available},
             "flops": program.flops,
             "hbm_bytes": program.traffic.hbm,
             "collectives": collectives,
@@ -155,20 +156,26 @@ class PlanReport:
             "open_loops": program.open_loops,
             "compile_seconds": round(program.seconds, 1),
         }
-        table = Table("", "a chip", "", min_width=76, title=f"{name}, compiled in {program.seconds:.0f} s")
+        table = Table(
+            "",
+            "a chip" if generation.cores == 1 else "a core",
+            "",
+            min_width=76,
+            title=f"{name}, compiled in {program.seconds:.0f} s",
+        )
         for part, size in zip(("arguments and results", "temporaries", "program"), memory.values(), strict=True):
             table.add_row(part, format_bytes(size))
-        share = f"{program.memory / generation.memory:.0%} of {format_bytes(generation.memory)}"
+        share = f"{program.memory / available:.0%} of {format_bytes(available)}"
         table.add_row("memory", format_bytes(program.memory), share)
         table.add_section()
-        table.add_row("matmul FLOPs", _si(program.flops / chips), f"{_si(program.flops)} on all chips")
+        table.add_row("matmul FLOPs", _si(program.flops / devices), f"{_si(program.flops)} on all chips")
         table.add_row("HBM traffic", _si(program.traffic.hbm) + "B")
         for kind, sums in collectives.items():
             table.add_row(kind, _si(sums["bytes"]) + "B", f"{sums['count']:.0f} collectives")
         table.add_section()
         for part, seconds in zip(("matmuls", "HBM", "collectives"), time, strict=True):
             table.add_row(f"time of {part}", f"{seconds * 1e3:.3g} ms")
-        peak = program.flops / chips / time.total / generation.flops
+        peak = program.flops / self._topology.chips / time.total / generation.flops
         table.add_row(label, f"{time.total * 1e3:.3g} ms", f"{peak:.0%} of the peak; bound by {time.bound}")
         self._console.print(table)
         return time

@@ -35,14 +35,14 @@ class LeastTime(NamedTuple):
 
 
 def least_time(flops: float, traffic: Traffic, topology: Topology) -> LeastTime:
-    """Returns the least time of a program with `flops` on all chips and `traffic` on each chip.
+    """Returns the least time of a program with `flops` on all chips and `traffic` on each device.
 
     `flops` are those of bfloat16 passes: of float32 matmuls, `PASSES` times the FLOPs.
     """
     generation = topology.generation
     return LeastTime(
         flops / topology.chips / generation.flops,
-        traffic.hbm / generation.bandwidth,
+        traffic.hbm / (generation.bandwidth / generation.cores),
         sum(collective_time(collective, topology) for collective in traffic.collectives),
     )
 
@@ -69,18 +69,18 @@ def data_parallel(
 
     Args:
       flops: FLOPs on all chips, as for `least_time`.
-      traffic: traffic on each chip of `topology`.
-      fixed: bytes of HBM traffic on each chip that do not depend on its rows: parameters and their update.
+      traffic: traffic on each device of `topology`.
+      fixed: bytes of HBM traffic on each device that do not depend on its rows: parameters and their update.
       topology: the slice that the program was compiled for.
-      rows: rows of a batch; slices with more chips than rows are left out.
-      gradients: bytes of gradients that are summed over the chips.
+      rows: rows of a batch; slices with more devices than rows are left out.
+      gradients: bytes of gradients that are summed over the devices.
     """
-    batch = max(traffic.hbm - fixed, 0.0) * topology.chips
+    batch = max(traffic.hbm - fixed, 0.0) * topology.devices
     times = {}
     for other in topology.doublings():
-        if topology.chips / _MAX_REDUCTION <= other.chips <= rows:
-            sums = [Collective("all-reduce", gradients, other.chips, 1)]
-            times[other] = least_time(flops, Traffic(fixed + batch / other.chips, sums), other)
+        if topology.chips / _MAX_REDUCTION <= other.chips and other.devices <= rows:
+            sums = [Collective("all-reduce", gradients, other.devices, 1)]
+            times[other] = least_time(flops, Traffic(fixed + batch / other.devices, sums), other)
     return times
 
 

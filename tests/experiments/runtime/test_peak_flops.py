@@ -33,6 +33,8 @@ def test_a_name_does_not_hide_a_longer_one() -> None:
 
 
 def test_tpus_have_the_peaks_of_the_planner() -> None:
-    kinds = {"v4": "TPU v4", "v5e": "TPU v5 lite", "v5p": "TPU v5p", "v6e": "TPU v6 lite"}
+    kinds = {"v2": "TPU v2", "v3": "TPU v3", "v4": "TPU v4", "v5e": "TPU v5 lite", "v5p": "TPU v5p"}
+    kinds |= {"v6e": "TPU v6 lite", "tpu7x": "TPU7x"}
+    assert kinds.keys() == GENERATIONS.keys()
     for name, kind in kinds.items():
-        assert peak_flops(kind, "bfloat16", "default") == GENERATIONS[name].flops
+        assert peak_flops(kind, "bfloat16", "default") == GENERATIONS[name].flops / GENERATIONS[name].cores

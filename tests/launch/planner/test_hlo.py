@@ -116,6 +116,20 @@ def test_an_asynchronous_collective_counts_once() -> None:
     assert program(*entry(P, start, done)).traffic().collectives == [Collective("all-gather", 120, 2, 1)]
 
 
+def test_a_collective_of_a_sparse_core_counts_once() -> None:
+    inner = (
+        "%called (a: f32[3,5]) -> f32[3,5] {",
+        "  %a = f32[3,5]{1,0} parameter(0)",
+        "  ROOT %r = f32[3,5]{1,0} all-reduce(%a), replica_groups={{0,1,2,3}}, to_apply=%add",
+        "}",
+    )
+    start = (
+        '%s = ((f32[3,5]{1,0}), f32[3,5]{1,0}) call-start(%p.0), async_execution_thread="sparsecore", to_apply=%called'
+    )
+    end = "ROOT %out = f32[3,5]{1,0} call-done(%s)"
+    assert program(*inner, *entry(P, start, end)).traffic().collectives == [Collective("all-reduce", 60, 4, 1)]
+
+
 def test_a_fused_all_reduce_may_be_a_reduce_scatter() -> None:
     inner = (
         "%all-reduce-scatter.3 (a: f32[3,5]) -> f32[3,5] {",

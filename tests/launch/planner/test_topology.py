@@ -7,7 +7,14 @@ from launch.planner.topology import GENERATIONS, Topology
 
 @pytest.mark.parametrize(
     ("name", "chips", "host"),
-    [("v5e:4x4", 16, (2, 2, 1)), ("v5e:1x1", 1, (1, 1, 1)), ("v5p:2x2x4", 16, (2, 2, 1)), ("v4:2x2x1", 4, (2, 2, 1))],
+    [
+        ("v5e:4x4", 16, (2, 2, 1)),
+        ("v5e:1x1", 1, (1, 1, 1)),
+        ("v5p:2x2x4", 16, (2, 2, 1)),
+        ("v4:2x2x1", 4, (2, 2, 1)),
+        ("tpu7x:2x2x2", 8, (2, 2, 1)),
+        ("v3:4x4", 16, (2, 2, 1)),
+    ],
 )
 def test_a_name_gives_the_number_of_chips(name: str, chips: int, host: tuple[int, int, int]) -> None:
     topology = Topology.parse(name)
@@ -17,7 +24,8 @@ def test_a_name_gives_the_number_of_chips(name: str, chips: int, host: tuple[int
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("v5e", "none of v4, v5e, v5p, v6e"),
+        ("v5e", "none of v2, v3, v4, v5e, v5p, v6e, tpu7x"),
+        ("tpu7:2x2x1", r"'tpu7:2x2x1' is none of .*; did you mean tpu7x:2x2x1\?"),
         ("v9:2x2", "'v9:2x2' is none of"),
         ("v5e:2x", "none of"),
         ("v5e:2x2x1", "has 3 axes, but chips of v5e are linked along 2: v5e:2x2"),
@@ -42,11 +50,14 @@ def test_an_invalid_topology_is_an_error(name: str, message: str) -> None:
         ("v6e:16x16", 4),
         ("v5p:2x2x4", 3),  # not a complete cube
         ("v5p:4x4x8", 6),
+        ("tpu7x:4x4x4", 6),
+        ("v3:4x8", 2),
+        ("tpu7x:1x1x1", 1),  # between the cores of a chip
     ],
 )
 def test_the_chip_with_the_fewest_links_decides(name: str, links: int) -> None:
     topology = Topology.parse(name)
-    assert topology.send_bandwidth(topology.chips) == links * topology.generation.link_bandwidth
+    assert topology.send_bandwidth(topology.devices) == links * topology.generation.link_bandwidth
 
 
 def test_a_group_within_a_slice_has_one_axis() -> None:
@@ -56,7 +67,18 @@ def test_a_group_within_a_slice_has_one_axis() -> None:
 
 def test_links_add_up_to_the_published_bandwidth_of_a_chip() -> None:
     published = {name: 2 * 2 * each.axes * each.link_bandwidth / 1e9 for name, each in GENERATIONS.items()}
-    assert {name: published[name] for name in ("v5e", "v5p", "v6e")} == {"v5e": 400, "v5p": 1200, "v6e": 800}
+    assert {name: published[name] for name in ("v5e", "v5p", "v6e", "tpu7x")} == {
+        "v5e": 400,
+        "v5p": 1200,
+        "v6e": 800,
+        "tpu7x": 1200,
+    }
+
+
+def test_a_chip_of_two_cores_is_two_devices() -> None:
+    topology = Topology.parse("tpu7x:2x2x1")
+    assert (topology.chips, topology.devices, topology.device_memory) == (4, 8, 96 << 30)
+    assert Topology.parse("v5p:2x2x1").devices == 4
 
 
 def test_doublings() -> None:
