@@ -59,7 +59,7 @@ def get_config() -> ConfigDict:
     # the number of devices.
     model.dtype = "float32"  # dtype of matmuls: float32, bfloat16
     model.matmul_precision = "float32"  # dtype=float32: float32, tensorfloat32, default (bfloat16 on TPU, TF32 on GPU)
-    model.attention_kernel = "xla"  # xla; splash on TPU (needs data.width_multiple=128), cudnn on GPU
+    model.attention_kernel = "xla"  # xla; splash on TPU (needs data.width_multiple=128), cudnn (packed: Triton) on GPU
     model.remat = "none"  # recompute layers in the backward pass: none, dots (all but linear layers' matmuls), full
     model.scan_layers = False  # train with one loop over stacked parameters: a program of one layer, compiled faster
 

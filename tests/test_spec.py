@@ -198,8 +198,9 @@ def test_a_name_is_one_of_the_choices(name: str, choices: str) -> None:
             "data.packed_width: a rnnsearch model does not support packed rows; set None",
         ),
         (
-            {"data__packed_width": 128, "model__attention_kernel": "cudnn"},
-            "data.packed_width: model.attention_kernel=cudnn does not support packed rows; set the kernel to xla, "
+            {"data__packed_width": 128, "model__attention_kernel": "cudnn", "model__d_k": 40},
+            "data.packed_width: model.attention_kernel=cudnn with heads of width 40 does not support packed rows; set "
+            "model.d_k and model.d_v to one of 16, 32, 64, 128, the kernel to xla, "
             "or the width to None",
         ),
     ],

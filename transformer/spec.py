@@ -24,6 +24,7 @@ PRECISIONS = ("default", "tensorfloat32", "float32")  # of float32 matmuls, by t
 # translations depend on the batch size and the number of devices.
 SCORING_DTYPE = "float32"
 REMATS = ("none", "dots", "full")  # what the backward pass recomputes
+PACKED_HEAD_SIZES = (16, 32, 64, 128)  # of the GPU kernel for packed rows
 UNKNOWN_POLICIES = ("copy", "show", "drop")  # what stands for unknown words in translations
 DROPOUTS = ("dropout_embedding", "dropout_sublayer", "dropout_attention", "dropout_feed_forward", "dropout_word")
 SUBLAYERS = ("self_attention", "cross_attention", "feed_forward")
@@ -321,7 +322,11 @@ class Spec(Section):
         architecture, unit, key = self.model.architecture, self.train.clip_unit, "data.packed_width"
         require(architecture == "transformer", f"{key}: a {architecture} model does not support packed rows; set None")
         for supported, setting, remedy in (
-            (self.model.attention_kernel != "cudnn", "model.attention_kernel=cudnn", "the kernel to xla"),
+            (
+                self.model.attention_kernel != "cudnn" or self.model.key_size in PACKED_HEAD_SIZES,
+                f"model.attention_kernel=cudnn with heads of width {self.model.key_size}",
+                f"model.d_k and model.d_v to one of {', '.join(map(str, PACKED_HEAD_SIZES))}, the kernel to xla",
+            ),
             (unit == "token", f"train.clip_unit={unit}", "the unit to token"),
         ):
             require(supported, f"{key}: {setting} does not support packed rows; set {remedy}, or the width to None")

@@ -79,6 +79,24 @@ def test_vmapped_models_have_the_kernel(target: int, source: int, mask: jax.Arra
     assert len(re.findall(r"__cudnn\$fmhaSoftmaxBackward\b", for_gpu)) == 1
 
 
+@pytest.mark.parametrize("vmapped", [False, True])
+def test_gpu_programs_have_the_kernel_for_packed_rows(vmapped: bool) -> None:
+    attention = FusedAttention(DotScore(SCALE), True, CUDNN._replace(available=lambda: True))
+    shapes = [jax.ShapeDtypeStruct((2, 70, 3, 16), jnp.bfloat16)] * 3 + [jax.ShapeDtypeStruct((2, 70), jnp.int32)]
+
+    def loss(query: jax.Array, key: jax.Array, value: jax.Array, segment_BT: jax.Array) -> jax.Array:
+        mask = masks.with_segments(masks.causal(70), segment_BT, segment_BT)
+        return jnp.sum(attention(query, key, value, mask)[0].astype(jnp.float32))
+
+    gradient = jax.grad(loss, argnums=(0, 1, 2))
+    if vmapped:
+        shapes = [jax.ShapeDtypeStruct((2, *shape.shape), shape.dtype) for shape in shapes]
+    traced = jax.jit(jax.vmap(gradient) if vmapped else gradient).trace(*shapes)
+    for_gpu = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert len(re.findall(r"custom_call @\S*triton", for_gpu)) == 3  # context, gradient of queries, of keys and values
+    assert not re.search(r"stablehlo\.exponential", for_gpu)  # no additional softmax
+
+
 def test_without_a_gpu_xla_computes_attention() -> None:
     """The tolerance also holds on a machine with a GPU."""
     query, key, value, _ = arrays(5, 11)

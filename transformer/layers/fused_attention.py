@@ -7,9 +7,9 @@ import jax
 
 from transformer.layers.attention import Attention
 from transformer.layers.scores import DotScore
-from transformer.ops import attention_cudnn, attention_splash
+from transformer.ops import attention_cudnn, attention_splash, attention_triton
 from transformer.ops.dropout import Dropout
-from transformer.ops.masks import Mask, materialise
+from transformer.ops.masks import Mask, SegmentMask, materialise
 
 
 class FusedKernel(NamedTuple):
@@ -26,7 +26,22 @@ class FusedKernel(NamedTuple):
 SPLASH = FusedKernel(
     "tpu", attention_splash.supports, attention_splash.attention, lambda: True
 )  # a program for a TPU compiles without a TPU
-CUDNN = FusedKernel("cuda", attention_cudnn.supports, attention_cudnn.attention, attention_cudnn.is_available)
+
+
+def _gpu_supports(query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask, causal: bool) -> bool:
+    kernels = (attention_cudnn, attention_triton)
+    return any(kernel.supports(query_BTHK, key_BSHK, value_BSHU, mask, causal) for kernel in kernels)
+
+
+def _gpu_attention(
+    query_BTHK: jax.Array, key_BSHK: jax.Array, value_BSHU: jax.Array, mask: Mask, scale: float
+) -> jax.Array:
+    kernel = attention_triton if isinstance(mask, SegmentMask) else attention_cudnn
+    return kernel.attention(query_BTHK, key_BSHK, value_BSHU, mask, scale)
+
+
+# cuDNN's kernel, and for packed rows one in Triton; both need the same GPUs.
+CUDNN = FusedKernel("cuda", _gpu_supports, _gpu_attention, attention_cudnn.is_available)
 
 
 class FusedAttention(Attention):
