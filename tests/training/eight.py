@@ -23,11 +23,14 @@ VOCABULARY, STEPS = 16, 3
 
 
 def spec_of(name: str) -> Spec:
-    """Returns the settings of ARCHITECTURE, ARCHITECTURE:DTYPE or ARCHITECTURE:DTYPE:scan."""
+    """Returns the settings of ARCHITECTURE, ARCHITECTURE:DTYPE or ARCHITECTURE:DTYPE:FORM; FORM is scan or lora."""
     architecture, dtype, form, *_ = [*name.split(":"), "", ""]
     config = base.get_config().to_dict()
     config["model"] |= {"architecture": architecture, "d_model": 8, "d_ff": 12, "heads": 4}
     config["model"] |= {"dtype": dtype or "float32", "scan_layers": form == "scan"}
+    if form == "lora":
+        config["model"] |= {"lora_rank": 2, "lora_targets": "*"}
+        config["train"] |= {"freeze": "!*.bias"}
     config["model"] |= {"encoder_layers": 1, "decoder_layers": 1, "dropout_sublayer": 0.2, "dropout_embedding": 0.1}
     if architecture != "transformer":
         config["model"] |= {"heads": 1, "scale_embeddings": False}

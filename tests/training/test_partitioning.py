@@ -58,6 +58,13 @@ def test_stacked_layers_on_a_mesh_equal_one_device(tmp_path: pathlib.Path) -> No
 
 
 @pytest.mark.slow
+def test_lora_on_a_mesh_equals_one_device(tmp_path: pathlib.Path) -> None:
+    results = run(tmp_path, "train", "transformer:float32:lora", "2.2.2", "1.1.8", "pmap")
+    for way in ("2.2.2", "1.1.8", "pmap"):
+        assert_same(results["one"], results[way])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", WAYS)
 def test_every_mesh_equals_one_device(architecture: str, tmp_path: pathlib.Path) -> None:
     results = run(tmp_path, "train", architecture, *WAYS[architecture])
