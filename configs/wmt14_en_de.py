@@ -34,7 +34,7 @@ def get_config(size: str = "base") -> ConfigDict:
     config.data.name = "wmt14_translate/de-en"
     config.data.direction = "en-de"
     config.data.vocab_size = 37_000
-    config.data.prepared = "prepared/wmt14_en_de"  # about 1 GB
+    config.data.prepared = "prepared/wmt14_en_de"  # less than 1 GB
     if size == "big":
         config.model.dropout_embedding = 0.3
         config.model.dropout_sublayer = 0.3
