@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import pathlib
 import pickle
@@ -5,6 +6,7 @@ import time
 import uuid
 from typing import IO, Any, cast
 
+import numpy as np
 import pytest
 
 from experiments.runs.trackers import TensorBoard
@@ -14,6 +16,8 @@ from tests import bucket
 from transformer import atomic_file, storage
 from transformer.spec import Spec
 from transformer.training import manifest, metrics
+from transformer.training.checkpoint import Checkpoints
+from transformer.training.state import TrainState
 
 
 def test_a_path_in_a_bucket_is_like_one_on_disk(bucket_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -105,6 +109,29 @@ def test_a_manifest_finds_damage(bucket_folder: pathlib.Path) -> None:
     assert manifest.first_fault(bucket_folder / "7") == "default/d/b is damaged (its SHA-256 differs)"
     (bucket_folder / "7/default/d/b").unlink()
     assert manifest.first_fault(bucket_folder / "7") == "default/d/b is missing"
+
+
+def test_a_checkpoint_that_was_not_completed_is_written_again(bucket_folder: pathlib.Path) -> None:
+    """A process was killed before Orbax wrote its last objects."""
+
+    def state(step: int) -> TrainState:
+        number, leaf = np.int32(step), {"leaf": np.full(5, step, np.float32)}
+        return TrainState(*(number if name in ("step", "batch") else leaf for name in TrainState._fields))  # type: ignore[arg-type]
+
+    with contextlib.closing(Checkpoints(bucket_folder, keep=2)) as checkpoints:
+        for step in (2, 4):
+            checkpoints.save(step, state(step))
+    for name in ("_CHECKPOINT_METADATA", "commit_success.txt"):
+        (bucket_folder / "4" / name).unlink()
+    with contextlib.closing(Checkpoints(bucket_folder, keep=2)) as checkpoints:
+        assert checkpoints.valid_steps(9) == [2]
+        checkpoints.save(4, state(4))
+        checkpoints.wait()
+        assert checkpoints.valid_steps(9) == [2, 4]
+        checkpoints.save(6, state(6))
+        checkpoints.wait()
+        assert checkpoints.steps() == [4, 6]
+        np.testing.assert_array_equal(checkpoints.restore(4, state(0)).params["leaf"], np.full(5, 4.0))
 
 
 def test_metrics_are_uploaded_by_flush(bucket_folder: pathlib.Path) -> None:

@@ -146,6 +146,7 @@ class BucketPath(gpath.PosixGPath):
 
 def open_path(text: str) -> pathlib.Path:
     """Returns the path of `text`, which begins with gs://, after a check that its bucket can be read."""
+    _file_system()  # before Orbax opens one
     path = BucketPath(text)
     _check_bucket(path.parts[2])
     return cast(pathlib.Path, path)  # it has the methods that this project uses

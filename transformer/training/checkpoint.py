@@ -88,7 +88,8 @@ class Checkpoints:
         self._log, self._scheduled = log, scheduled
         self._saving, self._size = -1, 0
         self._failure: OSError | None = None
-        self._manager = ocp.CheckpointManager(self._directory, item_handlers=handler, options=options)
+        # As text: Orbax has its own class of paths.
+        self._manager = ocp.CheckpointManager(str(self._directory), item_handlers=handler, options=options)
 
     def steps(self) -> list[int]:
         """Returns the steps of all complete checkpoints, oldest first."""
@@ -171,7 +172,7 @@ class Checkpoints:
         arguments = ocp.args.PyTreeRestore(
             target, restore_args=ocp.checkpoint_utils.construct_restore_args(target), partial_restore=True
         )
-        with ocp.CheckpointManager(self._directory, item_handlers=ocp.PyTreeCheckpointHandler()) as reader:
+        with ocp.CheckpointManager(str(self._directory), item_handlers=ocp.PyTreeCheckpointHandler()) as reader:
             return from_saved(reader.restore(step, args=arguments)[part])
 
     def _saved_types(self, step: int) -> dict[str, str]:
