@@ -10,7 +10,7 @@ from launch.planner.topology import Topology
 PASSES = {"default": 1, "tensorfloat32": 3, "float32": 6}
 ASSUMPTIONS = (
     "matmuls run at the bfloat16 peak; a float32 matmul is 1, 3 or 6 bfloat16 passes: model.matmul_precision=default, "
-    "tensorfloat32 or float32",
+    "tensorfloat32 or float32; matmuls that model.remat repeats do not count",
     "arithmetic and HBM traffic overlap completely; collectives overlap with nothing",
     "a collective uses all links of a chip, and an all-reduce sends everything twice; no latencies, no input stalls",
 )

@@ -1,5 +1,6 @@
 """Settings of a spec that a system passes on or completes."""
 
+import functools
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -16,9 +17,10 @@ from transformer.data.pairs import Pair
 from transformer.data.token_dataset import TokenizedPairs, TokenizedSide
 from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.models.ensemble import Ensemble
-from transformer.spec import EOS, UNK, Spec
+from transformer.spec import EOS, PAD, UNK, Spec
 from transformer.training import population
 from transformer.training.parallel import MeshPartitioner, PopulationPartitioner
+from transformer.training.step import loss_sums
 
 
 def test_widths_are_multiples_of_width_multiple(small: Callable[..., dict[str, Any]]) -> None:
@@ -49,6 +51,20 @@ def test_packed_rows_have_one_shape_and_a_model_with_segment_masks(small: Callab
 
     assert segments(system.training_model) is not None
     assert segments(system.model) is None  # in evaluation and translation a row is one sentence
+
+
+def test_a_scanned_model_starts_with_the_loss_of_the_plain_one(small: Callable[..., dict[str, Any]]) -> None:
+    rows, losses = jnp.array([[4, 9, 7, EOS], [5, EOS, PAD, PAD]]), []
+    for scan_layers in (False, True):
+        spec = Spec.from_config(small(model__decoder_layers=3, model__scan_layers=scan_layers, model__remat="full"))
+        system = System.make(spec, cast(Tokenizer, SimpleNamespace(vocab_size=43)))
+        state = system.initial_state()
+        assert jax.tree.map(jnp.shape, state) == jax.tree.map(jnp.shape, system.state_shapes())
+        assert ("stacked" in state.params["decoder"]) == scan_layers
+        jax.tree.map(np.testing.assert_array_equal, system.evaluated_params(state), system.initial_params)
+        of_batch: Any = jax.jit(functools.partial(loss_sums, system.training_model, smoothing=0, tokens=None))
+        losses.append(float(of_batch(state.params, rows, rows).loss))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
 
 
 TEXTS = ["un deux trois quatre", "one two three four"]
