@@ -64,7 +64,8 @@ class Proxy:
     """Passes requests on to an emulator, and injects faults.
 
     Attributes:
-      failing: share of requests that get 503, half of them after they took effect.
+      failing: share of requests that get 503, half of them after they took effect; parts of resumable uploads only
+        before, for the emulator forgets an upload that is complete, and Google Cloud Storage does not.
       slow: share of requests that wait for up to a second.
       lost: number of the next requests that take effect and get 503.
       denied: status of all answers instead, such as 403; 0: none.
@@ -102,6 +103,7 @@ class Proxy:
     def _answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         fails, late, waits = self._chance.random() < self.failing, self._chance.random() < 0.5, self._chance.random()
+        late = late and "upload_id=" not in request.path
         if self.lost:
             self.lost, fails, late = self.lost - 1, True, True
         if waits < self.slow:
