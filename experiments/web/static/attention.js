@@ -200,11 +200,11 @@ function showAlternatives(index = state.kind === "encoder" ? 0 : state.piece) {
 const why = createWhy(byId("why-panel"));
 function renderWhy() {
   if (byId("why-panel").hidden) return;
-  const pair = currentPair(), isExplained = pair.explanations.length > 0;
-  why.show({ ...pair, source: pair.source.pieces, target: pair.target.pieces, explain: (position) => {
-    if (isExplained) return pair.explanations[position];
+  const { source, target, probability, explanations } = currentPair();
+  why.show({ source: source.pieces, target: target.pieces, probability, explain: (position) => {
+    if (explanations.length) return explanations[position];
     throw new Error("Only pairs of at most " + data.explained_tokens + " tokens a side are explained.");
-  } }, state.piece);
+  } });
 }
 bindTabs(byId("tabs"), (tab) => {
   byId("attention-controls").hidden = tab === "why-tab";

@@ -27,7 +27,16 @@ DOT = {"score": "dot", "formula": "q·k · s", "raw_formula": "q·k"}
 ADDITIVE = {"score": "additive", "formula": "vᵀ tanh(q + k)", "raw_formula": "vᵀ tanh(q + k)"}
 
 
-def page(attention: bool = True, score: Mapping[str, str] = DOT, factor: float = 0.5) -> str:
+EXPLANATION = {
+    "other": "</script>",
+    "score": 1.5,
+    "attribution": [{"method": "occlusion", "source": [1, 0, 0, -1], "prefix": [0.5]}],
+    "lens": [],
+    "parts": [],
+}
+
+
+def page(attention: bool = True, score: Mapping[str, str] = DOT, factor: float = 0.5, explained: bool = False) -> str:
     """Returns the page of an artificial pair with two heads whose cross-attention follows from the raw scores."""
     generator = np.random.default_rng(0)
     query, key, value = (generator.normal(size=(rows, 2, 5)).astype(np.float32) for rows in (3, 4, 4))
@@ -46,9 +55,9 @@ def page(attention: bool = True, score: Mapping[str, str] = DOT, factor: float =
     reading = PairOutputs(weights if attention else {}, log, np.zeros((3, 2), np.int32), best)
     likely = [["▁a", "▁</script>"]] * 3
     beam = [{"text": "a cat", "score": -2.0, "rank": -1.5}, {"text": "the <b>cat", "score": -3.0, "rank": -2.5}]
-    shown = AnalyzedPair(
-        "translation", SOURCE, TARGET, reading, likely, {"cross/0": trace} if attention else {}, True, beam
-    )
+    traces = {"cross/0": trace} if attention else {}
+    explanations = [{"position": position, **EXPLANATION} for position in range(3)] if explained else []
+    shown = AnalyzedPair("translation", SOURCE, TARGET, reading, likely, traces, True, beam, explanations)
     return attention_page("Attention & <more>", [AnalyzedSentence("<un chat", [shown])])
 
 
@@ -129,6 +138,19 @@ def test_model_without_attention(tmp_path: pathlib.Path) -> None:
     )
     title = in_browser(page(attention=False), script, tmp_path)
     assert title == "true,3,Most probable tokens at “a”: a 0.500</script> 0.100"
+
+
+def test_the_tab_why_explains_the_chosen_token(tmp_path: pathlib.Path) -> None:
+    script = """
+        document.getElementById("why-tab").click();
+        document.querySelectorAll(".why-token")[1].click();
+        const text = (query) => document.querySelector(query).textContent;
+        setTimeout(() => { document.title = text(".why-question") + " " + text(".why-row") +
+          document.querySelectorAll(".why h3").length; });
+    """
+    title = in_browser(page(attention=False, explained=True), script, tmp_path, "--virtual-time-budget=2000")
+    assert title.startswith("Why “cat” rather than “</script>”? Log-odds +1.50.")
+    assert title.endswith("source  <un+1.00 ch0.00 at0.00 </s>−1.001")  # neither lens nor heads
 
 
 _SCORES = """
