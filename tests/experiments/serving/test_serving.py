@@ -398,7 +398,7 @@ def test_health_and_pages(served: Served) -> None:
 
 
 @pytest.mark.slow
-def test_translator_page_in_a_browser(served: Served, tmp_path: pathlib.Path) -> None:
+def test_translator_page_in_a_browser(served: Served, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Types, hovers, uses keys, clicks an example, samples and makes errors, in a window of a phone's size."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -415,6 +415,7 @@ def test_translator_page_in_a_browser(served: Served, tmp_path: pathlib.Path) ->
 
     served.app.add_api_route("/tour", show)
     served.app.add_api_route("/report", report, methods=["POST"])
+    monkeypatch.setattr(served.programs, "measures", ["input × gradient"])
     best, sampled = served.expected([TEXT])[0][0], served.expected([TEXT], method="sample")[0][0]
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={tmp_path}/b"]
     # With a debugging port the browser runs until it is terminated; otherwise it stops when the page has loaded.
@@ -436,6 +437,10 @@ def test_translator_page_in_a_browser(served: Served, tmp_path: pathlib.Path) ->
     assert found["first"] != found["second"]
     assert re.fullmatch(r"(“.+?” 0\.\d{3} instead of (.+? 0\.\d{3})+)+", found["alternatives"])
     assert found["fromSource"]
+    piece, question, contribution = found["why"]
+    assert question.startswith(f"Why “{piece}” rather than ")
+    assert re.fullmatch(r".+?(\+|−)?\d+\.\d\d", contribution)
+    assert (found["word"], found["moved"]) == ("Un", True)
     assert (found["right"], found["up"] >= 0, found["tabStops"]) == (1, True, [1, 1])
     assert (found["example"], found["text"]) == (EXAMPLE.source, EXAMPLE.source)
     assert found["reference"] == f"Reference: {EXAMPLE.target}"

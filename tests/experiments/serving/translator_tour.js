@@ -46,6 +46,24 @@ async function tour() {
   found.up = words("source").indexOf(document.activeElement);
   found.tabStops = ["source", "target"].map((side) => words(side).filter((word) => word.tabIndex === 0).length);
 
+  // The tab "Why this word?" explains a token, and shows its probability after another source.
+  byId("why-tab").click();
+  const why = (query) => byId("why-panel").querySelector(query);
+  await until(() => why(".why-question"), "an explanation");
+  const first = why(".why-question").textContent, [, second] = byId("why-panel").querySelectorAll(".why-token");
+  second.click();
+  await until(() => why(".why-question").textContent !== first && !why("[aria-busy]"), "another token");
+  found.why = [second.firstChild.textContent, why(".why-question").textContent, why(".why-row .signed").textContent];
+  why(".why-row button").click();
+  const field = why(".why-change input");
+  found.word = field.value.slice(field.selectionStart, field.selectionEnd);
+  field.setRangeText("Sept");
+  field.dispatchEvent(new Event("input"));
+  const moved = () => [...byId("why-panel").querySelectorAll(".why-moved small")].map((number) => number.textContent);
+  await until(() => moved().some((text) => new Set(text.split(" → ")).size > 1), "other probabilities");
+  found.moved = moved().length === state.analysis.target.pieces.length;
+  byId("words-tab").click();
+
   // An example translates and shows its reference; Ctrl+Enter translates at once.
   const [example] = document.querySelectorAll("#examples button");
   example.click();
