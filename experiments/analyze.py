@@ -3,17 +3,20 @@
     python -m experiments.analyze --workdir=runs/quickstart --text="Le poulet n'a pas traversé la route."
     python -m experiments.analyze --workdir=runs/quickstart --study=heads,alignment,phenomena
     python -m experiments.analyze --workdir=runs/quickstart --contrast=pairs.tsv
-    python -m experiments.analyze --workdir=runs/quickstart --study=patching --contrast=pairs.tsv
+    python -m experiments.analyze --workdir=runs/quickstart --study=patching,attribution,lens --contrast=pairs.tsv
     python -m experiments.analyze --workdir=runs/quickstart --against=runs/no-scaling --split=validation
 
 For sentences (--text, --file or --split) it draws every attention as PNG and SVG, and writes attention.html. The page
 needs no network; it shows the weights of each head for a word, how they follow from queries and keys, and why the model
 prefers a word to another one. The last takes most of the time; --noexplain leaves it out. --study measures on a split.
 --contrast reads lines of source, right and wrong translation, separated by tabs, and reports which translation is more
-probable; with --study=heads also with each head masked. --study=patching finds the activations that decide between the
-first two different tokens of the translations: it exchanges those of lines 1 and 2, of 3 and 4, and so on, whose
-sources have equally many tokens. Without --contrast it takes minimal pairs of the generated corpus. --against compares
-two runs. All files are written to analysis/ in the run's workdir, or to --output.
+probable; with --study=heads also with each head masked. --against compares two runs. All files are written to
+analysis/ in the run's workdir, or to --output.
+
+Three studies ask what decides between the first two different tokens of the right and the wrong translation: patching
+exchanges activations of lines 1 and 2, 3 and 4, and so on, whose sources have equally many tokens; attribution compares
+five methods that attribute the decision to words; lens shows what each decoder layer and head contributes. Without
+--contrast they take minimal pairs of the generated corpus.
 """
 
 import pathlib
@@ -26,7 +29,11 @@ from experiments.runtime import cli, outputs
 from transformer import storage
 
 STUDIES = ("heads", "alignment", "phenomena", "training")
-CAUSAL_STUDIES = ("patching",)  # of the contrasts in --contrast, or of those of the generated corpus
+CAUSAL_STUDIES = (
+    "patching",
+    "attribution",
+    "lens",
+)  # of the contrasts in --contrast, or of those of the generated corpus
 
 
 def define() -> None:
@@ -123,17 +130,28 @@ def _run_studies(runs: Sequence[Any], args: Any, folder: pathlib.Path) -> list[A
 
 def _run_causal_studies(run: Any, args: Any, split: str, folder: pathlib.Path) -> list[Any]:
     from experiments.studies import contrasts
+    from experiments.studies.attribution import measure_attribution
+    from experiments.studies.lens import measure_lens
     from experiments.studies.patching import measure_patching
     from experiments.studies.phenomena import read_examples
 
-    studies = []
-    if "patching" in args.study:
-        if args.contrast:
-            pairs = contrasts.read_pairs(run, read_examples(args.contrast), pathlib.Path(args.contrast).name)
-        else:
-            pairs = contrasts.generated_pairs(run, split, args.sentences)
-        studies.append(measure_patching(run, pairs, folder))
-    return studies
+    names = [name for name in CAUSAL_STUDIES if name in args.study]
+    if not names:
+        return []
+    examples = read_examples(args.contrast) if args.contrast else None
+    title = pathlib.Path(args.contrast or "").name
+    if examples is None:
+        run.require_generated(names[0], "; --contrast=FILE evaluates your own sentences")
+        pairs = singles = contrasts.generated_pairs(run, split, args.sentences)
+    else:
+        pairs = contrasts.read_pairs(run, examples, title) if "patching" in names else {}
+        singles = contrasts.single_contrasts(run, examples, title)
+    studies = {
+        "patching": lambda: measure_patching(run, pairs, folder),
+        "attribution": lambda: measure_attribution(run, singles, split, folder),
+        "lens": lambda: measure_lens(run, singles, folder),
+    }
+    return [studies[name]() for name in names]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +22,7 @@ from transformer.spec import BOS, EOS, PAD
 if TYPE_CHECKING:
     from transformer.data.grammar.minimal_pairs import MinimalPair
 
+_WIDTH_MULTIPLE = 4  # of batches, so that contrasts of several kinds have few shapes
 _ROLES = ("word before", "changed word", "word after", "other words", "</s>")
 
 
@@ -42,8 +44,13 @@ class SourcePair(NamedTuple):
     roles: Mapping[str, tuple[int, ...]]  # positions of the source by role, each position in one role
 
 
-def make_contrast(run: InspectedRun, example: ContrastiveExample) -> Contrast:
+def make_contrast(run: InspectedRun, example: ContrastiveExample, place: str = "") -> Contrast:
     """Makes the contrast of the first tokens in which two translations differ.
+
+    Args:
+      run: the run, whose vocabulary is used.
+      example: a source and its two translations.
+      place: begins an error message.
 
     Raises:
       ValueError: both translations have the same tokens.
@@ -53,10 +60,10 @@ def make_contrast(run: InspectedRun, example: ContrastiveExample) -> Contrast:
     source = run.tokenizer.encode(pairs[0].source)
     right, wrong = ([*run.tokenizer.for_target.encode(pair.target), EOS] for pair in pairs)
     differing = (index for index, tokens in enumerate(zip(right, wrong, strict=False)) if tokens[0] != tokens[1])
-    place = next(differing, None)
-    if place is None:
-        raise ValueError(f"{example.right!r} and {example.wrong!r} have the same tokens")
-    return Contrast(example.kind, (*source, EOS), (BOS, *right[:place]), right[place], wrong[place])
+    first = next(differing, None)
+    if first is None:
+        raise ValueError(f"{place}{example.right!r} and {example.wrong!r} have the same tokens")
+    return Contrast(example.kind, (*source, EOS), (BOS, *right[:first]), right[first], wrong[first])
 
 
 def pairs_of_lines(run: InspectedRun, examples: Sequence[ContrastiveExample], title: str) -> list[SourcePair]:
@@ -70,7 +77,7 @@ def pairs_of_lines(run: InspectedRun, examples: Sequence[ContrastiveExample], ti
     pairs = []
     for number, lines in enumerate(zip(examples[::2], examples[1::2], strict=True)):
         place = f"{title}:{2 * number + 1} and {2 * number + 2}"
-        contrast, other = (make_contrast(run, line) for line in lines)
+        contrast, other = (make_contrast(run, line, f"{place}: ") for line in lines)
         lengths = [len(item.source) - 1 for item in (contrast, other)]
         if lengths[0] != lengths[1]:
             raise ValueError(
@@ -94,13 +101,23 @@ def read_pairs(run: InspectedRun, examples: Sequence[ContrastiveExample], title:
     return by_kind
 
 
-def generated_pairs(run: InspectedRun, split: str, count: int) -> dict[str, list[SourcePair]]:
-    """Returns minimal pairs of the generated corpus by kind, `count` of each, whose sources have equally many tokens.
+def single_contrasts(
+    run: InspectedRun, examples: Sequence[ContrastiveExample], title: str
+) -> dict[str, list[SourcePair]]:
+    """Returns the contrast of each line of a file by kind, for studies that need no other source.
 
     Raises:
-      ValueError: the run was not trained on the generated corpus.
+      ValueError: both translations of a line have the same tokens; the message names the line.
     """
-    run.require_generated("patching", "; --contrast=FILE evaluates your own sentences")
+    by_kind: dict[str, list[SourcePair]] = {}
+    for number, example in enumerate(examples, 1):
+        contrast = make_contrast(run, example, f"{title}:{number}: ")
+        by_kind.setdefault(example.kind, []).append(SourcePair(contrast, contrast.source, {}))
+    return by_kind
+
+
+def generated_pairs(run: InspectedRun, split: str, count: int) -> dict[str, list[SourcePair]]:
+    """Returns `count` minimal pairs of the generated corpus of each kind, whose sources have equally many tokens."""
     from transformer.data.grammar.minimal_pairs import KINDS, minimal_pairs
 
     by_kind: dict[str, list[SourcePair]] = {}
@@ -140,7 +157,8 @@ def _roles(
 def contrast_batches(pairs: Sequence[SourcePair], rows: int) -> list[ContrastBatch]:
     """Returns all pairs in order, in batches of one shape; the last one is filled up with copies of its last pair."""
     pairs = [*pairs, *[pairs[-1]] * (-len(pairs) % rows)]
-    widths = [max(len(pair.contrast.source) for pair in pairs), max(len(pair.contrast.prefix) for pair in pairs)]
+    longest = (max(len(pair.contrast.source) for pair in pairs), max(len(pair.contrast.prefix) for pair in pairs))
+    widths = [_WIDTH_MULTIPLE * math.ceil(length / _WIDTH_MULTIPLE) for length in longest]
 
     def padded(rows: Sequence[Sequence[int]], width: int) -> jax.Array:
         return jnp.array([[*ids, *[PAD] * (width - len(ids))] for ids in rows], jnp.int32)

@@ -1,5 +1,6 @@
 """Activation patching of pairs of sources: which positions, heads and paths decide between two target tokens."""
 
+import copy
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from experiments.studies.contrasts import SourcePair, contrast_batches
 from experiments.studies.figures import draw_heat_map
 from experiments.studies.inspected_run import InspectedRun
-from experiments.studies.study import CaptionedFigure, Study, format_share, head_name
+from experiments.studies.study import CaptionedFigure, Study, format_share, head_name, traced_attention
 from experiments.web.markdown import table
 from transformer.analysis import patching, trace
 from transformer.analysis.subwords import piece_texts
@@ -21,6 +22,7 @@ from transformer.spec import PAD
 DIRECTIONS = ("noising", "denoising")
 _ROWS = 40  # pairs in a batch
 _PREFIX_ROLES = ("earlier words", "last word")  # of the decoder's positions; the last one predicts the token
+_PATH_PAIRS = 40  # pairs on which paths are measured: there are hundreds of paths
 _SHOWN_PATHS = 10
 _RANDOM_SETS = 100
 
@@ -41,7 +43,7 @@ def measure_patching(run: InspectedRun, kinds: Mapping[str, Sequence[SourcePair]
             parts += [_stream_table(measured["streams"], direction) for direction in DIRECTIONS]
             figures += _draw_streams(measured, kind, folder)
         if patched.pairs and patched.attentions:
-            measured |= {"heads": _heads(patched), "paths": _paths(patched)}
+            measured |= {"heads": _heads(patched), "paths": _paths(patched.first(_PATH_PAIRS))}
             measured["circuit"] = _circuit(patched, measured["heads"])
             parts += [
                 _head_table(measured["heads"]),
@@ -72,6 +74,12 @@ class _PatchedRun:
         self.attentions = [name.removesuffix("/heads") for name in outputs]
         self.attentions.sort(key=lambda name: (name[0] != "e", name.split("/")[1], "cross" in name))
         self.heads = run.spec.model.heads
+
+    def first(self, count: int) -> "_PatchedRun":
+        """Returns the run with the first pairs only."""
+        part = copy.copy(self)
+        part.pairs, part.scores = self.pairs[:count], (self.scores[0][:count], self.scores[1][:count])
+        return part
 
     def batches(self) -> list[patching.ContrastBatch]:
         return contrast_batches(self.pairs, min(_ROWS, len(self.pairs)))
@@ -169,9 +177,7 @@ def _flat(changes: _Both) -> _Both:
 
 def _head_names(patched: _PatchedRun) -> list[str]:
     """Returns the names of all heads as other studies write them, such as "cross 1.2"."""
-    parts = [name.split("/") for name in patched.attentions]
-    attentions = [f"{'cross' if kind == 'cross_attention' else stack}/{layer}" for stack, layer, kind in parts]
-    return [head_name(name, head) for name in attentions for head in range(patched.heads)]
+    return [head_name(traced_attention(name), head) for name in patched.attentions for head in range(patched.heads)]
 
 
 def _attended(patched: _PatchedRun) -> _Rows:
@@ -299,7 +305,8 @@ def _head_table(heads: dict[str, dict[str, Any]]) -> str:
 
 def _path_table(paths: _Rows) -> str:
     rows = [[row["from"], row["to"], *(_cell(row[name]) for name in DIRECTIONS)] for row in paths[:_SHOWN_PATHS]]
-    return f"The {len(rows)} paths of largest effect.\n\n{table(['from', 'to', *DIRECTIONS], rows, 2)}"
+    about = f"The {len(rows)} paths of largest effect on the first {_PATH_PAIRS} pairs."
+    return f"{about}\n\n{table(['from', 'to', *DIRECTIONS], rows, 2)}"
 
 
 def _circuit_text(circuit: dict[str, Any]) -> str:

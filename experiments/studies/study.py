@@ -74,3 +74,9 @@ def attention_name(name: str) -> str:
 def head_name(name: str, head: int) -> str:
     """Returns the name of a head with numbers from one: "cross 1.2" for ("cross/0", 1)."""
     return attention_name(f"{name}/{head}")
+
+
+def traced_attention(name: str) -> str:
+    """Returns the attention of an activation of `analysis.trace`: "cross/0" for "decoder/0/cross_attention/heads"."""
+    stack, layer, kind, *_ = name.split("/")
+    return f"{'cross' if kind == 'cross_attention' else stack}/{layer}"

@@ -96,17 +96,12 @@ def _without_padding(batch: ContrastBatch, source_BS: jax.Array, prefix_BT: jax.
 
 def occlusion(model: Seq2Seq, batch: ContrastBatch, score: Score) -> Attribution:
     """Returns the score minus that without each token; Zeiler & Fergus 2014, Li et al. 2016."""
-    full_B = _score(model, batch, score, [])
 
-    def without(side: str, width: int) -> jax.Array:
-        return jax.lax.map(
-            lambda position: full_B - _score(model, batch, score, [patch(side, 0, positions=position)]),
-            jnp.arange(width),
-            batch_size=_MAPPED,
-        ).T
+    def without(source: jax.Array, prefix: jax.Array) -> jax.Array:
+        patches = [patch(side, 0, positions=position) for side, position in zip(_SIDES, (source, prefix), strict=True)]
+        return _score(model, batch, score, patches)
 
-    widths = batch.source_BS.shape[1], batch.input_BT.shape[1]
-    return _without_padding(batch, *map(without, _SIDES, widths))
+    return _changes(batch, without)
 
 
 def value_zeroing(model: Seq2Seq, batch: ContrastBatch, score: Score) -> Attribution:
@@ -118,21 +113,36 @@ def value_zeroing(model: Seq2Seq, batch: ContrastBatch, score: Score) -> Attribu
       ValueError: the model has no attention.
     """
     weights = _attention_weights(activations(model, batch.source_BS, batch.input_BT))
-    full_B = _score(model, batch, score, [])
-
-    def without(names: Sequence[str], width: int) -> jax.Array:
-        def change(position: jax.Array) -> jax.Array:
-            # A key whose value is zero and one whose weights are zero add the same.
-            kept = (jnp.arange(width) != position).astype(jnp.float32)[None, None, None]
-            return full_B - _score(model, batch, score, [Patch(name, jnp.multiply, kept) for name in names])
-
-        return jax.lax.map(change, jnp.arange(width), batch_size=_MAPPED).T
-
     of_prefix = [name for name in weights if name.startswith("decoder/") and "self_attention" in name]
-    of_source = [name for name in weights if name not in of_prefix]
-    source_BS = without(of_source, batch.source_BS.shape[1])
-    prefix_BT = without(of_prefix, batch.input_BT.shape[1]) if of_prefix else jnp.zeros(batch.input_BT.shape)
-    return _without_padding(batch, source_BS, prefix_BT)
+
+    def without(source: jax.Array, prefix: jax.Array) -> jax.Array:
+        patches = []
+        for name, weights_BHTS in weights.items():
+            position = prefix if name in of_prefix else source
+            # A key whose value is zero and one whose weights are zero add the same.
+            kept = jnp.arange(weights_BHTS.shape[3]) != position
+            patches.append(Patch(name, jnp.multiply, kept.astype(jnp.float32)[None, None, None]))
+        return _score(model, batch, score, patches)
+
+    return _changes(batch, without)
+
+
+def _changes(batch: ContrastBatch, without: Callable[[jax.Array, jax.Array], jax.Array]) -> Attribution:
+    """Returns the score minus that without each token.
+
+    Args:
+      batch: the rows.
+      without: the scores without the source token and the prefix token at two positions; -1 removes none.
+    """
+    source, prefix = jnp.arange(batch.source_BS.shape[1]), jnp.arange(batch.input_BT.shape[1])
+    none = jnp.array([-1])
+    positions = (
+        jnp.concatenate([source, jnp.full_like(prefix, -1), none]),
+        jnp.concatenate([jnp.full_like(source, -1), prefix, none]),
+    )
+    scores = jax.lax.map(lambda pair: without(*pair), positions, batch_size=_MAPPED)
+    changes_BN = (scores[-1:] - scores[:-1]).T
+    return _without_padding(batch, *jnp.split(changes_BN, [len(source)], axis=1))
 
 
 def attention_rollout(model: Seq2Seq, batch: ContrastBatch, score: Score) -> Attribution:

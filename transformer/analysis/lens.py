@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from transformer.analysis.patching import ContrastBatch, log_odds
+from transformer.analysis.patching import ContrastBatch, log_odds, log_probability
 from transformer.analysis.trace import Activations, activations, patch, perturb
 from transformer.models.interface import Seq2Seq
 
@@ -33,12 +33,23 @@ def logit_lens(model: Seq2Seq, source_BS: jax.Array, input_BT: jax.Array) -> jax
     Raises:
       ValueError: the model has no residual stream.
     """
+    return jnp.stack([run["logits"] for run in _runs_by_point(model, source_BS, input_BT)])
+
+
+def lens_scores(model: Seq2Seq, batch: ContrastBatch) -> tuple[jax.Array, jax.Array]:
+    """Returns the log-odds and log P(right) of each point of the stream, both [points, B]; as `logit_lens`."""
+    runs = _runs_by_point(model, batch.source_BS, batch.input_BT)
+    scores = ([score(model, batch, run) for run in runs] for score in (log_odds, log_probability))
+    odds, right = map(jnp.stack, scores)
+    return odds, right
+
+
+def _runs_by_point(model: Seq2Seq, source_BS: jax.Array, input_BT: jax.Array) -> list[Activations]:
     traced = activations(model, source_BS, input_BT)
     streams = decoder_streams(list(traced))
     if not streams:
         raise ValueError("this model has no residual stream, which the logit lens reads")
-    runs = [activations(model, source_BS, input_BT, [patch(streams[-1], traced[name])]) for name in streams]
-    return jnp.stack([run["logits"] for run in runs])
+    return [activations(model, source_BS, input_BT, [patch(streams[-1], traced[name])]) for name in streams]
 
 
 def direct_effects(model: Seq2Seq, batch: ContrastBatch) -> dict[str, jax.Array]:
