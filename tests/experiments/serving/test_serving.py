@@ -57,7 +57,7 @@ class Served(NamedTuple):
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Returns status and JSON of a request; `body` may be bytes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
             method = "GET" if body is None else "POST"
