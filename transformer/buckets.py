@@ -22,7 +22,7 @@ from gcsfs.core import GCSFileSystem
 from gcsfs.retry import HttpError
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed, Unauthorized
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage
+from google.cloud import storage  # pyright: ignore[reportAttributeAccessIssue]  # where the extra is missing
 
 _LOGIN = "log in with `gcloud auth application-default login`, or grant the role Storage Object User on the bucket"
 

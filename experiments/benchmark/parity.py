@@ -59,6 +59,7 @@ def compare(workdir: str, split: str | None, sentences: int, folder: pathlib.Pat
     settings |= {"batch_size": spec.decode.batch_size, "beam_size": spec.decode.beam_size}
     pairs = list(open_corpus(spec.data).split(split or spec.data.test_split)[:sentences])
     sources, references = ([pair[side] for pair in pairs] for side in range(2))
+    language = spec.data.target_language
     differences = {"transformers": max_logit_difference(workdir, settings["marian"], sources, references)}
     comparisons = []
     for penalty in dict.fromkeys((spec.decode.length_penalty, 0.0)):
@@ -80,8 +81,8 @@ def compare(workdir: str, split: str | None, sentences: int, folder: pathlib.Pat
                     "length_penalty": penalty,
                     "sentences": len(pairs),
                     "same": sum(our == their for our, their in zip(ours, theirs, strict=True)),
-                    "bleu": bleu(theirs, references),
-                    "bleu_here": bleu(ours, references),
+                    "bleu": bleu(theirs, references, language),
+                    "bleu_here": bleu(ours, references, language),
                     "logits": differences.get(library),
                 }
             )

@@ -387,7 +387,7 @@ def test_health_and_pages(served: Served) -> None:
     assert health["status"] == "ok"
     assert (health["direction"], health["max_tokens"], health["places"]) == ("fr-en", 22, 11)
     described = served.ask("/openapi.json")[1]["paths"]
-    assert {"/translate", "/translate/stream", "/attention", "/health"} == described.keys()
+    assert {"/translate", "/translate/stream", "/attention", "/explain", "/health"} == described.keys()
     for path, words in (
         ("/", ["a &lt;run&gt;", "<textarea", "from the validation split", "Deux &lt;trois&gt;.", r"& \u003cthree>"]),
         ("/docs", ["POST /attention", "length_penalty", f"curl http://127.0.0.1:{served.port}/translate"]),
