@@ -54,7 +54,11 @@ def _plain(compute: Any) -> Result:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"remat": "dots"}, {"scan_layers": True}, {"scan_layers": True, "remat": "full"}],
+    [
+        pytest.param({"remat": "dots"}, marks=pytest.mark.slow),
+        pytest.param({"scan_layers": True}, marks=pytest.mark.slow),
+        {"scan_layers": True, "remat": "full"},
+    ],
     ids=str,
 )
 def test_losses_and_gradients_are_those_of_the_plain_model(

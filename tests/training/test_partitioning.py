@@ -42,6 +42,7 @@ def assert_same(single: dict[str, Any], sharded: dict[str, Any]) -> None:
             np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * largest)
 
 
+@pytest.mark.slow
 def test_a_mesh_of_three_axes_equals_one_device(tmp_path: pathlib.Path) -> None:
     results = run(tmp_path, "train", "transformer", "2.2.2")
     assert_same(results["one"], results["2.2.2"])
