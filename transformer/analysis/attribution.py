@@ -37,7 +37,7 @@ class Attribution(NamedTuple):
 
 
 def score_without_tokens(model: Seq2Seq, batch: ContrastBatch, score: Score) -> jax.Array:
-    """Returns the scores without any token, [B]: what the sum of contributions is to be compared with."""
+    """Returns the scores without any token, [B]: the baseline of the sum of contributions."""
     return _score(model, batch, score, [patch(side, 0) for side in _SIDES])
 
 
@@ -160,7 +160,7 @@ def attention_rollout(model: Seq2Seq, batch: ContrastBatch, score: Score) -> Att
     source = jnp.broadcast_to(jnp.eye(batch.source_BS.shape[1]), (*batch.source_BS.shape, batch.source_BS.shape[1]))
     of_source = jnp.zeros((*batch.input_BT.shape, batch.source_BS.shape[1]))
     of_prefix = jnp.broadcast_to(jnp.eye(batch.input_BT.shape[1]), (*batch.input_BT.shape, batch.input_BT.shape[1]))
-    for name in sorted(weights, key=lambda name: (name[0] != "e", name.split("/")[1], "cross" in name)):
+    for name in sorted(weights, key=lambda name: (name[0] != "e", int(name.split("/")[1]), "cross" in name)):
         weight = weights[name]
         if name.startswith("encoder/"):
             source = (source + weight @ source) / 2
