@@ -133,7 +133,7 @@ class BucketPath(gpath.PosixGPath):
         return self
 
     def rglob(self, pattern: str) -> Iterator["BucketPath"]:
-        """Yields all objects below, for the pattern "*"; folders are none of them."""
+        """Yields all objects below, without folders; the only pattern is "*"."""
         if pattern != "*":
             raise NotImplementedError(f"rglob({pattern!r}) in a bucket")
         yield from map(at, _file_system().find(str(self)))

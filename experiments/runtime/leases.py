@@ -2,10 +2,9 @@
 
 A lease on a name is the file NAME.GENERATION, whose modification time its holder updates regularly. Creating a file
 that must not exist is atomic, on network file systems and in buckets too: of two processes that want a name, one gets
-it. A holder
-whose file is older than the expiry counts as dead, and so does a process of this machine that no longer runs; the next
-process acquires the name as the next generation. A holder that was only slow finds that its generation is no longer the
-latest, and must stop.
+it. A holder whose file is older than the expiry counts as dead, and so does a process of this machine that no longer
+runs; the next process acquires the name as the next generation. A holder that was only slow finds that its generation
+is no longer the latest, and must stop.
 
 A holder keeps its lease until it sees a newer generation. A file system that fails for a moment (ESTALE, EIO, ENOSPC)
 delays a renewal to the next one, a sixth of the expiry later. Two hosts may therefore differ in time by 5/6 of the

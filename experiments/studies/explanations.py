@@ -1,4 +1,4 @@
-"""Explains the words of translations by a run, for the attention page and for notebooks."""
+"""Explains each word of a run's translations, for the attention page and for notebooks."""
 
 import pathlib
 from collections.abc import Sequence

@@ -93,7 +93,7 @@ def direct_effects(model: Seq2Seq, batch: ContrastBatch) -> dict[str, jax.Array]
     for name in outputs:
         bias = traced[name] - traced[f"{name.removesuffix('output')}heads"].sum(axis=2)
         effects[f"{name.removesuffix('output')}bias"] = (gradients[name] * bias).sum(axis=(1, 2))
-    # What is left if every part is zero.
+    # The log-odds that remain when every part is zero.
     zeros = [patch(name, 0) for name in names if name.endswith("/output") and name.count("/") == 3]
     scales = [patch(name, traced[name]) for name in names if name.endswith("/scale")]
     rest = activations(model, batch.source_BS, batch.input_BT, [patch("decoder/embedding", 0), *zeros, *scales])

@@ -24,7 +24,7 @@ def adapt(model: nnx.Module, rank: int, targets: Sequence[str], *, rngs: nnx.Rng
     Args:
       model: the model, which is changed.
       rank: width of A and height of B.
-      targets: patterns, as of file names, for the names of the layers, such as "encoder.*.to_query".
+      targets: glob patterns for the names of the layers, such as "encoder.*.to_query".
       rngs: initial A.
 
     Raises:
