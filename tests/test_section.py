@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from transformer.section import Section, did_you_mean, require, require_one_of, require_positive, require_rate
+from transformer.section import Section, did_you_mean, nearest, require, require_one_of, require_positive, require_rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ def test_checks_name_the_key_and_the_value() -> None:
 def test_messages_suggest_the_nearest_name() -> None:
     assert did_you_mean("Haeds", ["d_k", "heads"], "model.") == "; did you mean model.heads?"
     assert did_you_mean("zzz", ["d_k", "heads"]) == did_you_mean(None, []) == ""
+    assert nearest("Haeds", ["d_k", "heads"], count=2, cutoff=0.0) == ["heads", "d_k"]
     with pytest.raises(ValueError, match=r"^sizes\.kind: 'onne' is none of one, None; did you mean one\?$"):
         require_one_of("sizes.kind", "onne", ("one", None))
     with pytest.raises(ValueError, match=r"^unknown key: sizes\.widht; did you mean sizes\.width\?$"):

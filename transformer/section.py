@@ -9,9 +9,21 @@ from typing import Any, Self, get_args
 
 def did_you_mean(name: object, choices: Iterable[object], prefix: str = "") -> str:
     """Returns the end of a message about an unknown name: the nearest choice, after `prefix`; "" if none is near."""
+    near = nearest(name, choices)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def nearest(name: object, choices: Iterable[object], count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Returns the choices most similar to a name, most similar first; upper and lower case are equal.
+
+    Args:
+      name: an unknown name.
+      choices: the known ones.
+      count: most choices to return.
+      cutoff: least similarity, from 0 to 1.
+    """
     by_lower_case = {str(choice).lower(): str(choice) for choice in choices}
-    nearest = difflib.get_close_matches(str(name).lower(), by_lower_case, 1)
-    return f"; did you mean {prefix}{by_lower_case[nearest[0]]}?" if nearest else ""
+    return [by_lower_case[key] for key in difflib.get_close_matches(str(name).lower(), by_lower_case, count, cutoff)]
 
 
 def comma_separated(text: str) -> tuple[str, ...]:

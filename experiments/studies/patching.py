@@ -14,7 +14,7 @@ from experiments.studies.figures import draw_heat_map
 from experiments.studies.inspected_run import InspectedRun
 from experiments.studies.study import CaptionedFigure, Study, format_share, head_name, traced_attention
 from experiments.web.markdown import table
-from transformer.analysis import patching, trace
+from transformer.analysis import patching, tracing
 from transformer.analysis.subwords import piece_texts
 from transformer.evaluation.confidence import ratio_of_means
 from transformer.spec import PAD
@@ -68,7 +68,7 @@ class _PatchedRun:
         self.scores: _Both = (own[kept], other[kept])
         self.pairs = [pair for pair, keep in zip(pairs, kept, strict=True) if keep]
         ids = jax.ShapeDtypeStruct((1, 1), np.int32)
-        self.names = list(jax.eval_shape(lambda ids: trace.activations(run.model, ids, ids), ids))
+        self.names = list(jax.eval_shape(lambda ids: tracing.activations(run.model, ids, ids), ids))
         # In the order of computation: the encoder's, then those of each decoder layer.
         outputs = sorted(name for name in self.names if name.endswith("/heads"))
         self.attentions = [name.removesuffix("/heads") for name in outputs]
@@ -187,7 +187,7 @@ def _attended(patched: _PatchedRun) -> _Rows:
     """
 
     def attention(model: Any, batch: patching.ContrastBatch) -> jax.Array:
-        traced = trace.activations(model, batch.source_BS, batch.input_BT)
+        traced = tracing.activations(model, batch.source_BS, batch.input_BT)
         weights = []
         for name in patched.attentions:
             keys = batch.source_BS.shape[1] - traced[f"{name}/weights"].shape[3]
@@ -237,7 +237,7 @@ def _circuit(patched: _PatchedRun, heads: dict[str, dict[str, Any]]) -> dict[str
         row[generator.choice(rest, min(int(chosen.sum()), len(rest)), replace=False)] = True
     names = [f"{name}/heads" for name in patched.attentions]
     corpus = [(side.source_BS, _targets(batch)) for batch in patched.batches() for side in (batch, batch.swapped())]
-    means = trace.mean_activations(patched.run.model, corpus, names)
+    means = tracing.mean_activations(patched.run.model, corpus, names)
     shaped = jnp.asarray(sets.reshape(len(sets), len(names), patched.heads))
     own, other = patched.both(lambda model, batch: patching.ablate_heads(model, batch, means, shaped))
     right = ((own > 0) & (other < 0)).mean(axis=1)

@@ -77,6 +77,6 @@ def head_name(name: str, head: int) -> str:
 
 
 def traced_attention(name: str) -> str:
-    """Returns the attention of an activation of `analysis.trace`: "cross/0" for "decoder/0/cross_attention/heads"."""
+    """Returns the attention of a traced activation: "cross/0" for "decoder/0/cross_attention/heads"."""
     stack, layer, kind, *_ = name.split("/")
     return f"{'cross' if kind == 'cross_attention' else stack}/{layer}"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.analysis.test_patching import BATCH, SMALL, TARGET, log_odds
 from transformer.analysis import attribution, patching
-from transformer.analysis.trace import patch, trace
+from transformer.analysis.tracing import patch, trace
 
 SCORES = {"contrast": patching.log_odds, "token": patching.log_probability}
 

@@ -9,7 +9,7 @@ import pytest
 
 from transformer.analysis import explanation
 from transformer.analysis.explanation import DIRECT_EFFECTS, LENS, MEASURES
-from transformer.analysis.trace import trace
+from transformer.analysis.tracing import trace
 from transformer.models.ensemble import Ensemble
 from transformer.spec import BOS, EOS, PAD
 

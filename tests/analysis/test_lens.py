@@ -9,7 +9,7 @@ import pytest
 
 from tests.analysis.test_patching import BATCH, TARGET
 from transformer.analysis import lens, patching
-from transformer.analysis.trace import trace
+from transformer.analysis.tracing import trace
 
 
 def test_the_last_point_of_the_lens_is_the_model(make: Callable[..., Any]) -> None:

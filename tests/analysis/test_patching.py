@@ -10,7 +10,7 @@ import pytest
 
 from transformer.analysis import patching
 from transformer.analysis.patching import ContrastBatch
-from transformer.analysis.trace import activations, patch, trace
+from transformer.analysis.tracing import activations, patch, trace
 
 SMALL = {"encoder_layers": 1, "decoder_layers": 1}
 BATCH = ContrastBatch(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.analysis.trace import decoder_inputs, trace
+from transformer.analysis.tracing import decoder_inputs, trace
 
 SOURCE = np.array([[5, 11, 7, 4, 2], [5, 11, 2, 0, 0]])
 TARGET = np.array([[6, 13, 2, 0], [9, 4, 5, 2]])

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from transformer.analysis.patching import ContrastBatch
-from transformer.analysis.trace import Activations, Patch, activations, patch
+from transformer.analysis.tracing import Activations, Patch, activations, patch
 from transformer.models.interface import Seq2Seq
 from transformer.ops.masks import is_token
 

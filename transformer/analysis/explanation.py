@@ -15,7 +15,7 @@ from flax import nnx
 
 from transformer.analysis import attribution, lens
 from transformer.analysis.patching import ContrastBatch, log_odds
-from transformer.analysis.trace import activations
+from transformer.analysis.tracing import activations
 from transformer.models.interface import Seq2Seq
 from transformer.spec import BOS, EOS, PAD
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from transformer.analysis.patching import ContrastBatch, log_odds, log_probability
-from transformer.analysis.trace import Activations, activations, patch, perturb
+from transformer.analysis.tracing import Activations, activations, patch, perturb
 from transformer.models.interface import Seq2Seq
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from transformer.analysis.trace import Activations, Patch, activations, patch
+from transformer.analysis.tracing import Activations, Patch, activations, patch
 from transformer.models.interface import Seq2Seq
 
 _MAPPED = 8  # patched runs of a batch that are computed jointly
@@ -174,7 +174,7 @@ def ablate_heads(model: Seq2Seq, batch: ContrastBatch, means: Activations, sets:
     Args:
       model: an NNX module.
       batch: pairs of sources.
-      means: from `trace.mean_activations`, of activations with an axis of heads.
+      means: from `tracing.mean_activations`, of activations with an axis of heads.
       sets: bool [sets, names, heads], the heads of each set, with names in the order of `means`.
     """
 

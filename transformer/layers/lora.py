@@ -1,6 +1,5 @@
 """Low-rank adaptation of linear layers (LoRA); Hu et al. 2021, Section 4.1."""
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx, traverse_util
 
 from transformer.layers.linear import LinearWithoutBias
+from transformer.section import nearest
 
 _FACTORS = ("lora_a", "lora_b")  # Flax's names of A and B; x A B is added to x W
 _BASE = ".base_module"  # in the name of a parameter of an adapted layer
@@ -84,5 +84,5 @@ def require_matches(key: str, patterns: Sequence[str], names: Mapping[str, Any] 
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
             general = dict.fromkeys(re.sub(r"\b\d+\b", "*", name) for name in names)  # the same in every layer
-            near = difflib.get_close_matches(pattern, general, 3, 0.0)
+            near = nearest(pattern, general, count=3, cutoff=0.0)
             raise ValueError(f"{key}: {pattern!r} matches none of {len(names)} names, such as {', '.join(near)}")

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from transformer.analysis.trace import activations, decoder_inputs, mean_activations, patch, perturb, trace
+from transformer.analysis import mean_activations, patch, perturb, trace
+from transformer.analysis.tracing import activations, decoder_inputs
 
 SOURCE = np.array([[5, 11, 7, 4, 2], [5, 11, 2, 0, 0]])
 TARGET = np.array([[6, 13, 2, 0], [9, 4, 5, 2]])

@@ -9,7 +9,6 @@ Names are those of `probe.AXES` after the path of a module: "encoder/0/self_atte
 """
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -23,6 +22,7 @@ from transformer.analysis.probe import AXES, Edit, Probe, insert, position_axis
 from transformer.layers.recurrent import Recurrent
 from transformer.models.interface import Seq2Seq
 from transformer.ops.masks import is_token
+from transformer.section import nearest
 from transformer.spec import BOS, PAD
 
 Activations = dict[str, jax.Array]  # by name; padding has values, too
@@ -212,8 +212,8 @@ def mean_activations(model: Seq2Seq, batches: Sequence[tuple[Any, Any]], names: 
 
 def _require_name(name: str, names: Mapping[str, Any]) -> None:
     if name not in names:
-        nearest = difflib.get_close_matches(name, names, 3, cutoff=0.4) or sorted(names)[:3]
-        raise ValueError(f"no activation {name!r} in this model; the nearest names are {', '.join(nearest)}")
+        near = nearest(name, names, count=3, cutoff=0.0)
+        raise ValueError(f"no activation {name!r} in this model; the nearest names are {', '.join(near)}")
 
 
 def _check(item: Patch, shapes: Mapping[str, Any]) -> None:
