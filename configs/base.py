@@ -76,6 +76,7 @@ def get_config() -> ConfigDict:
     data.train_pairs = placeholder(int)  # only this many first pairs of training, of each part of a mixture; None: all
     # "CORPUS [xWEIGHT] [<TAG>], ..." (transformer/mixture.py): "multi30k x2, back/{split}.{language} <BT>"
     data.mixture = ""  # corpora of the training split; empty: the corpus itself
+    data.language_code = ""  # init_from: token before sources without one, such as ">>fra<<"; empty: none
     data.prepared = ""  # folder of the training split tokenised by experiments.prepare; empty: tokenise at each start
     data.vocab_size = 8000  # joint SentencePiece vocabulary, including the four special symbols
     data.tokenizer = "bpe"  # SentencePiece model type: bpe, unigram

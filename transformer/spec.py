@@ -185,6 +185,7 @@ class DataSpec(Section):
     test_split: str
     train_pairs: int | None
     mixture: str
+    language_code: str
     prepared: str
     vocab_size: int
     tokenizer: str
@@ -291,6 +292,10 @@ class Spec(Section):
             self.model.attention_kernel == "xla" or self.parallel.fsdp == self.parallel.tensor == 1,
             f"model.attention_kernel: {self.model.attention_kernel} cannot be sharded with parallel.fsdp="
             f"{self.parallel.fsdp} and parallel.tensor={self.parallel.tensor}; set it to xla, or both to 1",
+        )
+        require(
+            bool(self.train.init_from) or not self.data.language_code,
+            f"data.language_code: {self.data.language_code} is a token of a pretrained model; set train.init_from",
         )
         if self.data.packed_width is not None:
             self._require_packable()

@@ -21,7 +21,7 @@ _TRANSFORMERS = """```python
 from transformers import MarianMTModel, MarianTokenizer
 
 model, tokenizer = (kind.from_pretrained("{name}") for kind in (MarianMTModel, MarianTokenizer))
-batch = tokenizer(["..."], return_tensors="pt", padding=True)
+batch = tokenizer(["{code}..."], return_tensors="pt", padding=True)
 print(tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True))
 ```
 """
@@ -31,7 +31,7 @@ import ctranslate2, huggingface_hub, sentencepiece
 folder = huggingface_hub.snapshot_download("{name}", allow_patterns="ctranslate2/*") + "/ctranslate2"
 source, target = (sentencepiece.SentencePieceProcessor(f"{{folder}}/{{side}}.spm") for side in ("source", "target"))
 search = {{"beam_size": {beams}, "length_penalty": {length_penalty}}}
-result = ctranslate2.Translator(folder).translate_batch([source.encode("...", out_type=str)], **search)[0]
+result = ctranslate2.Translator(folder).translate_batch([{tokens}source.encode("...", out_type=str)], **search)[0]
 print(target.decode(result.hypotheses[0]))
 ```
 """
@@ -104,6 +104,8 @@ def write(
     versions = json.loads((workdir.path / "versions.json").read_text(encoding="utf-8"))
     search = settings.generation_config(decode, 0)
     usage = {"name": name, "beams": search["num_beams"], "length_penalty": search["length_penalty"]}
+    code = data.language_code
+    usage |= {"code": f"{code} ", "tokens": f'["{code}"] + '} if code else {"code": "", "tokens": ""}
     found = f"beam {decode.beam_size}" if decode.method == "beam" else f"{decode.method} search"
     origin = f", from {base_model}" if base_model else ""
     lines = "\n".join(f"- {row.name} {row.value:.2f} ± {row.half_width:.2f}, `{row.signature}`" for row in scores)

@@ -13,6 +13,7 @@ from transformer.data.tokenizers.sentencepiece import Tokenizer
 from transformer.interop.marian import folder, parameters, settings
 from transformer.languages import short_code
 from transformer.local_copy import local_copy
+from transformer.section import did_you_mean
 from transformer.spec import BOS, EOS, PAD, UNK, Spec
 from transformer.training.state import Params
 
@@ -78,7 +79,8 @@ def load_pretrained(path: str, spec: Spec, allowed: Iterable[str] = ()) -> Pretr
         )
     own_spec = dataclasses.replace(model, **theirs, d_k=None, d_v=None)
     try:
-        return PretrainedModel(parameters.from_marian(marian.arrays, own_spec, marian.row_V), _tokenizer(marian))
+        params = parameters.from_marian(marian.arrays, own_spec, marian.row_V)
+        return PretrainedModel(params, _tokenizer(marian, spec.data.language_code))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -89,9 +91,15 @@ def _are_other(found: tuple[str, str], expected: tuple[str, str]) -> bool:
     return any(len(code) == 2 and code != other for code, other in zip(codes, expected, strict=True))
 
 
-def _tokenizer(marian: folder.MarianModel) -> Tokenizer:
-    """Returns the model's tokenizer; a plain `Tokenizer` if this project exported the model."""
-    if marian.source_model == marian.target_model:
+def _tokenizer(marian: folder.MarianModel, code: str) -> Tokenizer:
+    """Returns the model's tokenizer; a plain `Tokenizer` if this project exported the model, and no code is added."""
+    if code and code not in marian.pieces:
+        known = [piece for piece in marian.pieces if piece.startswith(">>")]
+        raise ValueError(
+            f"data.language_code: the vocabulary has no {code!r}; its codes: {', '.join(known[:20]) or 'none'}"
+            f"{did_you_mean(code, known)}"
+        )
+    if marian.source_model == marian.target_model and not code:
         try:
             plain = Tokenizer(marian.source_model)
         except ValueError:  # Marian's own models have other ids of special tokens
@@ -100,4 +108,4 @@ def _tokenizer(marian: folder.MarianModel) -> Tokenizer:
             if plain.pieces(range(plain.vocab_size)) == marian.pieces:
                 return plain
     ids = {piece: token for token, piece in enumerate(marian.pieces) if token > UNK}
-    return MarianTokenizer.pack(marian.source_model, marian.target_model, ids | _SPECIAL)
+    return MarianTokenizer.pack(marian.source_model, marian.target_model, ids | _SPECIAL, code)

@@ -30,7 +30,9 @@ def write(path: pathlib.Path, model: Small, tokenizer: Tokenizer) -> pathlib.Pat
     return path
 
 
-def opus(path: pathlib.Path, transformers: Any, models: tuple[bytes, bytes], vocabulary: dict[str, int]) -> Any:
+def opus(
+    path: pathlib.Path, transformers: Any, models: tuple[bytes, bytes], vocabulary: dict[str, int], **changes: bool
+) -> Any:
     """A random model in the OPUS-MT format: padding is the last token and starts decoding; the output has biases."""
     import torch
 
@@ -44,7 +46,7 @@ def opus(path: pathlib.Path, transformers: Any, models: tuple[bytes, bytes], voc
     config = transformers.MarianConfig(
         vocab_size=size, d_model=14, encoder_layers=2, decoder_layers=1, encoder_ffn_dim=17, decoder_ffn_dim=17,
         encoder_attention_heads=2, decoder_attention_heads=2, activation_function="swish", scale_embedding=True,
-        max_position_embeddings=64, bos_token_id=None, **special,
+        max_position_embeddings=64, bos_token_id=None, **special, **changes,
     )  # fmt: skip
     torch.manual_seed(3)
     model = transformers.MarianMTModel(config).eval()
@@ -117,10 +119,16 @@ def test_export_and_import_are_inverse_bit_for_bit(
         np.testing.assert_array_equal(again[name], array, err_msg=name)
 
 
+@pytest.mark.parametrize("tied", ["all", "target and output", "none"])
 def test_an_imported_opus_model_has_its_logits(
-    transformers: Any, pair_of_models: tuple[bytes, bytes], opus_vocabulary: dict[str, int], tmp_path: pathlib.Path
+    tied: str,
+    transformers: Any,
+    pair_of_models: tuple[bytes, bytes],
+    opus_vocabulary: dict[str, int],
+    tmp_path: pathlib.Path,
 ) -> None:
-    theirs = opus(tmp_path, transformers, pair_of_models, opus_vocabulary)
+    ties = {"share_encoder_decoder_embeddings": tied == "all", "tie_word_embeddings": tied != "none"}
+    theirs = opus(tmp_path, transformers, pair_of_models, opus_vocabulary, **ties)
     marian = folder.read(tmp_path)
     size = len(opus_vocabulary)
     model = imported(marian)

@@ -77,6 +77,20 @@ def test_a_piece_without_an_id_is_unknown_and_a_language_code_is_a_token(tokeniz
         tokenizer.decode([tokenizer.vocab_size])
 
 
+def test_source_text_begins_with_the_default_code(models: tuple[bytes, bytes], ids: dict[str, int]) -> None:
+    ids = ids | {">>deu<<": len(ids)}
+    plain, coded = (MarianTokenizer.pack(*models, ids, code) for code in ("", ">>deu<<"))
+    assert coded.fingerprint != plain.fingerprint
+    again = pickle.loads(pickle.dumps(coded))
+    assert again.encode("un chats") == [ids[">>deu<<"], *plain.encode("un chats")]
+    assert again.encode(">>fra<< un") == plain.encode(">>fra<< un")
+    assert again.token_spans("un") == [(0, 0), *plain.token_spans("un")]
+    assert again.unknown_spans("un Ω") == plain.unknown_spans("un Ω") != []
+    assert again.for_target.encode(ENGLISH[0]) == plain.for_target.encode(ENGLISH[0])
+    pairs = tokenize([Pair("un", ENGLISH[0]), Pair(" ", ENGLISH[0])], again, None)
+    assert pairs.positions.tolist() == [0]
+
+
 def test_it_is_saved_in_one_file(tokenizer: MarianTokenizer, ids: dict[str, int], tmp_path: pathlib.Path) -> None:
     tokenizer.save(tmp_path / "tokenizer.model")
     again = load_tokenizer(tmp_path / "tokenizer.model")

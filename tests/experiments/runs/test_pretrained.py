@@ -90,6 +90,26 @@ def test_a_model_of_another_pair(
         load(tmp_path, {**files, "tokenizer_config.json": codes})
 
 
+def test_a_language_code_begins_sources(tmp_path: pathlib.Path, files: dict[str, bytes]) -> None:
+    """The tokenizer of the run adds the code; one that the vocabulary lacks is an error that lists the others."""
+    vocabulary = json.loads(files["vocab.json"])
+    last = max(vocabulary, key=vocabulary.__getitem__)
+    coded = {(">>fra<<" if piece == last else piece): token for piece, token in vocabulary.items()}
+    load(tmp_path, {**files, "vocab.json": json.dumps(coded).encode()})
+
+    def tokenizer(code: str) -> Tokenizer:
+        spec = dataclasses.replace(MODEL_RUN, train=dataclasses.replace(MODEL_RUN.train, init_from=str(tmp_path)))
+        spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, language_code=code))
+        return load_pretrained(str(tmp_path), spec, ["model"]).tokenizer
+
+    assert tokenizer(">>fra<<").encode(FRENCH[0]) == [52, *tokenizer("").encode(FRENCH[0])]
+    assert tokenizer(">>fra<<").for_target.encode(FRENCH[0]) == tokenizer("").for_target.encode(FRENCH[0])
+    with pytest.raises(ValueError, match=r"data\.language_code: .*no '>>frr<<'; its codes: >>fra<<; did you mean"):
+        tokenizer(">>frr<<")
+    with pytest.raises(ValueError, match=r"data\.language_code: >>fra<< .* set train\.init_from"):
+        dataclasses.replace(MODEL_RUN, data=dataclasses.replace(MODEL_RUN.data, language_code=">>fra<<"))
+
+
 def test_weights_of_pytorch(tmp_path: pathlib.Path, files: dict[str, bytes]) -> None:
     """An old folder has the same parameters; a file with code, of another kind, or damaged is refused, and not run."""
     torch: Any = pytest.importorskip("torch", reason="needs the extra `parity`")

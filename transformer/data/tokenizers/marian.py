@@ -22,8 +22,9 @@ _MAGIC = b"PK"  # the first bytes of a zip archive; no SentencePiece model start
 class MarianTokenizer(Tokenizer):
     """Encodes source text with one SentencePiece model and target text with another; a piece without an id is UNK.
 
-    Ids 0 to 3 are PAD, BOS, EOS and UNK. A leading language code, ">>fra<< text", is a token if the table has it. The
-    models normalise the text, so decoding may not restore it exactly.
+    Ids 0 to 3 are PAD, BOS, EOS and UNK. A leading language code, ">>fra<< text", is a token if the table has it.
+    Source text without one gets the default code, if any. The models normalise the text, so decoding may not restore it
+    exactly.
     """
 
     def __init__(self, model: bytes, side: str = "source") -> None:
@@ -34,18 +35,28 @@ class MarianTokenizer(Tokenizer):
                 if sum(archive.getinfo(name).file_size for name in _FILES) > _MAX_SIZE:
                     raise ValueError(f"the files of the archive have more than {_MAX_SIZE} bytes")
                 source, target, vocabulary = (archive.read(name) for name in _FILES)
+                code = archive.comment.decode()
             self._models = (source, target)
             self._ids: dict[str, int] = json.loads(vocabulary)
             self._processor, self._decoder = _processor(source if side == "source" else target), _processor(target)
         except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
             raise ValueError(f"not an archive of {', '.join(_FILES)}") from error
+        self._default_code = (code,) if code and side == "source" else ()
         self._pieces = {token: piece for piece, token in self._ids.items()}
 
     @classmethod
-    def pack(cls, source: bytes, target: bytes, ids: Mapping[str, int]) -> Self:
-        """Creates a tokenizer from two serialised SentencePiece models and a table from pieces to ids."""
+    def pack(cls, source: bytes, target: bytes, ids: Mapping[str, int], code: str = "") -> Self:
+        """Creates a tokenizer from two serialised SentencePiece models and a table from pieces to ids.
+
+        Args:
+          source: model of the source language.
+          target: model of the target language.
+          ids: the id of each piece.
+          code: a piece with which source text begins that has no language code; "": none.
+        """
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.comment = code.encode()
             for name, content in zip(_FILES, (source, target, json.dumps(ids, ensure_ascii=False)), strict=True):
                 # Without the time, so that equal content has an equal fingerprint.
                 archive.writestr(zipfile.ZipInfo(name), content)
@@ -86,11 +97,11 @@ class MarianTokenizer(Tokenizer):
         return [[max(self._ids.get(piece, UNK), UNK) for piece in pieces] for pieces in coded]
 
     def _split_code(self, text: str) -> tuple[tuple[str, ...], str]:
-        """Splits a text into a leading language code and the rest."""
+        """Splits a text into a leading language code, or the default one, and the rest."""
         end = text.find("<<") + 2
         if text.startswith(">>") and end > 2 and text[:end] in self._ids:
             return (text[:end],), text[end:]
-        return (), text
+        return self._default_code, text
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Returns the first and the end (exclusive) character of `text` for each of its ids."""

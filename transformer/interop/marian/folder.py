@@ -93,6 +93,8 @@ def read(path: pathlib.Path) -> MarianModel:
         row_V, pieces = _token_map(config, vocabulary)
     except ValueError as error:
         raise ValueError(f"{path / 'config.json'}: {error}") from error
+    if not model_settings["tie_embeddings"] and config.get("tie_word_embeddings", True) and parameters.TARGET in arrays:
+        arrays.setdefault(parameters.OUTPUT, arrays[parameters.TARGET])  # the file has the shared table once
     model_settings["output_bias"] = bool(np.any(arrays.get(parameters.BIAS, 0))) or -1 in row_V
     source, target = (_read_sentencepiece(path / name) for name in ("source.spm", "target.spm"))
     tokenizer = path / "tokenizer_config.json"

@@ -15,7 +15,7 @@ from transformer.spec import BOS, EOS, PAD, UNK, ModelSpec
 
 Arrays = dict[str, np.ndarray]  # by name; our names are paths with dots
 
-BIAS = "final_logits_bias"
+BIAS, OUTPUT, TARGET = "final_logits_bias", "lm_head.weight", "model.decoder.embed_tokens.weight"
 # Output bias of a token that Marian does not have: it is never an output, and label smoothing keeps a finite loss.
 _ABSENT_BIAS = -100.0
 
@@ -24,8 +24,8 @@ _ATTENTION = {"self_attn": "self_attention", "encoder_attn": "cross_attention"}
 _TIED = (("model.shared.weight", "embed_source.table_VD"),)
 _UNTIED = (
     ("model.encoder.embed_tokens.weight", "embed_source.table_VD"),
-    ("model.decoder.embed_tokens.weight", "embed_target.table_VD"),
-    ("lm_head.weight", "output.table_VD"),
+    (TARGET, "embed_target.table_VD"),
+    (OUTPUT, "output.table_VD"),
 )
 
 
