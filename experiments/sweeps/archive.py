@@ -147,6 +147,11 @@ def _to_json(sentences: dict[str, SentenceScores]) -> dict[str, Any]:
     return content
 
 
+def sentence_statistics(content: dict[str, Any]) -> dict[str, SentenceScores]:
+    """Returns the statistics of a cell's translations by split; `content` is what `read` returns."""
+    return _from_json(content["sentences"])
+
+
 def _from_json(content: dict[str, Any]) -> dict[str, SentenceScores]:
     sentences = {}
     for split, scores in content.items():

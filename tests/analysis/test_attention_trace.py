@@ -32,13 +32,13 @@ def unit(x: np.ndarray) -> np.ndarray:
             {"score_scale": "learned", "positions": "rotary", "cross_score": "additive", "d_k": 4},
             {DOT, ADDITIVE},
         ),
-        ("transformer", {"score_scale": "none"}, {DOT}),
-        ("transformer", {"score": "cosine"}, {COSINE}),
-        ("transformer", {"score": "additive"}, {ADDITIVE}),
+        pytest.param("transformer", {"score_scale": "none"}, {DOT}, marks=pytest.mark.slow),
+        pytest.param("transformer", {"score": "cosine"}, {COSINE}, marks=pytest.mark.slow),
+        pytest.param("transformer", {"score": "additive"}, {ADDITIVE}, marks=pytest.mark.slow),
         ("transformer", {"score": "cosine", "cross_score": "additive"}, {COSINE, ADDITIVE}),
         ("rnnsearch", {}, {ADDITIVE}),
-        ("rnnsearch", {"cross_score": "dot"}, {DOT}),
-        ("rnnsearch", {"cross_score": "cosine"}, {COSINE}),
+        pytest.param("rnnsearch", {"cross_score": "dot"}, {DOT}, marks=pytest.mark.slow),
+        pytest.param("rnnsearch", {"cross_score": "cosine"}, {COSINE}, marks=pytest.mark.slow),
     ],
 )
 def test_the_weights_follow_from_queries_and_keys(

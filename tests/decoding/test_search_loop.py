@@ -21,7 +21,7 @@ def count(compiled: Any) -> int:
 SENTENCES = [[3, 4, 5, EOS], [4, EOS], [6, 6, 3, 4, 5, EOS]]
 
 
-@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+@pytest.mark.parametrize("method", ["beam", "greedy", pytest.param("sample", marks=pytest.mark.slow)])
 def test_pausing_does_not_change_the_result(markov, pad, make_spec, method):
     """With traced settings, one key per sentence, and a state whose leaves are all [B, ...]."""
     model, source_BS, spec = markov(5), jnp.asarray(pad(*SENTENCES, rows=4)), make_spec(method=method, temperature=0.7)
@@ -55,7 +55,7 @@ def test_pausing_does_not_change_the_result(markov, pad, make_spec, method):
     assert progress.done_B[3]  # a row of padding
 
 
-@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+@pytest.mark.parametrize("method", ["beam", "greedy", pytest.param("sample", marks=pytest.mark.slow)])
 def test_compaction_does_not_change_the_result(markov, pad, make_spec, monkeypatch, method):
     """Including an odd number of rows, and rows of padding, which are done before the first step."""
     monkeypatch.setattr(search_loop, "_MIN_ROWS", 2)
@@ -79,7 +79,7 @@ def test_compaction_does_not_change_the_result(markov, pad, make_spec, monkeypat
     assert (plain.tokens_BNT[:9, 0, 0] != PAD).all()
 
 
-@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+@pytest.mark.parametrize("method", ["beam", "greedy", pytest.param("sample", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("compactions", [0, 2])
 def test_sentences_that_need_more_steps_have_no_result(markov, pad, make_spec, monkeypatch, method, compactions):
     """All other results equal those of a search without a limit on steps."""

@@ -77,6 +77,7 @@ def marian(talker: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pa
     return folder
 
 
+@pytest.mark.slow
 def test_transformers_translates_equally(marian: pathlib.Path, expected_translations: dict[str, str]) -> None:
     transformers: Any = pytest.importorskip("transformers", reason="needs the extra `interop`")
     pytest.importorskip("torch", reason="needs the extra `parity`")

@@ -122,6 +122,7 @@ def test_a_complete_folder_is_not_prepared_again(tmp_path, capsys, monkeypatch):
         prepare.prepare(data, workers=1, verify=True)
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_continues(tmp_path, capfd):
     data = grammar(tmp_path / "prepared")
     program = (

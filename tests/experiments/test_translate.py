@@ -24,6 +24,7 @@ def test_an_unknown_dtype_is_an_error(trained: pathlib.Path, module: str) -> Non
     assert completed.stderr.decode().strip().startswith("error: flag --dtype=float8: value should be one of")
 
 
+@pytest.mark.slow
 def test_runs_with_different_vocabularies_are_no_ensemble(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
     reversed_lines = shutil.copytree(trained, tmp_path / "other")
     Tokenizer.train_from_texts(["un deux trois quatre"] * 3, 20, "bpe").save(reversed_lines / "tokenizer.model")

@@ -43,6 +43,7 @@ def test_a_killed_run_is_lost_and_restarted(cloud: Cloud, tmp_path: Path) -> Non
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
 
 
+@pytest.mark.slow
 def test_a_queued_slice_is_requested_again(cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tpu, start = set_up(tmp_path / "run", queued=True)
     assert "pod: WAITING_FOR_RESOURCES" in capsys.readouterr().out
@@ -55,6 +56,7 @@ def test_a_queued_slice_is_requested_again(cloud: Cloud, tmp_path: Path, capsys:
     assert cloud.calls.read_text().splitlines().count("queued-resources create pod") == 2
 
 
+@pytest.mark.slow
 def test_without_capacity_the_supervisor_retries(
     cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +73,7 @@ def test_without_capacity_the_supervisor_retries(
     assert steps(tmp_path / "run") == list(range(1, STEPS + 1))
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_not_restarted(cloud: Cloud, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/fail").touch()

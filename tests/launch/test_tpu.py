@@ -117,6 +117,7 @@ def test_without_gcloud_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch, t
     assert_user_error(launch("delete", *AT), "error: gcloud is not on PATH; install")
 
 
+@pytest.mark.slow
 def test_a_preempted_slice_is_recreated_and_the_run_finishes(cloud: Cloud, tmp_path: pathlib.Path) -> None:
     """Uses only the commands: four hosts, one run, and a slice that is preempted while it trains."""
     flags = (*AT, FOUR, "--spot")

@@ -40,7 +40,12 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
+SLOW = ("rotary positions and more", "additive self-attention, cosine cross-attention")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in MODELS]
+)
 def net(make_architecture, request):
     name, changes = MODELS[request.param]
     return make_architecture(name, **changes)

@@ -42,7 +42,16 @@ def key_biases(params: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(attention["to_key"]["bias"]) for name, attention in attentions.items()}
 
 
-@pytest.mark.parametrize(("changes", "trained"), TRAINED, ids=[str(changes) for changes, _ in TRAINED])
+FAST = ({}, {"weights": "sigmoid"}, {"cross_score": "additive"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "trained"),
+    [
+        pytest.param(changes, trained, id=str(changes), marks=[] if changes in FAST else pytest.mark.slow)
+        for changes, trained in TRAINED
+    ],
+)
 def test_adam_moves_only_biases_that_have_an_effect(changes: dict[str, Any], trained: set[str], compiled: Any) -> None:
     """Exactly: Adam with ε = 1e-9 would turn a rounding error into a full update."""
     config = base.get_config().to_dict()

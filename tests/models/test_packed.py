@@ -56,10 +56,15 @@ def same(one: Any, other: Any) -> None:
     "changes",
     [
         {},
-        {"positions": "learned", "max_positions": 11},
-        {"positions": "rotary", "d_k": 6, "norm": "pre"},
-        {"positions": "none", "causal_mask": False},
-        {"positions": "alibi", "decoder_positions": "relative"},
+        *(
+            pytest.param(changes, marks=pytest.mark.slow)
+            for changes in (
+                {"positions": "learned", "max_positions": 11},
+                {"positions": "rotary", "d_k": 6, "norm": "pre"},
+                {"positions": "none", "causal_mask": False},
+                {"positions": "alibi", "decoder_positions": "relative"},
+            )
+        ),
     ],
     ids=str,
 )

@@ -52,7 +52,7 @@ def fresh(member_spec: Spec) -> TrainState:
     )
 
 
-@pytest.fixture(scope="module", params=["adam", "muon"])
+@pytest.fixture(scope="module", params=[pytest.param("adam", marks=pytest.mark.slow), "muon"])
 def specs(request: pytest.FixtureRequest) -> list[Spec]:
     return [spec(changes, request.param) for changes in CHANGES]
 

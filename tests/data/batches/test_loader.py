@@ -55,7 +55,9 @@ def test_shards_of_all_processes_are_the_batch(plan, bounds):
             assert (rows[len(expected) :] == PAD).all()
 
 
-@pytest.mark.parametrize(("workers", "start"), [(0, 0), (0, 10**6 + 3), (2, 10**6 + 3)])
+@pytest.mark.parametrize(
+    ("workers", "start"), [(0, 0), (0, 10**6 + 3), pytest.param(2, 10**6 + 3, marks=pytest.mark.slow)]
+)
 def test_order_and_content_do_not_depend_on_workers(plan, workers, start):
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain reads flags of its own

@@ -45,6 +45,7 @@ def test_no_events() -> None:
     assert "unknown" in profile.table(result | rest, 3)
 
 
+@pytest.mark.slow
 def test_a_training_step_is_profiled() -> None:
     """Uses the devices of the tests, because JAX has already started."""
     result = profile.measure(Workload(12, 17, 3, 1, 43, rows=8, width=7), updates=2, overrides=[])

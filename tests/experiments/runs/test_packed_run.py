@@ -12,6 +12,8 @@ from experiments.evaluate import evaluate
 from experiments.runs.execute import open_run, train_and_test
 from transformer.spec import Spec
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[..., dict[str, Any]]
 PACKED = {"data__packed_width": 31, "data__buckets": 3}
 
@@ -28,7 +30,6 @@ def events(folder: pathlib.Path, split: str) -> list[dict[str, Any]]:
     return [event for event in map(json.loads, lines) if event["split"] == split]
 
 
-@pytest.mark.slow
 def test_it_continues_after_an_interruption(packed: pathlib.Path, small: Small, tmp_path: pathlib.Path) -> None:
     for steps in (3, 6):
         train_and_test(Spec.from_config(small(**PACKED, train__steps=steps)), str(tmp_path / "again"), ["train.steps"])

@@ -53,6 +53,7 @@ def test_packed_rows_have_one_shape_and_a_model_with_segment_masks(small: Callab
     assert segments(system.model) is None  # in evaluation and translation a row is one sentence
 
 
+@pytest.mark.slow
 def test_a_scanned_model_starts_with_the_loss_of_the_plain_one(small: Callable[..., dict[str, Any]]) -> None:
     rows, losses = jnp.array([[4, 9, 7, EOS], [5, EOS, PAD, PAD]]), []
     for scan_layers in (False, True):
@@ -153,15 +154,19 @@ def precisions(text: str) -> set[str]:
     return {found for line in lines for found in re.findall(r"precision = \[(\w+), \w+\]", line) or ["DEFAULT"]}
 
 
-@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+@pytest.mark.parametrize("platform", ["tpu", pytest.param("cuda", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, "HIGHEST"),
         ({"model__matmul_precision": "tensorfloat32"}, "HIGH"),
-        ({"model__matmul_precision": "default"}, "DEFAULT"),
-        ({"model__dtype": "bfloat16", "train__muon_dtype": "float32"}, "DEFAULT"),
-        ({"model__architecture": "rnnsearch", "model__heads": 1, "model__cross_score": "additive"}, "HIGHEST"),
+        pytest.param({"model__matmul_precision": "default"}, "DEFAULT", marks=pytest.mark.slow),
+        pytest.param({"model__dtype": "bfloat16", "train__muon_dtype": "float32"}, "DEFAULT", marks=pytest.mark.slow),
+        pytest.param(
+            {"model__architecture": "rnnsearch", "model__heads": 1, "model__cross_score": "additive"},
+            "HIGHEST",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_matmuls_of_every_program_have_the_configured_precision(

@@ -11,6 +11,8 @@ from experiments.evaluate import evaluate
 from experiments.runs.execute import train_and_test
 from transformer.spec import Spec
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[..., dict[str, Any]]
 
 

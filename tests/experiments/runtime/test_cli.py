@@ -53,8 +53,8 @@ def write_pair(folder: pathlib.Path, french: bytes, english: bytes) -> None:
 @pytest.mark.parametrize(
     ("french", "english", "message"),
     [
-        (b"Un.\nDeux.\n", b"One.\n", "train.fr"),
-        (b"", b"", "train.fr"),
+        pytest.param(b"Un.\nDeux.\n", b"One.\n", "train.fr", marks=pytest.mark.slow),
+        pytest.param(b"", b"", "train.fr", marks=pytest.mark.slow),
         (b"Un.\n\xff\n", b"One.\nTwo.\n", "train.fr:2"),
     ],
     ids=["misaligned", "empty", "not UTF-8"],

@@ -131,7 +131,11 @@ def test_single_and_batched_responses_equal_translation(served: Served) -> None:
     ("request_fields", "changes"),
     [
         ({}, {}),
-        ({"method": "sample", "temperature": 0.7, "seed": 3}, {"method": "sample", "temperature": 0.7, "seed": 3}),
+        pytest.param(
+            {"method": "sample", "temperature": 0.7, "seed": 3},
+            {"method": "sample", "temperature": 0.7, "seed": 3},
+            marks=pytest.mark.slow,
+        ),
         ({"method": "sample", "top_p": 0.8, "seed": 5}, {"method": "sample", "top_p": 0.8, "seed": 5}),
     ],
     ids=["beam", "sample", "top_p"],
