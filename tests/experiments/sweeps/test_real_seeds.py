@@ -13,7 +13,7 @@ from transformer.evaluation.significance import compare
 CELLS = Path(__file__).parents[3] / "experiments" / "results" / "positions" / "cells"
 ALIKE = ("sinusoid", "learned", "rotary", "alibi", "relative")  # within one BLEU of each other
 WORSE = "none"
-SWEEPS = 200
+SWEEPS = 100
 
 
 def read_seeds(variant: str) -> list[np.ndarray]:
@@ -25,7 +25,7 @@ def read_seeds(variant: str) -> list[np.ndarray]:
 @pytest.mark.slow
 def test_false_positives_and_power_on_real_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifteen runs in random groups of three do not differ; with sentences of a worse model in them, a group does."""
-    monkeypatch.setattr(significance, "DRAWS", 300)
+    monkeypatch.setattr(significance, "DRAWS", 100)
     generator = np.random.default_rng(0)
     runs = [statistics for variant in ALIKE for statistics in read_seeds(variant)]
     worse = read_seeds(WORSE)
