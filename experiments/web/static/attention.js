@@ -180,7 +180,7 @@ function renderTranslation() {
   byId("translation").replaceChildren(...target.pieces.map((piece, index) => element("button", {
     class: "word token", type: "button", w: probability[index].toFixed(3), onmouseenter: () => showAlternatives(index),
     onfocus: () => showAlternatives(index), onclick: () => showAlternatives(index),
-  }, isolated(piece), element("small", {}, " " + formatNumber(probability[index])))));
+  }, ...numbered(piece + " ", formatNumber(probability[index])))));
   const headings = ["translation", "log-probability", "score with length penalty"];
   byId("beam").replaceChildren(
     element("thead", {}, element("tr", {}, ...headings.map((name) => element("th", { scope: "col" }, name)))),

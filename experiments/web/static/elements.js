@@ -13,6 +13,8 @@ const element = (tag, attributes = {}, ...children) => {
 };
 // Text of its own direction, as of Arabic or Hebrew, in a line of another one.
 const isolated = (text) => element("bdi", {}, text);
+// A token with a number. The token is not isolated: a row with dir="auto" has the direction of its first such text.
+const numbered = (token, number) => [token, element("small", {}, isolated(number))];
 const formatNumber = (value, digits = 2) =>
   Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : value > 0 ? "∞" : "−∞";
 // Moves the focus in a row of buttons by arrow keys, Home and End.

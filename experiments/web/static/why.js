@@ -24,7 +24,7 @@ function createWhy(root) {
     Object.assign(state, { pair, position: -1 });
     tokens.replaceChildren(...pair.target.map((piece, index) => element("button", { type: "button", class: "why-token",
       "aria-pressed": false, tabindex: -1, onfocus: () => select(index), onclick: () => select(index), onkeydown: moveInRow,
-    }, isolated(piece), element("small", {}, formatNumber(pair.probability[index])))));
+    }, ...numbered(piece, formatNumber(pair.probability[index])))));
     showChange();
     return select(Math.min(position, pair.target.length - 1));
   }
@@ -75,10 +75,10 @@ function createWhy(root) {
     if (!attribution.some(({ method }) => method === state.method)) state.method = attribution[0].method;
     const rows = element("div"), fill = () => {
       const { source, prefix } = attribution.find(({ method }) => method === state.method);
-      const maximum = maximumOf([...source, ...prefix]), before = ["<s>", ...state.pair.target.slice(0, position)];
+      const maximum = maximumOf([...source, ...prefix]), before = [isolated("<s>"), ...state.pair.target.slice(0, position)];
       const row = (label, pieces, values, words) => element("p", { class: "why-row", dir: "auto" },
-        element("span", { class: "note" }, label + " "), ...pieces.flatMap((piece, index) => [" ", word(words, index,
-          signed(values[index], maximum), isolated(piece), element("small", {}, signedNumber(values[index])))]));
+        element("span", { class: "note" }, isolated(label), " "), ...pieces.flatMap((piece, index) => [" ", word(words, index,
+          signed(values[index], maximum), ...numbered(piece, signedNumber(values[index])))]));
       rows.replaceChildren(row("source", state.pair.source, source, state.pair.wordRange), row("prefix", before, prefix),
         element("p", { class: "note" }, METHOD_NOTES[state.method] || ""));
     };
@@ -103,8 +103,8 @@ function createWhy(root) {
     if (!lens.length) return "";
     const rows = lens.map(({ name, probability, top }) => element("tr", {}, element("th", { scope: "row" }, name),
       element("td", {}, formatNumber(probability)), element("td", { dir: "auto" }, ...top.flatMap((guess) => [" ",
-        element("span", { class: "guess", w: guess.probability.toFixed(3) }, isolated(guess.piece),
-          element("small", {}, formatNumber(guess.probability)))]))));
+        element("span", { class: "guess", w: guess.probability.toFixed(3) },
+          ...numbered(guess.piece, formatNumber(guess.probability)))]))));
     return section("What each layer would predict", table(["after", quoted(state.pair.target[position]),
       "most probable tokens"], rows));
   }
@@ -142,8 +142,8 @@ function createWhy(root) {
       try {
         const after = text.trim() === pair.text.trim() ? pair.probability : await pair.changeSource(text, signal);
         if (!signal.aborted) moved.replaceChildren(...pair.target.flatMap((piece, index) => { const difference =
-          after[index] - pair.probability[index]; return [" ", element("span", signed(difference, 1), isolated(piece),
-            element("small", {}, formatNumber(pair.probability[index]) + " → " + formatNumber(after[index])))]; }));
+          after[index] - pair.probability[index]; return [" ", element("span", signed(difference, 1),
+            ...numbered(piece, formatNumber(pair.probability[index]) + " → " + formatNumber(after[index])))]; }));
       } catch (error) {
         if (!signal.aborted) moved.textContent = error.message;
       }

@@ -18,6 +18,7 @@ Small = Callable[..., dict[str, Any]]
 CASES: dict[str, dict[str, Any]] = {
     "averaging": {"train__steps": 14, "checkpoint__every": 4, "evaluate__every": 5},
     "no average": {"train__steps": 14, "checkpoint__every": 4, "train__ema_decay": 0.0},
+    "lora": {"train__steps": 14, "checkpoint__every": 4, "model__lora_rank": 2, "train__freeze": "!*.bias"},
     # At this rate the loss soon grows.
     "early stopping": {
         "train__steps": 40, "checkpoint__every": 4, "evaluate__every": 3, "train__early_stopping": "loss",

@@ -30,14 +30,16 @@ def last_state(run: Run) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("packed", [None, 31])
+@pytest.mark.parametrize(
+    "changes", [{}, {"data__packed_width": 31}, {"model__lora_rank": 2}], ids=["plain", "packed", "lora"]
+)
 def test_members_of_a_population_learn_like_single_runs(
-    small: Small, tmp_path: pathlib.Path, packed: int | None
+    small: Small, tmp_path: pathlib.Path, changes: dict[str, Any]
 ) -> None:
     """A population is interrupted after update 6, and its members continue separately."""
     # Adam's change hardly depends on a gradient's size: where that is next to nothing, rounding would decide.
     settings = {"train__steps": 9, "train__ema_decay": 0.9, "train__learning_rate": 0.01, "train__adam_epsilon": 1e-3}
-    settings |= {"data__packed_width": packed}
+    settings |= changes
     other = {"train__seed": 5, "train__learning_rate": 0.02, "model__dropout_sublayer": 0.0}
     configs = [small(evaluate__sentences=0, **settings), small(evaluate__sentences=0, **settings | other)]
     specs = [Spec.from_config(config) for config in configs]

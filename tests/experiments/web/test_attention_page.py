@@ -36,7 +36,13 @@ EXPLANATION = {
 }
 
 
-def page(attention: bool = True, score: Mapping[str, str] = DOT, factor: float = 0.5, explained: bool = False) -> str:
+def page(
+    attention: bool = True,
+    score: Mapping[str, str] = DOT,
+    factor: float = 0.5,
+    explained: bool = False,
+    target: list[str] = TARGET,
+) -> str:
     """Returns the page of an artificial pair with two heads whose cross-attention follows from the raw scores."""
     generator = np.random.default_rng(0)
     query, key, value = (generator.normal(size=(rows, 2, 5)).astype(np.float32) for rows in (3, 4, 4))
@@ -57,7 +63,7 @@ def page(attention: bool = True, score: Mapping[str, str] = DOT, factor: float =
     beam = [{"text": "a cat", "score": -2.0, "rank": -1.5}, {"text": "the <b>cat", "score": -3.0, "rank": -2.5}]
     traces = {"cross/0": trace} if attention else {}
     explanations = [{"position": position, **EXPLANATION} for position in range(3)] if explained else []
-    shown = AnalyzedPair("translation", SOURCE, TARGET, reading, likely, traces, True, beam, explanations)
+    shown = AnalyzedPair("translation", SOURCE, target, reading, likely, traces, True, beam, explanations)
     return attention_page("Attention & <more>", [AnalyzedSentence("<un chat", [shown])])
 
 
@@ -129,6 +135,32 @@ def test_hovering_and_keys_change_the_content(tmp_path: pathlib.Path) -> None:
     assert found["beam"] == 2
     assert found["panels"] == [True, False, True]  # the second tab is chosen
     assert found["why"] == "Only pairs of at most 32 tokens a side are explained."
+
+
+_RIGHT_TO_LEFT = """
+const row = document.getElementById("queries"), [first, second] = row.querySelectorAll("button");
+const place = (element) => element.getBoundingClientRect().left;
+first.focus();
+first.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
+const found = { first: first.textContent, leftmost: place(first) < place(second),
+  focused: document.activeElement === second };
+document.getElementById("why-tab").click();
+document.querySelectorAll(".why-token")[2].click();
+const direction = (selector) => getComputedStyle(document.querySelector(selector)).direction;
+setTimeout(() => { document.title = JSON.stringify({ ...found, directions: ["#queries", "#translation",
+  "#map tbody th", ".why-tokens", ".why-row + .why-row", "#map thead th[dir]", ".why-row"].map(direction) }); });
+"""
+
+
+@pytest.mark.parametrize("target", [TARGET, ["▁قطة", "▁سوداء", "</s>"], ["▁חתול", "▁שחור", "</s>"]])
+def test_text_from_right_to_left_is_shown_so(tmp_path: pathlib.Path, target: list[str]) -> None:
+    """The first word is the rightmost one, and the left arrow key goes to the second."""
+    text = page(target=target, explained=True)
+    found = json.loads(in_browser(text, _RIGHT_TO_LEFT, tmp_path, "--virtual-time-budget=2000"))
+    assert found["first"] == target[0].removeprefix("▁")
+    is_latin = target == TARGET
+    assert (found["leftmost"], found["focused"]) == (is_latin, not is_latin)
+    assert found["directions"] == ["ltr" if is_latin else "rtl"] * 5 + ["ltr"] * 2
 
 
 def test_model_without_attention(tmp_path: pathlib.Path) -> None:
