@@ -15,16 +15,19 @@ from typing import IO, Any, NamedTuple, cast
 
 import fsspec
 import requests
-from aiohttp import ClientError
+from aiohttp import ClientConnectionError, ClientError
 from etils.epath import backend, gpath
 from fsspec import asyn
 from gcsfs.core import GCSFileSystem
 from gcsfs.retry import HttpError
-from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed, Unauthorized
+from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed, RetryError, Unauthorized
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage  # pyright: ignore[reportAttributeAccessIssue]  # where the extra is missing
+from google.cloud.storage import Blob, Client
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 _LOGIN = "log in with `gcloud auth application-default login`, or grant the role Storage Object User on the bucket"
+
+_PATIENCE = 30.0  # seconds without an answer to the first request
 
 
 @contextlib.contextmanager
@@ -36,16 +39,24 @@ def _os_errors(name: str) -> Iterator[None]:
         raise FileExistsError(f"{name}: exists, or has changed") from error
     except NotFound as error:
         raise FileNotFoundError(f"{name}: not found in the bucket") from error
+    except (RetryError, requests.ConnectionError, ClientConnectionError) as error:
+        raise OSError(f"{name}: Google Cloud Storage does not answer ({_root(error)})") from error
     except (HttpError, GoogleAPIError, GoogleAuthError, requests.RequestException, ClientError) as error:
         lines = str(getattr(error, "message", "") or error).splitlines() or [type(error).__name__]
         denied = isinstance(error, (GoogleAuthError, Forbidden, Unauthorized)) or getattr(error, "code", 0) == 401
         kind, remedy = (PermissionError, f"; {_LOGIN}") if denied else (OSError, "")
-        raise kind(f"{name}: {lines[0].partition('. ')[0]}{remedy}") from error
+        raise kind(f"{name}: {lines[0].partition('. ')[0].rstrip('.')}{remedy}") from error
     except OSError as error:
         text = str(error)
         if not text.startswith("Forbidden"):
             raise
         raise PermissionError(f"{name}: {text.splitlines()[-1]}; {_LOGIN}") from error
+
+
+def _root(error: BaseException) -> BaseException:
+    """Returns the error that caused the others."""
+    cause = error.__cause__ or error.__context__
+    return error if cause is None else _root(cause)
 
 
 class _FileSystem(GCSFileSystem):
@@ -146,9 +157,9 @@ class BucketPath(gpath.PosixGPath):
 
 def open_path(text: str) -> pathlib.Path:
     """Returns the path of `text`, which begins with gs://, after a check that its bucket can be read."""
-    _file_system()  # before Orbax opens one
     path = BucketPath(text)
-    _check_bucket(path.parts[2])
+    _check_bucket(path.parts[2])  # first: gcsfs looks for credentials three times as long
+    _file_system()  # before Orbax opens one
     return cast(pathlib.Path, path)  # it has the methods that this project uses
 
 
@@ -177,15 +188,15 @@ def renew(path: pathlib.Path) -> None:
         blob.upload_from_string(content, if_generation_match=blob.generation)
 
 
-def _blob(path: pathlib.Path) -> storage.Blob:
+def _blob(path: pathlib.Path) -> Blob:
     """Returns a handle of an object in Google's own library, whose requests can require a generation."""
     _, _, bucket, *names = path.parts
     return _client().bucket(bucket).blob("/".join(names))
 
 
 @functools.cache
-def _client() -> storage.Client:
-    return storage.Client(project="none")  # only to list or create buckets
+def _client() -> Client:
+    return Client(project="none")  # only to list or create buckets
 
 
 def files(path: pathlib.Path) -> list[File]:
@@ -217,6 +228,7 @@ def _file_system() -> _FileSystem:
 def _check_bucket(name: str) -> None:
     try:
         with _os_errors(f"gs://{name}"):
-            _client().get_bucket(name)  # Orbax asks for the bucket's properties, too
+            # Orbax asks for the bucket's properties, too.
+            _client().get_bucket(name, retry=DEFAULT_RETRY.with_timeout(_PATIENCE))
     except FileNotFoundError:
         raise FileNotFoundError(f"gs://{name}: this bucket does not exist") from None

@@ -41,13 +41,16 @@ def _exit(message: object, status: int) -> NoReturn:
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Reports errors of the user (a wrong setting or file) in one line, without a traceback; exits with status 2."""
+    """Reports errors of the user (a wrong setting or file) in one line, without a traceback; exits with status 2.
+
+    Other errors of files, such as a network that fails, are reported in one line, too, with status 1.
+    """
     try:
         yield
-    except _USER_ERRORS as error:
-        if _TRACEBACK.value:
+    except (*_USER_ERRORS, OSError) as error:
+        if _TRACEBACK.value or isinstance(error, BrokenPipeError):  # see `_exit_at_closed_output`
             raise
-        exit_with_error(error)
+        _exit(error, 2 if isinstance(error, _USER_ERRORS) else 1)
 
 
 @contextlib.contextmanager

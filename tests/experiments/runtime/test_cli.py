@@ -85,6 +85,10 @@ def test_user_errors_exit_and_bugs_raise(capsys: pytest.CaptureFixture[str]) -> 
         raise ValueError("three\nlines\nhere")
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "error: three lines here\n"
+    with pytest.raises(SystemExit) as stopped, cli.user_errors():
+        raise ConnectionError("the network is down")
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "error: the network is down\n"
     with pytest.raises(ZeroDivisionError), cli.user_errors():
         raise ZeroDivisionError
 
