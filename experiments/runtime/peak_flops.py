@@ -17,11 +17,16 @@ def _tpu(bfloat16: float) -> Peak:
     return Peak(bfloat16, bfloat16 / 3, bfloat16 / 6)
 
 
-# By the start of `jax.Device.device_kind`, longer names first. GPUs: NVIDIA's data sheets, whose tensor-core figures
-# are halved where they count sparsity. TPUs: "System architecture" in Google's Cloud TPU documentation, as in
-# launch/planner/topology.py. A device is a chip, except on v2, v3 and TPU7x, where it is one of the chip's two cores.
+# By the start of `jax.Device.device_kind`, longer names first. GPUs: tables of NVIDIA's pages and data sheets; those of
+# tensor cores count sparsity, and are halved.
+#   H100, H200, A100, L40S, L4: nvidia.com/en-us/data-center/ with h100, h200, a100, l40s or l4
+#   GH200: data sheet 2705455 (494 and 990 without sparsity)
+#   A10G: d1.awsstatic.com/product-marketing/ec2/NVIDIA_AWS_A10G_DataSheet_FINAL_02_17_2022.pdf
+#   V100, T4: data sheets 1165301 and 951643
+# TPUs: "System architecture" in Google's Cloud TPU documentation, as in launch/planner/topology.py. A device is a chip,
+# except on v2, v3 and TPU7x, where it is one of the chip's two cores.
 PEAKS: Mapping[str, Peak] = {
-    "NVIDIA GH200": Peak(989e12, 494e12, 67e12),
+    "NVIDIA GH200": Peak(990e12, 494e12, 67e12),
     "NVIDIA H200 NVL": Peak(835e12, 418e12, 60e12),
     "NVIDIA H200": Peak(989e12, 494e12, 67e12),
     "NVIDIA H100 PCIe": Peak(756e12, 378e12, 51e12),
