@@ -8,7 +8,6 @@ import random
 import subprocess
 import threading
 import time
-import urllib.parse
 from collections.abc import Iterator
 
 import pytest
@@ -63,6 +62,10 @@ class _Server(http.server.ThreadingHTTPServer):
 class Proxy:
     """Passes requests on to an emulator, and injects faults.
 
+    Args:
+      target: port of the emulator.
+      folder: where the emulator keeps its buckets.
+
     Attributes:
       failing: share of requests that get 503, half of them after they took effect; parts of resumable uploads only
         before, for the emulator forgets an upload that is complete, and Google Cloud Storage does not.
@@ -73,9 +76,9 @@ class Proxy:
       waited: number of slow answers.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, folder: pathlib.Path) -> None:
         self.failing, self.slow, self.lost, self.denied, self.failed, self.waited = 0.0, 0.0, 0, 0, 0, 0
-        self._target, self._chance = target, random.Random(7)
+        self._target, self._folder, self._chance = target, folder, random.Random(7)
         proxy = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -99,6 +102,10 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def on_disk(self, path: pathlib.Path) -> pathlib.Path:
+        """The file or folder in which the emulator keeps what is at a path in a bucket."""
+        return self._folder / str(path).removeprefix("gs://")
 
     def _answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
@@ -147,12 +154,7 @@ def _reply(
 def behind_proxy(folder: pathlib.Path) -> Iterator[Proxy]:
     """Runs an emulator behind a proxy; this process and those that it starts use it."""
     port = free_port()
-    with Proxy(port) as proxy, emulator(folder, port, proxy.url), pytest.MonkeyPatch.context() as patch:
+    with Proxy(port, folder) as proxy, emulator(folder, port, proxy.url), pytest.MonkeyPatch.context() as patch:
         for name, value in environment(proxy.url).items():
             patch.setenv(name, value)
         yield proxy
-
-
-def file_on_disk(folder: pathlib.Path, path: str) -> pathlib.Path:
-    """The file in which the emulator keeps an object."""
-    return folder / "bucket" / urllib.parse.urlparse(path).path.lstrip("/")

@@ -5,6 +5,7 @@ variable that is already set has precedence: `JAX_PLATFORMS=cuda python -m pytes
 """
 
 import os
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -75,4 +76,5 @@ def bucket_folder(gcs: "Proxy", request: pytest.FixtureRequest) -> Path:
     """A folder of this test in the emulator's bucket."""
     from transformer import storage
 
-    return storage.path(f"gs://bucket/{request.node.name}")
+    name = re.sub(r"\W+", "-", request.node.name)  # Orbax does not support the brackets of parameters in a path
+    return storage.path(f"gs://bucket/{name}")

@@ -3,6 +3,7 @@
 This is a separate module, so that a new process does not import the tests.
 """
 
+import importlib
 import os
 import pathlib
 import shutil
@@ -10,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests import pod
@@ -104,6 +105,13 @@ def in_bucket(variables: dict[str, str], prepare: Callable[..., None] | None = N
         prepare(*args)
 
 
+def without_credentials(folder: str) -> None:
+    """Hides the emulator, the user's credentials and the server that machines of Google Cloud get theirs from."""
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        os.environ.pop(name, None)
+    os.environ |= {"CLOUDSDK_CONFIG": folder, "NO_GCE_CHECK": "true"}
+
+
 def on_devices(count: int) -> None:
     """Divides the CPU into `count` devices."""
     os.environ["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={count}"  # the last one counts
@@ -180,16 +188,23 @@ def train_two(config: dict[str, Any], path: str, log: str, prepare: Callable[...
 
 
 def train(config: dict[str, Any], path: str, log: str, prepare: Callable[..., None] | None, *args: Any) -> None:
-    """Calls `prepare(*args)`, then trains in this process as `experiments.train` does; exits with its status."""
+    """Trains in this process as `experiments.train` does; see `command`."""
+    path_of_config = pod.write_config(pathlib.Path(log).with_suffix(".config.py"), config)
+    command("train", [f"--config={path_of_config}", f"--workdir={path}"], log, prepare, *args)
+
+
+def command(
+    name: str, arguments: Sequence[str], log: str, prepare: Callable[..., None] | None = None, *args: Any
+) -> None:
+    """Calls `prepare(*args)`, then runs a command in this process, with its output in `log`; exits with its status."""
     log_to(log)
     from absl import flags
 
-    from experiments import train
     from experiments.runtime import cli
 
-    path_of_config = pod.write_config(pathlib.Path(log).with_suffix(".config.py"), config)
+    module = importlib.import_module(f"experiments.{name}")
     flags.FLAGS.unparse_flags()
-    sys.argv = ["train", f"--config={path_of_config}", f"--workdir={path}"]
+    sys.argv = [name, *arguments]
     if prepare is not None:
         prepare(*args)
-    cli.run(train.define, train.main)
+    cli.run(module.define, module.main)

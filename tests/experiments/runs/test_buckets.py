@@ -13,42 +13,48 @@ from typing import Any
 
 import pytest
 
-from tests import bucket
+from experiments.runs.workdir import Workdir
+from tests import bucket, pod
 from tests.experiments.runs import faulty
-from tests.experiments.runs.test_faults import Fault, Small, Training, config_of
-from transformer import storage
-from transformer.training import manifest
+from tests.experiments.runs.test_faults import PATIENCE, Fault, Small, Training, check_account, config_of
 
 pytestmark = pytest.mark.slow
 
-STEPS = 500
-CHANGES = {"train__steps": STEPS, "checkpoint__every": 10, "evaluate__every": 250}
+# Few updates and short ones: what takes time is a save, of about a hundred requests.
+STEPS = 40
+CHANGES = {"train__steps": STEPS, "checkpoint__every": 2, "evaluate__every": 20}
 FAILING, SLOW = 0.02, 0.05  # shares of requests
 KILLS = {
-    "in the middle of a write": 4,
-    "at any instant": 8,
-    "during the manifest": 4,
-    "between write and commit": 4,
-    "while an old step is deleted from a bucket": 4,
+    "in the middle of a write": 2,
+    "at any instant": 4,
+    "during the manifest": 2,
+    "between write and commit": 2,
+    "while an old step is deleted from a bucket": 2,
 }
 
 
 class BucketTraining(Training):
-    """A training process and its folder in a bucket; its log is on disk."""
+    """A training process and its folder in a bucket; its log is on disk.
 
-    def __init__(self, config: dict[str, Any], path: pathlib.Path, log: pathlib.Path, url: str) -> None:
+    The tests look at the files in which the emulator keeps the objects, without requests.
+    """
+
+    def __init__(self, config: dict[str, Any], path: pathlib.Path, log: pathlib.Path, gcs: bucket.Proxy) -> None:
         super().__init__(config, path, log=log)
-        self._variables = bucket.environment(url)
+        self._variables = bucket.environment(gcs.url)
+        self.workdir = Workdir(gcs.on_disk(path))
 
     def start(self, prepare: Callable[..., None] | None = None, *args: Any) -> Any:
         return super().start(faulty.in_bucket, self._variables, prepare, *args)
 
     def steps(self) -> list[int]:
-        return sorted(manifest.checkpoint_steps(self.workdir.checkpoints))
+        return [step for step in super().steps() if (self.checkpoint(step) / "commit_success.txt").exists()]
+
+    def checkpoint(self, step: int) -> pathlib.Path:
+        return self.workdir.checkpoints / str(step)
 
     def is_writing(self) -> bool:
-        folders = [path for path in self.workdir.checkpoints.glob("*") if path.name.isdecimal()]
-        return len(folders) > len(self.steps())
+        return super().steps() != self.steps()
 
 
 @pytest.fixture
@@ -61,15 +67,21 @@ def unreliable(gcs: bucket.Proxy) -> Iterator[bucket.Proxy]:
 @pytest.fixture(scope="module")
 def undisturbed(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Training:
     training = Training(config_of(small, **CHANGES), tmp_path_factory.mktemp("undisturbed") / "run")
-    assert training.join(training.start(), 900) == 0, training.log_text()
+    assert training.join(training.start()) == 0, training.log_text()
     return training
 
 
+@pytest.mark.parametrize("seed", [0, 1])
 def test_kill_9_in_a_bucket_loses_only_the_updates_since_the_last_save(
-    undisturbed: Training, unreliable: bucket.Proxy, bucket_folder: pathlib.Path, tmp_path: pathlib.Path, fault: Fault
+    undisturbed: Training,
+    unreliable: bucket.Proxy,
+    bucket_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    fault: Fault,
+    seed: int,
 ) -> None:
-    chance = random.Random(3)
-    training = BucketTraining(undisturbed.config, bucket_folder, tmp_path / "run.log", unreliable.url)
+    chance = random.Random(seed)
+    training = BucketTraining(undisturbed.config, bucket_folder, tmp_path / "run.log", unreliable)
     points = [point for point, count in KILLS.items() for _ in range(count)]
     chance.shuffle(points)
     newest = 0
@@ -91,11 +103,12 @@ def test_kill_9_in_a_bucket_loses_only_the_updates_since_the_last_save(
         newest = max(valid, default=0)
         assert newest < STEPS
         survived()
-    assert training.join(training.start(), 1200) == 0, training.log_text()[-3000:]
+    assert training.join(training.start()) == 0, training.log_text()[-3000:]
     assert unreliable.failed > len(points)
     assert unreliable.waited > len(points)
     assert training.digests() == undisturbed.digests()
     assert training.events() == undisturbed.events()
+    check_account(training, len(points) + 1)
 
 
 def flipped(content: bytes) -> bytes:
@@ -113,8 +126,8 @@ DAMAGE: dict[str, Callable[[pathlib.Path], Any]] = {
 def test_locks_and_damage_in_a_bucket(
     small: Small, gcs: bucket.Proxy, bucket_folder: pathlib.Path, tmp_path: pathlib.Path, fault: Fault
 ) -> None:
-    config = config_of(small, **CHANGES)
-    training = BucketTraining(config, bucket_folder, tmp_path / "run.log", gcs.url)
+    config = config_of(small, **CHANGES | {"train__steps": 1000})  # it never ends
+    training = BucketTraining(config, bucket_folder, tmp_path / "run.log", gcs)
     survived = fault("a second process on the folder, in a bucket: refused")
     first = training.start()
     training.wait_for(first, lambda: len(training.valid_steps()) > 1)
@@ -130,42 +143,50 @@ def test_locks_and_damage_in_a_bucket(
     for kind, damage in DAMAGE.items():
         survived, log_start = fault(f"{kind}, in a bucket"), len(training.log_text())
         *_, before, newest = training.valid_steps()
-        folder = training.workdir.checkpoints / str(newest) / "default"
-        damage(max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size))
+        objects = [path for path in (bucket_folder / f"checkpoints/{newest}/default").rglob("*") if path.is_file()]
+        damage(max(objects, key=lambda path: path.stat().st_size))
         process = training.start()
         training.wait_for(process, functools.partial(training.has_valid_step_after, newest))
         process.kill()
         training.join(process)
         text = training.log_text()[log_start:]
         assert text.count("DAMAGED CHECKPOINT") == 1
-        assert f"renamed to {training.workdir.checkpoints}/{newest}.damaged" in text
+        assert f"renamed to {bucket_folder}/checkpoints/{newest}.damaged" in text
         assert f"continuing after step {before}\n" in text
         survived()
 
 
-def test_bad_buckets_are_one_line_and_write_nothing(
-    small: Small, gcs: bucket.Proxy, bucket_folder: pathlib.Path, tmp_path: pathlib.Path
+@pytest.mark.parametrize("name", ["train", "sweep", "translate", "report"])
+def test_a_bad_bucket_is_one_line_and_nothing_is_written(
+    small: Small, gcs: bucket.Proxy, bucket_folder: pathlib.Path, tmp_path: pathlib.Path, name: str
 ) -> None:
-    for path, status, message in (
-        ("gs://buckett/run", 0, "gs://buckett: this bucket does not exist"),
-        ("gs:/bucket/run", 0, "only gs://BUCKET/FOLDER is supported"),
-        ("s3://bucket/run", 0, "only gs://BUCKET/FOLDER is supported"),
-        (str(bucket_folder), 401, "denied by the test; log in with"),
-        (str(bucket_folder), 403, "denied by the test; log in with"),
+    config = pod.write_config(tmp_path / "config.py", small())
+    sweep = tmp_path / "sweep.py"
+    sweep.write_text("def get_sweep():\n    return {'base': {}}\n", encoding="utf-8")
+    arguments = {"train": [f"--config={config}"], "sweep": [f"--config={config}", f"--sweep={sweep}"]}.get(name, [])
+    emulator = (faulty.in_bucket, bucket.environment(gcs.url))
+    for number, (path, denied, prepare, message) in enumerate(
+        (
+            ("gs://buckett/run", 0, emulator, "gs://buckett: this bucket does not exist"),
+            ("gs:/bucket/run", 0, emulator, "only gs://BUCKET/FOLDER is supported"),
+            ("s3://bucket/run", 0, emulator, "only gs://BUCKET/FOLDER is supported"),
+            (str(bucket_folder), 401, emulator, "credentials cannot be refreshed; log in with"),
+            (str(bucket_folder), 403, emulator, "denied by the test; log in with"),
+            (str(bucket_folder), 0, (faulty.without_credentials, str(tmp_path)), "credentials were not found; log in"),
+        )
     ):
-        log = tmp_path / f"{status}.log"
-        log.unlink(missing_ok=True)
-        gcs.denied = status
+        log, gcs.denied = tmp_path / f"{number}.log", denied
         try:
-            training = Training(small(), pathlib.Path("unused"), log=log)
-            training.path = path  # type: ignore[assignment]  # as the user typed it
-            process = training.start(faulty.in_bucket, bucket.environment(gcs.url))
-            assert training.join(process) == 2, training.log_text()
+            process: Any = Training.context.Process(
+                target=faulty.command, args=(name, [*arguments, f"--workdir={path}"], str(log), *prepare)
+            )
+            process.start()
+            process.join(PATIENCE)
         finally:
             gcs.denied = 0
-        (line,) = training.log_text().splitlines()
+        (line,) = log.read_text(encoding="utf-8").splitlines()
+        assert process.exitcode == 2
         assert line.startswith("error: ")
         assert message in line
-    assert not bucket_folder.exists()
+    assert not gcs.on_disk(bucket_folder).exists()
     assert not pathlib.Path("gs:").exists()
-    assert not storage.path("gs://bucket/run").exists()

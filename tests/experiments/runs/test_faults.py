@@ -34,6 +34,7 @@ pytestmark = pytest.mark.slow
 
 TIMES = ("seconds", "tokens_per_second", "model_flops_per_second")  # values of an event that differ between equal runs
 STEPS = 2400
+PATIENCE = 300.0  # seconds without progress until a process counts as stuck
 Small = Callable[..., dict[str, Any]]
 # Records an injected fault by name; returns a function that records its survival.
 Fault = Callable[[str], Callable[[], None]]
@@ -70,7 +71,8 @@ class Training:
 
     def start(self, prepare: Callable[..., None] | None = None, *args: Any) -> Any:
         self.context.set_forkserver_preload(
-            ["experiments.runs.run", "experiments.runs.trainer", "tests.experiments.runs.faulty"]
+            # transformer.buckets: without effect where the extra `gcs` is missing.
+            ["experiments.runs.run", "experiments.runs.trainer", "transformer.buckets", "tests.experiments.runs.faulty"]
         )
         process = self.context.Process(
             target=self.target, args=(self.config, str(self.path), str(self.log), prepare, *args)
@@ -78,12 +80,9 @@ class Training:
         process.start()
         return process
 
-    def join(self, process: Any, within: float = 400.0) -> int:
+    def join(self, process: Any) -> int:
         """Waits for the process; returns its exit status."""
-        process.join(within)
-        if process.exitcode is None:
-            process.kill()
-            pytest.fail(f"still running after {within} seconds:\n{self.log_text()[-2000:]}")
+        self._wait(process, lambda: process.exitcode is not None)
         return process.exitcode
 
     def log_text(self) -> str:
@@ -102,13 +101,36 @@ class Training:
     def has_valid_step_after(self, step: int) -> bool:
         return max(self.valid_steps(), default=0) > step
 
-    def wait_for(self, process: Any, condition: Callable[[], bool], within: float = 400.0) -> None:
-        end = time.monotonic() + within
-        while not condition():
-            if not process.is_alive() or time.monotonic() > end:
-                process.kill()
-                pytest.fail(f"the awaited condition never became true:\n{self.log_text()[-2000:]}")
+    def wait_for(self, process: Any, condition: Callable[[], bool]) -> None:
+        """Waits until the condition is true; fails if the process ends before."""
+        reached = False
+
+        def done() -> bool:
+            nonlocal reached
+            reached = condition()
+            return reached or not process.is_alive()
+
+        self._wait(process, done)
+        if not reached:
+            pytest.fail(f"ended with status {process.exitcode} before the condition:\n{self.log_text()[-2000:]}")
+
+    def _wait(self, process: Any, done: Callable[[], bool]) -> None:
+        """Waits as long as the process prints or writes something now and then, however slow the machine is."""
+        progress, checked = self._progress(), time.monotonic()
+        changed = checked
+        while not done():
             time.sleep(0.005)
+            if (now := time.monotonic()) < checked + 1:
+                continue
+            previous, progress, checked = progress, self._progress(), now
+            changed = changed if progress == previous else now
+            if now > changed + PATIENCE:
+                process.kill()
+                pytest.fail(f"no progress in {PATIENCE} seconds:\n{self.log_text()[-2000:]}")
+
+    def _progress(self) -> Any:
+        """Returns what changes while a process works: its log and the names of its files."""
+        return self.log_text(), [(folder, *names) for folder, _, names in os.walk(self.workdir.path)]
 
     def second_member(self) -> "Training":
         """The second member of a population of two seeds."""
@@ -136,10 +158,18 @@ class Training:
         ]  # fmt: skip
 
 
+def check_account(training: Training, starts: int) -> None:
+    """Checks that the goodput account counts the time that a run has lost in at most `starts` starts."""
+    account = goodput.account(metrics.read_lines(training.workdir.goodput))
+    assert 1 < account["starts"] <= starts
+    assert sum(account[phase] for phase in (*goodput.PHASES, goodput.LOST)) == pytest.approx(1)
+    assert 0 < account[goodput.LOST] < 1
+
+
 @pytest.fixture(scope="module")
 def undisturbed(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Training:
     training = Training(config_of(small), tmp_path_factory.mktemp("undisturbed") / "run")
-    assert training.join(training.start(), 300) == 0, training.log_text()
+    assert training.join(training.start()) == 0, training.log_text()
     return training
 
 
@@ -181,13 +211,10 @@ def test_kill_9_loses_only_the_updates_since_the_last_save(
         newest = max(valid, default=0)
         assert newest < STEPS
         survived()
-    assert training.join(training.start(), 300) == 0, training.log_text()[-3000:]
+    assert training.join(training.start()) == 0, training.log_text()[-3000:]
     assert training.digests() == undisturbed.digests()
     assert training.events() == undisturbed.events()
-    account = goodput.account(metrics.read_lines(training.workdir.goodput))
-    assert 1 < account["starts"] <= len(faults) + 1
-    assert sum(account[phase] for phase in (*goodput.PHASES, goodput.LOST)) == pytest.approx(1)
-    assert account[goodput.LOST] > 0
+    check_account(training, len(faults) + 1)
 
 
 SYSTEMS: dict[str, dict[str, Any]] = {
@@ -230,11 +257,11 @@ def test_an_interrupted_population_makes_the_same_steps(small: Small, tmp_path: 
     survived = fault("cut into two processes: two seeds in one program")
     config = config_of(small, **EVERYTHING | {"train__accumulate": 1})
     uninterrupted, interrupted = (Training(config, tmp_path / name, faulty.train_two) for name in ("whole", "parts"))
-    assert uninterrupted.join(uninterrupted.start(), 300) == 0, uninterrupted.log_text()
+    assert uninterrupted.join(uninterrupted.start()) == 0, uninterrupted.log_text()
     # Each seed saves at updates 15 and 30: the fourth manifest is that of the second seed at update 30.
     assert interrupted.join(interrupted.start(faulty.at_named_point, "during the manifest", 3)) == -signal.SIGKILL
     assert (max(interrupted.valid_steps()), max(interrupted.second_member().valid_steps())) in ((30, 15), (15, 30))
-    assert interrupted.join(interrupted.start(), 300) == 0, interrupted.log_text()
+    assert interrupted.join(interrupted.start()) == 0, interrupted.log_text()
     for first, second in ((uninterrupted, interrupted), (uninterrupted.second_member(), interrupted.second_member())):
         assert first.digests() == second.digests()
         assert first.events() == second.events()
@@ -296,7 +323,7 @@ def test_a_damaged_checkpoint_is_skipped(
         files = [path for path in (training.workdir.checkpoints / str(step) / "default").iterdir() if path.is_file()]
         largest = max(files, key=lambda path: path.stat().st_size)
         DAMAGE[kind](largest)
-    assert training.join(training.start(), 300) == 0, training.log_text()[-3000:]
+    assert training.join(training.start()) == 0, training.log_text()[-3000:]
     assert training.log_text().count("DAMAGED CHECKPOINT") == count
     assert f"continuing after step {steps[-count - 1]}" in training.log_text()
     assert training.digests() == undisturbed.digests()
@@ -442,6 +469,6 @@ def test_a_checkpoint_that_orbax_cannot_read_is_damaged(
         path = training.workdir.checkpoints / str(training.steps()[-1]) / name
         if path.exists():
             path.write_bytes(b"\x00")
-    assert training.join(training.start(), 300) == 0, training.log_text()[-3000:]
+    assert training.join(training.start()) == 0, training.log_text()[-3000:]
     assert training.digests() == undisturbed.digests()
     survived()
