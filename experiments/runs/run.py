@@ -129,11 +129,11 @@ class Run:
         progress = ProgressBar("training", spec.train.steps, "updates", name=name, quiet=not distributed.is_primary())
         bleu.metric(spec.data.target_language)  # raises ValueError if its tokenizer is missing
         with distributed.primary_first():
+            model = pretrained.load_for(spec, workdir, allowed)
             corpus = open_corpus(spec.data, xla_env.cache_dir() / "corpus")
             training_data = TrainingData.open(spec.data, corpus)
             validation = corpus.split(spec.data.validation_split)
             findings = doctor.check_at_start(training_data.pairs, validation, spec.data)
-            model = pretrained.load_for(spec, workdir, allowed)
             with workdir.opened(spec, allowed):
                 if model and workdir.writes and not workdir.tokenizer.exists():
                     model.tokenizer.save(workdir.tokenizer)

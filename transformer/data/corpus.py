@@ -60,7 +60,7 @@ def open_corpus(spec: DataSpec, cache: pathlib.Path | None = None) -> Corpus:
       cache: a folder in which generated pairs are cached; it is created if needed.
     """
     if spec.mixture:
-        parts = [(part, open_corpus(_part_spec(spec, part.corpus), cache)) for part in spec.parts]
+        parts = [(part, _open_part(spec, part.corpus, cache)) for part in spec.parts]
         base = open_corpus(dataclasses.replace(spec, mixture=""), cache)
         return MixedCorpus(base, parts, spec.train_split, spec.direction)
     if spec.source == "grammar":
@@ -72,12 +72,12 @@ def open_corpus(spec: DataSpec, cache: pathlib.Path | None = None) -> Corpus:
     return TfdsCorpus(spec)
 
 
-def _part_spec(spec: DataSpec, corpus: str) -> DataSpec:
-    """Returns the settings of a part of a mixture; raises ValueError if they are invalid."""
+def _open_part(spec: DataSpec, corpus: str, cache: pathlib.Path | None) -> Corpus:
+    """Opens a part of a mixture; raises ValueError if there is no such corpus."""
     kind = "files" if "{" in corpus else corpus if corpus == "grammar" else "tfds"
     name = {"files": {"path": corpus}, "tfds": {"name": corpus}}.get(kind, {})
     try:
-        return dataclasses.replace(spec, mixture="", source=kind, **name)
+        return open_corpus(dataclasses.replace(spec, mixture="", source=kind, **name), cache)
     except ValueError as error:
         raise ValueError(f"data.mixture: {corpus}: {error}") from error
 

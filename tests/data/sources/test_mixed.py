@@ -133,5 +133,7 @@ def test_a_faulty_part_is_named(tmp_path: pathlib.Path, spec: DataSpec) -> None:
         open_corpus(mixed(tmp_path, "c/{language}"))
     with pytest.raises(ValueError, match=r"^data.mixture: grammar: data.direction: de-en, but the generated corpus is"):
         open_corpus(mixed(tmp_path, "grammar", train_pairs=3))
+    with pytest.raises(ValueError, match=r"^data.mixture: multi31k: data.name: TFDS has no dataset"):
+        open_corpus(mixed(tmp_path, "multi31k"))
     with pytest.raises(FileNotFoundError, match=r"c.train.de: no such file"):
         open_corpus(mixed(tmp_path, f"{tmp_path}/c.{{split}}.{{language}}")).split("train")
