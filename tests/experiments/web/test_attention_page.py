@@ -144,6 +144,14 @@ first.focus();
 first.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
 const found = { first: first.textContent, leftmost: place(first) < place(second),
   focused: document.activeElement === second };
+const end = document.querySelector("#queries button:last-child").firstChild;
+const [start, next] = [0, 1].map((index) => {
+  const range = document.createRange();
+  range.setStart(end, index);
+  range.setEnd(end, index + 1);
+  return range.getBoundingClientRect().left;
+});
+found.mirrored = start > next;
 document.getElementById("why-tab").click();
 document.querySelectorAll(".why-token")[2].click();
 const direction = (selector) => getComputedStyle(document.querySelector(selector)).direction;
@@ -160,6 +168,7 @@ def test_text_from_right_to_left_is_shown_so(tmp_path: pathlib.Path, target: lis
     assert found["first"] == target[0].removeprefix("▁")
     is_latin = target == TARGET
     assert (found["leftmost"], found["focused"]) == (is_latin, not is_latin)
+    assert not found["mirrored"]  # the end symbol, "</s>"
     assert found["directions"] == ["ltr" if is_latin else "rtl"] * 5 + ["ltr"] * 2
 
 
