@@ -4,6 +4,7 @@
     python -m experiments.analyze --workdir=runs/quickstart --study=heads,alignment,phenomena
     python -m experiments.analyze --workdir=runs/quickstart --contrast=pairs.tsv
     python -m experiments.analyze --workdir=runs/quickstart --study=patching,attribution,lens --contrast=pairs.tsv
+    python -m experiments.analyze --workdir=runs/seed0 --seeds=runs/seed1,runs/seed2 --study=dynamics
     python -m experiments.analyze --workdir=runs/quickstart --against=runs/no-scaling --split=validation
 
 For sentences (--text, --file or --split) it draws every attention as PNG and SVG, and writes attention.html. The page
@@ -13,10 +14,11 @@ prefers a word to another one. The last takes most of the time; --noexplain leav
 probable; with --study=heads also with each head masked. --against compares two runs. All files are written to
 analysis/ in the run's workdir, or to --output.
 
-Three studies ask what decides between the first two different tokens of the right and the wrong translation: patching
-exchanges activations of lines 1 and 2, 3 and 4, and so on, whose sources have equally many tokens; attribution compares
-five methods that attribute the decision to words; lens shows what each decoder layer and head contributes. Without
---contrast they take minimal pairs of the generated corpus.
+Four studies ask what decides between the first two different tokens of the right and the wrong translation: patching
+exchanges activations of lines 1 and 2, 3 and 4, and so on, in whose sources words are replaced; attribution compares
+five methods that attribute the decision to words; lens shows what each decoder layer and head contributes; dynamics
+shows when the run learned it, from its kept checkpoints (checkpoint.keep), also for --seeds. Without --contrast they
+take minimal pairs of the generated corpus.
 """
 
 import pathlib
@@ -29,11 +31,8 @@ from experiments.runtime import cli, outputs
 from transformer import storage
 
 STUDIES = ("heads", "alignment", "phenomena", "training")
-CAUSAL_STUDIES = (
-    "patching",
-    "attribution",
-    "lens",
-)  # of the contrasts in --contrast, or of those of the generated corpus
+# Of the contrasts in --contrast, or of those of the generated corpus.
+CAUSAL_STUDIES = ("patching", "attribution", "lens", "dynamics")
 
 
 def define() -> None:
@@ -47,6 +46,7 @@ def define() -> None:
     flags.DEFINE_list("study", [], f"studies: {', '.join((*STUDIES, *CAUSAL_STUDIES))}, separated by commas")
     string("contrast", None, "file of lines with source, right and wrong translation, separated by tabs")
     string("against", None, "workdir of another run to compare on the same sentences")
+    flags.DEFINE_list("seeds", [], "workdirs of runs that differ only in their seeds, for --study=dynamics")
     string("output", None, "folder for the results; default: analysis/ in the workdir")
     flags.DEFINE_bool("explain", True, "whether attention.html explains each word, which takes most of the time")
     integer("pictures", 3, "number of sentences of a file or a split to draw", lower_bound=1)
@@ -131,9 +131,12 @@ def _run_studies(runs: Sequence[Any], args: Any, folder: pathlib.Path) -> list[A
 def _run_causal_studies(run: Any, args: Any, split: str, folder: pathlib.Path) -> list[Any]:
     from experiments.studies import contrasts
     from experiments.studies.attribution import measure_attribution
+    from experiments.studies.dynamics import measure_dynamics
+    from experiments.studies.inspected_run import InspectedRun
     from experiments.studies.lens import measure_lens
     from experiments.studies.patching import measure_patching
     from experiments.studies.phenomena import read_examples
+    from transformer.data.corpus import open_corpus
 
     names = [name for name in CAUSAL_STUDIES if name in args.study]
     if not names:
@@ -144,12 +147,19 @@ def _run_causal_studies(run: Any, args: Any, split: str, folder: pathlib.Path) -
         run.require_generated(names[0], "; --contrast=FILE evaluates your own sentences")
         pairs = singles = contrasts.generated_pairs(run, split, args.sentences)
     else:
-        pairs = contrasts.read_pairs(run, examples, title) if "patching" in names else {}
+        pairs = contrasts.read_pairs(run, examples, title) if {"patching", "dynamics"}.intersection(names) else {}
         singles = contrasts.single_contrasts(run, examples, title)
     studies = {
         "patching": lambda: measure_patching(run, pairs, folder),
         "attribution": lambda: measure_attribution(run, singles, split, folder),
         "lens": lambda: measure_lens(run, singles, folder),
+        "dynamics": lambda: measure_dynamics(
+            [run, *map(InspectedRun, args.seeds)],
+            split,
+            open_corpus(run.spec.data).split(split)[: args.sentences],
+            {kind: pairs[kind] for kind in pairs if examples or kind == "coreference"},
+            folder,
+        ),
     }
     return [studies[name]() for name in names]
 

@@ -119,7 +119,7 @@ def _alignment_error(run: InspectedRun, methods: Sequence[str], split: str) -> d
         target = (*run.tokenizer.for_target.encode(pair.target), EOS)
         sentences.append((source, target))
         for place, token in enumerate(target):
-            rows.append(SourcePair(Contrast("token", source, (BOS, *target[:place]), token, token), source, {}))
+            rows.append(SourcePair(Contrast("token", source, (BOS, *target[:place]), token, token), source, (), {}))
     rates = {}
     for name in methods:
         alignment = WordAlignment(run.spec.data, run.tokenizer, split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 import types
@@ -15,7 +16,7 @@ import numpy as np
 from experiments.studies.inspected_run import InspectedRun
 from experiments.studies.phenomena import ContrastiveExample
 from transformer.analysis.patching import ContrastBatch
-from transformer.analysis.subwords import word_membership
+from transformer.analysis.subwords import word_membership, word_spans
 from transformer.data.corpus import Pair
 from transformer.spec import BOS, EOS, PAD
 
@@ -36,12 +37,22 @@ class Contrast(NamedTuple):
     wrong: int
 
 
+Links = tuple[tuple[int, int], ...]  # (position of the source, position of the other source)
+
+
 class SourcePair(NamedTuple):
-    """A contrast and another source of the same length, for which the wrong token is right."""
+    """A contrast and another source, for which the wrong token is right."""
 
     contrast: Contrast
     other_source: tuple[int, ...]
+    links: Links  # which positions belong together
     roles: Mapping[str, tuple[int, ...]]  # positions of the source by role, each position in one role
+
+    @property
+    def other_roles(self) -> dict[str, tuple[int, ...]]:
+        """Positions of the other source by role."""
+        by_role = {role: {other for own, other in self.links if own in chosen} for role, chosen in self.roles.items()}
+        return {role: tuple(sorted(positions)) for role, positions in by_role.items()}
 
 
 def make_contrast(run: InspectedRun, example: ContrastiveExample, place: str = "") -> Contrast:
@@ -78,19 +89,46 @@ def pairs_of_lines(run: InspectedRun, examples: Sequence[ContrastiveExample], ti
     for number, lines in enumerate(zip(examples[::2], examples[1::2], strict=True)):
         place = f"{title}:{2 * number + 1} and {2 * number + 2}"
         contrast, other = (make_contrast(run, line, f"{place}: ") for line in lines)
-        lengths = [len(item.source) - 1 for item in (contrast, other)]
-        if lengths[0] != lengths[1]:
-            raise ValueError(
-                f"{place}: the sources have {lengths[0]} and {lengths[1]} tokens; patching needs equally long sources"
-            )
         if (contrast.prefix, contrast.right, contrast.wrong) != (other.prefix, other.wrong, other.right):
             raise ValueError(
                 f"{place}: the right token of each line must be the wrong one of the other, after the same words"
             )
         if contrast.source == other.source:
             raise ValueError(f"{place}: the sources are equal; patching needs sources that differ")
-        pairs.append(SourcePair(contrast, other.source, _roles(contrast.source, other.source)))
+        links = _align(run, contrast.source, other.source)
+        if links is None:
+            lengths = f"{len(contrast.source) - 1} and {len(other.source) - 1} tokens"
+            raise ValueError(f"{place}: the sources have {lengths}, and {_remedy(run)}")
+        pairs.append(SourcePair(contrast, other.source, links, _roles(contrast.source, other.source, links)))
     return pairs
+
+
+def _align(run: InspectedRun, source: Sequence[int], other: Sequence[int]) -> Links | None:
+    """Returns which positions of two sources belong together: those of equal words, and all of replaced words.
+
+    None if a word of one has no counterpart in the other. In sources of equal length, equal positions belong together.
+    """
+    if len(source) == len(other):
+        return tuple((position, position) for position in range(len(source)))
+    if run.spec.model.reverse_source:
+        return None
+    spans = [word_spans(run.tokenizer.pieces(list(ids))) for ids in (source, other)]
+    words = [[tuple(ids[slice(*span)]) for span in own] for ids, own in zip((source, other), spans, strict=True)]
+    links = list[tuple[int, int]]()
+    matcher = difflib.SequenceMatcher(None, *words, autojunk=False)
+    for _, first, end, other_first, other_end in matcher.get_opcodes():
+        if first == end or other_first == other_end:
+            return None
+        own = range(spans[0][first][0], spans[0][end - 1][1])
+        others = range(spans[1][other_first][0], spans[1][other_end - 1][1])
+        links += zip(own, others, strict=True) if len(own) == len(others) else itertools.product(own, others)
+    return tuple(links)
+
+
+def _remedy(run: InspectedRun) -> str:
+    if run.spec.model.reverse_source:
+        return "this model reads them in reverse; use sources of equal length"
+    return "a word of one has no counterpart in the other; use sources in which words are only replaced"
 
 
 def read_pairs(run: InspectedRun, examples: Sequence[ContrastiveExample], title: str) -> dict[str, list[SourcePair]]:
@@ -112,7 +150,7 @@ def single_contrasts(
     by_kind: dict[str, list[SourcePair]] = {}
     for number, example in enumerate(examples, 1):
         contrast = make_contrast(run, example, f"{title}:{number}: ")
-        by_kind.setdefault(example.kind, []).append(SourcePair(contrast, contrast.source, {}))
+        by_kind.setdefault(example.kind, []).append(SourcePair(contrast, contrast.source, (), {}))
     return by_kind
 
 
@@ -130,21 +168,25 @@ def generated_pairs(run: InspectedRun, split: str, count: int) -> dict[str, list
 
 def _source_pair(run: InspectedRun, item: MinimalPair) -> SourcePair | None:
     """Returns a pair of the generated corpus, or None if its sources differ in their numbers of tokens."""
-    contrast = make_contrast(run, ContrastiveExample(item.kind, item.source, item.translation, item.other_translation))
     other = (*run.tokenizer.encode(item.other_source), EOS)
-    if len(other) != len(contrast.source):
+    if len(other) != len(run.tokenizer.encode(item.source)) + 1:
         return None
+    contrast = make_contrast(run, ContrastiveExample(item.kind, item.source, item.translation, item.other_translation))
     pieces, words = run.tokenizer.pieces(contrast.source[:-1]), run.tokenizer.normalize(item.source_words)
     membership = word_membership(pieces, words)
     named = {role: np.flatnonzero(membership[index]).tolist() for role, index in item.roles}
-    return SourcePair(contrast, other, _roles(contrast.source, other, named))
+    links = tuple((position, position) for position in range(len(other)))  # no position shifts
+    return SourcePair(contrast, other, links, _roles(contrast.source, other, links, named))
 
 
 def _roles(
-    source: Sequence[int], other: Sequence[int], named: Mapping[str, Sequence[int]] = types.MappingProxyType({})
+    source: Sequence[int],
+    other: Sequence[int],
+    links: Links,
+    named: Mapping[str, Sequence[int]] = types.MappingProxyType({}),
 ) -> dict[str, tuple[int, ...]]:
     """Returns the positions of each role: those named, the changed word and its neighbours, and the rest."""
-    changed = [position for position, tokens in enumerate(zip(source, other, strict=True)) if tokens[0] != tokens[1]]
+    changed = sorted({position for position, linked in links if source[position] != other[linked]})
     role_of = {changed[0] - 1: "word before", changed[-1] + 1: "word after", len(source) - 1: "</s>"}
     role_of |= dict.fromkeys(changed, "changed word")
     role_of |= {position: role for role, positions in named.items() for position in positions}
@@ -157,8 +199,11 @@ def _roles(
 def contrast_batches(pairs: Sequence[SourcePair], rows: int) -> list[ContrastBatch]:
     """Returns all pairs in order, in batches of one shape; the last one is filled up with copies of its last pair."""
     pairs = [*pairs, *[pairs[-1]] * (-len(pairs) % rows)]
-    longest = (max(len(pair.contrast.source) for pair in pairs), max(len(pair.contrast.prefix) for pair in pairs))
+    sources = [source for pair in pairs for source in (pair.contrast.source, pair.other_source)]
+    longest = (max(map(len, sources)), max(len(pair.contrast.prefix) for pair in pairs))
     widths = [_WIDTH_MULTIPLE * math.ceil(length / _WIDTH_MULTIPLE) for length in longest]
+
+    is_shifted = any(own != other for pair in pairs for own, other in pair.links)
 
     def padded(rows: Sequence[Sequence[int]], width: int) -> jax.Array:
         return jnp.array([[*ids, *[PAD] * (width - len(ids))] for ids in rows], jnp.int32)
@@ -175,6 +220,14 @@ def contrast_batches(pairs: Sequence[SourcePair], rows: int) -> list[ContrastBat
                 jnp.array([len(item.prefix) - 1 for item in contrasts], jnp.int32),
                 jnp.array([item.right for item in contrasts], jnp.int32),
                 jnp.array([item.wrong for item in contrasts], jnp.int32),
+                _alignment(batch, widths[0]) if is_shifted else None,
             )
         )
     return batches
+
+
+def _alignment(pairs: Sequence[SourcePair], width: int) -> jax.Array:
+    aligned_BSS = np.zeros((len(pairs), width, width), bool)
+    for row, pair in enumerate(pairs):
+        aligned_BSS[(row, *zip(*pair.links, strict=True))] = True
+    return jnp.asarray(aligned_BSS)

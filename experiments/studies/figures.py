@@ -1,5 +1,6 @@
 """Figures of studies: a value for each head, the pruning curve, and curves over training."""
 
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -71,6 +72,27 @@ def draw_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: pathlib
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, ncols=3)
+    return save_figure(figure, path, _FORMATS)[0]
+
+
+@optional
+def draw_panels(
+    panels: Mapping[str, Sequence[tuple[str, Sequence[tuple[int, float]]]]], path: pathlib.Path, title: str
+) -> pathlib.Path:
+    """Draws labelled curves of (updates, value) in one panel for each quantity; returns the SVG of SVG and PNG."""
+    columns = min(len(panels), 4)
+    rows = math.ceil(len(panels) / columns)
+    figure = new_figure(3 * columns, 2.6 * rows)
+    for number, (quantity, curves) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(rows, columns, number)
+        for label, points in curves:
+            axes.plot(*zip(*points, strict=True), marker=".", label=label)
+        axes.set_title(quantity, fontsize=8)
+        axes.set_xlabel("updates", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=6)
+    figure.suptitle(title, fontsize=9)
     return save_figure(figure, path, _FORMATS)[0]
 
 

@@ -1,5 +1,6 @@
 """A trained run for analysis: its model with scaled or masked heads, on single sentences and on batches."""
 
+import copy
 import dataclasses
 import pathlib
 import sys
@@ -25,6 +26,7 @@ from transformer.data.tokenizers.marian import load_tokenizer
 from transformer.decoding.translate import Translation
 from transformer.padding import padded_width
 from transformer.spec import PAD, DecodeSpec
+from transformer.training.checkpoint import Checkpoints
 
 _ROWS = 32  # sentences in a batch
 _LONGEST = 256  # tokens of an analysed sentence, if training had no longer ones: figures have a cell per pair of tokens
@@ -66,6 +68,24 @@ class InspectedRun:
         """Name of the workdir."""
         return self.workdir.path.absolute().name
 
+    def kept_steps(self) -> list[int]:
+        """Returns the steps of the kept checkpoints, oldest first."""
+        return sorted(self.workdir.steps())
+
+    def at_step(self, step: int) -> "InspectedRun":
+        """Returns the run with the parameters of a kept checkpoint; both share the compiled functions.
+
+        Raises:
+          ValueError: the checkpoint has LoRA layers, or belongs to another model.
+        """
+        checkpoints, run = Checkpoints(self.workdir.checkpoints), copy.copy(self)
+        try:
+            run.params = self.system.put_params(checkpoints.restore_params(step, self.system.param_shapes))
+        finally:
+            checkpoints.close()
+        run.model, run.steps = self.system.model(run.params), [step]
+        return run
+
     @property
     def is_generated(self) -> bool:
         """Whether the corpus is the generated one, which has phenomena and gold alignments."""
@@ -105,6 +125,11 @@ class InspectedRun:
 
     def _translator(self, decode: DecodeSpec, params: Any, limit: int | None = None) -> LongLineTranslator:
         return self.system.translator(self.system.put_params(params), decode, limit)
+
+    def translate_greedily(self, texts: Sequence[str]) -> list[str]:
+        """Returns the translations of a greedy search."""
+        translator = self._translator(dataclasses.replace(self.spec.decode, method="greedy"), self.params)
+        return [best.text for best, *_ in translator.translate(texts)]
 
     def translate(self, text: str, beam_size: int | None = None) -> list[tuple[Translation, float]]:
         """Returns all hypotheses of a beam search with their ranks, best first; the text is not split.

@@ -73,6 +73,24 @@ def test_rollout_of_one_layer(make: Callable[..., Any]) -> None:
     np.testing.assert_allclose(rolled.total(), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
+def test_rollout_follows_the_order_of_eleven_layers(make: Callable[..., Any]) -> None:
+    """Layer 10 comes after layer 9, not after layer 1."""
+    model = make("transformer", encoder_layers=11, decoder_layers=11)
+    traced = trace(model, BATCH.source_BS, TARGET)
+
+    def weights(name: str) -> np.ndarray:
+        return np.asarray(traced[f"{name}_attention/weights"])[0].mean(axis=0)
+
+    source, of_source = np.eye(5), np.zeros((3, 5))
+    for layer in range(11):
+        source = (source + weights(f"encoder/{layer}/self") @ source) / 2
+    for layer in range(11):
+        of_source = (of_source + weights(f"decoder/{layer}/self") @ of_source) / 2
+        of_source = (of_source + weights(f"decoder/{layer}/cross") @ source) / 2
+    np.testing.assert_allclose(attribute(model, "attention rollout").source_BS[0], of_source[2], rtol=1e-4, atol=1e-7)
+
+
 def test_input_x_gradient_is_a_derivative(make: Callable[..., Any]) -> None:
     """The sum is the derivative of the score with respect to a common scale of the embeddings."""
     model = _smooth(make("rnnsearch"))

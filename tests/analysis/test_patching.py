@@ -95,3 +95,51 @@ def test_ablated_heads_have_their_means(make: Callable[..., Any]) -> None:
     for row, patches in enumerate(([], [patch(name, 0.5, heads=[0])])):
         expected = log_odds(trace(model, BATCH.source_BS, TARGET, patches)["logits"])
         np.testing.assert_allclose(scores[row], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_words_of_other_lengths_get_means(make: Callable[..., Any]) -> None:
+    """The second token of one source belongs to the second and third token of the other one."""
+    model, name = make("transformer", **SMALL), "encoder/0/residual"
+    aligned = np.zeros((2, 5, 5), bool)
+    for own, other in ((0, 0), (1, 1), (1, 2), (2, 3), (3, 4)):
+        aligned[:, own, other] = True
+    batch = BATCH._replace(
+        source_BS=jnp.array([[5, 11, 7, 2, 0]] * 2),
+        other_BS=jnp.array([[5, 8, 9, 7, 2]] * 2),
+        aligned_BSS=jnp.asarray(aligned),
+    )
+    np.testing.assert_array_equal(batch.changed()[0], [False, True, False, False, False])
+    np.testing.assert_array_equal(batch.swapped().changed()[0], [False, True, True, False, False])
+    own, other = trace(model, batch.source_BS, TARGET), trace(model, batch.other_BS, TARGET)
+    mean = other[name][:, 1:3].mean(axis=1, keepdims=True)
+
+    @jax.jit
+    def measure(batch: ContrastBatch) -> tuple[jax.Array, jax.Array]:
+        groups = [(name,)]
+        noised = patching.patch_positions(model, batch, groups, 5)[0]
+        return noised, patching.patch_positions(model, batch.swapped(), groups, 5)[0]
+
+    noised, denoised = measure(batch)
+    for scores, source_BS, position, value in (
+        (noised, batch.source_BS, 1, mean),
+        (noised, batch.source_BS, 2, other[name][:, 3:4]),
+        (denoised, batch.other_BS, 2, own[name][:, 1:2]),
+    ):
+        single = trace(model, source_BS, TARGET, [patch(name, value, positions=[position])])
+        np.testing.assert_allclose(scores[position], log_odds(single["logits"]), rtol=1e-4, atol=1e-4)
+
+
+def test_ablated_words_have_their_means(make: Callable[..., Any]) -> None:
+    """The first row is without the changed word, the others are without one other token."""
+    model, name = make("rnnsearch"), "encoder/output"
+    means = {name: jnp.full((1, 1, trace(model, BATCH.source_BS, TARGET)[name].shape[2]), 0.5)}
+    scores = jax.jit(lambda batch: patching.ablate_positions(model, batch, means, 7))(BATCH)
+    single = [
+        log_odds(trace(model, BATCH.source_BS, TARGET, [patch(name, 0.5, positions=[position])])["logits"])
+        for position in range(5)
+    ]
+    np.testing.assert_allclose(scores[0], [single[1][0], single[0][1]], rtol=1e-4, atol=1e-4)
+    for row, others in ((0, (0, 2, 3, 4)), (1, (1, 2))):
+        distances = np.abs(np.asarray(scores)[1:, row, None] - np.array([single[other][row] for other in others]))
+        assert distances.min(axis=1).max() < 1e-3
+        assert len(set(distances.argmin(axis=1))) > 1

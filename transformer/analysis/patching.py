@@ -1,10 +1,13 @@
 """Activation patching: which activation of one sentence makes a model choose a word for another sentence.
 
-Two sources of equal length, such as "... because it was afraid" and "... because it was wide", have translations that
-differ first in one token, "il" or "elle". The score of a pair is the log-odds of the two tokens after the common
-prefix. A patch replaces one activation by that of the other source; the change of the score is the activation's effect
-(Vig et al. 2020; Meng et al. 2022). Replacing it in the run of the first source is noising, in that of the other source
-denoising. Path patching (Wang et al. 2023) replaces a head's output only as an input of one later head.
+Two sources, such as "... because it was afraid" and "... because it was wide", have translations that differ first in
+one token, "il" or "elle". The score of a pair is the log-odds of the two tokens after the common prefix. A patch
+replaces one activation by that of the other source; the change of the score is the activation's effect (Vig et al.
+2020; Meng et al. 2022). Replacing it in the run of the first source is noising, in that of the other source denoising.
+Path patching (Wang et al. 2023) replaces a head's output only as an input of one later head.
+
+If "afraid" and "wide" differ in their numbers of pieces, each piece of one word belongs to all pieces of the other, and
+gets the mean of their activations. Later words belong together although their positions differ.
 
 All functions are pure, to be called inside `jax.jit`.
 """
@@ -16,8 +19,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from transformer.analysis.probe import position_axis
 from transformer.analysis.tracing import Activations, Patch, activations, patch
 from transformer.models.interface import Seq2Seq
+from transformer.ops.masks import is_token
 
 _MAPPED = 8  # patched runs of a batch that are computed jointly
 _NOWHERE = -1  # a position or a head that no activation has
@@ -27,20 +32,44 @@ class ContrastBatch(NamedTuple):
     """Pairs of sources and the tokens that their translations differ in; arrays of the batch, padded."""
 
     source_BS: jax.Array  # ids with EOS
-    other_BS: jax.Array  # as long in each row
+    other_BS: jax.Array
     input_BT: jax.Array  # BOS and the prefix that both translations share
     position_B: jax.Array  # of the decoder, whose logits are compared: the last of the prefix
     right_B: jax.Array  # the next token of the translation of `source_BS`
     wrong_B: jax.Array  # that of the translation of `other_BS`
+    aligned_BSS: jax.Array | None = None  # bool: which positions of both sources belong together; None: equal ones
 
     def swapped(self) -> "ContrastBatch":
         """Returns the pairs with the sources exchanged; the score is still that of `right_B` over `wrong_B`."""
-        return self._replace(source_BS=self.other_BS, other_BS=self.source_BS)
+        aligned_BSS = None if self.aligned_BSS is None else self.aligned_BSS.swapaxes(1, 2)
+        return self._replace(source_BS=self.other_BS, other_BS=self.source_BS, aligned_BSS=aligned_BSS)
+
+    def changed(self) -> jax.Array:
+        """Returns which tokens of the source differ from one that belongs to them in the other source, bool [B, S]."""
+        differ_BSS = self.source_BS[:, :, None] != self.other_BS[:, None]
+        aligned_BSS = (
+            jnp.eye(self.source_BS.shape[1], dtype=bool)[None] if self.aligned_BSS is None else self.aligned_BSS
+        )
+        return (differ_BSS & aligned_BSS).any(axis=2)
 
 
 def score(model: Seq2Seq, batch: ContrastBatch, patches: Sequence[Patch] = ()) -> jax.Array:
     """Returns log P(right) - log P(wrong) of each pair, [B]."""
     return log_odds(model, batch, activations(model, batch.source_BS, batch.input_BT, patches))
+
+
+def other_activations(model: Seq2Seq, batch: ContrastBatch) -> Activations:
+    """Returns the activations of the other sources, those of the encoder at the positions of the first ones.
+
+    Scores and weights, which have two axes of positions, are left as they are.
+    """
+    traced = activations(model, batch.other_BS, batch.input_BT)
+    if batch.aligned_BSS is None:
+        return traced
+    aligned_BSS = batch.aligned_BSS.astype(jnp.float32)
+    mean_BSS = aligned_BSS / jnp.maximum(aligned_BSS.sum(axis=2, keepdims=True), 1)
+    own = [name for name in traced if name.startswith("encoder/") and position_axis(name) == 1]
+    return traced | {name: jnp.einsum("bso,bo...->bs...", mean_BSS, traced[name]) for name in own}
 
 
 def log_odds(model: Seq2Seq, batch: ContrastBatch, traced: Activations) -> jax.Array:
@@ -94,7 +123,7 @@ def patch_positions(model: Seq2Seq, batch: ContrastBatch, groups: Sequence[tuple
       groups: activations by name, those of one group replaced jointly.
       width: number of positions of the activations.
     """
-    donor = activations(model, batch.other_BS, batch.input_BT)
+    donor = other_activations(model, batch)
 
     def patched(site: tuple[jax.Array, jax.Array]) -> jax.Array:
         group, position = site
@@ -117,7 +146,7 @@ def patch_heads(model: Seq2Seq, batch: ContrastBatch, names: Sequence[str], head
       names: activations with an axis of heads, such as "decoder/0/cross_attention/heads".
       heads: number of heads of each.
     """
-    donor = activations(model, batch.other_BS, batch.input_BT)
+    donor = other_activations(model, batch)
 
     def patched(site: tuple[jax.Array, jax.Array]) -> jax.Array:
         return score(model, batch, _at_heads(names, donor, site))
@@ -143,7 +172,7 @@ def patch_paths(model: Seq2Seq, batch: ContrastBatch, names: Sequence[str], head
       [senders, receivers + 1, B], the heads in the order of the names. Scores are unchanged where there is no path. The
       last receiver stands for the logits.
     """
-    own, donor = (activations(model, source_BS, batch.input_BT) for source_BS in (batch.source_BS, batch.other_BS))
+    own, donor = activations(model, batch.source_BS, batch.input_BT), other_activations(model, batch)
     outputs = [f"{name}/heads" for name in names]
     inputs = [[f"{name}/{part}" for name in names] for part in ("query", "key", "value")]
     frozen = [patch(name, own[name]) for name in outputs]
@@ -183,3 +212,28 @@ def ablate_heads(model: Seq2Seq, batch: ContrastBatch, means: Activations, sets:
         return score(model, batch, [patch(name, means[name], heads=w) for name, w in zip(means, where, strict=True)])
 
     return jax.lax.map(ablated, sets, batch_size=_MAPPED)
+
+
+def ablate_positions(model: Seq2Seq, batch: ContrastBatch, means: Activations, sets: int) -> jax.Array:
+    """Returns the scores without the changed words, then without as many random other tokens: [1 + sets, B].
+
+    Args:
+      model: an NNX module.
+      batch: pairs of sources.
+      means: activations of the encoder by name, with one sentence and one position, which replace those of the tokens.
+      sets: number of random choices for each pair.
+    """
+    changed_BS, token_BS = batch.changed(), is_token(batch.source_BS)
+    count_B = changed_BS.sum(axis=1, keepdims=True)
+
+    def ablated(number: jax.Array) -> jax.Array:
+        draw_BS = jax.random.uniform(jax.random.fold_in(jax.random.key(0), number), changed_BS.shape)
+        rank_BS = jnp.argsort(jnp.argsort(jnp.where(token_BS & ~changed_BS, draw_BS, 2), axis=1), axis=1)
+        chosen_BS = jnp.where(number == 0, changed_BS, rank_BS < count_B)
+        patches = [
+            patch(name, lambda old, mean=mean: jnp.where(chosen_BS[:, :, None], mean, old))
+            for name, mean in means.items()
+        ]
+        return score(model, batch, patches)
+
+    return jax.lax.map(ablated, jnp.arange(1 + sets), batch_size=_MAPPED)

@@ -47,9 +47,8 @@ def run(untrained: Callable[..., pathlib.Path]) -> pathlib.Path:
 
 
 def flags(run: pathlib.Path, **values: Any) -> Args:
-    return Args(
-        **{"workdir": str(run), "study": [], "explain": False, "pictures": 2, "sentences": 5, **UNSET, **values}
-    )
+    defaults = {"study": [], "seeds": [], "explain": False, "pictures": 2, "sentences": 5, **UNSET}
+    return Args(**{"workdir": str(run), **defaults, **values})
 
 
 def data_of(page: pathlib.Path) -> dict[str, Any]:

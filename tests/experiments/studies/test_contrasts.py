@@ -1,5 +1,6 @@
 """Contrasts from files and from the generated corpus; lines that do not fit are refused by number."""
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_lines_that_do_not_fit_are_refused(run: pathlib.Path, tmp_path: pathlib.
     inspected = InspectedRun(run)
     first, second = fitting_lines(inspected)
     for changed, message in (
-        ((f"{second[0]} Oui.", *second[1:]), r"pairs.tsv:1 and 2: the sources have \d+ and \d+ tokens"),
+        ((f"{first[0]} Oui.", *second[1:]), r"pairs.tsv:1 and 2: the sources have \d+ and \d+ tokens, and a word"),
         ((first[0], *second[1:]), "pairs.tsv:1 and 2: the sources are equal"),
         ((second[0], *first[1:]), "pairs.tsv:1 and 2: the right token of each line must be the wrong one"),
     ):
@@ -39,6 +40,28 @@ def test_lines_that_do_not_fit_are_refused(run: pathlib.Path, tmp_path: pathlib.
             read(inspected, tmp_path, [first, changed])
     with pytest.raises(ValueError, match=r"pairs.tsv: 3 lines"):
         read(inspected, tmp_path, [first, second, first])
+
+
+def test_replaced_words_may_differ_in_length(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """All tokens of a replaced word belong to all of the other one; those of equal words belong together in order."""
+    inspected = InspectedRun(run)
+    encode, reasons = inspected.tokenizer.encode, ("il avait peur", "elle était trop large")
+    sources = [f"Le poulet n'a pas traversé la route parce qu'{reason}." for reason in reasons]
+    texts = ("He ran.", "It ran.")
+    lines = [(sources[0], *texts), (sources[1], *reversed(texts))]
+    (pair,) = read(inspected, tmp_path, lines)
+    own, other = ([*encode(source), EOS] for source in sources)
+    assert len(own) != len(other)
+    linked = dict(pair.links)
+    assert (linked[0], linked[len(own) - 1]) == (0, len(other) - 1)
+    changed, other_changed = (roles["changed word"] for roles in (pair.roles, pair.other_roles))
+    assert set(itertools.product(changed, other_changed)) <= set(pair.links)
+    unchanged = [(first, second) for first, second in pair.links if first not in changed]
+    assert [own[first] for first, _ in unchanged] == [other[second] for _, second in unchanged]
+    assert sorted(other_changed + tuple(second for _, second in unchanged)) == list(range(len(other)))
+    (batch,) = contrasts.contrast_batches([pair], 1)
+    assert batch.aligned_BSS is not None
+    assert int(batch.aligned_BSS.sum()) == len(pair.links)
 
 
 def test_a_contrast_ends_where_the_translations_differ(run: pathlib.Path, tmp_path: pathlib.Path) -> None:

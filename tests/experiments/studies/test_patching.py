@@ -49,6 +49,9 @@ def test_all_of_the_difference_passes_through_the_last_position(run: pathlib.Pat
     direct = {path["from"]: path["noising"][0] for path in measured["paths"] if path["to"] == "logits"}
     assert direct["cross 1.2"] == pytest.approx(measured["heads"]["cross 1.2"]["noising"][0], abs=1e-3)
     assert set(measured["circuit"]["heads"]) <= set(measured["heads"])
+    assert (measured["circuit"]["found_on"], measured["circuit"]["pairs"]) == (4, 3)
+    assert sum(measured["heads"]["cross 1.1"]["weights"].values()) == pytest.approx(1, abs=1e-3)
+    assert measured["words"]["random_sets"] == 100
     assert "### Patching: number" in study.markdown
     assert (tmp_path / "patching_number_heads.png").exists()
 

@@ -99,6 +99,8 @@ def _pair(kind: str, first: AnnotatedPair, second: AnnotatedPair, target_languag
 
 def _coreference_pair(first: _Reasoned, second: _Reasoned, target_language: str) -> MinimalPair | None:
     """Returns the pair, or None if the pronoun has one translation, or a noun is not one word that occurs once."""
+    if first.antecedent.plural or second.antecedent.plural:  # a number changes more words; realising takes most time
+        return None
     examples = realise(first.derivation), realise(second.derivation)
     pair = _pair("coreference", *examples, target_language)
     if pair is None or not _PRONOUNS.issuperset(_first_change(*examples, target_language)):
