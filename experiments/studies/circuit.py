@@ -12,7 +12,8 @@ from transformer.analysis import patching, tracing
 from transformer.evaluation.confidence import ratio_of_means
 from transformer.spec import PAD
 
-_RANDOM_SETS = 100
+_RANDOM_SETS = 100  # of heads
+_RANDOM_CHOICES = 20  # of tokens, of each pair
 
 
 def measure_circuit(patched: PatchedRun, changes: Both) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def measure_words(patched: PatchedRun) -> dict[str, Any]:
     """
     names = patching.stream_groups(patched.names)["encoder"][-1]
     means = _means(patched, names)
-    scores = patched.both(lambda model, batch: patching.ablate_positions(model, batch, means, _RANDOM_SETS))
+    scores = patched.both(lambda model, batch: patching.ablate_positions(model, batch, means, _RANDOM_CHOICES))
     return _remaining(patched, scores)
 
 
@@ -97,7 +98,7 @@ def removal_text(removed: Mapping[str, Any], what: str, others: str) -> str:
     middle, low, high = (100 * value for value in removed["random_right"])
     remaining, *random = (f"{value:.2f}" for value in (removed["difference"], *removed["random_difference"]))
     return (
-        f"Without {what} (at its mean) both sources are right in {share} % of {pairs} pairs, and {remaining} of the "
+        f"Without {what} both sources are right in {share} % of {pairs} pairs, and {remaining} of the "
         f"difference of their scores remains. Without {others}: median {middle:.1f} % ({low:.1f}–{high:.1f} in 95 % of "
         f"{removed['random_sets']} sets), and {random[0]} remains ({random[1]}–{random[2]}).\n"
     )

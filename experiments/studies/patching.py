@@ -52,7 +52,7 @@ def _measure_heads(patched: PatchedRun, kind: str, folder: pathlib.Path) -> Stud
     """Measures heads, and the model without the changed words; with several heads also paths and the circuit."""
     heads, changes = _heads(patched)
     values: dict[str, Any] = {"heads": heads, "words": measure_words(patched)}
-    text = removal_text(values["words"], "the encoder's output at the changed words", "random other tokens")
+    text = removal_text(values["words"], "the encoder's output at the changed words (at its mean)", "random tokens")
     parts = [_head_table(heads), text]
     if len(heads) == 1:
         return Study("heads", "\n".join(parts), values)
@@ -224,7 +224,7 @@ def _path_table(paths: _Rows) -> str:
 def _circuit_text(circuit: dict[str, Any]) -> str:
     heads = circuit["heads"]
     found = f"Found on {circuit['found_on']} pairs: {', '.join(heads)}. The test is on the others. "
-    return found + removal_text(circuit, "these heads", f"{len(heads)} random other heads")
+    return found + removal_text(circuit, "these heads (each at its mean)", f"{len(heads)} random other heads")
 
 
 def _draw_streams(measured: dict[str, Any], kind: str, folder: pathlib.Path) -> list[CaptionedFigure]:

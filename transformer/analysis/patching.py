@@ -177,14 +177,22 @@ def patch_paths(model: Seq2Seq, batch: ContrastBatch, names: Sequence[str], head
     inputs = [[f"{name}/{part}" for name in names] for part in ("query", "key", "value")]
     frozen = [patch(name, own[name]) for name in outputs]
     name, head = (index.ravel() for index in jnp.mgrid[: len(names), :heads])
+    chunks = -(-len(name) // _MAPPED)
+    unpatched = jnp.broadcast_to(log_odds(model, batch, own)[None], (chunks * _MAPPED, len(batch.source_BS)))
 
     def from_sender(sender: tuple[jax.Array, jax.Array]) -> jax.Array:
         sent = activations(model, batch.source_BS, batch.input_BT, [*frozen, *_at_heads(outputs, donor, sender)])
 
-        def to_receiver(receiver: tuple[jax.Array, jax.Array]) -> jax.Array:
-            return score(model, batch, [item for part in inputs for item in _at_heads(part, sent, receiver)])
+        def to_receiver(receiver: jax.Array) -> jax.Array:
+            site = (receiver // heads, receiver % heads)
+            return score(model, batch, [item for part in inputs for item in _at_heads(part, sent, site)])
 
-        scores = jax.lax.map(to_receiver, (name, head), batch_size=_MAPPED)
+        def to_chunk(chunk: jax.Array, scores: jax.Array) -> jax.Array:
+            new = jax.vmap(to_receiver)(chunk * _MAPPED + jnp.arange(_MAPPED))
+            return jax.lax.dynamic_update_slice_in_dim(scores, new, chunk * _MAPPED, axis=0)
+
+        later = (sender[0] + 1) * heads // _MAPPED  # the first chunk with a later attention: others have no path
+        scores = jax.lax.fori_loop(later, chunks, to_chunk, unpatched)[: len(name)]
         return jnp.concatenate([scores, log_odds(model, batch, sent)[None]])
 
     return jax.lax.map(from_sender, (name, head))

@@ -51,7 +51,7 @@ def test_all_of_the_difference_passes_through_the_last_position(run: pathlib.Pat
     assert set(measured["circuit"]["heads"]) <= set(measured["heads"])
     assert (measured["circuit"]["found_on"], measured["circuit"]["pairs"]) == (4, 3)
     assert sum(measured["heads"]["cross 1.1"]["weights"].values()) == pytest.approx(1, abs=1e-3)
-    assert measured["words"]["random_sets"] == 100
+    assert measured["words"]["random_sets"] == 20
     assert "### Patching: number" in study.markdown
     assert (tmp_path / "patching_number_heads.png").exists()
 
