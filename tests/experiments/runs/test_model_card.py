@@ -12,13 +12,14 @@ import pytest
 from experiments.runs import model_card
 from experiments.runs.workdir import Workdir, write_json
 
+CODE = {"data__language_code": ">>eng<<"}
 SCORES = [model_card.SplitScore("BLEU", 31.254, 1.5, "nrefs:1|bs:1000")]
 
 
 @pytest.fixture
 def workdir(small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path) -> Workdir:
     run = Workdir(tmp_path)
-    write_json(run.config, small(train__init_from="hf:someone/opus@main", train__freeze="encoder.*"))
+    write_json(run.config, small(train__init_from="hf:someone/opus@main", train__freeze="encoder.*", **CODE))
     write_json(tmp_path / "versions.json", {"commit": "c0ffee"})
     return run
 
@@ -62,4 +63,6 @@ def test_the_card_describes_the_run(workdir: Workdir) -> None:
     assert "data.path" not in text
     programs = re.findall("```python\n(.*?)```", text, re.S)
     assert [ast.parse(program) and "me/tiny" in program for program in programs] == [True, True]
+    assert '[">>eng<< ..."]' in programs[0]
+    assert '[[">>eng<<"] + source.encode("...", out_type=str)]' in programs[1]
     assert "CTranslate2" not in model_card.write(workdir, "me/tiny", "mit", SCORES, [4], ctranslate2=False)
