@@ -62,7 +62,7 @@ def test_a_preempted_run_of_four_hosts_finishes_on_another_slice(
     line = ("run", *flags, *CONFIG, f"--workdir={workdir}", "--restart")
     with (tmp_path / "supervisor.log").open("w+") as log:
         supervisor = subprocess.Popen([sys.executable, "-m", "launch.tpu", *line], cwd=ROOT, text=True, stdout=log)
-        wait_until(lambda: workdir.exists() and max(logged(workdir), default=0) > 15, 400.0, supervisor)
+        wait_until(lambda: workdir.exists() and max(logged(workdir), default=0) > 15, 900.0, supervisor)
         cloud.preempt("pod", grace)
         before = max(logged(workdir))
         checkpoint = max(manifest.checkpoint_steps(workdir / "checkpoints"))
