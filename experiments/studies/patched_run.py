@@ -96,19 +96,25 @@ class PatchedRun:
         """Returns by how much patches lower the score of the first source, and by how much they raise the other's."""
         return self.scores[0] - patched[0], patched[1] - self.scores[1]
 
-    def effects(self, changes: Both) -> list[dict[str, list[float]]]:
+    def effects(self, changes: Both) -> list[dict[str, list[float | None]]]:
         """Returns the share that changes have in the difference of both sources' scores, with its interval.
+
+        A single pair has no interval, and a role that no pair has no share: they are None.
 
         Args:
           changes: [sites, pairs] in both directions.
         """
         ratios = [ratio_of_means(change, self.scores[0] - self.scores[1]) for change in changes]
         sites = zip(*(zip(*ratio, strict=True) for ratio in ratios), strict=True)
-        return [{name: list(map(float, ends)) for name, ends in zip(DIRECTIONS, both, strict=True)} for both in sites]
+        return [{name: list(map(_finite, ends)) for name, ends in zip(DIRECTIONS, both, strict=True)} for both in sites]
 
     def head_names(self) -> list[str]:
         """Returns the names of all heads as other studies write them, such as "cross 1.2"."""
         return [head_name(traced_attention(name), head) for name in self.attentions for head in range(self.heads)]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def flat(both: Both) -> Both:

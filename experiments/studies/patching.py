@@ -187,9 +187,9 @@ def _about(measured: dict[str, Any]) -> str:
     )
 
 
-def _cell(effect: Sequence[float]) -> str:
+def _cell(effect: Sequence[float | None]) -> str:
     value, half_width = effect
-    return "–" if np.isnan(value) else f"{value:.2f} ± {half_width:.2f}" if np.isfinite(half_width) else f"{value:.2f}"
+    return "–" if value is None else f"{value:.2f}" if half_width is None else f"{value:.2f} ± {half_width:.2f}"
 
 
 def _stream_table(streams: _Rows, direction: str) -> str:

@@ -10,8 +10,10 @@ import pytest
 from experiments.analyze import analyze
 from experiments.studies.contrasts import SourcePair, generated_pairs
 from experiments.studies.inspected_run import InspectedRun
+from experiments.studies.patched_run import DIRECTIONS
 from experiments.studies.patching import measure_patching
 from tests.experiments.studies.conftest import flags
+from tests.experiments.studies.test_contrasts import read
 
 
 def distinguished(run: InspectedRun, pairs: list[SourcePair]) -> list[SourcePair]:
@@ -54,6 +56,23 @@ def test_all_of_the_difference_passes_through_the_last_position(run: pathlib.Pat
     assert measured["words"]["random_sets"] == 20
     assert "### Patching: number" in study.markdown
     assert (tmp_path / "patching_number_heads.png").exists()
+
+
+@pytest.mark.slow
+def test_one_pair_of_sources_of_other_lengths(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """It has no intervals, and effects at each position of both sources."""
+    inspected = InspectedRun(run)
+    sources = [f"Le poulet a dormi parce qu'{reason}." for reason in ("il avait peur", "il était trop lourd")]
+    texts = ("He ran.", "It ran.")
+    pairs = distinguished(inspected, read(inspected, tmp_path, [(sources[0], *texts), (sources[1], *texts[::-1])]))
+    assert len(pairs[0].contrast.source) != len(pairs[0].other_source)
+    study = measure_patching(inspected, {"all": pairs}, tmp_path)
+    measured = json.loads(json.dumps(study.values, allow_nan=False))["all"]
+    assert "circuit" not in measured
+    assert all(row[direction][1] is None for row in measured["streams"] for direction in DIRECTIONS)
+    last = next(site for site in measured["example"]["sites"] if site["site"] == "encoder/0/residual")
+    assert len(last["noising"]) == len(pairs[0].contrast.source)
+    assert len(last["denoising"]) == len(pairs[0].other_source)
 
 
 def test_a_file_without_pairs_is_refused(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
