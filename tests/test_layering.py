@@ -396,6 +396,7 @@ ACROSS = {
     "experiments/runs/test_interruption.py",
     "experiments/runs/test_learning.py",
     "experiments/runs/test_packed_run.py",
+    "experiments/runs/test_scanned_run.py",
     "experiments/runs/test_uncased_run.py",
     "experiments/serving/test_serving.py",
     "experiments/test_old_run.py",

@@ -89,6 +89,7 @@ def test_transformers_translates_equally(marian: pathlib.Path, expected_translat
     )
 
 
+@pytest.mark.slow
 def test_ctranslate2_translates_equally(
     talker: pathlib.Path, expected_translations: dict[str, str], tmp_path: pathlib.Path
 ) -> None:
@@ -106,21 +107,21 @@ def test_ctranslate2_translates_equally(
     assert [target.decode(result.hypotheses[0]) for result in found] == list(expected_translations.values())
 
 
-def test_safetensors_has_every_parameter_by_name(talker: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_safetensors_has_every_parameter_by_name(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
     safetensors: Any = pytest.importorskip("safetensors.numpy", reason="needs the extra `interop`")
-    export(str(talker), "safetensors", str(tmp_path))
+    export(str(trained), "safetensors", str(tmp_path))
     parameters = safetensors.load_file(tmp_path / "model.safetensors")
     assert parameters["embed_source.table_VD"].shape == (43, 12)
     assert parameters["decoder.0.cross_attention.to_query.kernel"].shape == (12, 12)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert Spec.from_config(config) == Workdir(talker).spec()
-    assert (tmp_path / "tokenizer.model").read_bytes() == (talker / "tokenizer.model").read_bytes()
+    assert Spec.from_config(config) == Workdir(trained).spec()
+    assert (tmp_path / "tokenizer.model").read_bytes() == (trained / "tokenizer.model").read_bytes()
 
 
-def test_an_impossible_export_is_an_error_and_writes_nothing(talker: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_an_impossible_export_is_an_error_and_writes_nothing(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
     other, out = tmp_path / "other", tmp_path / "out"
     other.mkdir()
-    config = json.loads((talker / "config.json").read_text())
+    config = json.loads((trained / "config.json").read_text())
     config["model"] |= {"score_scale": "none", "positions": "rotary"}
     (other / "config.json").write_text(json.dumps(config))
     for form in ("marian", "ctranslate2"):
@@ -130,8 +131,8 @@ def test_an_impossible_export_is_an_error_and_writes_nothing(talker: pathlib.Pat
         assert "model.positions='rotary'" in completed.stderr
         assert "model.score_scale='none'" in completed.stderr
     assert not out.exists()
-    with pytest.raises(ValueError, match=re.escape(f"--output={talker}: exists and is not an empty folder")):
-        export(str(talker), "safetensors", str(talker))
+    with pytest.raises(ValueError, match=re.escape(f"--output={trained}: exists and is not an empty folder")):
+        export(str(trained), "safetensors", str(trained))
     with pytest.raises(FileNotFoundError, match="no run found"):
         export(str(tmp_path), "marian", str(out))
 
@@ -181,6 +182,7 @@ def begin(small: Small, marian: pathlib.Path, **changes: Any) -> Spec:
     )
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_a_marian_model(
     small: Small, marian: pathlib.Path, expected_translations: dict[str, str], tmp_path: pathlib.Path
 ) -> None:
@@ -217,6 +219,7 @@ def events(workdir: pathlib.Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_other_settings_than_the_marian_model_s_are_an_error(
     small: Small, marian: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

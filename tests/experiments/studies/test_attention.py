@@ -14,6 +14,7 @@ _RECURRENT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_sentence_has_figures_and_a_page(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     printed = analyze(flags(run, text=SOURCE, reference="The dog barked because it was nervous.", output=str(tmp_path)))
     names = {f"attention_{kind}.{ending}" for kind in ("encoder", "decoder", "cross") for ending in ("png", "svg")}
