@@ -196,6 +196,7 @@ def _blob(path: pathlib.Path) -> Blob:
 
 @functools.cache
 def _client() -> Client:
+    logging.getLogger("google.auth").setLevel(logging.ERROR)  # its warning precedes the error that says the same
     return Client(project="none")  # only to list or create buckets
 
 

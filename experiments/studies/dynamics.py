@@ -47,7 +47,7 @@ def measure_dynamics(
     for kind in kinds:
         parts.append(f"### Training dynamics: {kind}\n\n{_about(split, len(sentences), len(kinds[kind]))}\n")
         parts += [f"{name}:\n\n{_table(points, kind)}" for name, points in measured.items()]
-        title = f"{kind}: while {len(runs)} run{'s' * (len(runs) > 1)} learn{'s' * (len(runs) == 1)}"
+        title = f"Training dynamics: {kind}"
         curves = _panels(measured, kind)
         figures.append((draw_panels(curves, folder / f"dynamics_{kind}", title), title))
     return Study("dynamics", "\n".join(parts), measured, figures)
