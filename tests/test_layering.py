@@ -399,6 +399,7 @@ ACROSS = {
     "experiments/runs/test_scanned_run.py",
     "experiments/runs/test_uncased_run.py",
     "experiments/serving/test_serving.py",
+    "experiments/sweeps/test_real_seeds.py",
     "experiments/test_old_run.py",
     "experiments/test_tour.py",
     "launch/test_pods.py",
