@@ -10,7 +10,7 @@ import pytest
 
 from configs import base
 from transformer.decoding.search import search
-from transformer.models.build import abstract_model
+from transformer.models.build import ARCHITECTURES, abstract_model
 from transformer.models.interface import DecodeState
 from transformer.spec import EOS, PAD, Spec
 from transformer.training.state import split
@@ -22,7 +22,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["transformer", "rnnsearch", pytest.param("seq2seq", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow if name == "seq2seq" else []) for name in ARCHITECTURES],
+)
 def model(request):
     """A model definition with 23 tokens, and parameters that give peaked distributions."""
     spec = dataclasses.replace(

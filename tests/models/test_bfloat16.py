@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from transformer.models.build import ARCHITECTURES
 from transformer.training.step import shift_right
 
 MIN_COSINE, MIN_TOTAL_COSINE = 0.95, 0.997  # least cosine of gradients: of each parameter, of all parameters
@@ -16,7 +17,9 @@ MIN_COSINE, MIN_TOTAL_COSINE = 0.95, 0.997  # least cosine of gradients: of each
 
 @pytest.fixture(
     scope="module",
-    params=["transformer", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rnnsearch", "seq2seq"))],
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name in ("rnnsearch", "seq2seq") else []) for name in ARCHITECTURES
+    ],
 )
 def both(make_architecture, batch, compiled, request):
     """Loss and gradients by path in float32 and bfloat16, for the same batch and parameters."""
