@@ -1,4 +1,4 @@
-"""Training with a loop over layers, in a run that also trains without one."""
+"""Training with a loop over layers, in runs and populations that also train without one."""
 
 import pathlib
 from collections.abc import Callable
@@ -43,3 +43,21 @@ def test_losses_are_those_of_a_plain_run(losses: Callable[..., Losses]) -> None:
     parts = losses("parts", 9, model__remat="dots")
     assert [event[:2] for event in parts] == [event[:2] for event in plain]
     assert [event[2] for event in parts] == pytest.approx([event[2] for event in plain], rel=1e-5)
+
+
+def test_members_of_a_population_learn_like_plain_runs(
+    small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path, losses: Callable[..., Losses]
+) -> None:
+    """Two members train with a loop over layers and are saved; one continues without a loop, and without the other."""
+    other = {"train__seed": 5, "train__learning_rate": 2e-3}
+    plain = [losses("plain0", 6), losses("plain1", 3, **other)]
+    specs = [
+        Spec.from_config(small(**SETTINGS | changes, train__steps=3, model__scan_layers=True, model__remat="full"))
+        for changes in ({}, other)
+    ]
+    first = Run.open(specs[0], str(tmp_path / "member0"), (), lambda: 0.0, "a")
+    trainer.train([first, first.sibling(specs[1], str(tmp_path / "member1"), "b")])
+    members = [losses("member0", 6), losses("member1", 3, **other)]
+    for member, single in zip(members, plain, strict=True):
+        assert [event[:2] for event in member] == [event[:2] for event in single]
+        assert [event[2] for event in member] == pytest.approx([event[2] for event in single], rel=1e-5)
