@@ -4,6 +4,7 @@ Tests of pure data thus do not import JAX, and commands that tests start as proc
 variable that is already set has precedence: `JAX_PLATFORMS=cuda python -m pytest` runs the tests on a GPU.
 """
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -59,6 +60,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
         config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
         items[:] = reversed(first.values())
+
+
+def pytest_collection_finish() -> None:
+    """Collects garbage less often: traced programs are millions of objects, and almost none is garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,13 @@ def attribute(model: Any, method: str, score: Any = patching.log_odds) -> attrib
     return jax.jit(lambda batch: function(model, batch, score))(BATCH)
 
 
-@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+@pytest.mark.parametrize(
+    "score",
+    [
+        pytest.param(SCORES["contrast"], id="contrast"),
+        pytest.param(SCORES["token"], id="token", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     "architecture", ["transformer", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rnnsearch", "seq2seq"))]
 )

@@ -46,7 +46,7 @@ def test_probabilities_are_those_of_the_target_tokens(architecture: str, make: C
             outputs.log_probability_T[position], abs=1e-5
         )
     source_BS, input_BT = teacher_forcing_inputs(SOURCE, TARGET)
-    batch = target_log_probabilities(model, source_BS, input_BT, jnp.array([TARGET]))
+    batch = jax.jit(target_log_probabilities, static_argnums=0)(model, source_BS, input_BT, jnp.array([TARGET]))
     np.testing.assert_allclose(batch[0], outputs.log_probability_T, rtol=1e-4, atol=1e-5)
 
 

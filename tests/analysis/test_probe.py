@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -41,14 +42,19 @@ def test_a_trace_computes_what_the_model_computes(
     graph, _ = nnx.split(model, graph=True)
     traced = trace(model, SOURCE, TARGET)
     assert nnx.split(model, graph=True)[0] == graph
-    memory = model.encode(jnp.asarray(SOURCE))
-    decoded = model.decode(memory, decoder_inputs(jnp.asarray(TARGET)))
-    expected = model.logits(decoded.hidden_BTD)
+
+    @jax.jit
+    def compute(source_BS: jax.Array, input_BT: jax.Array) -> Any:
+        memory = model.encode(source_BS)
+        decoded = model.decode(memory, input_BT)
+        return model.logits(decoded.hidden_BTD), memory.attention | decoded.attention
+
+    expected, attention = compute(SOURCE, decoder_inputs(jnp.asarray(TARGET)))
     largest = float(jnp.abs(expected).max())
     for row, length in enumerate((3, 4)):
         logits = traced["logits"][row, :length]
         np.testing.assert_allclose(logits, expected[row, :length], rtol=1e-5, atol=1e-6 * largest)
-    for name, weights in (memory.attention | decoded.attention).items():
+    for name, weights in attention.items():
         kind, layer = name.split("/")
         stack = {"cross": f"decoder/{layer}/cross_attention"}.get(kind, f"{name}/self_attention")
         np.testing.assert_allclose(traced[f"{stack}/weights"][1, :, :3], weights[1, :, :3], rtol=1e-4, atol=1e-5)

@@ -37,7 +37,9 @@ def test_golden_pairs():
     assert hashlib.sha256(repr(pairs).encode()).hexdigest()[:16] == GOLDEN_DIGEST, MOVED
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(
+    "split", [pytest.param(split, marks=pytest.mark.slow if split != "train" else []) for split in SPLITS]
+)
 def test_the_first_two_thousand_pairs_have_not_changed(split: str) -> None:
     texts, alignments, tags = (hashlib.sha256() for _ in range(3))
     for example in map_indices(split, range(2_000)):

@@ -55,7 +55,9 @@ def test_pausing_does_not_change_the_result(markov, pad, make_spec, method):
     assert progress.done_B[3]  # a row of padding
 
 
-@pytest.mark.parametrize("method", ["beam", "greedy", pytest.param("sample", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "method", ["beam", *(pytest.param(method, marks=pytest.mark.slow) for method in ("greedy", "sample"))]
+)
 def test_compaction_does_not_change_the_result(markov, pad, make_spec, monkeypatch, method):
     """Including an odd number of rows, and rows of padding, which are done before the first step."""
     monkeypatch.setattr(search_loop, "_MIN_ROWS", 2)
@@ -79,8 +81,17 @@ def test_compaction_does_not_change_the_result(markov, pad, make_spec, monkeypat
     assert (plain.tokens_BNT[:9, 0, 0] != PAD).all()
 
 
-@pytest.mark.parametrize("method", ["beam", "greedy", pytest.param("sample", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("compactions", [0, 2])
+@pytest.mark.parametrize(
+    ("method", "compactions"),
+    [
+        ("beam", 0),
+        ("greedy", 2),
+        *(
+            pytest.param(method, compactions, marks=pytest.mark.slow)
+            for method, compactions in (("beam", 2), ("greedy", 0), ("sample", 0), ("sample", 2))
+        ),
+    ],
+)
 def test_sentences_that_need_more_steps_have_no_result(markov, pad, make_spec, monkeypatch, method, compactions):
     """All other results equal those of a search without a limit on steps."""
     monkeypatch.setattr(search_loop, "_MIN_ROWS", 2)
@@ -104,7 +115,7 @@ def test_sentences_that_need_more_steps_have_no_result(markov, pad, make_spec, m
     assert (np.asarray(limited.ranks_BN)[~finished_B] == LOWEST).all()
 
 
-@pytest.mark.parametrize("method", ["beam", "greedy"])
+@pytest.mark.parametrize("method", ["beam", pytest.param("greedy", marks=pytest.mark.slow)])
 def test_map_sequentially_equals_one_batch(markov, pad, make_spec, method):
     """Chunks of only padding are not searched."""
     model, spec, searched = markov(5), make_spec(method=method), []

@@ -5,11 +5,13 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from experiments.evaluate import evaluate
+from experiments.evaluate import evaluate, main
 from experiments.runs.workdir import Workdir
+from experiments.runtime import cli
 from transformer.evaluation.bleu import score
 from transformer.evaluation.edit_scores import edit_scores
 
@@ -18,26 +20,36 @@ def command(module: str, *flags: str, stdin: bytes = b"") -> subprocess.Complete
     return subprocess.run([sys.executable, "-m", module, *flags], input=stdin, capture_output=True, check=False)
 
 
-def test_evaluate_prints_one_json_object_last(trained: pathlib.Path) -> None:
-    completed = command("experiments.evaluate", f"--workdir={trained}", "--split=validation")
-    assert completed.returncode == 0, completed.stderr.decode()
-    scores = json.loads(completed.stdout.decode().splitlines()[-1])
+Scored = tuple[dict[str, Any], pathlib.Path]  # the scores and the translations
+
+
+@pytest.fixture(scope="module")
+def of_test_split(trained: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    path = tmp_path_factory.mktemp("scores") / "out.txt"
+    return evaluate([str(trained)], "test", None, None, str(path)), path
+
+
+def test_evaluate_prints_one_json_object_last(trained: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = dict.fromkeys(("source", "reference", "output", "test_set", "comet"))
+    flags |= {"workdir": [str(trained)], "split": "validation", "dtype": "float32", "unknown": "copy"}
+    main(cli.Args(**flags))
+    scores = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {"bleu", "chrf", "bleu_paper", "signature", "sentences", "seconds"} <= scores.keys()
     assert scores["sentences"] == 7
     assert "tok:13a" in scores["signature"]
 
 
 def test_a_pair_of_files_scores_like_the_equal_split(
-    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path
+    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path, of_test_split: Scored
 ) -> None:
     source = tmp_path / "renamed.gz"
     source.write_bytes(gzip.compress(pathlib.Path(str(corpus).format(split="test", language="fr")).read_bytes()))
     reference = str(corpus).format(split="test", language="en")
     files = evaluate([str(trained)], None, str(source), reference, str(tmp_path / "out.txt"))
-    split = evaluate([str(trained)], "test", None, None, str(tmp_path / "out2.txt"))
+    split, expected = of_test_split
     for name in ("bleu", "chrf", "bleu_paper", "sentences"):
         assert files[name] == split[name]
-    assert (tmp_path / "out.txt").read_text() == (tmp_path / "out2.txt").read_text() != ""
+    assert (tmp_path / "out.txt").read_text() == expected.read_text() != ""
 
 
 def test_files_of_another_pair_are_refused(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -48,7 +60,7 @@ def test_files_of_another_pair_are_refused(trained: pathlib.Path, tmp_path: path
 
 
 def test_a_file_with_both_sides_scores_like_the_equal_split(
-    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path
+    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path, of_test_split: Scored
 ) -> None:
     french, english = (
         pathlib.Path(str(corpus).format(split="test", language=code)).read_text(encoding="utf-8").splitlines()
@@ -57,9 +69,9 @@ def test_a_file_with_both_sides_scores_like_the_equal_split(
     source = tmp_path / "test.en-fr.tsv"
     source.write_text("".join(f"{b}\t{a}\n" for a, b in zip(french, english, strict=True)), encoding="utf-8")
     files = evaluate([str(trained)], None, str(source), None, str(tmp_path / "out.txt"))
-    split = evaluate([str(trained)], "test", None, None, str(tmp_path / "out2.txt"))
+    split, expected = of_test_split
     assert (files["bleu"], files["chrf"], files["split"]) == (split["bleu"], split["chrf"], "test.en-fr.tsv")
-    assert (tmp_path / "out.txt").read_bytes() == (tmp_path / "out2.txt").read_bytes()
+    assert (tmp_path / "out.txt").read_bytes() == expected.read_bytes()
 
 
 @pytest.mark.slow
@@ -78,16 +90,15 @@ def test_a_folder_without_a_run(tmp_path: pathlib.Path) -> None:
 
 
 def test_several_references_score_like_sacrebleu(
-    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path
+    trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path, of_test_split: Scored
 ) -> None:
     """The second reference is the translation itself, which needs no edit."""
     source, reference = (str(corpus).format(split="test", language=code) for code in ("fr", "en"))
-    one = evaluate([str(trained)], None, source, reference, str(tmp_path / "out.txt"))
-    two = evaluate([str(trained)], None, source, [reference, str(tmp_path / "out.txt")], str(tmp_path / "again.txt"))
-    assert (tmp_path / "out.txt").read_bytes() == (tmp_path / "again.txt").read_bytes()
+    one, out = of_test_split
+    two = evaluate([str(trained)], None, source, [reference, str(out)], str(tmp_path / "again.txt"))
+    assert out.read_bytes() == (tmp_path / "again.txt").read_bytes()
     assert one["ter"] > two["ter"] == 0
-    paths = (pathlib.Path(reference), tmp_path / "out.txt")
-    first, texts = (path.read_text(encoding="utf-8").split("\n")[:-1] for path in paths)
+    first, texts = (path.read_text(encoding="utf-8").split("\n")[:-1] for path in (pathlib.Path(reference), out))
     expected = score(texts, first, "en", [texts]).to_dict() | edit_scores(texts, [first, texts], "en")
     assert {name: two[name] for name in expected} == expected
     assert two["translations"] == str(tmp_path / "again.txt")

@@ -89,7 +89,11 @@ def test_serve_starts_at_once_and_stops_at_a_signal(trained: pathlib.Path) -> No
     ("flag", "message"),
     [
         ("--cors=example.org", "--cors=example.org: no origin"),
-        ("--batch_size=100000000", "decode.batch_size (--batch_size): a search of 100000000 sentences"),
+        pytest.param(
+            "--batch_size=100000000",
+            "decode.batch_size (--batch_size): a search of 100000000 sentences",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_user_errors_are_one_line(trained: pathlib.Path, flag: str, message: str) -> None:

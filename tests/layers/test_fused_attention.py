@@ -17,7 +17,7 @@ from transformer.ops import attention_cudnn, masks
 from transformer.ops.attention import attend, dot_scores
 
 SCALE = 0.3
-PADDING = masks.padding(jnp.arange(11)[None] < jnp.array([[7], [11]]))
+PADDING = masks.padding(jnp.asarray(np.arange(11) < [[7], [11]]))
 
 
 def arrays(target: int, source: int) -> list[jax.Array]:
@@ -27,16 +27,21 @@ def arrays(target: int, source: int) -> list[jax.Array]:
     return [jax.random.normal(key, size, jnp.bfloat16) for key, size in zip(keys, sizes, strict=True)]
 
 
+@pytest.fixture(scope="module")
+def clean() -> Iterator[None]:
+    """Drops programs traced for a GPU; once, because later tests compile everything again."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def gpu(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets JAX lower programs for a GPU without a GPU by replacing its checks of the cuDNN library."""
     from jax._src.cudnn import fused_attention_stablehlo as inner
 
     monkeypatch.setattr(inner, "check_cudnn_version", lambda: 91_100)
     monkeypatch.setattr(inner, "check_compute_capability", lambda capability: True)
     monkeypatch.setattr(attention_cudnn, "is_available", lambda: True)
-    yield
-    jax.clear_caches()  # programs traced for a GPU
 
 
 @pytest.mark.parametrize(

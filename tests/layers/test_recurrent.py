@@ -1,5 +1,6 @@
 """Recurrent layers; tests/parity compares them with PyTorch. Sizes: B 3, T 5, D 7, R 11."""
 
+import functools
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformer.layers.recurrent import CELLS, DEFAULT_INITIALIZERS, Bidirectio
 
 ROWS, TIME, INPUTS, SIZE = 3, 5, 7, 11
 LENGTH_B = np.array([3, 5, 1])
-MASK_BT = jnp.arange(TIME)[None] < jnp.asarray(LENGTH_B)[:, None]
+MASK_BT = np.arange(TIME) < LENGTH_B[:, None]
 
 
 def make(cell: str, dtype=jnp.float32, initializers=DEFAULT_INITIALIZERS) -> Recurrent:
@@ -36,44 +37,48 @@ def x() -> np.ndarray:
     return np.random.default_rng(3).normal(size=(ROWS, TIME, INPUTS)).astype(np.float32)
 
 
+@functools.partial(jax.jit, static_argnames="reverse")
+def run(layer: Recurrent, x_BTD: jax.Array, mask_BT: jax.Array, reverse: bool = False) -> Any:
+    return layer(x_BTD, mask_BT, layer.cell.initial_carry((len(x_BTD),)), reverse=reverse)
+
+
 def test_padding_does_not_move_the_carry(layer, x) -> None:
     """Carry and outputs of a padded sentence equal those of the sentence without padding."""
-    hidden_BTR, last = layer(x, MASK_BT, layer.cell.initial_carry((ROWS,)))
+    hidden_BTR, last = run(layer, x, MASK_BT)
     for row, length in enumerate(LENGTH_B):
-        unpadded = (x[row : row + 1, :length], np.ones((1, length), bool), layer.cell.initial_carry((1,)))
-        hidden, carry = layer(*unpadded)
+        hidden, carry = run(layer, x[row : row + 1, :length], np.ones((1, length), bool))
         np.testing.assert_allclose(hidden_BTR[row, :length], hidden[0], atol=1e-6)
         jax.tree.map(lambda many, one, row=row: np.testing.assert_allclose(many[row], one[0], atol=1e-6), last, carry)
 
 
 def test_steps_equal_the_sequence(layer, x) -> None:
     """With an axis of hypotheses between rows and units, as in a search."""
-    hidden_BTR, _ = layer(x, np.ones((ROWS, TIME), bool), layer.cell.initial_carry((ROWS,)))
-    carry = layer.cell.initial_carry((ROWS, 2))
+    hidden_BTR, _ = run(layer, x, np.ones((ROWS, TIME), bool))
+    carry, step = layer.cell.initial_carry((ROWS, 2)), jax.jit(type(layer).step)
     for time in range(TIME):
-        carry = layer.step(np.repeat(x[:, None, time], 2, axis=1), carry)
+        carry = step(layer, np.repeat(x[:, None, time], 2, axis=1), carry)
         for beam in range(2):
             np.testing.assert_allclose(carry.hidden[:, beam], hidden_BTR[:, time], atol=1e-6)
 
 
 def test_reverse_reads_from_the_end(layer, x) -> None:
     everything = np.ones((ROWS, TIME), bool)
-    start = layer.cell.initial_carry((ROWS,))
-    forward, last = layer(x[:, ::-1], everything, start)
-    backward, first = layer(x, everything, start, reverse=True)
+    forward, last = run(layer, x[:, ::-1], everything)
+    backward, first = run(layer, x, everything, reverse=True)
     np.testing.assert_allclose(backward, np.asarray(forward)[:, ::-1], atol=1e-6)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), last, first)
 
 
 def test_bidirectional_annotations(draw, x) -> None:
     encoder = draw(lambda: Bidirectional(make("gru"), make("gru")))
-    annotation_BSU, last, first = encoder(jnp.asarray(x), MASK_BT)
+    annotate = jax.jit(type(encoder).__call__)
+    annotation_BSU, last, first = annotate(encoder, x, MASK_BT)
     assert annotation_BSU.shape == (ROWS, TIME, 2 * SIZE)
     for row, length in enumerate(LENGTH_B):
         np.testing.assert_allclose(annotation_BSU[row, length - 1, :SIZE], last.hidden[row], atol=1e-6)
         np.testing.assert_allclose(annotation_BSU[row, 0, SIZE:], first.hidden[row], atol=1e-6)
     # The backward layer starts at the end of each sentence, not at the end of the padded row.
-    short = encoder(jnp.asarray(x)[:1, :3], MASK_BT[:1, :3])[0]
+    short = annotate(encoder, x[:1, :3], MASK_BT[:1, :3])[0]
     np.testing.assert_allclose(annotation_BSU[:1, :3], short, atol=1e-6)
 
 
@@ -81,10 +86,10 @@ def test_bidirectional_annotations(draw, x) -> None:
 def test_bfloat16(cell: str, x) -> None:
     """Outputs have the dtype of the model; the cell state of an LSTM, a sum over all steps, stays float32."""
     layer = make(cell, jnp.bfloat16)
-    hidden_BTR, last = layer(jnp.asarray(x, jnp.bfloat16), MASK_BT, layer.cell.initial_carry((ROWS,)))
+    hidden_BTR, last = run(layer, jnp.asarray(x, jnp.bfloat16), MASK_BT)
     assert hidden_BTR.dtype == last.hidden.dtype == jnp.bfloat16
     assert all(leaf.dtype == jnp.float32 for leaf in last[1:])
-    exact, _ = make(cell)(jnp.asarray(x), MASK_BT, make(cell).cell.initial_carry((ROWS,)))
+    exact, _ = run(make(cell), x, MASK_BT)
     np.testing.assert_allclose(np.asarray(hidden_BTR, np.float32), exact, atol=0.02)
 
 

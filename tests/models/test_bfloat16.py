@@ -25,7 +25,7 @@ def both(make_architecture, batch, compiled, request):
     """Loss and gradients by path in float32 and bfloat16, for the same batch and parameters."""
 
     def loss_and_gradients(dtype: str):
-        net = make_architecture(request.param, dtype=dtype)
+        net = make_architecture(request.param, dtype=dtype, encoder_layers=1, decoder_layers=1)
 
         def loss(params, source_BS, target_BT):
             model = net.model(params)

@@ -42,7 +42,7 @@ def key_biases(params: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(attention["to_key"]["bias"]) for name, attention in attentions.items()}
 
 
-FAST = ({}, {"weights": "sigmoid"}, {"cross_score": "additive"})
+FAST = ({}, {"cross_score": "additive"})
 
 
 @pytest.mark.parametrize(

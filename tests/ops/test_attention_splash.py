@@ -18,12 +18,13 @@ def arrays(target: int, source: int, rows: int = 2) -> list[jax.Array]:
     return [jax.random.normal(key, size) for key, size in zip(keys, sizes, strict=True)]
 
 
-PADDING = masks.padding(jnp.arange(256)[None] < jnp.array([[131], [256]]))
+PADDING = masks.padding(jnp.asarray(np.arange(256) < [[131], [256]]))
 
 
 # Two sentences and padding in the first row, three sentences in the second.
-SEGMENTS = jnp.stack([jnp.repeat(jnp.array([1, 2, 3]), jnp.array(sizes)) for sizes in ((60, 71, 125), (100, 150, 6))])
-FIRST = SEGMENTS[:, ::2]  # every second position
+_SEGMENTS = np.stack([np.repeat([1, 2, 3], sizes) for sizes in ((60, 71, 125), (100, 150, 6))])
+SEGMENTS = jnp.asarray(_SEGMENTS)
+FIRST = jnp.asarray(_SEGMENTS[:, ::2])  # every second position
 
 
 @pytest.mark.parametrize(

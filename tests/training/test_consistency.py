@@ -45,18 +45,22 @@ def step_dropout(spec: Spec) -> Dropout:
     return Dropout.from_key(jax.random.key(7), steps.hyperparams(spec.train, spec.model)["dropout"])
 
 
+@functools.partial(compiled, static_argnums=(0, 1))
 def sums_of(model: ModelDef, spec: Spec, params: Any, source_BS: Any, target_BT: Any) -> Any:
     numbers, dropout = steps.hyperparams(spec.train, spec.model), step_dropout(spec)
 
-    @compiled
-    def run(params: Any) -> Any:
-        def loss(params: Any) -> Any:
-            sums = steps.training_sums(model, spec.train, params, source_BS, target_BT, numbers, dropout)
-            return sums.loss, sums
+    def loss(params: Any) -> Any:
+        sums = steps.training_sums(model, spec.train, params, source_BS, target_BT, numbers, dropout)
+        return sums.loss, sums
 
-        return jax.grad(loss, has_aux=True)(params)
+    return jax.grad(loss, has_aux=True)(params)
 
-    return run(params)
+
+@functools.partial(compiled, static_argnums=0)
+def logits_of(model: ModelDef, params: Any, source_BS: Any, target_BT: Any, dropout: Dropout) -> jax.Array:
+    network = model(params)
+    memory = network.encode(source_BS, dropout.fold_in(0))
+    return network.logits(network.decode(memory, steps.shift_right(target_BT), dropout.fold_in(1)).hidden_BTD)
 
 
 def by_hand(model: ModelDef, spec: Spec, params: Any, source_BS: Any, target_BT: Any) -> dict[str, float]:
@@ -65,16 +69,9 @@ def by_hand(model: ModelDef, spec: Spec, params: Any, source_BS: Any, target_BT:
     other = dataclasses.replace(dropout, seed=dropout.fold_in(2).salted_seed())
     if spec.train.consistency_kind == "simcut":
         other = dataclasses.replace(other, rates=dropout.rates | {"cutoff": jnp.float32(CUTOFF)})
-
-    @compiled
-    def logits(params: Any, dropout: Dropout) -> jax.Array:
-        network = model(params)
-        memory = network.encode(source_BS, dropout.fold_in(0))
-        return network.logits(network.decode(memory, steps.shift_right(target_BT), dropout.fold_in(1)).hidden_BTD)
-
+    logits = (logits_of(model, params, source_BS, target_BT, each) for each in (dropout, other))
     log_p_BTV, log_q_BTV = (
-        each - np.log(np.exp(each).sum(axis=-1, keepdims=True))
-        for each in (np.asarray(logits(params, each), np.float64) for each in (dropout, other))
+        each - np.log(np.exp(each).sum(axis=-1, keepdims=True)) for each in (np.float64(each) for each in logits)
     )
     loss = nll = 0.0
     for row, position in zip(*np.nonzero(target_BT), strict=True):

@@ -1,6 +1,7 @@
 """Adam and clipping against hand arithmetic; Muon against singular values."""
 
 import dataclasses
+import functools
 from typing import Any, cast
 
 import jax
@@ -80,13 +81,14 @@ def test_hyperparams_are_arguments_of_one_program() -> None:
     np.testing.assert_allclose(actual, [0.5 / 0.6, 0.5 / 1.0, 0.25 / 0.35], rtol=1e-5)
 
 
+orthogonalize = jax.jit(optimizer.orthogonalize, static_argnums=1)
 MUON = dataclasses.replace(TRAIN, optimizer="muon")
 
 
 def tree(seed: int, **shapes: tuple[int, ...]) -> dict[str, dict[str, jax.Array]]:
     """A normal array of each shape, named as a layer's parameter."""
-    keys = jax.random.split(jax.random.key(seed), len(shapes))
-    return {"layer": {name: jax.random.normal(key, shapes[name]) for name, key in zip(shapes, keys, strict=True)}}
+    generator = np.random.default_rng(seed)
+    return {"layer": {name: jnp.float32(generator.normal(size=shape)) for name, shape in shapes.items()}}
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7)], ids=str)
@@ -94,9 +96,7 @@ def test_muon_makes_all_singular_values_of_a_matrix_alike(shape: tuple[int, int]
     """The first change is U V' of the gradient U S V' but for the iteration's tolerance, 0.2 √max(shape) in size."""
     u, _, vh = np.linalg.svd(np.random.default_rng(0).normal(size=shape), full_matrices=False)
     gradient = {"layer": {"kernel": jnp.float32(u * np.linspace(0.5, 4, min(shape)) @ vh)}}
-    transformation = optimizer.make(MUON, hyperparams())
-    change, _ = transformation.update(gradient, transformation.init(gradient), gradient)
-    kernel = np.asarray(cast(dict[str, Any], change)["layer"]["kernel"])
+    kernel = np.asarray(update(MUON, gradient, gradient, hyperparams())["layer"]["kernel"])
     actual = u.T @ kernel @ vh.T / (0.2 * max(shape) ** 0.5)
     np.testing.assert_allclose(actual, np.diag(np.diag(actual)), atol=1e-4)
     assert 0.6 < np.diag(actual).min() <= np.diag(actual).max() < 1.25
@@ -104,18 +104,17 @@ def test_muon_makes_all_singular_values_of_a_matrix_alike(shape: tuple[int, int]
 
 @pytest.mark.parametrize("shape", [(2, 5, 5), (1, 7, 3), (3, 3, 7)], ids=str)
 def test_muons_iteration_is_that_of_optax(shape: tuple[int, int, int]) -> None:
-    stack = jax.random.normal(jax.random.key(0), shape)
+    stack = jnp.float32(np.random.default_rng(0).normal(size=shape))
     theirs = contrib.scale_by_muon(
         beta=0.0, nesterov=False, weight_dimension_numbers=lambda _: contrib.MuonDimensionNumbers(1, 2)
     )
-    expected = cast(jax.Array, theirs.update(stack, theirs.init(stack))[0])
-    np.testing.assert_allclose(optimizer.orthogonalize(stack), expected, atol=1e-5)
+    expected = jax.jit(lambda stack: theirs.update(stack, theirs.init(stack))[0])(stack)
+    np.testing.assert_allclose(orthogonalize(stack), cast(jax.Array, expected), atol=1e-5)
 
 
 def test_muon_in_bfloat16_differs_by_rounding() -> None:
-    stack = jax.random.normal(jax.random.key(0), (2, 13, 31))
-    exact = np.asarray(optimizer.orthogonalize(stack))
-    rounded = np.asarray(jax.jit(lambda stack: optimizer.orthogonalize(stack, jnp.bfloat16))(stack))
+    stack = jnp.float32(np.random.default_rng(0).normal(size=(2, 13, 31)))
+    exact, rounded = (np.asarray(orthogonalize(stack, *dtype)) for dtype in ((), (jnp.bfloat16,)))
     error = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
     assert 1e-4 < error < 0.03  # five times three roundings to 2^-9
 
@@ -124,8 +123,7 @@ def test_muon_uses_the_configured_dtype() -> None:
     gradient = tree(0, kernel=(13, 31))
     actual: dict[str | None, np.ndarray] = {}
     for dtype in (None, "float32", "bfloat16"):
-        transformation = optimizer.make(dataclasses.replace(MUON, muon_dtype=dtype), hyperparams())
-        change = transformation.update(gradient, transformation.init(gradient), gradient)[0]
+        change = update(dataclasses.replace(MUON, muon_dtype=dtype), gradient, gradient, hyperparams())
         actual[dtype] = np.asarray(cast(dict[str, Any], change)["layer"]["kernel"])
     np.testing.assert_array_equal(actual[None], actual["float32"])
     assert not np.array_equal(actual["float32"], actual["bfloat16"])
@@ -135,10 +133,7 @@ def test_muon_uses_adam_for_all_but_matrices() -> None:
     gradient = tree(0, kernel=(3, 5), recurrent_RG=(3, 5), table_VD=(7, 3), bias=(5,), scale_D=(3,), vector_HK=(2, 3))
     updates = {}
     for train in (MUON, TRAIN):
-        transformation = optimizer.make(train, hyperparams())
-        updates[train.optimizer] = cast(
-            Any, transformation.update(gradient, transformation.init(gradient), gradient)[0]
-        )["layer"]
+        updates[train.optimizer] = update(train, gradient, gradient, hyperparams())["layer"]
     equal = {name for name in gradient["layer"] if np.array_equal(updates["muon"][name], updates["adam"][name])}
     assert equal == {"table_VD", "bias", "scale_D", "vector_HK"}
 
@@ -147,9 +142,7 @@ def test_adam_factor_scales_only_the_parameters_of_adam() -> None:
     gradient = tree(0, kernel=(3, 5), table_VD=(7, 3), bias=(5,))
     actual = {}
     for factor in (1.0, 2.5):
-        transformation = optimizer.make(MUON, hyperparams(adam_factor=factor))
-        change = cast(Any, transformation.update(gradient, transformation.init(gradient), gradient)[0])
-        actual[factor] = change["layer"]
+        actual[factor] = update(MUON, gradient, gradient, hyperparams(adam_factor=factor))["layer"]
     np.testing.assert_array_equal(actual[2.5]["kernel"], actual[1.0]["kernel"])
     for other in ("table_VD", "bias"):
         np.testing.assert_allclose(actual[2.5][other], 2.5 * actual[1.0][other], rtol=1e-6)
@@ -166,6 +159,7 @@ def test_matrices_of_one_shape_do_not_share_moments_in_muon() -> None:
     """They are stacked for speed, and get the same update as separately, also in the second step."""
     gradients = [{str(number): tree(2 * step + number, kernel=(3, 5)) for number in range(2)} for step in range(2)]
 
+    @jax.jit
     def second_change(gradients: list[dict[str, Any]]) -> Any:
         transformation = optimizer.make(MUON, hyperparams())
         first, second = gradients
@@ -192,11 +186,16 @@ def test_stacked_layers_get_the_updates_of_separate_layers(name: str) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), unstack_layers(joint), separate)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def update(train: TrainSpec, gradient: Any, params: Any, numbers: dict[str, Any]) -> Any:
+    transformation = optimizer.make(train, numbers)
+    return transformation.update(gradient, transformation.init(params), params)[0]
+
+
 def first_change(name: str, gradient: Any, params: Any, **settings: float) -> Any:
     """Returns the first update of an optimizer."""
     train = dataclasses.replace(TRAIN, optimizer=name, weight_decay=settings.get("weight_decay", 0.0))
-    transformation = optimizer.make(train, hyperparams(**settings))
-    return transformation.update(gradient, transformation.init(params), params)[0]
+    return update(train, gradient, params, hyperparams(**settings))
 
 
 def test_lion_updates_by_the_sign() -> None:

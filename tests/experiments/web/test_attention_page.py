@@ -160,7 +160,10 @@ setTimeout(() => { document.title = JSON.stringify({ ...found, directions: ["#qu
 """
 
 
-@pytest.mark.parametrize("target", [TARGET, ["▁قطة", "▁سوداء", "</s>"], ["▁חתול", "▁שחור", "</s>"]])
+@pytest.mark.parametrize(
+    "target",
+    [TARGET, ["▁قطة", "▁سوداء", "</s>"], pytest.param(["▁חתול", "▁שחור", "</s>"], marks=pytest.mark.slow)],
+)
 def test_text_from_right_to_left_is_shown_so(tmp_path: pathlib.Path, target: list[str]) -> None:
     """The first word is the rightmost one, and the left arrow key goes to the second."""
     text = page(target=target, explained=True)
