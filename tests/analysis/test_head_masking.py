@@ -1,5 +1,6 @@
 """Masked heads, compared with masked values of the attention; and pruning of heads with known costs."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,11 @@ def merged(graph: Any, params: head_masking.Params) -> Any:
     return nnx.merge(graph, nnx.State(numbered(params)))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def log_probabilities(graph: Any, params: head_masking.Params, batch: Any) -> jax.Array:
+    return target_log_probabilities(merged(graph, params), *batch)
+
+
 def test_a_masked_head_contributes_nothing(make: Callable[..., Any]) -> None:
     """The output equals that of a model in which the values of the head are zero."""
     model = make("transformer")
@@ -43,6 +49,7 @@ def test_a_masked_head_contributes_nothing(make: Callable[..., Any]) -> None:
         name: [1.0, 1.0] for name in head_counts(model)
     }
     batch = (*teacher_forcing_inputs(SOURCE, TARGET), jnp.array([TARGET]))
+    unmasked = log_probabilities(graph, params, batch)
     for name, path in (
         ("encoder/1", ("encoder", "1", "self_attention")),
         ("cross/0", ("decoder", "0", "cross_attention")),
@@ -57,17 +64,11 @@ def test_a_masked_head_contributes_nothing(make: Callable[..., Any]) -> None:
         for key in path:
             layer = layer[key]
         layer["to_value"] = zeroed
-        np.testing.assert_allclose(
-            target_log_probabilities(merged(graph, masked), *batch),
-            target_log_probabilities(merged(graph, expected), *batch),
-            atol=1e-5,
-        )
-        changed = target_log_probabilities(merged(graph, masked), *batch) - target_log_probabilities(model, *batch)
-        assert np.abs(changed).max() > 1e-3
-    np.testing.assert_array_equal(
-        target_log_probabilities(merged(graph, head_masking.scale_heads(params, scales)), *batch),
-        target_log_probabilities(model, *batch),
-    )
+        without_head = log_probabilities(graph, masked, batch)
+        np.testing.assert_allclose(without_head, log_probabilities(graph, expected, batch), atol=1e-5)
+        assert np.abs(without_head - unmasked).max() > 1e-3
+    scaled = head_masking.scale_heads(params, scales)
+    np.testing.assert_array_equal(log_probabilities(graph, scaled, batch), unmasked)
 
 
 def test_the_gradient_equals_that_of_the_rows_of_the_output_kernel(make: Callable[..., Any]) -> None:
@@ -106,17 +107,15 @@ def test_the_head_of_a_recurrent_decoder_is_its_context(
     scales = head_masking.unit_scales(params, head_counts(model))
     assert {name: scale_H.tolist() for name, scale_H in scales.items()} == {"cross/0": [1.0]}
     batch = (*teacher_forcing_inputs(SOURCE, TARGET), jnp.array([TARGET]))
-    unmasked = target_log_probabilities(model, *batch)
-    np.testing.assert_array_equal(
-        target_log_probabilities(merged(graph, head_masking.scale_heads(params, scales)), *batch), unmasked
-    )
-    masked = target_log_probabilities(
-        merged(graph, head_masking.scale_heads(params, head_masking.mask_heads(scales, ("cross/0", 0)))), *batch
-    )
+    unmasked = log_probabilities(graph, params, batch)
+    np.testing.assert_array_equal(log_probabilities(graph, head_masking.scale_heads(params, scales), batch), unmasked)
+    without_head = head_masking.scale_heads(params, head_masking.mask_heads(scales, ("cross/0", 0)))
+    masked = log_probabilities(graph, without_head, batch)
     assert np.abs(masked - unmasked).max() > 1e-3
     # A decoder whose weights are all zero has a zero context.
     monkeypatch.setattr(model.attention, "weights_fn", lambda scores, mask: jnp.zeros_like(scores))
-    np.testing.assert_allclose(masked, target_log_probabilities(model, *batch), atol=1e-5)
+    zeroed = jax.jit(lambda batch: target_log_probabilities(model, *batch))(batch)
+    np.testing.assert_allclose(masked, zeroed, atol=1e-5)
 
 
 def test_a_model_without_attention_has_no_heads(make: Callable[..., Any]) -> None:

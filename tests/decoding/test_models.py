@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=pytest.mark.slow if name == "seq2seq" else []) for name in ARCHITECTURES],
+    params=[pytest.param(name, marks=[] if name == "transformer" else pytest.mark.slow) for name in ARCHITECTURES],
 )
 def model(request):
     """A model definition with 23 tokens, and parameters that give peaked distributions."""

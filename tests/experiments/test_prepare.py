@@ -42,7 +42,7 @@ class CountedTranslation(tfds.core.GeneratorBasedBuilder):
             yield number, {"fr": f"le numéro {number}" + " oui" * (number % 11), "en": f"the number {number}"}
 
 
-@pytest.fixture(params=["files", "gzip", "grammar", "tfds"])
+@pytest.fixture(params=["files", pytest.param("gzip", marks=pytest.mark.slow), "grammar", "tfds"])
 def data(request: pytest.FixtureRequest, small: Callable[..., dict[str, Any]], tmp_path: pathlib.Path) -> DataSpec:
     """Settings of a corpus of each kind, with a folder to prepare it in."""
     spec = Spec.from_config(small()).data

@@ -130,7 +130,7 @@ def test_relative_positions_need_dot_products_with_a_fixed_scale(make_spec) -> N
             size(make_spec(positions="relative", **changes), 23)
 
 
-@pytest.mark.parametrize("kind", ["alibi", "relative"])
+@pytest.mark.parametrize("kind", [pytest.param("alibi", marks=pytest.mark.slow), "relative"])
 def test_distances_affect_only_self_attention(make, batch, kind: str) -> None:
     """Also without a causal mask, and not cross-attention."""
     none, both, decoder = (

@@ -40,7 +40,11 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-SLOW = ("rotary positions and more", "additive self-attention, cosine cross-attention")
+SLOW = (
+    "rotary positions and more",
+    "ALiBi and relative positions",
+    "additive self-attention, cosine cross-attention",
+)
 
 
 @pytest.fixture(

@@ -30,12 +30,18 @@ FIRST = jnp.asarray(_SEGMENTS[:, ::2])  # every second position
 @pytest.mark.parametrize(
     ("target", "source", "mask", "causal"),
     [
-        (128, 256, PADDING, False),
-        (256, 256, masks.causal(256), True),
-        (128, 256, masks.with_segments(PADDING, FIRST, SEGMENTS), False),
-        (256, 256, masks.with_segments(masks.causal(256), SEGMENTS, SEGMENTS), True),
+        pytest.param(128, 256, PADDING, False, id="padding", marks=pytest.mark.slow),
+        pytest.param(256, 256, masks.causal(256), True, id="causal"),
+        pytest.param(128, 256, masks.with_segments(PADDING, FIRST, SEGMENTS), False, id="padding of packed rows"),
+        pytest.param(
+            256,
+            256,
+            masks.with_segments(masks.causal(256), SEGMENTS, SEGMENTS),
+            True,
+            id="causal in packed rows",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["padding", "causal", "padding of packed rows", "causal in packed rows"],
 )
 def test_it_equals_the_reference(target: int, source: int, mask: masks.Mask, causal: bool) -> None:
     *inputs, direction = arrays(target, source)

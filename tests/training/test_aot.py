@@ -16,7 +16,7 @@ from transformer.training.parallel import MeshPartitioner
 from transformer.training.state import ModelDef
 
 
-@pytest.mark.parametrize("mode", ["one", "mesh"])
+@pytest.mark.parametrize("mode", [pytest.param("one", marks=pytest.mark.slow), "mesh"])
 def test_announced_shapes_are_compiled_ahead_of_time(mode: str) -> None:
     """Each program is made before its batch comes, and no other is made later; the steps are the same."""
     expected, model = train(mode, Bag, bag_params(VOCABULARY)), Counted(Bag)

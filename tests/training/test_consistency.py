@@ -120,7 +120,8 @@ def test_the_gradient_is_that_of_both_passes(kind: str) -> None:
     assert float(np.vdot(gradient["table"], direction)) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("rdrop", marks=pytest.mark.slow), "simcut"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_packed_rows_of_a_transformer(kind: str) -> None:
     sizes = {"d_model": 6, "d_ff": 7, "heads": 3, "encoder_layers": 1, "decoder_layers": 1, "norm": "pre"}
     spec = make_spec(kind, **{f"model__{key}": value for key, value in sizes.items()})
@@ -170,7 +171,8 @@ def train(partitioner: Any, spec: Spec, number: int = 2) -> tuple[list[float], A
     return losses, jax.device_get(partitioner.unreplicate(state)).params, len(traces)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("rdrop", marks=pytest.mark.slow), "simcut"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_does_not_depend_on_the_devices(kind: str) -> None:
     """Also with accumulation over two batches."""
     spec = make_spec(kind, accumulate=2)

@@ -158,7 +158,7 @@ def precisions(text: str) -> set[str]:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, "HIGHEST"),
+        pytest.param({}, "HIGHEST", marks=pytest.mark.slow),
         ({"model__matmul_precision": "tensorfloat32"}, "HIGH"),
         pytest.param({"model__matmul_precision": "default"}, "DEFAULT", marks=pytest.mark.slow),
         pytest.param({"model__dtype": "bfloat16", "train__muon_dtype": "float32"}, "DEFAULT", marks=pytest.mark.slow),
