@@ -53,7 +53,8 @@ def main(args: cli.Args) -> None:
         _origins(args.cors)
     with Interrupts(_GRACE, "finishing open requests") as interrupts, cli.runtime_errors(), cli.user_errors():
         listener = _listen(args.host, args.port)
-        xla_env.prepare(Workdir(args.workdir[0]).spec().parallel.cpu_devices)
+        parallel = Workdir(args.workdir[0]).spec().parallel
+        xla_env.prepare(parallel.cpu_devices, parallel.shards_params)
         with listener:
             _serve(args, listener, interrupts)
 

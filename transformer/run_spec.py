@@ -135,6 +135,11 @@ class ParallelSpec(Section):
         require_one_of("parallel.distributed", self.distributed, ("auto", "on", "off"))
         require(self.cpu_devices >= 0, f"parallel.cpu_devices: {self.cpu_devices} is negative")
 
+    @property
+    def shards_params(self) -> bool:
+        """Whether devices share the parameters or the work of a layer, and not only the rows of a batch."""
+        return self.fsdp * self.tensor > 1
+
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointSpec(Section):

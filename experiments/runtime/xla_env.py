@@ -5,6 +5,7 @@ import ctypes
 import functools
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -23,12 +24,16 @@ MALLOC_ENVIRONMENT = {
 }
 # mallopt(3)'s numbers of the first four settings above, in their order; -1 turns the threshold off.
 _MALLOPT = {-4: 0, -1: -1, -2: 256 << 20, -8: 1}
+# Size of XLA's thread pools. A collective occupies a thread while it waits for the other devices. XLA may start the
+# collective behind a loop before those of the loop are done, so that a device can wait in both. With a thread per
+# device, the default, one device can then occupy the last thread, and all wait forever.
+THREADS_PER_DEVICE = 4
 _HUGE_PAGE = 2 << 20  # bytes; of x86-64 and, with pages of 4 kB, of ARM
 _CACHE = "transformer-research"  # name of the cache folder
 _MADV_HUGEPAGE = 14  # madvise(2)
 
 
-def prepare(cpu_devices: int) -> None:
+def prepare(cpu_devices: int, sharded: bool = False) -> None:
     """Sets the environment for JAX; keeps what the user has set.
 
     If JAX is imported already, as in a notebook, only resets the switches of `jax_switches`: the other settings would
@@ -37,13 +42,14 @@ def prepare(cpu_devices: int) -> None:
     Args:
       cpu_devices: number of devices of one core each that a CPU is divided into; 0: one device with all cores. Two
         single-threaded halves of a batch are faster than one matmul on two threads. Never more than there are cores.
+      sharded: whether devices share parameters, so that they communicate within loops over layers and tokens.
     """
     jax_switches.reset()
     if "jax" in sys.modules:
         return
     flags = os.environ.get("XLA_FLAGS", "")
     devices = min(cpu_devices, core_count())
-    user_set = "xla_force_host_platform_device_count" in flags
+    user_set = re.findall(r"--xla_force_host_platform_device_count=(\d+)", flags)
     if devices > 1 or user_set:
         flags += "" if user_set else f" --xla_force_host_platform_device_count={devices}"
         if "xla_cpu_multi_thread_eigen" not in flags:
@@ -53,6 +59,9 @@ def prepare(cpu_devices: int) -> None:
             flags += " --xla_cpu_collective_call_warn_stuck_timeout_seconds=300"
             flags += " --xla_cpu_collective_call_terminate_timeout_seconds=3600"
         os.environ["XLA_FLAGS"] = flags.strip()
+        if sharded:
+            count = int(user_set[-1]) if user_set else devices  # the last one counts
+            os.environ.setdefault("PJRT_NPROC", str(THREADS_PER_DEVICE * count))
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "xla"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
     os.environ.setdefault("EPATH_USE_TF", "false")  # Orbax reads buckets with gcsfs

@@ -16,7 +16,7 @@ def groups(cells: Sequence[Cell], size: int) -> Iterator[list[Cell]]:
         # pmap and sharded models use the devices that would hold other members; under vmap, a step that only
         # accumulates gradients would compute the update anyway; and a rollback applies to a single run.
         spec, parallel = cell.spec, cell.spec.parallel
-        uses_devices = parallel.mode == "pmap" or parallel.fsdp * parallel.tensor > 1
+        uses_devices = parallel.mode == "pmap" or parallel.shards_params
         single = size < 2 or uses_devices or spec.train.accumulate > 1 or spec.train.on_nonfinite == "rollback"
         steps = Workdir(cell.path).steps()
         candidates = groups_by_key.setdefault(cell.name if single else program_key(cell.spec), [])

@@ -24,7 +24,7 @@ def default_count(specs: Sequence[Spec]) -> int:
     divides its model among devices needs them all. Fewer workers if the memory is small.
     """
     cores = xla_env.core_count()
-    divided = any(spec.parallel.fsdp * spec.parallel.tensor > 1 for spec in specs)
+    divided = any(spec.parallel.shards_params for spec in specs)
     if min(cores, len(specs)) < 2 or divided or not subprocesses.call(_on_cpu):
         return 1
     available = memory.available()

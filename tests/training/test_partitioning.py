@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
+from experiments.runtime.xla_env import THREADS_PER_DEVICE
 from transformer.spec import ParallelSpec
 from transformer.training.parallel import MeshPartitioner
 from transformer.training.partitioning import partition_spec, partition_specs
@@ -22,10 +23,16 @@ WAYS = {"transformer": MESHES, "rnnsearch": ("8.1.1", "1.8.1", "2.2.2"), "seq2se
 
 
 def run(path: pathlib.Path, what: str, architecture: str, *ways: str) -> dict[str, dict[str, Any]]:
-    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"  # the last one counts
+    flags = (
+        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"  # the last one counts
+        # On a busy machine a device waits longer than 40 s for the others, after which XLA aborts.
+        " --xla_cpu_collective_call_warn_stuck_timeout_seconds=60"
+        " --xla_cpu_collective_call_terminate_timeout_seconds=600"
+    )
+    threads = {"PJRT_NPROC": str(8 * THREADS_PER_DEVICE)}
     subprocess.run(
         [sys.executable, "-m", "tests.training.eight", str(path / "found"), what, architecture, "one", *ways],
-        env=os.environ | {"XLA_FLAGS": flags},
+        env=os.environ | threads | {"XLA_FLAGS": flags},
         cwd=ROOT,
         check=True,
     )

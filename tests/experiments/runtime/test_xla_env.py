@@ -34,6 +34,33 @@ for line in lines:
         regions.add((heap, "hg" in line.split()))
 print(json.dumps(sorted(regions)))
 """
+# Prints the size of XLA's thread pools; its argument is `sharded`.
+PRINT_THREADS = """
+import os, sys
+from experiments.runtime import xla_env
+xla_env.prepare(0, sharded=sys.argv[1] == "True")
+print(os.environ.get("PJRT_NPROC"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("sharded", "environment", "expected"), [(True, {}, "32"), (False, {}, "None"), (True, {"PJRT_NPROC": "11"}, "11")]
+)
+def test_devices_that_share_parameters_have_several_threads_each(
+    sharded: bool, environment: dict[str, str], expected: str
+) -> None:
+    """A device can wait in a collective of a loop and in the one behind it; the others still need a thread then."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PJRT_NPROC"}
+    count = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_force_host_platform_device_count=8"}
+    process = subprocess.run(
+        [sys.executable, "-c", PRINT_THREADS, str(sharded)],
+        cwd=ROOT,
+        env=inherited | count | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stdout.split() == [expected]
 
 
 def heap_regions(before: str = "", **environment: str) -> list[list[bool]]:
