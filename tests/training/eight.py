@@ -23,7 +23,10 @@ VOCABULARY, STEPS = 16, 3
 
 
 def spec_of(name: str) -> Spec:
-    """Returns the settings of ARCHITECTURE, ARCHITECTURE:DTYPE or ARCHITECTURE:DTYPE:FORM; FORM is scan or lora."""
+    """Returns the settings of ARCHITECTURE, ARCHITECTURE:DTYPE or ARCHITECTURE:DTYPE:FORM.
+
+    FORM is lora, or, with two layers instead of one, list or scan.
+    """
     architecture, dtype, form, *_ = [*name.split(":"), "", ""]
     config = base.get_config().to_dict()
     config["model"] |= {"architecture": architecture, "d_model": 8, "d_ff": 12, "heads": 4}
@@ -31,7 +34,9 @@ def spec_of(name: str) -> Spec:
     if form == "lora":
         config["model"] |= {"lora_rank": 2, "lora_targets": "*"}
         config["train"] |= {"freeze": "!*.bias"}
-    config["model"] |= {"encoder_layers": 1, "decoder_layers": 1, "dropout_sublayer": 0.2, "dropout_embedding": 0.1}
+    layers = 2 if form in ("list", "scan") else 1  # XLA removes a loop over one layer
+    config["model"] |= {"encoder_layers": layers, "decoder_layers": layers}
+    config["model"] |= {"dropout_sublayer": 0.2, "dropout_embedding": 0.1}
     if architecture != "transformer":
         config["model"] |= {"heads": 1, "scale_embeddings": False}
         config["model"] |= {"cross_score": "additive", "cell": "gru"} if architecture == "rnnsearch" else {}
@@ -61,9 +66,12 @@ def make_partitioner(way: str) -> MeshPartitioner:
 
 
 def random_model(spec: Spec, partitioner: MeshPartitioner) -> tuple[states.ModelDef, Any]:
-    model, shapes = states.split(abstract_model(spec.model, VOCABULARY, on_params=partitioner.gather_params))
+    """Returns a model and its parameters, which do not depend on `model.scan_layers`."""
+    model, _ = states.split(abstract_model(spec.model, VOCABULARY, on_params=partitioner.gather_params))
+    _, shapes = states.split(abstract_model(spec.model.unrolled, VOCABULARY))
     generator = np.random.default_rng(0)
-    return model, jax.tree.map(lambda leaf: generator.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
+    params = jax.tree.map(lambda leaf: generator.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
+    return model, states.stack_layers(params, np.stack) if spec.model.scan_layers else params
 
 
 def train(spec: Spec, way: str) -> dict[str, Any]:
@@ -87,8 +95,8 @@ def train(spec: Spec, way: str) -> dict[str, Any]:
     final = partitioner.unreplicate(state)
     return {
         "losses": np.array(losses),
-        "first": first,
-        "params": jax.tree.map(np.asarray, final.params),
+        "first": states.unstack_layers(first),
+        "params": states.unstack_layers(jax.tree.map(np.asarray, final.params)),
         "held": sum(local_bytes),
     }
 
