@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from transformer.analysis import attention_entropy
 from transformer.analysis.forced_decoding import target_log_probabilities
 from transformer.decoding.search import SearchResult, search
-from transformer.decoding.search_loop import map_sequentially
 from transformer.models.build import build
 from transformer.spec import PAD, DecodeSpec, Spec
 from transformer.training import state as states
@@ -18,11 +17,8 @@ from transformer.training import step as steps
 from transformer.training.parallel import MeshPartitioner
 from transformer.training.state import ModelDef, Params
 
-# A short search compacts a batch twice: half of a batch is done long before its last sentence, and a quarter of the
-# rows is enough for the rest.
-_COMPACTIONS = 2
-# Batches searched one after the other in one program of a short search: at the end of a program the devices of a CPU
-# wait for each other, for as long as the last sentence of one takes.
+# A program of a short search gets up to this many batches as one queue: at its end, nothing fills the rows that become
+# free, and the devices of a CPU wait for each other.
 _BATCHES_PER_PROGRAM = 16
 
 
@@ -100,13 +96,9 @@ class CompiledFunctions:
 
             def run(params: Params, source_BS: jax.Array, *prefix: jax.Array) -> SearchResult:
                 steps = source_BS.shape[1] * 5 // 4 + 2 if short else None
-                model, compactions = self._model(params), _COMPACTIONS if short else 0
-
-                def search_batch(source_BS: jax.Array, prefix_BT: jax.Array | None = None) -> SearchResult:
-                    return search(model, source_BS, decode, None, steps, compactions, prefix_BT)
-
+                prefix_BT = prefix[0] if prefix else None
                 rows = len(source_BS) // self.batches_per_program(short)
-                return map_sequentially(search_batch, source_BS, rows, *prefix)
+                return search(self._model(params), source_BS, decode, None, steps, prefix_BT, rows)
 
             self._searches[decode, short] = self._partitioner.compile_eval(run)
         return self._searches[decode, short]

@@ -143,7 +143,7 @@ def _search_flops(system: System, rows: int, width: int, beams: int, steps: int)
         return system.model(params).step(*args)
 
     params, state = system.param_shapes, jax.eval_shape(start, system.param_shapes, source)
-    token, position = jax.ShapeDtypeStruct((rows, beams), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
+    token, position = jax.ShapeDtypeStruct((rows, beams), jnp.int32), jax.ShapeDtypeStruct((rows,), jnp.int32)
     return matmul_flops(start, params, source), matmul_flops(step, params, state, token, position)
 
 

@@ -47,10 +47,10 @@ class Markov:
         kind_B = memory.states_BSD[:, 0, 0].astype(jnp.int32)
         return DecodeState(kind_B, jnp.full((kind_B.shape[0], beams), BOS, jnp.int32))
 
-    def step(self, state, token_BN, position):
-        return self.table[state.encoder_side[:, None], position % POSITIONS, state.per_beam, token_BN], DecodeState(
-            state.encoder_side, token_BN
-        )
+    def step(self, state, token_BN, position_B):
+        position_B1 = position_B[:, None] % POSITIONS
+        logits_BNV = self.table[state.encoder_side[:, None], position_B1, state.per_beam, token_BN]
+        return logits_BNV, DecodeState(state.encoder_side, token_BN)
 
 
 @pytest.fixture

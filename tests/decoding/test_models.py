@@ -12,6 +12,7 @@ from configs import base
 from transformer.decoding.search import search
 from transformer.models.build import ARCHITECTURES, abstract_model
 from transformer.models.interface import DecodeState
+from transformer.ops.masks import at_position
 from transformer.spec import EOS, PAD, Spec
 from transformer.training.state import split
 
@@ -62,10 +63,11 @@ class Uncached:
     def start(self, memory, beams, max_length):
         return DecodeState(memory, jnp.full((memory.mask_BS.shape[0], beams, max_length), PAD, jnp.int32))
 
-    def step(self, state, token_BN, position):
-        tokens_BNT = state.per_beam.at[:, :, position].set(token_BN)
+    def step(self, state, token_BN, position_B):
+        new_B1T = at_position(position_B, state.per_beam.shape[-1])[:, None]
+        tokens_BNT = jnp.where(new_B1T, token_BN[..., None], state.per_beam)
         hidden_BNTD = jax.vmap(self.decode, (None, 1), 1)(state.encoder_side, tokens_BNT).hidden_BTD
-        hidden_BND = jnp.take(hidden_BNTD, position, axis=2)
+        hidden_BND = jnp.take_along_axis(hidden_BNTD, position_B[:, None, None, None], axis=2, mode="clip")[:, :, 0]
         return self.logits(hidden_BND), DecodeState(state.encoder_side, tokens_BNT)
 
 

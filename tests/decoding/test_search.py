@@ -9,6 +9,7 @@ import pytest
 
 from transformer.decoding.search import LOWEST, search
 from transformer.models.interface import DecodeState
+from transformer.ops.masks import at_position
 from transformer.spec import BOS, EOS, PAD
 
 METHODS = ("beam", "greedy", "sample")
@@ -32,10 +33,11 @@ class Uncached(NamedTuple):
         tokens_BNT = jnp.full((memory.mask_BS.shape[0], beams, max_length), PAD, jnp.int32)
         return DecodeState(memory, tokens_BNT)
 
-    def step(self, state, token_BN, position):
-        tokens_BNT = state.per_beam.at[:, :, position].set(token_BN)
+    def step(self, state, token_BN, position_B):
+        new_B1T = at_position(position_B, state.per_beam.shape[-1])[:, None]
+        tokens_BNT = jnp.where(new_B1T, token_BN[..., None], state.per_beam)
         hidden_BNTD = jax.vmap(self.model.decode, (None, 1), 1)(state.encoder_side, tokens_BNT).hidden_BTD
-        hidden_BND = jnp.take(hidden_BNTD, position, axis=2)
+        hidden_BND = jnp.take_along_axis(hidden_BNTD, position_B[:, None, None, None], axis=2, mode="clip")[:, :, 0]
         return self.model.logits(hidden_BND), DecodeState(state.encoder_side, tokens_BNT)
 
 
@@ -120,9 +122,9 @@ def test_the_number_of_steps_is_that_of_the_longest_sentence(markov, pad, method
     steps = []
 
     class Counting(Uncached):
-        def step(self, state, token_BN, position):
-            jax.debug.callback(lambda position: steps.append(int(position)), position)
-            return self.model.step(state, token_BN, position)
+        def step(self, state, token_BN, position_B):
+            jax.debug.callback(lambda position_B: steps.append(int(max(position_B))), position_B)
+            return self.model.step(state, token_BN, position_B)
 
         def start(self, memory, beams, max_length):
             return self.model.start(memory, beams, max_length)

@@ -55,52 +55,72 @@ def test_pausing_does_not_change_the_result(markov, pad, make_spec, method):
     assert progress.done_B[3]  # a row of padding
 
 
+def queue_of(pad, count: int, rows: int) -> jax.Array:
+    """Different sentences, a row of padding after every fourth, and rows of padding at the end."""
+    sentences = [[3 + number % 4, *[4, 6, 3][: number % 3], 5, EOS] for number in range(count)]
+    for index in range(4, count, 5):
+        sentences[index] = []
+    return jnp.asarray(pad(*sentences, rows=rows))
+
+
 @pytest.mark.parametrize(
     "method", ["beam", *(pytest.param(method, marks=pytest.mark.slow) for method in ("greedy", "sample"))]
 )
-def test_compaction_does_not_change_the_result(markov, pad, make_spec, monkeypatch, method):
-    """Including an odd number of rows, and rows of padding, which are done before the first step."""
-    monkeypatch.setattr(search_loop, "_MIN_ROWS", 2)
-    model, spec = markov(5), make_spec(method=method)
-    sentences = [[3 + number % 4, *[4, 6, 3][: number % 3], 5, EOS] for number in range(9)]
-    source_BS = jnp.asarray(pad(*sentences, rows=11))
+@pytest.mark.parametrize("steps", [None, 4])
+def test_a_queue_does_not_change_the_result(markov, pad, make_spec, monkeypatch, method, steps):
+    """Also of sentences that need more steps than there are."""
+    model, spec, source_BS = markov(5), make_spec(method=method), queue_of(pad, 17, 23)
     rows, step = [], type(model).step
 
-    def recording(model, state, token_BN, position):
+    def recording(model, state, token_BN, position_B):
         rows.append(len(token_BN))
-        return step(model, state, token_BN, position)
+        return step(model, state, token_BN, position_B)
 
     monkeypatch.setattr(type(model), "step", recording)
-    plain, compacted = (
-        jax.jit(lambda source_BS, count=compactions: search(model, source_BS, spec, compactions=count))(source_BS)
-        for compactions in (0, 2)
+    whole, queue = (
+        jax.jit(lambda source_BS, rows=rows: search(model, source_BS, spec, steps=steps, rows=rows))(source_BS)
+        for rows in (None, 5)
     )
-    assert sorted(set(rows)) == [3, 6, 11]
-    for one, other in zip(plain, compacted, strict=True):
+    assert set(rows) == {23, 5}
+    for one, other in zip(whole, queue, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert (plain.tokens_BNT[:9, 0, 0] != PAD).all()
+    found = {int(row) for row in np.flatnonzero(whole.scores_BN[:, 0] > LOWEST)}
+    sentences = set(range(17)) - {4, 9, 14}
+    assert found == sentences if steps is None else 0 < len(found) < len(sentences)
+
+
+def test_a_queue_keeps_its_rows_busy(markov, pad, make_spec):
+    """The number of steps is less than that of one batch after the other; rows of padding at the end take none."""
+    model, spec, counted = markov(5), make_spec(), []
+
+    class Counting(type(model)):
+        def step(self, state, token_BN, position_B):
+            jax.debug.callback(lambda position_B: counted.append(len(position_B)), position_B)
+            return super().step(state, token_BN, position_B)
+
+    run = jax.jit(lambda source_BS, rows: search(Counting(model.table), source_BS, spec, rows=rows), static_argnums=1)
+
+    def steps(source_BS, rows):
+        counted.clear()
+        jax.block_until_ready(run(source_BS, rows))
+        jax.effects_barrier()
+        return len(counted)
+
+    queue = queue_of(pad, 30, 41)
+    in_turn = [steps(queue[start : start + 5], 5) for start in range(0, 30, 5)]
+    assert steps(queue, 5) < 0.8 * sum(in_turn)
+    assert steps(queue, 5) == steps(queue[:30], 5)
 
 
 @pytest.mark.parametrize(
-    ("method", "compactions"),
-    [
-        ("beam", 0),
-        ("greedy", 2),
-        *(
-            pytest.param(method, compactions, marks=pytest.mark.slow)
-            for method, compactions in (("beam", 2), ("greedy", 0), ("sample", 0), ("sample", 2))
-        ),
-    ],
+    "method", ["beam", *(pytest.param(method, marks=pytest.mark.slow) for method in ("greedy", "sample"))]
 )
-def test_sentences_that_need_more_steps_have_no_result(markov, pad, make_spec, monkeypatch, method, compactions):
+def test_sentences_that_need_more_steps_have_no_result(markov, pad, make_spec, method):
     """All other results equal those of a search without a limit on steps."""
-    monkeypatch.setattr(search_loop, "_MIN_ROWS", 2)
     model, spec = markov(5), make_spec(method=method)
     source_BS = jnp.asarray(pad(*[[3 + number % 4, *[4, 6, 3][: number % 3], 5, EOS] for number in range(9)], rows=11))
     full, limited = (
-        jax.jit(lambda source_BS, steps=steps: search(model, source_BS, spec, steps=steps, compactions=compactions))(
-            source_BS
-        )
+        jax.jit(lambda source_BS, steps=steps: search(model, source_BS, spec, steps=steps))(source_BS)
         for steps in (None, 4)
     )
     finished_B = np.asarray(limited.scores_BN[:, 0] > LOWEST)
@@ -113,27 +133,6 @@ def test_sentences_that_need_more_steps_have_no_result(markov, pad, make_spec, m
     np.testing.assert_array_equal(full.scores_BN[finished_B], limited.scores_BN[finished_B])
     assert (np.asarray(limited.tokens_BNT)[~finished_B] == PAD).all()
     assert (np.asarray(limited.ranks_BN)[~finished_B] == LOWEST).all()
-
-
-@pytest.mark.parametrize("method", ["beam", pytest.param("greedy", marks=pytest.mark.slow)])
-def test_map_sequentially_equals_one_batch(markov, pad, make_spec, method):
-    """Chunks of only padding are not searched."""
-    model, spec, searched = markov(5), make_spec(method=method), []
-    sentences = [[3 + number % 4, *[4, 6, 3][: number % 3], 5, EOS] for number in range(5)]
-    source_BS = jnp.asarray(pad(*sentences, rows=9))
-
-    def recording(source_BS):
-        jax.debug.callback(lambda source_BS: searched.append(int((source_BS != PAD).any(1).sum())), source_BS)
-        return search(model, source_BS, spec)
-
-    joint = jax.jit(recording)(source_BS)
-    jax.effects_barrier()
-    sequential = jax.jit(lambda source_BS: search_loop.map_sequentially(recording, source_BS, 3))(source_BS)
-    jax.effects_barrier()
-    assert searched == [5, 3, 2]
-    for one, other in zip(joint, sequential, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert (joint.tokens_BNT[:5, 0, 0] != PAD).all()
 
 
 def test_the_result_of_a_sentence_that_is_done_does_not_change(markov, pad, make_spec):

@@ -122,8 +122,8 @@ def test_steps_equal_causal_attention(draw, monkeypatch: pytest.MonkeyPatch, sco
     slot_BNT = jnp.broadcast_to(jnp.arange(2)[None, :, None], (2, 2, 7))
     columns = []
     for position in range(5):
-        mask = masks.beam_history(slot_BNT, jnp.int32(position))
-        column_BND, cache = step(attention, x_BNTD[:, :, position], cache, jnp.int32(position), mask)
+        mask = masks.beam_history(slot_BNT, position_B := jnp.full(2, position))
+        column_BND, cache = step(attention, x_BNTD[:, :, position], cache, position_B, mask)
         columns.append(column_BND)
     for beam in range(2):
         expected_BTD, _ = run(attention, x_BNTD[:, beam], x_BNTD[:, beam], np.tril(np.ones((5, 5), bool))[None, None])
@@ -145,7 +145,9 @@ def test_chunks_equal_the_concatenation(weights_fn) -> None:
     mask = np.arange(7) < np.array([5, 7])[:, None, None, None]
     chunks = [KeyValue(*(side[:, start:end] for side in (key, value))) for start, end in ((0, 2), (2, 3), (3, 7))]
     expected, _ = jax.jit(attention)(query, key, value, mask)
-    np.testing.assert_allclose(jax.jit(attention.attend_chunks)(query, chunks, mask), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(attention.attend_chunks)(query, chunks, mask, jnp.zeros(2, jnp.int32)), expected, atol=1e-6
+    )
 
 
 def test_steps_in_bfloat16_equal_attention_in_bfloat16(draw, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +161,8 @@ def test_steps_in_bfloat16_equal_attention_in_bfloat16(draw, monkeypatch: pytest
         cache, column_BND = attention.init_cache(2, 1, 5, jnp.bfloat16), x_BNTD[:, :, 0]
         step = jax.jit(lambda attention, *arrays: attention.step(*arrays))  # not traced before
         for position in range(3):
-            mask = masks.beam_history(slot_BNT, jnp.int32(position))
-            column_BND, cache = step(attention, x_BNTD[:, :, position], cache, jnp.int32(position), mask)
+            mask = masks.beam_history(slot_BNT, position_B := jnp.full(2, position))
+            column_BND, cache = step(attention, x_BNTD[:, :, position], cache, position_B, mask)
         assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype(dtype)}
         assert column_BND.dtype == jnp.bfloat16
         np.testing.assert_allclose(

@@ -31,13 +31,16 @@ def test_chunks_grow_with_the_length(length: int, chunked: bool, positions: list
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_position_is_written_to_its_slots_only(chunked: bool) -> None:
+    """Each sentence has a position of its own."""
     cache = kv_cache.init_cache(2, 3, 2, 27, (5, 7), jnp.float32, chunked)
+    expected_BS = np.zeros((2, 54))
     for position in (0, 11, 12, 23, 24, 26):  # the first and the last position of each chunk
+        position_B = np.array([position, 26 - position])
         new = HeadMajorKV(*(jnp.full((2, 3, 2, width), position + 1.0) for width in (5, 7)))
-        cache = jax.jit(kv_cache.write)(cache, new, jnp.int32(2 * position))
-    expected = np.zeros(54)
-    for position in (0, 11, 12, 23, 24, 26):
-        expected[2 * position : 2 * position + 2] = position + 1
+        cache = jax.jit(kv_cache.write)(cache, new, jnp.asarray(2 * position_B))
+        for row, own in enumerate(position_B):
+            expected_BS[row, 2 * own : 2 * own + 2] = position + 1
     for arrays in zip(*cache, strict=True):
         written_BHSK = np.concatenate(arrays, axis=2)
-        np.testing.assert_array_equal(written_BHSK, np.broadcast_to(expected[:, None], written_BHSK.shape))
+        expected_BHSK = np.broadcast_to(expected_BS[:, None, :, None], written_BHSK.shape)
+        np.testing.assert_array_equal(written_BHSK, expected_BHSK)

@@ -23,7 +23,7 @@ def test_the_mean_of_probabilities(nets, compiled, batch) -> None:
         state, steps = model.start(memory, 2, 7), []
         for position in range(target_BT.shape[1]):
             token_BN = jnp.broadcast_to(target_BT[:, position, None], (target_BT.shape[0], 2))
-            logits_BNV, state = model.step(state, token_BN, jnp.int32(position))
+            logits_BNV, state = model.step(state, token_BN, jnp.full(len(token_BN), position))
             steps.append(logits_BNV[:, 1])
         return model.logits(decoded.hidden_BTD), jnp.stack(steps, axis=1), sorted(memory.attention | decoded.attention)
 

@@ -84,7 +84,7 @@ def test_shapes_and_types(architecture_spec, architecture: str, dtype: str) -> N
         memory = model.encode(source_BS)
         decoded = model.decode(memory, target_BT)
         state = model.start(memory, BEAMS, LONGEST)
-        logits_BNV, after = model.step(state, token_BN, jnp.int32(0))
+        logits_BNV, after = model.step(state, token_BN, jnp.zeros(ROWS, jnp.int32))
         return memory, decoded, model.logits(decoded.hidden_BTD), state, logits_BNV, after
 
     ids = [jax.ShapeDtypeStruct((ROWS, width), jnp.int32) for width in (SOURCE, TARGET, BEAMS)]
@@ -162,8 +162,18 @@ def test_dropout_is_a_function_of_its_key(net, batch) -> None:
         assert min(np.abs(first - plain).max(), np.abs(first - other).max()) > 1e-2
 
 
+def replaced(old, rows: np.ndarray, new) -> np.ndarray:
+    """Replaces some rows of an array."""
+    array = np.array(old)
+    array[rows] = np.asarray(new)[rows]
+    return array
+
+
 def test_steps_equal_decode(net, steps, batch) -> None:
-    """For hypotheses that are reordered between steps: a step reads the history of its own hypothesis."""
+    """For hypotheses that are reordered between steps: a step reads the history of its own hypothesis.
+
+    Each sentence starts one step after the one before it, so that all are at different positions.
+    """
     source_BS, _ = batch
     start, step = steps
     generator = np.random.default_rng(5)
@@ -171,17 +181,22 @@ def test_steps_equal_decode(net, steps, batch) -> None:
     memory = net(*batch).memory
     state = start(memory)
     encoder_side = jax.tree.map(np.array, state.encoder_side)
-    history_BNT = np.zeros((ROWS, BEAMS, 0), np.int32)
-    logits_BNTV = np.zeros((ROWS, BEAMS, 0, 23))
-    for position in range(TARGET):
-        history_BNT = np.concatenate([history_BNT, token_BNT[:, :, position, None]], axis=2)
-        new_BNV, state = step(state, token_BNT[:, :, position], jnp.int32(position))
-        logits_BNTV = np.concatenate([logits_BNTV, np.asarray(new_BNV)[:, :, None]], axis=2)
+    history_BNT = np.zeros((ROWS, BEAMS, TARGET), np.int32)
+    logits_BNTV = np.zeros((ROWS, BEAMS, TARGET, 23))
+    for tick in range(TARGET + ROWS - 1):
+        position_B = np.clip(tick - np.arange(ROWS), 0, TARGET - 1)
+        rows = np.flatnonzero(position_B == tick - np.arange(ROWS))
+        token_BN = token_BNT[np.arange(ROWS), :, position_B]
+        new_BNV, after = step(state, token_BN, position_B)
         # As in a search: each beam continues a parent hypothesis.
         parent_BN = generator.integers(0, BEAMS, (ROWS, BEAMS))
         parents = (np.arange(ROWS)[:, None], parent_BN)
-        state = state._replace(per_beam=jax.tree.map(lambda leaf, at=parents: np.asarray(leaf)[at], state.per_beam))
-        history_BNT, logits_BNTV = history_BNT[parents], logits_BNTV[parents]
+        after = after._replace(per_beam=jax.tree.map(lambda leaf, at=parents: np.asarray(leaf)[at], after.per_beam))
+        state = jax.tree.map(lambda old, new, at=rows: replaced(old, at, new), state, after)
+        history_BNT[rows, :, position_B[rows]] = token_BN[rows]
+        logits_BNTV[rows, :, position_B[rows]] = np.asarray(new_BNV)[rows]
+        for array in (history_BNT, logits_BNTV):
+            array[rows] = array[parents][rows]
     jax.tree.map(np.testing.assert_array_equal, state.encoder_side, encoder_side)
     for beam in range(BEAMS):
         expected_BTV = net(source_BS, history_BNT[:, beam]).logits_BTV

@@ -138,7 +138,7 @@ def activations(
 
         def read(state: Any, position: jax.Array) -> tuple[Any, None]:
             token_B1 = jax.lax.dynamic_slice_in_dim(input_BT, position, 1, axis=1)
-            return copy.step(state, token_B1, position)[1], None
+            return copy.step(state, token_B1, jnp.full(len(token_B1), position))[1], None
 
         probe.loop(read, copy.start(memory, 1, input_BT.shape[1]), input_BT.shape[1])
     else:

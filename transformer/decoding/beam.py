@@ -36,6 +36,7 @@ from transformer.decoding.hypotheses import (
 )
 from transformer.decoding.search_loop import SearchLoop
 from transformer.models.interface import DecodeState, Seq2Seq
+from transformer.ops.masks import at_position
 from transformer.ops.topk import block_size
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
@@ -49,7 +50,7 @@ class _LiveHypotheses(NamedTuple):
 
 
 class _BeamState(NamedTuple):
-    step: jax.Array
+    step_B: jax.Array
     state: DecodeState
     live: _LiveHypotheses
     finished: SearchResult
@@ -83,16 +84,16 @@ def beam_search(
     blank_BNT = jnp.full((batch, beams, max_steps), PAD, jnp.int32)
 
     def advance(search: _BeamState) -> _BeamState:
-        logits_BNV, state = model.step(search.state, search.live.last_BN, search.step)
-        forced_B = None if search.prefix_BT is None else forced_tokens(search.prefix_BT, search.step)
-        extensions = _extend(logits_BNV, search.live.scores_BN, search.step >= search.limit_B, forced_B)
-        penalty = length_penalty(search.step + 1, spec.length_penalty)
-        finished = _update_finished(search, extensions, penalty)
+        logits_BNV, state = model.step(search.state, search.live.last_BN, search.step_B)
+        forced_B = None if search.prefix_BT is None else forced_tokens(search.prefix_BT, search.step_B)
+        extensions = _extend(logits_BNV, search.live.scores_BN, search.step_B >= search.limit_B, forced_B)
+        penalty_B = length_penalty(search.step_B + 1, spec.length_penalty)
+        finished = _update_finished(search, extensions, penalty_B)
         live, parent_BN = _update_live(search, extensions)
         state = state._replace(per_beam=gather_beams(state.per_beam, parent_BN))
-        best_B = jnp.where(exists(live.scores_BN[:, 0]), live.scores_BN[:, 0] / penalty, LOWEST)
+        best_B = jnp.where(exists(live.scores_BN[:, 0]), live.scores_BN[:, 0] / penalty_B, LOWEST)
         done_B = search.done_B | (best_B <= finished.ranks_BN[:, -1])
-        return _BeamState(search.step + 1, state, live, finished, done_B, search.limit_B, search.prefix_BT)
+        return _BeamState(search.step_B, state, live, finished, done_B, search.limit_B, search.prefix_BT)
 
     def initial_state() -> _BeamState:
         # All beams start equal. Only one may live: otherwise N copies of the same hypothesis would fill the beam.
@@ -100,7 +101,7 @@ def beam_search(
         live = _LiveHypotheses(blank_BNT, bos_BN, empty_BN.at[:, 0].set(0.0))
         state = model.start(model.encode(source_BS), beams, max_steps)
         finished = SearchResult(blank_BNT, empty_BN, empty_BN)
-        return _BeamState(jnp.zeros((), jnp.int32), state, live, finished, ~nonempty_B, limit_B, prefix_BT)
+        return _BeamState(jnp.zeros(batch, jnp.int32), state, live, finished, ~nonempty_B, limit_B, prefix_BT)
 
     return SearchLoop(
         initial_state, advance, max_steps, lambda search: search.finished, lambda search: search.live.tokens_BNT[:, 0]
@@ -192,13 +193,14 @@ def _extended_scores(logits: jax.Array, scores_BG: jax.Array, normaliser_BG1: ja
     return jnp.where(jnp.isnan(scores), -jnp.inf, scores)  # `top_k` would rank NaN first
 
 
-def _update_finished(search: _BeamState, extensions: _Extensions, penalty: jax.Array) -> SearchResult:
+def _update_finished(search: _BeamState, extensions: _Extensions, penalty_B: jax.Array) -> SearchResult:
     """Returns the best of the finished hypotheses and those that end at this step, for sentences that are not done."""
     beams = search.finished.ranks_BN.shape[1]
     scores_BN, parent_BN = extensions.scores_BM[:, :beams], extensions.parent_BM[:, :beams]
     ends_BN = (extensions.token_BM[:, :beams] == EOS) & exists(scores_BN) & ~search.done_B[:, None]
-    tokens_BNT = gather_beams(search.live.tokens_BNT, parent_BN).at[:, :, search.step].set(EOS)
-    ending = SearchResult(tokens_BNT, scores_BN, jnp.where(ends_BN, scores_BN / penalty, LOWEST))
+    tokens_BNT = gather_beams(search.live.tokens_BNT, parent_BN)
+    tokens_BNT = jnp.where(at_position(search.step_B, tokens_BNT.shape[-1])[:, None], EOS, tokens_BNT)
+    ending = SearchResult(tokens_BNT, scores_BN, jnp.where(ends_BN, scores_BN / penalty_B[:, None], LOWEST))
     both = jax.tree.map(lambda old, new: jnp.concatenate([old, new], axis=1), search.finished, ending)
     # Among equal ranks `top_k` takes the first: an entry that stays empty is an old one, never an unfinished extension.
     return gather_beams(both, jax.lax.top_k(both.ranks_BN, beams)[1])
@@ -211,5 +213,7 @@ def _update_live(search: _BeamState, extensions: _Extensions) -> tuple[_LiveHypo
     scores_BN, index_BN = jax.lax.top_k(open_BM, beams)
     parent_BN = jnp.take_along_axis(extensions.parent_BM, index_BN, axis=1)
     token_BN = jnp.take_along_axis(extensions.token_BM, index_BN, axis=1)
-    tokens_BNT = gather_beams(search.live.tokens_BNT, parent_BN).at[:, :, search.step].set(token_BN)
+    tokens_BNT = gather_beams(search.live.tokens_BNT, parent_BN)
+    new_B1T = at_position(search.step_B, tokens_BNT.shape[-1])[:, None]
+    tokens_BNT = jnp.where(new_B1T, token_BN[..., None], tokens_BNT)
     return _LiveHypotheses(tokens_BNT, token_BN, scores_BN), parent_BN

@@ -44,9 +44,9 @@ def output_limits(
     return limit_B, jnp.any(source_BS != PAD, axis=1), max_steps
 
 
-def forced_tokens(prefix_BT: jax.Array, step: jax.Array) -> jax.Array:
+def forced_tokens(prefix_BT: jax.Array, step_B: jax.Array) -> jax.Array:
     """Returns the token of each prefix at a step, token_B; PAD after the end of the prefix."""
-    return jnp.take(prefix_BT, step, axis=1, mode="fill", fill_value=PAD)
+    return jnp.take_along_axis(prefix_BT, step_B[:, None], axis=1, mode="fill", fill_value=PAD)[:, 0]
 
 
 def length_penalty(length: jax.Array, alpha: float) -> jax.Array:

@@ -9,15 +9,16 @@ import jax.numpy as jnp
 from transformer.decoding.hypotheses import LOWEST, SearchResult, exists, forced_tokens, length_penalty, output_limits
 from transformer.decoding.search_loop import SearchLoop
 from transformer.models.interface import DecodeState, Seq2Seq
+from transformer.ops.masks import at_position
 from transformer.ops.topk import argmax, top_k
 from transformer.spec import BOS, EOS, PAD, DecodeSpec
 
-# (logits_BV without PAD and BOS, step, per-sentence arguments of the choice) to token_B
+# (logits_BV without PAD and BOS, step_B, per-sentence arguments of the choice) to token_B
 ChooseToken = Callable[[jax.Array, jax.Array, Any], jax.Array]
 
 
 class _State(NamedTuple):
-    step: jax.Array
+    step_B: jax.Array
     state: DecodeState
     token_B: jax.Array  # the token to feed next
     tokens_BT: jax.Array
@@ -37,7 +38,7 @@ def greedy_search(
 ) -> SearchLoop:
     """Builds a search that takes the most probable token at each step, and among equals the one of lowest id."""
     return _single_hypothesis_search(
-        model, source_BS, spec, lambda logits_BV, step, per_sentence: argmax(logits_BV), (), steps, prefix_BT
+        model, source_BS, spec, lambda logits_BV, step_B, per_sentence: argmax(logits_BV), (), steps, prefix_BT
     )
 
 
@@ -57,11 +58,11 @@ def sample(
     """
     keys_B = jax.vmap(sentence_key, in_axes=(0 if key.ndim else None, 0))(key, source_BS)
 
-    def choose(logits_BV: jax.Array, step: jax.Array, key_data: jax.Array) -> jax.Array:
+    def choose(logits_BV: jax.Array, step_B: jax.Array, key_data: jax.Array) -> jax.Array:
         # The candidates and their order depend on one sentence only, and so does the index that is drawn.
         scores, token = candidates(logits_BV, spec)
-        index_B = jax.vmap(lambda key, scores: jax.random.categorical(jax.random.fold_in(key, step), scores))(
-            jax.random.wrap_key_data(key_data), scores
+        index_B = jax.vmap(lambda key, step, scores: jax.random.categorical(jax.random.fold_in(key, step), scores))(
+            jax.random.wrap_key_data(key_data), step_B, scores
         )
         return jnp.take_along_axis(token, index_B[:, None], axis=1)[:, 0]
 
@@ -132,31 +133,31 @@ def _single_hypothesis_search(
     batch = source_BS.shape[0]
 
     def advance(search: _State) -> _State:
-        logits_BNV, state = model.step(search.state, search.token_B[:, None], search.step)
+        logits_BNV, state = model.step(search.state, search.token_B[:, None], search.step_B)
         logits_BV = logits_BNV[:, 0]
         token_V = jnp.arange(logits_BV.shape[1])
         forbidden_V = (token_V == PAD) | (token_V == BOS)
         allowed_BV = jnp.where(forbidden_V[None], LOWEST, logits_BV)
-        token_B = choose(allowed_BV, search.step, search.per_sentence).astype(jnp.int32)
-        token_B = jnp.where(search.step >= search.limit_B, EOS, token_B)
+        token_B = choose(allowed_BV, search.step_B, search.per_sentence).astype(jnp.int32)
+        token_B = jnp.where(search.step_B >= search.limit_B, EOS, token_B)
         if search.prefix_BT is not None:
-            forced_B = forced_tokens(search.prefix_BT, search.step)
+            forced_B = forced_tokens(search.prefix_BT, search.step_B)
             token_B = jnp.where(forced_B == PAD, token_B, forced_B)
         chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], axis=1)[:, 0]
         log_probability_B = chosen_B - jax.nn.logsumexp(logits_BV, axis=-1)
         log_probability_B = jnp.where(log_probability_B > LOWEST, log_probability_B, LOWEST)  # also where it is NaN
+        new_BT = at_position(search.step_B, search.tokens_BT.shape[1]) & ~search.done_B[:, None]
         return search._replace(
-            step=search.step + 1,
             state=state,
             token_B=token_B,
-            tokens_BT=search.tokens_BT.at[:, search.step].set(jnp.where(search.done_B, PAD, token_B)),
+            tokens_BT=jnp.where(new_BT, token_B[:, None], search.tokens_BT),
             scores_B=search.scores_B + jnp.where(search.done_B, 0.0, log_probability_B),
             done_B=search.done_B | (token_B == EOS),
         )
 
     def initial_state() -> _State:
         return _State(
-            step=jnp.zeros((), jnp.int32),
+            step_B=jnp.zeros(batch, jnp.int32),
             state=model.start(model.encode(source_BS), 1, max_steps),
             token_B=jnp.full(batch, BOS, jnp.int32),
             tokens_BT=jnp.full((batch, max_steps), PAD, jnp.int32),

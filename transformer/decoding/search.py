@@ -7,7 +7,7 @@ import jax
 from transformer.decoding.beam import beam_search
 from transformer.decoding.hypotheses import LOWEST, SearchResult
 from transformer.decoding.sampling import greedy_search, sample
-from transformer.decoding.search_loop import SearchLoop, run
+from transformer.decoding.search_loop import SearchLoop, run_queue
 from transformer.models.interface import Seq2Seq
 from transformer.spec import DecodeSpec
 
@@ -32,8 +32,8 @@ def search(
     spec: DecodeSpec,
     key: jax.Array | None = None,
     steps: int | None = None,
-    compactions: int = 0,
     prefix_BT: jax.Array | None = None,
+    rows: int | None = None,
 ) -> SearchResult:
     """Translates a batch of source sentences with `spec.method`; pure, to be called inside `jax.jit`.
 
@@ -47,14 +47,18 @@ def search(
       model: encodes once and decodes step by step.
       source_BS: int32; sentences end with EOS and are padded with PAD; rows of only PAD cost nothing.
       spec: `method` is "beam", "greedy" or "sample".
-      key: random key of "sample", one or [B]; default: made from `spec.seed`.
+      key: random key of "sample", one or, without `rows`, [B]; default: made from `spec.seed`.
       steps: maximum number of steps, if below the limit. Sentences that need more have score LOWEST.
-      compactions: how often the batch is compacted to the half of its rows that is not done; not for settings with one
-        value per sentence. Each makes the program larger. It saves time where rows cost time: on a CPU.
       prefix_BT: int32, tokens with which the output of each row begins, padded with PAD; the search continues after
         them. They count in the score, and in addition to the limits of length. Default: none.
+      rows: number of sentences that are searched at a time, see `search_loop.run_queue`; not for settings with one
+        value per sentence. Default: all.
     """
-    return run(build_loop(model, source_BS, spec, key, steps, prefix_BT), compactions)
+
+    def build(source_BS: jax.Array, *prefix: jax.Array) -> SearchLoop:
+        return build_loop(model, source_BS, spec, key, steps, *prefix)
+
+    return run_queue(build, source_BS, rows or len(source_BS), *([] if prefix_BT is None else [prefix_BT]))
 
 
 def build_loop(

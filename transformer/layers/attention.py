@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from transformer.layers import kv_cache
-from transformer.layers.kv_cache import KeyValue, KVCache
+from transformer.layers.kv_cache import HeadMajorKV, KeyValue, KVCache
 from transformer.layers.linear import Linear
 from transformer.layers.positions import DistanceScore
 from transformer.layers.scores import DotScore, LearnedScaleDotScore, Score, TopKWeights
@@ -59,25 +59,28 @@ class Attention(nnx.Module):
         return scores_BHTS + self.distance_score(query_BTHK, query_position_T, key_position_S)
 
     def attend_chunks(
-        self, query_BNHK: jax.Array, chunks: Sequence[KeyValue], mask: jax.Array, position: jax.Array | int = 0
+        self, query_BNHK: jax.Array, chunks: Sequence[KeyValue], mask: jax.Array, position_B: jax.Array
     ) -> jax.Array:
-        """Attends from N hypotheses at one position to keys and values in chunks, without concatenating them.
+        """Attends from N hypotheses of each sentence to keys and values in chunks, without concatenating them.
 
         Args:
           query_BNHK: queries.
           chunks: keys and values of positions 0, 1, ..., each position with N slots.
           mask: covers all chunks, one after the other.
-          position: of the queries, int32 []; only a `distance_score` depends on it.
+          position_B: of the queries of a sentence, int32; only a `distance_score` depends on it.
 
         Returns:
           context_BNHU, float32.
         """
         scores = [self.scores(query_BNHK, chunk.key_BSHK) for chunk in chunks]
-        hypotheses, slots = query_BNHK.shape[1], sum(chunk_scores.shape[-1] for chunk_scores in scores)
-        positions = (jnp.full(hypotheses, position, jnp.int32), jnp.arange(slots) // hypotheses)
-        scores_BHNS = self.with_distances(jnp.concatenate(scores, axis=-1), query_BNHK, *positions)
-        weights_BHNS = self.weights_fn(scores_BHNS, mask)
         ends = list(itertools.accumulate(chunk_scores.shape[-1] for chunk_scores in scores))
+        scores_BHNS = jnp.concatenate(scores, axis=-1)
+        if self.distance_score is not None:
+            # As if the sentences were positions of N sequences: each has a position of its own.
+            position_S = jnp.arange(ends[-1]) // query_BNHK.shape[1]
+            distances_NHBS = self.distance_score(query_BNHK.swapaxes(0, 1), position_B, position_S)
+            scores_BHNS += distances_NHBS.swapaxes(0, 2)
+        weights_BHNS = self.weights_fn(scores_BHNS, mask)
         contexts = [
             context(weights, chunk.value_BSHU)
             for weights, chunk in zip(jnp.split(weights_BHNS, ends[:-1], axis=-1), chunks, strict=True)
@@ -175,30 +178,35 @@ class MultiHeadAttention(nnx.Module):
         widths = (self.to_key.out_features // self.heads, self.to_value.out_features // self.heads)
         return kv_cache.init_cache(batch, self.heads, beams, length, widths, dtype, self.chunked_cache)
 
-    def step(self, x_BND: jax.Array, cache: KVCache, position: jax.Array, mask: jax.Array) -> tuple[jax.Array, KVCache]:
+    def step(
+        self, x_BND: jax.Array, cache: KVCache, position_B: jax.Array, mask: jax.Array
+    ) -> tuple[jax.Array, KVCache]:
         """Causal self-attention of one new token of each hypothesis.
 
         Args:
-          x_BND: the token at `position`, for each of N hypotheses of B sentences.
+          x_BND: the token at `position_B`, for each of N hypotheses of B sentences.
           cache: keys and values of earlier positions, from `init_cache`.
-          position: int32 [].
-          mask: which slots each hypothesis sees, those of `position` included: `masks.beam_history`.
+          position_B: int32.
+          mask: which slots each hypothesis sees, those of `position_B` included: `masks.beam_history`.
 
         Returns:
-          output_BND, and the cache with the new keys and values: hypothesis n's in slot n of `position`.
+          output_BND, and the cache with the new keys and values: hypothesis n's in slot n of its position.
         """
-        slot, position_T = position * x_BND.shape[1], position[None]  # one position for all hypotheses
+        slot_B, x_NBD = position_B * x_BND.shape[1], x_BND.swapaxes(0, 1)
         ends = kv_cache.chunk_ends(cache)
-        cache = kv_cache.write(cache, self.keys_values(x_BND, position_T).head_major(), slot)
-        query_BNHK = self._rotated(self._split(self.to_query(x_BND)), position_T)
+        # As if the sentences were positions of N sequences: each has a position of its own.
+        new = HeadMajorKV(*(array_NBHK.transpose(1, 2, 0, 3) for array_NBHK in self.keys_values(x_NBD, position_B)))
+        cache = kv_cache.write(cache, new, slot_B)
+        query_BNHK = self._rotated(self._split(self.to_query(x_NBD)), position_B).swapaxes(0, 1)
 
         def attend_first(count: int, query_BNHK: jax.Array, cache: KVCache, mask: jax.Array) -> jax.Array:
             chunks = [chunk.seq_major() for chunk in cache[:count]]
             query_BNHK = query_BNHK.astype(chunks[0].key_BSHK.dtype)
-            return self.attention.attend_chunks(query_BNHK, chunks, mask[..., : ends[count - 1]], position)
+            return self.attention.attend_chunks(query_BNHK, chunks, mask[..., : ends[count - 1]], position_B)
 
         # Most outputs are much shorter than the cache; a step does not read chunks that are still empty.
         branches = [functools.partial(attend_first, count) for count in range(1, 1 + len(cache))]
-        full_chunks = sum((slot >= end).astype(jnp.int32) for end in ends[:-1])
+        last_slot = jnp.max(slot_B)
+        full_chunks = sum((last_slot >= end).astype(jnp.int32) for end in ends[:-1])
         context_BNHU = jax.lax.switch(full_chunks, branches, query_BNHK, cache, mask)
         return self.to_output(context_BNHU.reshape(*x_BND.shape[:-1], -1)), cache

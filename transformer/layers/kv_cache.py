@@ -70,17 +70,18 @@ def chunk_ends(cache: KVCache) -> list[int]:
     return list(itertools.accumulate(chunk.key_BHSK.shape[2] for chunk in cache))
 
 
-def write(cache: KVCache, new: HeadMajorKV, slot: jax.Array) -> KVCache:
-    """Returns the cache with the keys and values of one position written at `slot`, its first slot; int32 []."""
+def write(cache: KVCache, new: HeadMajorKV, slot_B: jax.Array) -> KVCache:
+    """Returns the cache with the keys and values of one position of each sentence written from `slot_B` on, int32."""
+    write_chunks = jax.vmap(_write_chunk)
     return tuple(
-        HeadMajorKV(*(_write_chunk(old, added, slot - start) for old, added in zip(chunk, new, strict=True)))
+        HeadMajorKV(*(write_chunks(old, added, slot_B - start) for old, added in zip(chunk, new, strict=True)))
         for chunk, start in zip(cache, [0, *chunk_ends(cache)], strict=False)
     )
 
 
-def _write_chunk(chunk_BHSK: jax.Array, new_BHNK: jax.Array, slot: jax.Array) -> jax.Array:
-    """Writes to a chunk if `slot` lies in it; otherwise returns it unchanged."""
-    start = jnp.clip(slot, 0, chunk_BHSK.shape[2] - new_BHNK.shape[2])
-    old_BHNK = jax.lax.dynamic_slice_in_dim(chunk_BHSK, start, new_BHNK.shape[2], axis=2)
-    new_BHNK = jnp.where(slot == start, new_BHNK.astype(chunk_BHSK.dtype), old_BHNK)
-    return jax.lax.dynamic_update_slice_in_dim(chunk_BHSK, new_BHNK, start, axis=2)
+def _write_chunk(chunk_HSK: jax.Array, new_HNK: jax.Array, slot: jax.Array) -> jax.Array:
+    """Writes to a chunk of one sentence if `slot` lies in it; otherwise returns it unchanged."""
+    start = jnp.clip(slot, 0, chunk_HSK.shape[1] - new_HNK.shape[1])
+    old_HNK = jax.lax.dynamic_slice_in_dim(chunk_HSK, start, new_HNK.shape[1], axis=1)
+    new_HNK = jnp.where(slot == start, new_HNK.astype(chunk_HSK.dtype), old_HNK)
+    return jax.lax.dynamic_update_slice_in_dim(chunk_HSK, new_HNK, start, axis=1)

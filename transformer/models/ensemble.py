@@ -54,10 +54,10 @@ class Ensemble:
         ]
         return _zipped(states)
 
-    def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
+    def step(self, state: DecodeState, token_BN: jax.Array, position_B: jax.Array) -> tuple[jax.Array, DecodeState]:
         """Steps every member with the same tokens."""
         states = [DecodeState(*fields) for fields in zip(*state, strict=True)]
-        steps = [member.step(own, token_BN, position) for member, own in zip(self.members, states, strict=True)]
+        steps = [member.step(own, token_BN, position_B) for member, own in zip(self.members, states, strict=True)]
         return _mean([jax.nn.log_softmax(logits_BNV) for logits_BNV, _ in steps]), _zipped([new for _, new in steps])
 
 

@@ -59,10 +59,10 @@ class Seq2Seq(Protocol):
         """The state before the first step of a search with `beams` hypotheses and at most `max_length` steps."""
         ...
 
-    def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
+    def step(self, state: DecodeState, token_BN: jax.Array, position_B: jax.Array) -> tuple[jax.Array, DecodeState]:
         """Reads one token of each hypothesis; returns float32 logits_BNV and the next state.
 
-        `position` is the int32 number of the step, 0 for the token `spec.BOS`. Successive steps return the logits of
-        `decode`.
+        `position_B` is the int32 number of the step of each sentence, 0 for the token `spec.BOS`: sentences of a batch
+        may have started at different times. Successive steps return the logits of `decode`.
         """
         ...

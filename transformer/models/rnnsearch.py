@@ -116,9 +116,9 @@ class RNNSearch(nnx.Module):
         del max_length
         return DecodeState(encoder_side=self._keys(memory), per_beam=self._initial_carry(memory, beams))
 
-    def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
+    def step(self, state: DecodeState, token_BN: jax.Array, position_B: jax.Array) -> tuple[jax.Array, DecodeState]:
         """Reads one token of each hypothesis; see `interface.Seq2Seq`."""
-        del position
+        del position_B
         x_BND = self.embed_target(token_BN)
         carry, context_BNU, _ = self._advance(state.encoder_side, state.per_beam, self.token_to_gates(x_BND))
         return self.logits(self._output(carry.hidden, x_BND, context_BNU)), state._replace(per_beam=carry)

@@ -83,9 +83,9 @@ class SequenceToSequence(nnx.Module):
 
         return DecodeState(encoder_side=(), per_beam=jax.tree.map(repeated, memory.decoder_init))
 
-    def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
+    def step(self, state: DecodeState, token_BN: jax.Array, position_B: jax.Array) -> tuple[jax.Array, DecodeState]:
         """Reads one token of each hypothesis; see `interface.Seq2Seq`."""
-        del position
+        del position_B
         x_BND, carries = self.embed_target(token_BN), []
         for layer, carry in zip(self.decoder, state.per_beam, strict=True):
             carries.append(layer.step(x_BND, carry))

@@ -99,13 +99,15 @@ class DecoderLayer(nnx.Module):
         self,
         x_BND: jax.Array,
         cache: KVCache,
-        position: jax.Array,
+        position_B: jax.Array,
         mask: jax.Array,
         memory: HeadMajorKV,
         memory_mask: jax.Array,
     ) -> tuple[jax.Array, KVCache]:
         """Reads one token of each hypothesis; returns the new x_BND and the cache with this position written."""
-        x_BND, cache = self.self_attention_sublayer(x_BND, lambda x: self.self_attention.step(x, cache, position, mask))
+        x_BND, cache = self.self_attention_sublayer(
+            x_BND, lambda x: self.self_attention.step(x, cache, position_B, mask)
+        )
         # Hypotheses of a sentence attend to its memory as if they were positions, so that the memory is not copied.
         x_BND, _ = self._after_self_attention(x_BND, memory.seq_major(), memory_mask)
         return x_BND, cache
@@ -204,17 +206,17 @@ class Transformer(nnx.Module):
         slot_BNT = jnp.zeros((batch, beams, max_length), jnp.int32)
         return DecodeState(encoder_side=(keys, memory.mask_BS), per_beam=slot_BNT, cache=caches)
 
-    def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
+    def step(self, state: DecodeState, token_BN: jax.Array, position_B: jax.Array) -> tuple[jax.Array, DecodeState]:
         """Reads one token of each hypothesis; see `interface.Seq2Seq`."""
         keys, mask_BS = state.encoder_side
-        beams = token_BN.shape[1]
-        x_BND = _embed(
-            self.embed_target, self.decoder_positions, token_BN, position[None]
-        )  # one position for all hypotheses
-        slot_BNT = state.per_beam.at[:, :, position].set(jnp.arange(beams)[None])
-        mask, caches = masks.beam_history(slot_BNT, position), []
+        encoding_BD = jax.vmap(lambda position: self.decoder_positions(position[None])[0])(position_B)
+        x_BND = self.embed_target(token_BN)
+        x_BND += encoding_BD[:, None].astype(x_BND.dtype)
+        new_BT = masks.at_position(position_B, state.per_beam.shape[-1])
+        slot_BNT = jnp.where(new_BT[:, None], jnp.arange(token_BN.shape[1])[None, :, None], state.per_beam)
+        mask, caches = masks.beam_history(slot_BNT, position_B), []
         for layer, cache, memory in zip(self.decoder, state.cache, keys, strict=True):
-            x_BND, cache = layer.step(x_BND, cache, position, mask, memory, masks.padding(mask_BS))
+            x_BND, cache = layer.step(x_BND, cache, position_B, mask, memory, masks.padding(mask_BS))
             caches.append(cache)
         return self.logits(self.decoder_norm(x_BND)), state._replace(per_beam=slot_BNT, cache=caches)
 

@@ -88,12 +88,17 @@ def kernel_supports(mask: jax.Array, target: int, source: int, causal: bool) -> 
     return mask.shape[1:3] == (1, 1) or hides_future
 
 
-def beam_history(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:
-    """Returns bool [B, 1, N, T · N]: the cache slots that hold each hypothesis's tokens up to `position`.
+def at_position(position_B: jax.Array, length: int) -> jax.Array:
+    """Returns bool [B, T]: True at the position of each row, out of `length`; in no column if it is not below."""
+    return jnp.arange(length)[None] == position_B[:, None]
+
+
+def beam_history(slot_BNT: jax.Array, position_B: jax.Array) -> jax.Array:
+    """Returns bool [B, 1, N, T · N]: the cache slots that hold each hypothesis's tokens up to its position.
 
     Args:
       slot_BNT: slot, of the N at each position, that holds the hypothesis's token.
-      position: int32 [].
+      position_B: int32, the present position of each sentence.
 
     Example: hypotheses 0 and 1 at position 2. Both descend from hypothesis 1 at position 1 and hypothesis 0 at
     position 0:
@@ -105,5 +110,5 @@ def beam_history(slot_BNT: jax.Array, position: jax.Array) -> jax.Array:
     """
     rows, beams, length = slot_BNT.shape
     holds_BNTN = slot_BNT[..., None] == jnp.arange(beams)[None, None, None]
-    seen_T = jnp.arange(length) <= position
-    return (holds_BNTN & seen_T[None, None, :, None]).reshape(rows, 1, beams, length * beams)
+    seen_BT = jnp.arange(length)[None] <= position_B[:, None]
+    return (holds_BNTN & seen_BT[:, None, :, None]).reshape(rows, 1, beams, length * beams)

@@ -71,14 +71,14 @@ def test_source_batches_hold_every_sentence_once_with_eos():
         for index, row in zip(indices, rows, strict=True):
             tokens = [*sentences[index], EOS] if index >= 0 else []
             assert row.tolist() == tokens + [PAD] * (len(row) - len(tokens))
-    lengths = [len(sentences[index]) for indices, _ in batches for index in indices if index >= 0]
-    assert lengths == sorted(lengths)
+    lengths = [(rows.shape[1], -len(sentences[i])) for indices, rows in batches for i in indices if i >= 0]
+    assert lengths == sorted(lengths)  # widths ascend; within a width, the longest sentences come first
 
 
 def test_shards_of_a_batch_have_equal_work():
     ((indices, rows),) = source_batches([[4] * size for size in (5, 1, 3, 2, 4)], 8, num_shards=2)
-    assert indices.tolist() == [1, 2, 0, -1, 3, 4, -1, -1]
-    assert np.sum(rows == 4, axis=1).tolist() == [1, 3, 5, 0, 2, 4, 0, 0]
+    assert indices.tolist() == [0, 2, 1, -1, 4, 3, -1, -1]
+    assert np.sum(rows == 4, axis=1).tolist() == [5, 3, 1, 0, 4, 2, 0, 0]
 
 
 def test_the_width_of_a_sentence_does_not_depend_on_its_neighbours():

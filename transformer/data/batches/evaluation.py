@@ -55,7 +55,7 @@ def source_batches(
     max_tokens: int | None = None,
     row_multiple: int = 1,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Groups sentences for translation, shortest first.
+    """Groups sentences for translation, widths from narrow to wide, and the longest sentences of a width first.
 
     The width S of a sentence is `padded_width` of its own length, and all batches of a width have the same number of
     rows. The translation of a sentence therefore cannot depend on the other sentences of its batch.
@@ -77,7 +77,7 @@ def source_batches(
     batches = []
     for width in np.unique(widths):
         group = np.flatnonzero(widths == width)
-        group = group[np.argsort(lengths[group], kind="stable")]
+        group = group[np.argsort(-lengths[group], kind="stable")]
         rows = batch_size
         if max_tokens is not None and rows * width > max_tokens:
             rows = max(row_multiple, max_tokens // int(width) // row_multiple * row_multiple)
