@@ -35,6 +35,12 @@ def logged(workdir: Path) -> list[int]:
     return [event["step"] for event in metrics.read(workdir) if event["split"] == "train"]
 
 
+def saved(workdir: Path) -> list[int]:
+    """Returns the steps of the checkpoints whose save is complete."""
+    folder = workdir / "checkpoints"
+    return [step for step in manifest.checkpoint_steps(folder) if manifest.exists(folder / str(step))]
+
+
 def losses(workdir: Path) -> list[float]:
     """Returns the losses of training and validation, in order."""
     return [event["loss"] for event in metrics.read(workdir) if "loss" in event]
@@ -63,9 +69,10 @@ def test_a_preempted_run_of_four_hosts_finishes_on_another_slice(
     with (tmp_path / "supervisor.log").open("w+") as log:
         supervisor = subprocess.Popen([sys.executable, "-m", "launch.tpu", *line], cwd=ROOT, text=True, stdout=log)
         wait_until(lambda: workdir.exists() and max(logged(workdir), default=0) > 15, 900.0, supervisor)
+        wait_until(lambda: any(saved(workdir)), 900.0, supervisor)  # a save in a bucket takes several updates
         cloud.preempt("pod", grace)
         before = max(logged(workdir))
-        checkpoint = max(manifest.checkpoint_steps(workdir / "checkpoints"))
+        checkpoint = max(saved(workdir))
         assert supervisor.wait(900) == 0, (tmp_path / "supervisor.log").read_text()
     assert before < STEPS
     if grace:
