@@ -111,6 +111,7 @@ def test_a_manifest_finds_damage(bucket_folder: pathlib.Path) -> None:
     assert manifest.first_fault(bucket_folder / "7") == "default/d/b is missing"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_not_completed_is_written_again(bucket_folder: pathlib.Path) -> None:
     """A process was killed before Orbax wrote its last objects."""
 

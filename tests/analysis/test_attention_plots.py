@@ -54,7 +54,7 @@ class KnownAttention:
     def start(self, memory: Memory, beams: int, max_length: int) -> DecodeState:
         raise NotImplementedError
 
-    def step(self, state: DecodeState, token_BN: jax.Array, position: jax.Array) -> tuple[jax.Array, DecodeState]:
+    def step(self, state: DecodeState, token_BN: jax.Array, position_B: jax.Array) -> tuple[jax.Array, DecodeState]:
         raise NotImplementedError
 
 

@@ -97,6 +97,7 @@ def test_rollout_follows_the_order_of_eleven_layers(make: Callable[..., Any]) ->
     np.testing.assert_allclose(attribute(model, "attention rollout").source_BS[0], of_source[2], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_input_x_gradient_is_a_derivative(make: Callable[..., Any]) -> None:
     """The sum is the derivative of the score with respect to a common scale of the embeddings."""
     model = _smooth(make("rnnsearch"))

@@ -71,6 +71,7 @@ def test_a_masked_head_contributes_nothing(make: Callable[..., Any]) -> None:
     np.testing.assert_array_equal(log_probabilities(graph, scaled, batch), unmasked)
 
 
+@pytest.mark.slow
 def test_the_gradient_equals_that_of_the_rows_of_the_output_kernel(make: Callable[..., Any]) -> None:
     model = make("transformer", encoder_layers=1, decoder_layers=1)
     graph, params = split(model)

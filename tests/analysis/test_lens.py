@@ -46,6 +46,7 @@ def test_direct_effects_sum_to_the_score(make: Callable[..., Any], changes: dict
     assert np.abs(effects["decoder/0/cross_attention/heads"]).max() > 0 or changes.get("residual") is False
 
 
+@pytest.mark.slow
 def test_a_recurrent_model_has_no_stream(make: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="no residual stream"):
         lens.logit_lens(make("rnnsearch"), BATCH.source_BS, BATCH.input_BT)

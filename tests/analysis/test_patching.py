@@ -29,7 +29,10 @@ def log_odds(logits: Any) -> np.ndarray:
     return np.array([log[0, 2, 3] - log[0, 2, 4], log[1, 1, 7] - log[1, 1, 12]])
 
 
-@pytest.mark.parametrize(("architecture", "stack"), [("transformer", "encoder"), ("rnnsearch", "decoder")])
+@pytest.mark.parametrize(
+    ("architecture", "stack"),
+    [pytest.param("transformer", "encoder", marks=pytest.mark.slow), ("rnnsearch", "decoder")],
+)
 def test_each_position_is_patched_separately(make: Callable[..., Any], architecture: str, stack: str) -> None:
     """The scores are those of traces with one patch."""
     model = make(architecture, **SMALL)

@@ -59,6 +59,7 @@ def test_files_of_another_pair_are_refused(trained: pathlib.Path, tmp_path: path
             evaluate([str(trained)], None, str(tmp_path / source), str(tmp_path / reference), None)
 
 
+@pytest.mark.slow
 def test_a_file_with_both_sides_scores_like_the_equal_split(
     trained: pathlib.Path, corpus: pathlib.Path, tmp_path: pathlib.Path, of_test_split: Scored
 ) -> None:

@@ -58,6 +58,7 @@ def without_factors(path: Any, leaf: np.ndarray) -> np.ndarray:
     return leaf * (not path[-1].key.startswith("lora"))
 
 
+@pytest.mark.slow
 def test_the_initial_model_is_the_plain_one() -> None:
     """Bit for bit, also in bfloat16, and A and B have the sizes of their layer."""
     specs = [adapted("transformer", TARGETS["transformer"], rank, "bfloat16").model for rank in (3, None)]

@@ -75,6 +75,7 @@ def test_sentences_of_a_row_are_independent(make_spec: Any, changes: dict[str, A
     same(gradients(spec, True, SEPARATE), separate)  # a packed model also reads rows of one sentence
 
 
+@pytest.mark.slow
 def test_without_packed_a_row_is_one_sentence(make_spec: Any) -> None:
     (_, packed_sums), (_, plain_sums) = (gradients(make_spec(), packed, PACKED) for packed in (True, False))
     assert abs(float(packed_sums.loss) - float(plain_sums.loss)) > 0.1

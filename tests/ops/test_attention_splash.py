@@ -31,7 +31,7 @@ FIRST = jnp.asarray(_SEGMENTS[:, ::2])  # every second position
     ("target", "source", "mask", "causal"),
     [
         pytest.param(128, 256, PADDING, False, id="padding", marks=pytest.mark.slow),
-        pytest.param(256, 256, masks.causal(256), True, id="causal"),
+        pytest.param(256, 256, masks.causal(256), True, id="causal", marks=pytest.mark.slow),
         pytest.param(128, 256, masks.with_segments(PADDING, FIRST, SEGMENTS), False, id="padding of packed rows"),
         pytest.param(
             256,

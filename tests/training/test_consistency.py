@@ -184,6 +184,7 @@ def test_it_does_not_depend_on_the_devices(kind: str) -> None:
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_members_of_a_population_have_their_own_weight() -> None:
     specs = [make_spec("simcut", consistency=weight, cutoff_rate=rate) for weight, rate in ((0.5, 0.4), (3.0, 0.1))]
     numbers = population.hyperparams(specs)

@@ -20,6 +20,7 @@ from transformer.training.state import TrainState
 Small = Callable[..., dict[str, Any]]
 
 
+@pytest.mark.slow
 def test_the_test_split_need_not_exist_before_the_end(small: Small, tmp_path: pathlib.Path) -> None:
     config = small(data__test_split="absent", train__steps=1, train__average_checkpoints=1)
     run = Run.open(Spec.from_config(config), str(tmp_path / "run"), (), clock=lambda: 0.0)

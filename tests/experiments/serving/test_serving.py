@@ -136,7 +136,11 @@ def test_single_and_batched_responses_equal_translation(served: Served) -> None:
             {"method": "sample", "temperature": 0.7, "seed": 3},
             marks=pytest.mark.slow,
         ),
-        ({"method": "sample", "top_p": 0.8, "seed": 5}, {"method": "sample", "top_p": 0.8, "seed": 5}),
+        pytest.param(
+            {"method": "sample", "top_p": 0.8, "seed": 5},
+            {"method": "sample", "top_p": 0.8, "seed": 5},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["beam", "sample", "top_p"],
 )
@@ -351,6 +355,7 @@ def test_pages_of_other_sites_cannot_send_requests(served: Served, headers: dict
     assert served.ask("/translate", {"text": "un"}, **headers)[0] == status
 
 
+@pytest.mark.slow
 def test_programs_of_other_settings_are_few(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "MAX_PROGRAMS", 2)
     for beam_size in (1, 3, 4, 1):

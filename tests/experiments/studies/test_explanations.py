@@ -19,6 +19,7 @@ def inspected(run: pathlib.Path) -> InspectedRun:
     return InspectedRun(run)
 
 
+@pytest.mark.slow
 def test_every_token_of_a_reference_is_explained(inspected: InspectedRun) -> None:
     view = explain_words(inspected, SOURCE, "The dog barked.", [DIRECT_EFFECTS]).data
     assert " ".join(view["target"]).replace(" ", "") == "Thedogbarked.</s>"

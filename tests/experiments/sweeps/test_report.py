@@ -231,6 +231,7 @@ def test_the_page_has_all_tables_and_needs_no_other_file(folder: pathlib.Path) -
     assert [address[1:] for address in addresses if address.startswith("#")] == ids
 
 
+@pytest.mark.slow
 def test_the_page_in_a_browser(folder: pathlib.Path) -> None:
     """It opens without console messages, and a click on a heading sorts by its column."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
