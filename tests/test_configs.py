@@ -91,8 +91,8 @@ def trained(path: Path, argument: str | None) -> str:
     return repr([sorted(small[section].items()) for section in ("model", "train")])
 
 
-# Arguments change sizes, optimisation and data: outside of slow tests, only the defaults of these files train a step, and
-# of files whose model and training are equal at this size, the first. They cover the architectures and optimizers.
+# Arguments change sizes, optimisation and data: outside of slow tests, only the defaults of these files train a step,
+# and of files whose model and training are equal at this size, the first. They cover architectures and optimizers.
 FAST = ("quickstart", "rnnsearch", "seq2seq", "multi30k")
 DEFAULTS = {path: argument for path, argument in reversed(VARIANTS) if path.stem in FAST}
 FIRST = {trained(path, argument): (path, argument) for path, argument in DEFAULTS.items()}.values()
