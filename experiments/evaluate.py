@@ -49,7 +49,7 @@ def main(args: cli.Args) -> None:
         if args.output is not None:
             outputs.check_file("--output", args.output)
         parallel = Workdir(args.workdir[0]).spec().parallel
-        xla_env.prepare(parallel.cpu_devices, parallel.shards_params)
+        xla_env.prepare_for(parallel)
         distributed.initialize(parallel.distributed)
         names = ("split", "source", "reference", "output", "dtype", "unknown", "test_set", "comet")
         scores = evaluate(args.workdir, **{name: getattr(args, name) for name in names})

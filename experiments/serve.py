@@ -53,8 +53,7 @@ def main(args: cli.Args) -> None:
         _origins(args.cors)
     with Interrupts(_GRACE, "finishing open requests") as interrupts, cli.runtime_errors(), cli.user_errors():
         listener = _listen(args.host, args.port)
-        parallel = Workdir(args.workdir[0]).spec().parallel
-        xla_env.prepare(parallel.cpu_devices, parallel.shards_params)
+        xla_env.prepare_for(Workdir(args.workdir[0]).spec().parallel)
         with listener:
             _serve(args, listener, interrupts)
 

@@ -61,7 +61,7 @@ def main(args: cli.Args) -> None:
                 args.config.train.init_from = args.init_from
             spec = Spec.from_config(args.config)
             profiled = _updates(args.profile, spec.train.steps)
-            xla_env.prepare(spec.parallel.cpu_devices, spec.parallel.shards_params)
+            xla_env.prepare_for(spec.parallel)
             distributed.initialize(spec.parallel.distributed)
             if distributed.is_distributed():
                 interrupts.coordinate(distributed.preemption_at)

@@ -86,7 +86,7 @@ def main(args: cli.Args) -> None:
             cli.exit_with_error(f"--n_best={n_best} needs --method=beam, not {spec.decode.method}")
         if n_best > spec.decode.beam_size:
             cli.exit_with_error(f"--n_best={n_best} is more than --beam_size={spec.decode.beam_size}")
-        xla_env.prepare(spec.parallel.cpu_devices, spec.parallel.shards_params)
+        xla_env.prepare_for(spec.parallel)
         from experiments.runs import loading
 
         system, params, _ = loading.load(args.workdir, args.dtype)

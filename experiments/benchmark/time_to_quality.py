@@ -74,7 +74,7 @@ def score_checkpoints(path: str, start: float) -> list[dict[str, float]]:
 
     workdir = Workdir(path)
     spec = workdir.spec()
-    xla_env.prepare(spec.parallel.cpu_devices)
+    xla_env.prepare_for(spec.parallel)
     from experiments.runs.loading import with_dtype
     from experiments.runs.scoring import evaluate_split
     from experiments.runs.system import System

@@ -29,7 +29,7 @@ def open_run(
     Arguments and errors are those of `experiments.runs.run.Run.open`; `start` is by `time.monotonic`.
     """
     start = time.monotonic() if start is None else start
-    xla_env.prepare(spec.parallel.cpu_devices, spec.parallel.shards_params)
+    xla_env.prepare_for(spec.parallel)
     from experiments.runs.run import Run
 
     return Run.open(spec, path, allowed, time.monotonic, name, interrupts, start)

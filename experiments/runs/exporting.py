@@ -41,7 +41,7 @@ def export(workdir: str, format_name: str, output: str, quantization: str = "flo
     package, extra = FORMATS[format_name], "ctranslate2" if format_name == "ctranslate2" else "interop"
     if importlib.util.find_spec(package) is None:
         raise ValueError(f"--format={format_name} needs the package {package}: pip install -e '.[{extra}]'")
-    xla_env.prepare(spec.parallel.cpu_devices, spec.parallel.shards_params)
+    xla_env.prepare_for(spec.parallel)
     from experiments.runs import loading
 
     trained = loading.load([workdir])

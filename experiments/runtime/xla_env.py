@@ -8,10 +8,14 @@ import pathlib
 import re
 import sys
 import tempfile
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from experiments.runtime import jax_switches
+
+if TYPE_CHECKING:
+    from transformer.run_spec import ParallelSpec
 
 # How glibc keeps freed blocks: all of them in one heap with large pages. These are environment variables, which must be
 # set before a process starts; `_keep_freed_memory` does the same in a running process.
@@ -67,6 +71,11 @@ def prepare(cpu_devices: int, sharded: bool = False) -> None:
     os.environ.setdefault("EPATH_USE_TF", "false")  # Orbax reads buckets with gcsfs
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides XLA's messages about its compile time
     _keep_freed_memory()
+
+
+def prepare_for(parallel: "ParallelSpec") -> None:
+    """Sets the environment as `prepare` does, for the devices of a run."""
+    prepare(parallel.cpu_devices, parallel.shards_params)
 
 
 def core_count() -> int:

@@ -42,7 +42,7 @@ class SearchProgress(NamedTuple):
 
 def run(loop: SearchLoop) -> SearchResult:
     """Runs a search to the end."""
-    return _finished_only(loop, _while(loop, loop.initial_state(), lambda active_B: jnp.any(active_B)))
+    return _finished_only(loop, _while(loop, loop.initial_state(), jnp.any))
 
 
 class _Queue(NamedTuple):
@@ -106,7 +106,7 @@ def start(loop: SearchLoop) -> SearchProgress:
 
 def resume(loop: SearchLoop, state: Any, until_B: jax.Array) -> SearchProgress:
     """Continues from `SearchProgress.state` to step `until_B`, or to the end."""
-    return _progress(loop, _while(loop, state, lambda active_B: jnp.any(active_B), until_B))
+    return _progress(loop, _while(loop, state, jnp.any, until_B))
 
 
 def _is_active(loop: SearchLoop, state: Any) -> jax.Array:

@@ -184,9 +184,9 @@ class MultiHeadAttention(nnx.Module):
         """Causal self-attention of one new token of each hypothesis.
 
         Args:
-          x_BND: the token at `position_B`, for each of N hypotheses of B sentences.
+          x_BND: the newest token of each hypothesis, at the position of its sentence.
           cache: keys and values of earlier positions, from `init_cache`.
-          position_B: int32.
+          position_B: int32, the position of each sentence.
           mask: which slots each hypothesis sees, those of `position_B` included: `masks.beam_history`.
 
         Returns:

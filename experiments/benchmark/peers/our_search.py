@@ -18,7 +18,7 @@ def make_translator(
     import dataclasses
 
     spec = Workdir(settings["workdir"]).spec()
-    xla_env.prepare(spec.parallel.cpu_devices)
+    xla_env.prepare_for(spec.parallel)
     from experiments.runs import loading
 
     system, params, _ = loading.load([settings["workdir"]], dtype)

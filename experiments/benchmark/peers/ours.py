@@ -63,7 +63,7 @@ class OurTrainer:
 
     def __init__(self, workload: Workload, batches: list[SentenceBatch], overrides: Sequence[str] = ()) -> None:
         spec = Spec.from_config(workload_config(workload, overrides))
-        xla_env.prepare(spec.parallel.cpu_devices)
+        xla_env.prepare_for(spec.parallel)
         import jax
 
         from experiments.runs.system import System
